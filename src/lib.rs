@@ -1,1 +1,1 @@
-#![doc = "stub"]
+//! Placeholder.

@@ -1,2 +1,2 @@
-//! stub
+//! The plugin.
 fn main() {}
