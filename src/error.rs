@@ -1,0 +1,88 @@
+//! What a user is told when something ends the run: one sentence, one way out, one exit code.
+
+use std::fmt;
+
+/// How the process ends. Stable: scripts branch on these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Served and stopped, also by Ctrl-C or SIGTERM.
+    Ok,
+    /// Something failed.
+    Failed,
+    /// The command line or a configuration file makes no sense.
+    Usage,
+    /// A prompt was cancelled.
+    Cancelled,
+    /// The code of the COMMAND after `--`.
+    Command(u8),
+}
+
+impl Exit {
+    /// The number the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Cancelled => 130,
+            Self::Command(code) => code,
+        }
+    }
+}
+
+/// The end of a run, in the user's words.
+///
+/// `message` names the thing, says the cause once and carries no secret; `hint` is what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    message: String,
+    hint: Option<String>,
+    exit: Exit,
+}
+
+impl Error {
+    /// A failure: exit code 1.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, exit: Exit::Failed }
+    }
+
+    /// A mistake in what was typed or configured: exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, exit: Exit::Usage }
+    }
+
+    /// A prompt that the user left: exit code 130, nothing more to say.
+    pub fn cancelled() -> Self {
+        Self { message: String::new(), hint: None, exit: Exit::Cancelled }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The sentence, without a final period.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

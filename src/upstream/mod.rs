@@ -1,0 +1,24 @@
+//! The seam between the local side and the cluster: a request for the Service's own `/…` in, the Service's own
+//! answer out. What a transport adds on the way (prefix, rewriting, lost headers) it takes off again itself.
+
+pub mod body;
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+
+pub use body::Body;
+
+/// Where the requests of one site go.
+///
+/// The request has an origin-form target, the Service's own path and query, byte for byte as the client sent it and
+/// already allowed by the guard: no decoded dot segment, no control character; `//` and `%2F` may be there.
+/// `Host` is the local authority that the client used. Hop-by-hop headers are gone, and so are the headers that
+/// only a proxy may set; `Connection: upgrade` and `Upgrade: websocket` are there for a WebSocket handshake and for
+/// nothing else. `Authorization` is the page's own, meant for the Service.
+///
+/// The answer is the Service's own. A `101` carries its byte stream as [`hyper::upgrade::OnUpgrade`]. Where no answer
+/// can be had, the transport answers itself and says why, in the form that the client reads best.
+pub trait Upstream: Send + Sync + 'static {
+    /// Sends `request` and gives back the head of the answer as soon as it is there; bodies stream.
+    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
+}
