@@ -1,6 +1,11 @@
 //! The library behind `kubectl svcproxy`, for its own tests, fuzzers and benchmarks: no promise of stability.
 
-pub mod error;
 pub mod service;
 pub mod target;
+pub mod cluster;
 pub mod upstream;
+pub mod local;
+pub mod picker;
+pub mod history;
+pub mod completion;
+pub mod error;

@@ -1,0 +1,1 @@
+//! The local side: listener, guard, sites. Knows no Kubernetes.
