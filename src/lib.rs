@@ -1,5 +1,6 @@
 //! The library behind `kubectl svcproxy`, for its own tests, fuzzers and benchmarks: no promise of stability.
 
+pub mod cli;
 pub mod service;
 pub mod target;
 pub mod cluster;
