@@ -8,5 +8,8 @@ pub mod upstream;
 pub mod local;
 pub mod picker;
 pub mod history;
+pub mod browser;
+pub mod output;
 pub mod completion;
+pub mod shutdown;
 pub mod error;

@@ -1,0 +1,128 @@
+//! Opening a URL in a browser: best effort, never fatal, and only ever our own URL.
+
+use std::process::{Command, Stdio};
+
+/// How the URL gets to the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// With the program that the user named.
+    With(String),
+    /// With whatever `BROWSER` or the desktop names.
+    Default,
+    /// Not at all; the URL is printed, as it is in every case.
+    Not(Why),
+}
+
+/// Why no browser is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// `--no-browser`, or an output meant for a program, or a COMMAND that uses the URL.
+    Asked,
+    /// Nobody is at a terminal.
+    NoTerminal,
+    /// The terminal is on another machine than the user's browser.
+    Ssh,
+    /// There is no display to open a window on.
+    NoDisplay,
+}
+
+/// What decides about opening a browser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `--no-browser`, `-o json`, `-o url`, `-- COMMAND` or `--unix-socket`.
+    pub unwanted: bool,
+    /// `--browser CMD`.
+    pub command: Option<String>,
+    /// Whether `BROWSER` names a program.
+    pub has_browser_variable: bool,
+    /// Whether a person reads what is printed.
+    pub on_terminal: bool,
+    /// Whether the session came by SSH.
+    pub over_ssh: bool,
+    /// Whether a window can be opened.
+    pub has_display: bool,
+}
+
+/// Decides.
+pub fn opening(facts: &Facts) -> Opening {
+    if let Some(command) = &facts.command {
+        return Opening::With(command.clone());
+    }
+    let not = |condition: bool, why: Why| condition.then_some(Opening::Not(why));
+    not(facts.unwanted, Why::Asked)
+        .or_else(|| not(!facts.on_terminal, Why::NoTerminal))
+        .or_else(|| facts.has_browser_variable.then_some(Opening::Default))
+        .or_else(|| not(facts.over_ssh, Why::Ssh))
+        .or_else(|| not(!facts.has_display, Why::NoDisplay))
+        .unwrap_or(Opening::Default)
+}
+
+/// Opens `url` and gives the reason if that did not work. Blocks for as long as the opener does: a text browser stays
+/// in the foreground.
+pub fn open(opening: &Opening, url: &str) -> Result<(), String> {
+    match opening {
+        Opening::Not(_) => Ok(()),
+        Opening::Default => webbrowser::open(url).map_err(|error| error.to_string()),
+        Opening::With(command) => run(command, url),
+    }
+}
+
+/// Runs `command`, words split at blanks and never by a shell, with `url` for `%s` or at the end.
+fn run(command: &str, url: &str) -> Result<(), String> {
+    let mut words = arguments(command, url).into_iter();
+    let program = words.next().ok_or("--browser names no program")?;
+    let mut started = Command::new(&program);
+    started.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = started.status().map_err(|error| format!("{program}: {}", plain(&error)))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
+}
+
+fn arguments(command: &str, url: &str) -> Vec<String> {
+    let mut words: Vec<String> = command.split_whitespace().map(|word| word.replace("%s", url)).collect();
+    if !command.contains("%s") {
+        words.push(url.to_owned());
+    }
+    words
+}
+
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such program".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "is not executable".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decides() {
+        let at_desk = Facts { on_terminal: true, has_display: true, ..Facts::default() };
+        let check = |facts: Facts, expect: Opening| assert_eq!(opening(&facts), expect, "{facts:?}");
+        check(at_desk.clone(), Opening::Default);
+        check(Facts { unwanted: true, ..at_desk.clone() }, Opening::Not(Why::Asked));
+        check(Facts { on_terminal: false, ..at_desk.clone() }, Opening::Not(Why::NoTerminal));
+        check(Facts { over_ssh: true, ..at_desk.clone() }, Opening::Not(Why::Ssh));
+        check(Facts { has_display: false, ..at_desk.clone() }, Opening::Not(Why::NoDisplay));
+        check(Facts { over_ssh: true, has_browser_variable: true, ..at_desk.clone() }, Opening::Default);
+        let named = Facts { command: Some("firefox".to_owned()), ..Facts::default() };
+        check(named, Opening::With("firefox".to_owned()));
+    }
+
+    #[test]
+    fn the_url_is_one_argument() {
+        let url = "http://127.0.0.1:8001/a b;c";
+        assert_eq!(arguments("firefox --new-window", url), ["firefox", "--new-window", url]);
+        assert_eq!(arguments("open -u %s -x", url), ["open", "-u", url, "-x"]);
+    }
+
+    #[test]
+    fn a_failing_opener_says_why() {
+        let error = open(&Opening::With("/nonexistent/browser".to_owned()), "http://127.0.0.1/").unwrap_err();
+        assert_eq!(error, "/nonexistent/browser: no such program");
+        let error = open(&Opening::With("false".to_owned()), "http://127.0.0.1/").unwrap_err();
+        assert!(error.starts_with("false ended with"), "{error}");
+    }
+}
