@@ -1,6 +1,7 @@
 //! The library behind `kubectl svcproxy`, for its own tests, fuzzers and benchmarks: no promise of stability.
 
 pub mod cli;
+pub mod plan;
 pub mod service;
 pub mod target;
 pub mod cluster;
