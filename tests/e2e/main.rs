@@ -1,3 +1,101 @@
-//! Placeholder until its tests land.
-#![allow(missing_docs, reason = "no public API")]
-fn main() {}
+//! The built program against a real API server, as its users run it. How to write such a test: [`harness`].
+//!
+//! All tests run beside each other on one cluster, in namespaces (of the kernel) of their own. Where that is not possible, this
+//! says what was not run and succeeds, but fails under `CI=true`.
+#![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a person")]
+#![allow(dead_code, reason = "the harness offers more than each version of the tests needs")]
+
+#[path = "../cluster/mod.rs"]
+mod cluster;
+mod harness;
+mod journey;
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use tokio::runtime::{Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use cluster::{Cluster, isolation};
+
+/// They mostly wait for others.
+const TESTS_AT_ONCE: usize = 4;
+
+/// A test: its name and what it does with the cluster.
+struct Test {
+    name: &'static str,
+    run: fn(&'static Cluster) -> futures_util::future::LocalBoxFuture<'static, ()>,
+}
+
+/// Lists the tests of a module: `tests![first, second]`.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        vec![$($crate::Test {
+            name: concat!(module_path!(), "::", stringify!($test)),
+            run: |cluster| Box::pin($test(cluster)),
+        }),*]
+    };
+}
+pub(crate) use tests;
+
+fn all_tests() -> Vec<Test> {
+    [journey::tests()].into_iter().flatten().collect()
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    let directory = match isolation::enter() {
+        Ok(directory) => directory,
+        Err(reason) => return not_run(&reason),
+    };
+    let runtime = Runtime::new().expect("threads can be started");
+    runtime.spawn(leave_when_told(directory.clone()));
+    let code = match runtime.block_on(Cluster::start(&directory)) {
+        Ok(cluster) => i32::from(run(&arguments, Box::leak(Box::new(cluster)), runtime.handle()).has_failed()),
+        Err(reason) => {
+            eprintln!("The test cluster did not start: {reason}");
+            1
+        }
+    };
+    isolation::leave(&directory, code)
+}
+
+fn run(arguments: &Arguments, cluster: &'static Cluster, runtime: &Handle) -> Conclusion {
+    libtest_mimic::run(arguments, trials(Some((cluster, runtime))))
+}
+
+fn trials(on: Option<(&'static Cluster, &Handle)>) -> Vec<Trial> {
+    let trial = |test: Test| {
+        let on = on.map(|(cluster, runtime)| (cluster, runtime.clone()));
+        Trial::test(test.name.trim_start_matches("e2e::"), move || {
+            let (cluster, runtime) = on.ok_or_else(Failed::without_message)?;
+            runtime.block_on((test.run)(cluster));
+            Ok(())
+        })
+    };
+    all_tests().into_iter().map(trial).collect()
+}
+
+fn not_run(reason: &str) -> ExitCode {
+    eprintln!("NOT RUN: {} end-to-end tests against a real API server, because {reason}.", all_tests().len());
+    let must = env::var("CI").is_ok_and(|value| value == "true");
+    if must { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// As the first process of its namespace this program gets no signal that it does not ask for.
+async fn leave_when_told(directory: impl AsRef<Path>) {
+    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened for");
+    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened for");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    isolation::leave(directory.as_ref(), 130)
+}

@@ -1,0 +1,110 @@
+//! nginx as a web application in a Pod.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::Stdio;
+
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use super::Backend;
+use crate::cluster::{Cluster, eventually};
+
+/// nginx from the distribution's packages, on a Pod address: http on port 8080, https on port 8443. `/` is a static page that
+/// says "Welcome to nginx!"; what is below `/app/` is answered by a [`Backend`] behind it, unbuffered, WebSockets included.
+pub(crate) struct Nginx {
+    ip: Ipv4Addr,
+    backend: Backend,
+    _process: Child,
+}
+
+impl Nginx {
+    /// Its port for http.
+    pub(crate) const HTTP: u16 = 8080;
+    /// Its port for https.
+    pub(crate) const HTTPS: u16 = 8443;
+
+    /// Starts it on a new Pod address and returns once it listens.
+    pub(crate) async fn start(cluster: &Cluster) -> Self {
+        let ip = cluster.pod_address();
+        let backend = Backend::start(cluster.pod_address(), 80).await;
+        let directory = cluster.scratch();
+        let (certificate, key) = cluster.authority().server(&[&ip.to_string()]);
+        fs::write(directory.join("tls.crt"), certificate).unwrap();
+        fs::write(directory.join("tls.key"), key).unwrap();
+        fs::create_dir(directory.join("html")).unwrap();
+        fs::write(directory.join("html/index.html"), PAGE).unwrap();
+        fs::write(directory.join("nginx.conf"), configuration(ip, backend.ip())).unwrap();
+        let mut process = Command::new("nginx")
+            .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
+            .arg("-p")
+            .arg(&directory)
+            .args(["-c", "nginx.conf", "-e", "error.log"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null()) // the same as in error.log
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("nginx listens", async || {
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "nginx ended: {}", fs::read_to_string(directory.join("error.log")).unwrap());
+            TcpStream::connect((ip, Self::HTTPS)).await.ok()
+        })
+        .await;
+        Self { ip, backend, _process: process }
+    }
+
+    /// Its address, which is its Pod's.
+    pub(crate) fn ip(&self) -> Ipv4Addr {
+        self.ip
+    }
+
+    /// What answers below `/app/`; there `/app` is cut off.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+}
+
+const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head>\n\
+    <body><h1>Welcome to nginx!</h1><a href=\"/app/hello\">hello</a></body></html>\n";
+
+/// One process, which stays in the foreground. Root is the only user of the namespace.
+fn configuration(ip: Ipv4Addr, backend: Ipv4Addr) -> String {
+    format!(
+        "user root;
+        daemon off;
+        master_process off;
+        pid nginx.pid;
+        events {{}}
+        http {{
+            access_log off;
+            client_body_temp_path body;
+            proxy_temp_path proxy;
+            fastcgi_temp_path fastcgi;
+            uwsgi_temp_path uwsgi;
+            scgi_temp_path scgi;
+            types {{ text/html html; }}
+            client_max_body_size 0;
+            map $http_upgrade $upstream_connection {{ default upgrade; '' ''; }}
+            server {{
+                listen {ip}:{http};
+                listen {ip}:{https} ssl;
+                ssl_certificate tls.crt;
+                ssl_certificate_key tls.key;
+                root html;
+                location /app/ {{
+                    proxy_pass http://{backend}/;
+                    proxy_http_version 1.1;
+                    proxy_buffering off;
+                    proxy_request_buffering off;
+                    proxy_set_header Host $http_host;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $upstream_connection;
+                }}
+            }}
+        }}
+        ",
+        http = Nginx::HTTP,
+        https = Nginx::HTTPS,
+    )
+}

@@ -1,0 +1,51 @@
+//! A WebSocket peer that is not ours.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderName, HeaderValue, Response};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::http::tcp;
+
+/// One end of an open WebSocket.
+pub(crate) struct Peer {
+    socket: WebSocketStream<TcpStream>,
+    /// The answer to the handshake.
+    pub(crate) handshake: Response<Option<Vec<u8>>>,
+}
+
+impl Peer {
+    /// Opens a `ws://` URL with further request headers; a refusal comes back with its answer.
+    pub(crate) async fn open(url: &str, headers: &[(&str, &str)]) -> Result<Self, Box<Response<Option<Vec<u8>>>>> {
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            let name = HeaderName::try_from(*name).unwrap();
+            request.headers_mut().append(name, HeaderValue::try_from(*value).unwrap());
+        }
+        let stream = tcp(request.uri()).await;
+        match client_async(request, stream).await {
+            Ok((socket, handshake)) => Ok(Self { socket, handshake }),
+            Err(Error::Http(answer)) => Err(answer),
+            Err(error) => panic!("{url}: {error}"),
+        }
+    }
+
+    /// Sends a message and returns the next one that comes.
+    pub(crate) async fn exchange(&mut self, message: Message) -> Message {
+        self.socket.send(message).await.unwrap();
+        self.next().await.expect("the WebSocket is open")
+    }
+
+    /// The next message, or nothing at the end.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        self.socket.next().await.map(Result::unwrap)
+    }
+
+    /// Closes it and waits for the other side to agree.
+    pub(crate) async fn close(mut self) {
+        self.socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+}
