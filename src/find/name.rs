@@ -1,0 +1,94 @@
+//! Which Service a name means: the exact one, else the only one that begins so, else the only one that contains it.
+
+use crate::service::Service;
+
+/// What a name means among some Services.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Match<'a> {
+    /// Exactly one.
+    One(&'a Service),
+    /// Several; the user has to say which.
+    Several(Vec<&'a Service>),
+    /// None; these are spelled nearly so.
+    Nothing {
+        /// At most three names, nearest first.
+        near: Vec<&'a str>,
+    },
+}
+
+/// Similarity from which on a name is worth proposing; at 0.75 `grafna` finds `grafana`, and `web` does not find `db`.
+const NEAR: f64 = 0.75;
+
+/// Finds what `text` means among `services`.
+pub fn match_name<'a>(services: &'a [Service], text: &str) -> Match<'a> {
+    let rules: [fn(&str, &str) -> bool; 3] =
+        [|name, text| name == text, |name, text| name.starts_with(text), |name, text| name.contains(text)];
+    for rule in rules {
+        let mut matching: Vec<&Service> = services.iter().filter(|service| rule(&service.name, text)).collect();
+        match matching.len() {
+            0 => {}
+            1 => return Match::One(matching.remove(0)),
+            _ => return Match::Several(matching),
+        }
+    }
+    Match::Nothing { near: near_names(services.iter().map(|service| service.name.as_str()), text) }
+}
+
+/// The names most like `text`, at most three, nearest first.
+pub fn near_names<'a>(names: impl Iterator<Item = &'a str>, text: &str) -> Vec<&'a str> {
+    let mut scored: Vec<(f64, &str)> =
+        names.map(|name| (strsim::jaro_winkler(name, text), name)).filter(|(score, _)| *score >= NEAR).collect();
+    scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
+    scored.dedup_by_key(|(_, name)| *name);
+    scored.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::ServiceType;
+    use std::collections::BTreeMap;
+
+    fn services(names: &str) -> Vec<Service> {
+        let service = |name: &str| Service {
+            namespace: "ns".to_owned(),
+            name: name.to_owned(),
+            kind: ServiceType::ClusterIp,
+            cluster_ip: None,
+            external_name: None,
+            selector: BTreeMap::new(),
+            ports: Vec::new(),
+            annotations: BTreeMap::new(),
+            load_balancer: Vec::new(),
+            session_affinity: false,
+            created: None,
+        };
+        names.split_whitespace().map(service).collect()
+    }
+
+    fn check(names: &str, text: &str, expect: &str) {
+        let services = services(names);
+        let join = |services: Vec<&Service>| {
+            services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        let found = match match_name(&services, text) {
+            Match::One(service) => service.name.clone(),
+            Match::Several(several) => format!("several: {}", join(several)),
+            Match::Nothing { near } => format!("near: {}", near.join(" ")),
+        };
+        assert_eq!(found, expect, "{text} in {names}");
+    }
+
+    #[test]
+    fn exact_then_prefix_then_part() {
+        check("nginx nginx-admin my-nginx", "nginx", "nginx");
+        check("grafana prometheus", "graf", "grafana");
+        check("kube-grafana my-prometheus", "graf", "kube-grafana");
+        check("graf-a x-graf", "graf", "graf-a");
+        check("graf-a graf-b", "graf", "several: graf-a graf-b");
+        check("a-graf b-graf", "graf", "several: a-graf b-graf");
+        check("grafana prometheus", "grafna", "near: grafana");
+        check("db", "web", "near: ");
+        check("", "web", "near: ");
+    }
+}
