@@ -2,6 +2,7 @@
 //! answer out. What a transport adds on the way (prefix, rewriting, lost headers) it takes off again itself.
 
 pub mod body;
+pub mod diagnose;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -21,4 +22,32 @@ pub use body::Body;
 pub trait Upstream: Send + Sync + 'static {
     /// Sends `request` and gives back the head of the answer as soon as it is there; bodies stream.
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
+}
+
+/// How a request reached the Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// The API server's `services/proxy`.
+    ServiceProxy,
+    /// A connection of our own through `pods/portforward`.
+    PortForward,
+}
+
+impl Transport {
+    /// As in `--via` and in the request log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceProxy => "service-proxy",
+            Self::PortForward => "port-forward",
+        }
+    }
+}
+
+/// Who answered, for the request log: an extension of each answer that came from the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// How the request travelled.
+    pub transport: Transport,
+    /// The Pod, where this side chose it.
+    pub pod: Option<String>,
 }

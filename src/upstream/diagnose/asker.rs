@@ -1,0 +1,87 @@
+//! Who reads the answer: a person in a browser, a person at a terminal, or a program.
+
+use http::header::{ACCEPT, UPGRADE};
+use http::{HeaderMap, Method, Request};
+
+/// In which form an explanation is read best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A page: the request is a navigation.
+    Browser,
+    /// Plain text: nothing was said about the form, as curl does.
+    Terminal,
+    /// The API server's own words: JSON was asked for, or a page asked for a part of itself.
+    Program,
+}
+
+/// What of a request counts for the form of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker {
+    /// In which form.
+    pub reader: Reader,
+    /// Whether the same request can be sent again by a page that refreshes.
+    pub may_repeat: bool,
+    /// Whether JSON was asked for by name.
+    pub wants_json: bool,
+}
+
+impl Asker {
+    /// Reads it off `request`, before that is sent.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
+        Self {
+            reader: reader(headers),
+            may_repeat: request.method() == Method::GET && !headers.contains_key(UPGRADE),
+            wants_json: accepts(headers, "json"),
+        }
+    }
+}
+
+/// Browsers say `Sec-Fetch-Mode` (Fetch Metadata); older ones name `text/html` in `Accept` when they navigate.
+fn reader(headers: &HeaderMap) -> Reader {
+    match headers.get("sec-fetch-mode").map(http::HeaderValue::as_bytes) {
+        Some(b"navigate") => return Reader::Browser,
+        Some(_) => return Reader::Program,
+        None if headers.contains_key(UPGRADE) => return Reader::Program,
+        None => {}
+    }
+    if accepts(headers, "text/html") {
+        return Reader::Browser;
+    }
+    let anything = !headers.contains_key(ACCEPT) || accepts(headers, "*/*") || accepts(headers, "text/");
+    if anything && !accepts(headers, "json") { Reader::Terminal } else { Reader::Program }
+}
+
+fn accepts(headers: &HeaderMap, part: &str) -> bool {
+    let mut values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.to_ascii_lowercase().contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(headers: &[(&str, &str)], expect: Reader) {
+        let mut request = Request::builder();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        assert_eq!(Asker::of(&request.body(()).unwrap()).reader, expect, "{headers:?}");
+    }
+
+    #[test]
+    fn by_what_the_request_says() {
+        let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        check(&[("sec-fetch-mode", "navigate"), ("accept", chromium)], Reader::Browser);
+        check(&[("accept", chromium)], Reader::Browser);
+        check(&[("sec-fetch-mode", "cors"), ("accept", "*/*")], Reader::Program);
+        check(&[("sec-fetch-mode", "no-cors"), ("accept", "image/*")], Reader::Program);
+        check(&[("accept", "*/*")], Reader::Terminal);
+        check(&[], Reader::Terminal);
+        check(&[("accept", "text/plain")], Reader::Terminal);
+        check(&[("accept", "application/json, */*")], Reader::Program);
+        check(&[("accept", "application/vnd.api+json")], Reader::Program);
+        check(&[("accept", "application/yaml")], Reader::Program);
+        check(&[("upgrade", "websocket"), ("connection", "Upgrade")], Reader::Program);
+    }
+}

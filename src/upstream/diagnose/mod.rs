@@ -1,0 +1,122 @@
+//! Why there is no answer of the Service, in the user's words and in the form that the client reads best.
+//!
+//! The API server's errors are told by their shape and fixed words, never guessed: what is not recognised passes as it
+//! is. A browser that navigates gets a page, curl gets text, a program keeps the API server's own JSON; the status stays.
+
+mod asker;
+mod cause;
+mod explanation;
+mod facts;
+mod peek;
+mod render;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+
+pub use asker::{Asker, Reader};
+pub use cause::{Cause, Missing, Trouble};
+pub use explanation::{Check, Explanation, Subject};
+pub use facts::{Endpoints, Facts, UnreadyPod};
+pub use render::ERROR_HEADER;
+pub use status::Status;
+
+use crate::target::Scheme;
+use crate::upstream::Body;
+use peek::peek;
+
+/// How long an explanation waits for what the cluster shows of the Service.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Octets of a Service's own 400 that are searched for a complaint about the scheme.
+const COMPLAINT_LIMIT: usize = 4096;
+
+/// Who can look what the cluster shows of a Service's endpoints.
+pub trait Look: Send + Sync + 'static {
+    /// Looks; what cannot be seen is left out.
+    fn facts(&self) -> BoxFuture<'static, Facts>;
+}
+
+/// Explains errors of one Target. Each answer that it recognises carries its [`Cause`] as an extension.
+#[derive(Clone)]
+pub struct Diagnostics {
+    subject: Arc<Subject>,
+    look: Option<Arc<dyn Look>>,
+}
+
+impl Diagnostics {
+    /// Explains errors of `subject`, with what `look` sees.
+    pub fn new(subject: Subject, look: Option<Arc<dyn Look>>) -> Self {
+        Self { subject: Arc::new(subject), look }
+    }
+
+    /// Gives back the answer of an API server: as it is where it is the Service's own or unknown; explained to a
+    /// person, and as it is to a program, where the API server itself said what went wrong.
+    pub async fn examine(&self, asker: Asker, response: Response<Body>) -> Response<Body> {
+        if is_fine(&response) {
+            return response;
+        }
+        if is_json(&response) { self.examine_json(asker, response).await } else { self.examine_text(response).await }
+    }
+
+    /// An answer of our own for a request that got none.
+    pub async fn explain(&self, asker: Asker, cause: Cause, code: StatusCode, original: &str) -> Response<Body> {
+        let facts = self.facts(&cause).await;
+        let original = crate::output::printable(original);
+        let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts);
+        let mut response = explanation.answer(asker);
+        response.extensions_mut().insert(cause);
+        response
+    }
+
+    async fn examine_json(&self, asker: Asker, response: Response<Body>) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        let peeked = peek(body, |start| start.len() > status::LIMIT || !status::may_begin(start)).await;
+        let status = if peeked.whole { Status::read(parts.status, &peeked.start) } else { None };
+        let Some((status, cause)) = status.and_then(|status| Cause::of(&status).map(|cause| (status, cause))) else {
+            return Response::from_parts(parts, peeked.body);
+        };
+        if asker.reader == Reader::Program {
+            parts.extensions.insert(cause);
+            return Response::from_parts(parts, peeked.body);
+        }
+        self.explain(asker, cause, status.code, &status.message).await
+    }
+
+    /// Servers that want TLS say so in a 400 of their own, which stays.
+    async fn examine_text(&self, response: Response<Body>) -> Response<Body> {
+        if response.status() != StatusCode::BAD_REQUEST || self.subject.scheme == Scheme::Https {
+            return response;
+        }
+        let (mut parts, body) = response.into_parts();
+        let peeked = peek(body, |start| start.len() > COMPLAINT_LIMIT).await;
+        if cause::complains_of_plain_http(parts.status, &peeked.start) {
+            parts.extensions.insert(Cause::WrongScheme { right: Scheme::Https });
+        }
+        Response::from_parts(parts, peeked.body)
+    }
+
+    async fn facts(&self, cause: &Cause) -> Facts {
+        match &self.look {
+            Some(look) if *cause == Cause::NoEndpoints => {
+                tokio::time::timeout(LOOK_LIMIT, look.facts()).await.unwrap_or_default()
+            }
+            _ => Facts::default(),
+        }
+    }
+}
+
+fn is_fine(response: &Response<Body>) -> bool {
+    !response.status().is_client_error() && !response.status().is_server_error()
+}
+
+fn is_json(response: &Response<Body>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+}
+
+#[cfg(test)]
+mod tests;
