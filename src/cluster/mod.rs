@@ -1,1 +1,136 @@
 //! kubeconfig and flags → the cluster: Services, rights and the connection to the API server.
+
+mod flags;
+mod kubeconfig;
+mod settings;
+mod server_url;
+mod credentials;
+mod tls;
+mod connect;
+mod pool;
+mod api_server;
+mod kube_client;
+mod send_error;
+mod api_error;
+mod calls;
+mod services;
+mod endpoints;
+mod rights;
+mod wording;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use api_error::ApiError;
+pub use api_server::ApiServer;
+pub use endpoints::{AddressType, Endpoint, EndpointPort, EndpointSlice, ReadinessTable};
+pub use flags::{ConnectFlags, Environment, ProxyVariables};
+pub use rights::Rule;
+pub use send_error::SendError;
+pub use services::Scope;
+
+use connect::Connector;
+use credentials::Credentials;
+use pool::Pool;
+use settings::Settings;
+use tls::TlsClient;
+
+use crate::error::Error;
+
+/// One cluster as one user sees it. Context, server and namespace stay the same for the whole run, whatever happens to
+/// the kubeconfig. A clone is the same cluster.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    context: Option<String>,
+    cluster: String,
+    user: String,
+    server: String,
+    namespace: String,
+    request_timeout: Option<Duration>,
+    disable_compression: bool,
+    api: ApiServer,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig and applies the flags as kubectl does. Connects to nothing and runs no credential plugin:
+    /// the first request does.
+    ///
+    /// # Errors
+    /// When there is no cluster to connect to, or what is configured makes no sense.
+    pub async fn load(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
+        let settings = Settings::read(flags, environment)?;
+        let tls = match settings.server.is_https() {
+            true => Some(TlsClient::new(&settings.trust, &settings.tls_server_name)?),
+            false => None,
+        };
+        if let Some(tls) = &tls {
+            tls.present(settings.identity.clone());
+        }
+        let credentials = Credentials::fixed(settings.authorization, settings.identity);
+        let server = settings.server.to_string();
+        let pool = Pool::new(Connector::new(settings.server.clone(), tls));
+        let inner = Inner {
+            context: settings.context,
+            cluster: settings.cluster,
+            user: settings.user,
+            server,
+            namespace: settings.namespace,
+            request_timeout: settings.request_timeout,
+            disable_compression: settings.disable_compression,
+            api: ApiServer::new(settings.server, settings.impersonation, credentials, pool),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The context's name; `None` when flags or the Pod's service account took its place.
+    pub fn context(&self) -> Option<&str> {
+        self.inner.context.as_deref()
+    }
+
+    /// The cluster's name in the kubeconfig, empty when it has none.
+    pub fn cluster_name(&self) -> &str {
+        &self.inner.cluster
+    }
+
+    /// The user's name in the kubeconfig, empty when it has none.
+    pub fn user_name(&self) -> &str {
+        &self.inner.user
+    }
+
+    /// The API server's URL, without user and password.
+    pub fn server(&self) -> &str {
+        &self.inner.server
+    }
+
+    /// The namespace to look in when nothing else is said.
+    pub fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
+    /// The connection to the API server.
+    pub fn api(&self) -> &ApiServer {
+        &self.inner.api
+    }
+
+    /// kube's client on top of the same connections and credentials.
+    pub fn client(&self) -> kube::Client {
+        kube_client::client(self.inner.api.clone(), &self.inner.namespace)
+    }
+
+    /// How long a call of our own may take.
+    pub(crate) fn request_timeout(&self) -> Option<Duration> {
+        self.inner.request_timeout
+    }
+
+    /// Whether lists are to come uncompressed.
+    pub(crate) fn disable_compression(&self) -> bool {
+        self.inner.disable_compression
+    }
+}

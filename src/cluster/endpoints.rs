@@ -1,0 +1,257 @@
+//! EndpointSlices: which Pods answer for a Service, and how many of them are ready.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut};
+use serde::Deserialize;
+
+use super::Cluster;
+use super::api_error::ApiError;
+use super::rights::Rule;
+use super::services::{List, Scope, collection};
+use crate::service::{Protocol, Readiness};
+
+/// The label by which a slice names its Service (`discovery.k8s.io`).
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// One EndpointSlice, as far as reaching its endpoints is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Namespace of the slice and of its Service.
+    pub namespace: String,
+    /// The Service, from the slice's label; empty when the slice belongs to none.
+    pub service: String,
+    /// What its addresses are.
+    pub addresses: AddressType,
+    /// Ports of every endpoint in it.
+    pub ports: Vec<EndpointPort>,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// `addressType` of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressType {
+    /// IPv4 addresses.
+    Ipv4,
+    /// IPv6 addresses.
+    Ipv6,
+    /// Host names.
+    Fqdn,
+}
+
+/// A port of the endpoints in a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointPort {
+    /// The Service port's name, empty for an unnamed one.
+    pub name: String,
+    /// The Pod's own port number, already resolved; `None` means every port.
+    pub number: Option<u16>,
+    /// `protocol`.
+    pub protocol: Protocol,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Addresses; they mean the same endpoint.
+    pub addresses: Vec<String>,
+    /// Whether it takes traffic; not said means yes.
+    pub ready: bool,
+    /// Whether it still answers, ready or terminating; not said means what `ready` says.
+    pub serving: bool,
+    /// Whether its Pod is going away.
+    pub terminating: bool,
+    /// The Pod; `None` when it is something else.
+    pub pod: Option<String>,
+}
+
+impl Cluster {
+    /// The EndpointSlices of one Service.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn endpoints(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, ApiError> {
+        let scope = Scope::Namespace(namespace.to_owned());
+        self.slices(&scope, Some(format!("{SERVICE_LABEL}={service}"))).try_concat().await
+    }
+
+    /// How many endpoints of one Service are ready.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn service_readiness(&self, namespace: &str, service: &str) -> Result<Readiness, ApiError> {
+        let mut table = ReadinessTable::default();
+        for slice in self.endpoints(namespace, service).await? {
+            table.add(&slice);
+        }
+        Ok(table.get(namespace, service))
+    }
+
+    /// How many endpoints of every Service in `scope` are ready.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn readiness(&self, scope: &Scope) -> Result<ReadinessTable, ApiError> {
+        let mut table = ReadinessTable::default();
+        let pages = self.slices(scope, None);
+        pin_mut!(pages);
+        while let Some(page) = pages.next().await {
+            page?.iter().for_each(|slice| table.add(slice));
+        }
+        Ok(table)
+    }
+
+    fn slices(
+        &self,
+        scope: &Scope,
+        selector: Option<String>,
+    ) -> impl Stream<Item = Result<Vec<EndpointSlice>, ApiError>> + Send + 'static {
+        let list = List {
+            path: collection("/apis/discovery.k8s.io/v1", scope, "endpointslices"),
+            selector,
+            rule: Rule::new("list", "endpointslices", scope.namespace()).group("discovery.k8s.io"),
+        };
+        self.pages::<Entry, EndpointSlice>(list)
+    }
+}
+
+/// Readiness by Service: 50,000 of them in 3 MiB, since names are kept as 64-bit keyed hashes only. That two of 50,000
+/// Services share one is a matter of 1 in 10,000,000,000.
+#[derive(Debug, Default)]
+pub struct ReadinessTable {
+    hasher: RandomState,
+    counts: HashMap<u64, Counts>,
+}
+
+/// A dual-stack Service has each Pod in two slices, once per family, so families are counted apart.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    ready: [u32; 3],
+    total: [u32; 3],
+}
+
+impl ReadinessTable {
+    /// What is known of a Service; nothing known is nothing there.
+    pub fn get(&self, namespace: &str, service: &str) -> Readiness {
+        let Counts { ready, total } = self.counts.get(&self.key(namespace, service)).copied().unwrap_or_default();
+        Readiness {
+            ready: ready.into_iter().max().unwrap_or_default() as usize,
+            total: total.into_iter().max().unwrap_or_default() as usize,
+        }
+    }
+
+    fn add(&mut self, slice: &EndpointSlice) {
+        let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready).count();
+        let key = self.key(&slice.namespace, &slice.service);
+        let counts = self.counts.entry(key).or_default();
+        let family = slice.addresses as usize;
+        counts.ready[family] += u32::try_from(ready).unwrap_or(u32::MAX);
+        counts.total[family] += u32::try_from(slice.endpoints.len()).unwrap_or(u32::MAX);
+    }
+
+    fn key(&self, namespace: &str, service: &str) -> u64 {
+        self.hasher.hash_one((namespace, service))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    metadata: EntryMetadata,
+    #[serde(default)]
+    address_type: String,
+    ports: Option<Vec<EntryPort>>,
+    endpoints: Option<Vec<EntryEndpoint>>,
+}
+
+#[derive(Deserialize)]
+struct EntryMetadata {
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    labels: Labels,
+}
+
+#[derive(Default, Deserialize)]
+struct Labels {
+    #[serde(rename = "kubernetes.io/service-name", default)]
+    service: String,
+}
+
+#[derive(Deserialize)]
+struct EntryPort {
+    name: Option<String>,
+    port: Option<u16>,
+    protocol: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryEndpoint {
+    #[serde(default)]
+    addresses: Vec<String>,
+    #[serde(default)]
+    conditions: Conditions,
+    target_ref: Option<TargetRef>,
+}
+
+#[derive(Default, Deserialize)]
+struct Conditions {
+    ready: Option<bool>,
+    serving: Option<bool>,
+    terminating: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct TargetRef {
+    kind: Option<String>,
+    name: Option<String>,
+}
+
+impl From<Entry> for EndpointSlice {
+    fn from(entry: Entry) -> Self {
+        Self {
+            namespace: entry.metadata.namespace,
+            service: entry.metadata.labels.service,
+            addresses: address_type(&entry.address_type),
+            ports: entry.ports.unwrap_or_default().into_iter().map(EndpointPort::from).collect(),
+            endpoints: entry.endpoints.unwrap_or_default().into_iter().map(Endpoint::from).collect(),
+        }
+    }
+}
+
+impl From<EntryPort> for EndpointPort {
+    fn from(port: EntryPort) -> Self {
+        let protocol = match port.protocol.as_deref() {
+            Some("UDP") => Protocol::Udp,
+            Some("SCTP") => Protocol::Sctp,
+            _ => Protocol::Tcp,
+        };
+        Self { name: port.name.unwrap_or_default(), number: port.port, protocol }
+    }
+}
+
+impl From<EntryEndpoint> for Endpoint {
+    fn from(endpoint: EntryEndpoint) -> Self {
+        let Conditions { ready, serving, terminating } = endpoint.conditions;
+        let ready = ready.unwrap_or(true);
+        let pod = endpoint.target_ref.filter(|target| target.kind.as_deref() == Some("Pod")).and_then(|pod| pod.name);
+        Self {
+            addresses: endpoint.addresses,
+            ready,
+            serving: serving.unwrap_or(ready),
+            terminating: terminating.unwrap_or(false),
+            pod,
+        }
+    }
+}
+
+fn address_type(text: &str) -> AddressType {
+    match text {
+        "IPv6" => AddressType::Ipv6,
+        "FQDN" => AddressType::Fqdn,
+        _ => AddressType::Ipv4,
+    }
+}

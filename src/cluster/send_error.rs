@@ -1,0 +1,47 @@
+//! Why a request got no answer from the API server.
+
+use crate::error::Error;
+
+/// Why a request got no answer. Its text is one line for people, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The host name of the API server or of a proxy means nothing here.
+    #[error("cannot find the host {host}")]
+    Resolve {
+        /// The name.
+        host: String,
+    },
+    /// Nothing accepts connections there.
+    #[error("cannot reach the API server at {address}: {cause}")]
+    Connect {
+        /// Address and port.
+        address: String,
+        /// Why, in the system's words.
+        cause: String,
+    },
+    /// The proxy in between does not let us through.
+    #[error("the proxy {proxy} gives no way to the API server: {cause}")]
+    Proxy {
+        /// Its URL without user and password.
+        proxy: String,
+        /// Why.
+        cause: String,
+    },
+    /// No trust.
+    #[error("no secure connection to the API server {server}: {cause}")]
+    Tls {
+        /// Its URL.
+        server: String,
+        /// Why, in the user's words.
+        cause: String,
+    },
+    /// There is nothing to log in with.
+    #[error("{0}")]
+    Credentials(Error),
+    /// The connection broke before the head of the answer was there.
+    #[error("the connection to the API server broke: {cause}")]
+    Interrupted {
+        /// Why.
+        cause: String,
+    },
+}

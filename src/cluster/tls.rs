@@ -1,0 +1,249 @@
+//! TLS towards the API server: whom to trust, who we are, and what went wrong in the user's words.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+
+use crate::error::Error;
+
+/// Whose word counts for who the API server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The system's trust store.
+    System,
+    /// These certificates: authorities, or the server's own.
+    These(Vec<CertificateDer<'static>>),
+    /// Nobody's: any certificate will do.
+    Anything,
+}
+
+impl Trust {
+    /// Reads certificates from PEM. `origin` names where they come from.
+    pub(crate) fn from_pem(pem: &[u8], origin: &str) -> Result<Self, Error> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        match certificates {
+            Ok(certificates) if !certificates.is_empty() => Ok(Self::These(certificates)),
+            _ => Err(Error::usage(format!("{origin} holds no PEM certificate"))),
+        }
+    }
+}
+
+/// A client certificate with its key.
+pub(crate) type Identity = Arc<CertifiedKey>;
+
+/// Reads a client certificate and its key from PEM. `origin` names where they come from.
+///
+/// The two are not compared, since that would parse the certificate and refuse X.509 version 1, which kubectl accepts.
+pub(crate) fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<Identity, Error> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate).filter_map(Result::ok).collect();
+    if chain.is_empty() {
+        return Err(Error::usage(format!("the client certificate of {origin} is not a PEM certificate")));
+    }
+    let unreadable = || Error::usage(format!("the client key of {origin} is not an unencrypted PEM private key"));
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| unreadable())?;
+    let key = provider().key_provider.load_private_key(key).map_err(|_| unreadable())?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
+}
+
+/// The TLS side of connections, swappable while running because client certificates expire.
+#[derive(Debug)]
+pub(crate) struct TlsClient {
+    server_name: ServerName<'static>,
+    config: ArcSwap<ClientConfig>,
+}
+
+impl TlsClient {
+    /// Trusts as `trust` says and expects a certificate for `server_name`, a host name or an IP address.
+    pub(crate) fn new(trust: &Trust, server_name: &str) -> Result<Self, Error> {
+        let server_name = ServerName::try_from(server_name.to_owned())
+            .map_err(|_| Error::usage(format!("{server_name:?} is not a host name that a certificate can have")))?;
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring has cipher suites for TLS 1.2 and 1.3")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier(trust)?)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { server_name, config: ArcSwap::from_pointee(config) })
+    }
+
+    /// Presents `identity` in handshakes from now on, or none. Sessions of the one before are not resumed.
+    pub(crate) fn present(&self, identity: Option<Identity>) {
+        let mut config = ClientConfig::clone(&self.config.load());
+        config.resumption = rustls::client::Resumption::default();
+        config.client_auth_cert_resolver = match identity {
+            Some(identity) => Arc::new(SingleCertAndKey::from(identity)),
+            None => Arc::new(Anonymous),
+        };
+        self.config.store(Arc::new(config));
+    }
+
+    /// What to check the certificate against.
+    pub(crate) fn server_name(&self) -> ServerName<'static> {
+        self.server_name.clone()
+    }
+
+    /// The configuration for the next handshake.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        self.config.load_full()
+    }
+}
+
+/// Has no client certificate.
+#[derive(Debug)]
+struct Anonymous;
+
+impl rustls::client::ResolvesClientCert for Anonymous {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Identity> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    match trust {
+        Trust::System => Ok(Arc::new(system_verifier()?)),
+        Trust::These(certificates) => Ok(Arc::new(Pinned::new(certificates)?)),
+        Trust::Anything => Ok(Arc::new(Unchecked(provider()))),
+    }
+}
+
+fn system_verifier() -> Result<rustls_platform_verifier::Verifier, Error> {
+    rustls_platform_verifier::Verifier::new(provider()).map_err(|_| {
+        Error::failed("the system has no trusted certificates, and the kubeconfig names none for this cluster")
+            .hint("install the ca-certificates package, or give --certificate-authority FILE")
+    })
+}
+
+/// Checks against given certificates; one that is itself given needs no issuer.
+///
+/// Go accepts a leaf certificate in the pool of authorities as the whole chain (`crypto/x509` `Certificate.Verify`), webpki
+/// does not, and a self-signed or pinned server certificate in `certificate-authority` is common.
+#[derive(Debug)]
+struct Pinned {
+    certificates: Vec<CertificateDer<'static>>,
+    webpki: Arc<WebPkiServerVerifier>,
+}
+
+impl Pinned {
+    fn new(certificates: &[CertificateDer<'static>]) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|_| Error::usage("the certificate authority of this cluster is not an X.509 certificate"))?;
+        Ok(Self { certificates: certificates.to_vec(), webpki })
+    }
+
+    fn is_given(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificates.iter().any(|given| given.as_ref() == certificate.as_ref())
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // webpki looks at the dates before it looks for an issuer, so a given certificate that fails here for want of
+        // an issuer has passed the check of its dates.
+        match self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
+            Err(error) if lacks_issuer(&error) && self.is_given(end_entity) => {
+                let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
+                rustls::client::verify_server_name(&certificate, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+fn lacks_issuer(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        // webpki's "a CA certificate is used as an end entity" has no name of its own in rustls.
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
+            other.to_string() == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
+}
+
+/// `insecure-skip-tls-verify`: the server must hold the key of the certificate it shows, whoever it is.
+#[derive(Debug)]
+struct Unchecked(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unchecked {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
