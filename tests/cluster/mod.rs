@@ -20,7 +20,9 @@ use tokio::process::{Child, Command};
 
 pub(crate) use objects::{Api, Namespace, Pod};
 pub(crate) use programs::Programs;
-pub(crate) use users::{Authority, Login, User};
+pub(crate) use users::{Login, User};
+
+pub(crate) use crate::rig::{Authority, POLL, eventually};
 
 /// Addresses of the parts; all of 10.77.0.0/16 is this network namespace's own.
 const API_SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -34,9 +36,6 @@ const NODE_NAME: &str = "node";
 
 /// Longer than any step of a start took on a busy machine with two cores.
 const START_DEADLINE: Duration = Duration::from_secs(90);
-
-/// Between two looks at a condition.
-const POLL: Duration = Duration::from_millis(20);
 
 /// A running control plane. It ends with the program, or when it is dropped.
 pub(crate) struct Cluster {
@@ -146,18 +145,6 @@ impl Cluster {
     /// A new empty folder that lives as long as the cluster.
     pub(crate) fn scratch(&self) -> PathBuf {
         users::fresh_directory(&self.directory)
-    }
-}
-
-/// Polls until `look` finds something; panics after 30 seconds, naming `what` was waited for.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited 30 seconds in vain: {what}");
-        tokio::time::sleep(POLL).await;
     }
 }
 

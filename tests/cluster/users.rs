@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
+use rcgen::KeyPair;
 
 use super::Cluster;
+use crate::rig::Authority;
 
 /// Of a member of `system:masters`.
 pub(super) const ADMIN_TOKEN: &str = "admin-token";
@@ -175,52 +174,4 @@ pub(super) fn fresh_directory(parent: &Path) -> PathBuf {
 pub(super) fn new_key() -> (String, String) {
     let key = KeyPair::generate().unwrap();
     (key.serialize_pem(), key.public_key_pem())
-}
-
-/// The certificate authority of the cluster, its clients and its backends.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: rcgen::Certificate,
-}
-
-impl Authority {
-    pub(super) fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "test authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Self { issuer: Issuer::new(params, key), certificate }
-    }
-
-    /// Its own certificate as PEM.
-    pub(crate) fn pem(&self) -> String {
-        self.certificate.pem()
-    }
-
-    /// Its own certificate as DER.
-    pub(crate) fn der(&self) -> Vec<u8> {
-        self.certificate.der().to_vec()
-    }
-
-    /// Certificate and key, as PEM, of a server with these names or addresses.
-    pub(crate) fn server(&self, names: &[&str]) -> (String, String) {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let params = CertificateParams::new(names).unwrap();
-        self.sign(params, "test server", ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    /// Certificate and key, as PEM, of a user.
-    pub(crate) fn client(&self, name: &str) -> (String, String) {
-        self.sign(CertificateParams::default(), name, ExtendedKeyUsagePurpose::ClientAuth)
-    }
-
-    fn sign(&self, mut params: CertificateParams, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
 }

@@ -9,6 +9,8 @@
 #[path = "../cluster/mod.rs"]
 mod cluster;
 mod harness;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod journey;
 
 use std::env;

@@ -21,16 +21,13 @@
 //!   [`Nginx`] is the real one, in front of a backend.
 //! - Narrow rights: `let user = cluster.user();`, then `namespace.grant(&user, …)` or `namespace.bind(&user, "edit")`.
 
-mod backend;
-pub(crate) mod http;
 mod nginx;
 mod plugin;
-mod websocket;
 
-pub(crate) use backend::{Backend, Canned, pattern};
 pub(crate) use nginx::Nginx;
-pub(crate) use plugin::{Finished, Plugin, Serving};
-pub(crate) use websocket::Peer;
+pub(crate) use plugin::Plugin;
+
+pub(crate) use crate::rig::{Backend, Canned, Finished, Peer, Serving, http, pattern};
 
 use std::sync::LazyLock;
 

@@ -23,7 +23,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::cluster::Authority;
+use super::Authority;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -259,7 +259,7 @@ async fn sink(mut body: Incoming) -> Response<Body> {
 }
 
 /// Whether `data` is what stands at `offset` of the pattern.
-pub(super) fn matches_pattern(mut offset: u64, mut data: &[u8]) -> bool {
+fn matches_pattern(mut offset: u64, mut data: &[u8]) -> bool {
     while !data.is_empty() {
         let expected = pattern(offset, data.len());
         let (now, later) = data.split_at(expected.len());
