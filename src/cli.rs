@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, ValueEnum, ValueHint};
 
+use secrecy::SecretString;
+
+use crate::cluster::ConnectFlags;
 use crate::service::PortRef;
 use crate::target::{Scheme, parse_port};
 
@@ -272,6 +275,34 @@ pub struct KubectlFlags {
     /// Refuse to run if the API server's version is not this program's Kubernetes version
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
     pub match_server_version: Option<bool>,
+}
+
+impl KubectlFlags {
+    /// As the cluster module takes them.
+    pub fn connect_flags(&self) -> ConnectFlags {
+        ConnectFlags {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            namespace: self.namespace.clone(),
+            server: self.server.clone(),
+            token: self.token.clone().map(SecretString::from),
+            username: self.username.clone(),
+            password: self.password.clone().map(SecretString::from),
+            certificate_authority: self.certificate_authority.clone(),
+            client_certificate: self.client_certificate.clone(),
+            client_key: self.client_key.clone(),
+            insecure_skip_tls_verify: self.insecure_skip_tls_verify.unwrap_or_default(),
+            tls_server_name: self.tls_server_name.clone(),
+            as_user: self.as_user.clone(),
+            as_group: self.as_group.clone(),
+            as_uid: self.as_uid.clone(),
+            as_user_extra: self.as_user_extra.clone(),
+            request_timeout: self.request_timeout,
+            disable_compression: self.disable_compression.unwrap_or_default(),
+        }
+    }
 }
 
 /// `--scheme`.

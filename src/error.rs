@@ -63,6 +63,13 @@ impl Error {
         self
     }
 
+    /// Changes how the process ends.
+    #[must_use]
+    pub fn exit_with(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// The sentence, without a final period.
     pub fn message(&self) -> &str {
         &self.message

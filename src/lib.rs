@@ -1,10 +1,16 @@
 //! The library behind `kubectl svcproxy`, for its own tests, fuzzers and benchmarks: no promise of stability.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod cli;
 pub mod plan;
+pub mod run;
 pub mod service;
 pub mod target;
+pub mod find;
 pub mod cluster;
+pub mod announce;
+pub mod serving;
+pub mod command;
 pub mod upstream;
 pub mod local;
 pub mod picker;

@@ -1,2 +1,97 @@
-//! The plugin.
-fn main() {}
+//! `kubectl svcproxy`: arguments and environment in, one exit code out.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use svcproxy::cli::{Cli, LogFormat};
+use svcproxy::cluster::Environment;
+use svcproxy::error::{Error, Exit};
+use svcproxy::output::Output;
+use svcproxy::plan::{Facts, plan};
+use svcproxy::run::run;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// Threads that carry traffic: the two busiest directions; a laptop's other cores stay free (spike.md section 2).
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return explain_usage(&usage),
+    };
+    let output = Output::new(variable("NO_COLOR").is_some());
+    start_logging(&cli);
+    let exit = run_to_end(cli, &output).unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+/// Help and version are answers, anything else is wrong usage; clap's own exit codes say the same.
+fn explain_usage(usage: &clap::Error) -> ExitCode {
+    let _ = usage.print();
+    let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
+    ExitCode::from(exit.code())
+}
+
+fn run_to_end(cli: Cli, output: &Output) -> Result<Exit, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed(format!("cannot start threads: {error}")))?;
+    let connect = cli.kubectl.connect_flags();
+    let plan = plan(cli, &facts())?;
+    let environment =
+        Environment::new(|name| std::env::var_os(name), std::env::home_dir(), std::io::stdin().is_terminal());
+    let exit = runtime.block_on(run(plan, connect, environment, output));
+    // Whoever still waits (an opener in the foreground, a name server) must not hold the end.
+    runtime.shutdown_timeout(Duration::ZERO);
+    exit
+}
+
+fn facts() -> Facts {
+    Facts {
+        stdin_is_terminal: std::io::stdin().is_terminal(),
+        stdout_is_terminal: std::io::stdout().is_terminal(),
+        stderr_is_terminal: std::io::stderr().is_terminal(),
+        over_ssh: ["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"].iter().any(|name| variable(name).is_some()),
+        has_display: has_display(),
+        has_browser_variable: variable("BROWSER").is_some(),
+    }
+}
+
+/// Only X11 and Wayland need to be told of a display; WSL opens windows on Windows without one.
+fn has_display() -> bool {
+    let needs_none = cfg!(any(windows, target_os = "macos")) || variable("WSL_DISTRO_NAME").is_some();
+    needs_none || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| variable(name).is_some())
+}
+
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Logs of this program only: what libraries log may hold headers.
+fn start_logging(cli: &Cli) {
+    let level = match cli.printing.verbosity.iter().map(|&level| u32::from(level)).sum::<u32>() {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let filter = Targets::new().with_target("svcproxy", level);
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let ansi = std::io::stderr().is_terminal() && variable("NO_COLOR").is_none();
+    let layer = match cli.printing.log_format {
+        LogFormat::Text => format.with_ansi(ansi).without_time().boxed(),
+        LogFormat::Json => format.json().with_ansi(false).boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

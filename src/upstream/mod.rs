@@ -3,11 +3,23 @@
 
 pub mod body;
 pub mod diagnose;
+pub mod service_proxy;
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 pub use body::Body;
+
+use crate::cluster::Cluster;
+use crate::target::Target;
+use service_proxy::ServiceProxy;
+
+/// The way to `target` through `cluster`.
+pub fn open(cluster: &Cluster, target: &Target) -> Arc<dyn Upstream> {
+    Arc::new(ServiceProxy::new(cluster.api().clone(), target))
+}
 
 /// Where the requests of one site go.
 ///
