@@ -12,6 +12,7 @@ pub mod announce;
 pub mod serving;
 pub mod command;
 pub mod upstream;
+pub mod html_links;
 pub mod local;
 pub mod picker;
 pub mod history;
