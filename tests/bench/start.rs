@@ -1,0 +1,172 @@
+//! `cargo bench --bench start`: beside `kubectl proxy`, in one run on one real API server, rounds interleaved: from the start
+//! of the process to the first byte of the Service, and the memory it then holds. Prints medians and ratios.
+#![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
+#![allow(dead_code, reason = "the tests' harness offers more than this needs")]
+
+#[path = "../cluster/mod.rs"]
+mod cluster;
+#[path = "../e2e/harness/mod.rs"]
+mod harness;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, isolation};
+use harness::Nginx;
+use serde_json::json;
+
+/// Rounds; each starts every program once.
+const ROUNDS: usize = 15;
+/// Longer than any start; a program that needs more has failed.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Local ports, one per start, so that none waits for another's sockets.
+const FIRST_PORT: u16 = 20_000;
+
+/// How a program is started, and what it then served.
+struct Column {
+    name: &'static str,
+    command: fn(&Setup, u16) -> Command,
+    starts: Vec<Duration>,
+    memory: Vec<u64>,
+}
+
+/// What all programs share.
+struct Setup {
+    kubectl: std::path::PathBuf,
+    kubeconfig: std::path::PathBuf,
+    plugin_folder: std::path::PathBuf,
+    path: String,
+}
+
+/// The program itself, as kubectl executes it.
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
+
+fn main() -> ExitCode {
+    let directory = match isolation::enter() {
+        Ok(directory) => directory,
+        Err(reason) => {
+            eprintln!("NOT RUN: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let setup = runtime.block_on(set_up(&directory));
+    report(&measure(&setup));
+    isolation::leave(&directory, 0)
+}
+
+async fn set_up(directory: &Path) -> Setup {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(directory).await.unwrap()));
+    let nginx = Box::leak(Box::new(Nginx::start(cluster).await));
+    let namespace = cluster.namespace().await;
+    namespace.expose("nginx", nginx.ip(), json!([{"name": "http", "port": 80, "targetPort": Nginx::HTTP}])).await;
+    namespace.until_endpoints("nginx", 1).await;
+    let plugin_folder = cluster.scratch();
+    std::os::unix::fs::symlink(PLUGIN, plugin_folder.join("kubectl-svcproxy")).unwrap();
+    Setup {
+        kubectl: cluster.programs().path("kubectl").unwrap(),
+        kubeconfig: cluster.admin().kubeconfig(namespace.name()),
+        plugin_folder,
+        path: format!("{}/", namespace.proxy_path("nginx:http")),
+    }
+}
+
+fn columns() -> [Column; 3] {
+    let column = |name, command| Column { name, command, starts: Vec::new(), memory: Vec::new() };
+    [
+        column("kubectl proxy", |setup, port| {
+            let mut command = Command::new(&setup.kubectl);
+            command.args(["proxy", &format!("--port={port}")]);
+            command
+        }),
+        column("kubectl-svcproxy", |_, port| {
+            let mut command = Command::new(PLUGIN);
+            command.args(["nginx", &format!("--port={port}"), "--no-browser"]);
+            command
+        }),
+        column("kubectl svcproxy", |setup, port| {
+            let mut command = Command::new(&setup.kubectl);
+            command.args(["svcproxy", "nginx", &format!("--port={port}"), "--no-browser"]);
+            command.env("PATH", &setup.plugin_folder);
+            command
+        }),
+    ]
+}
+
+fn measure(setup: &Setup) -> [Column; 3] {
+    let mut columns = columns();
+    let mut port = FIRST_PORT;
+    for _ in 0..ROUNDS {
+        for column in &mut columns {
+            port += 1;
+            let (start, memory) = start_once(setup, column.command, port);
+            column.starts.push(start);
+            column.memory.push(memory);
+        }
+    }
+    columns
+}
+
+fn start_once(setup: &Setup, command: fn(&Setup, u16) -> Command, port: u16) -> (Duration, u64) {
+    let mut command = command(setup, port);
+    command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", &setup.plugin_folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let started = Instant::now();
+    let mut child = command.spawn().unwrap();
+    until_served(&mut child, started, port, &setup.path);
+    let took = started.elapsed();
+    let memory = resident(child.id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (took, memory)
+}
+
+fn until_served(child: &mut Child, started: Instant, port: u16, path: &str) {
+    while !is_served(port, path) {
+        assert!(started.elapsed() < LIMIT, "it serves nothing");
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn is_served(port: u16, path: &str) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_end(&mut answer).is_ok()
+        && answer.starts_with(b"HTTP/1.1 200")
+}
+
+/// Resident memory of a process, KiB.
+fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn report(columns: &[Column; 3]) {
+    let micros = |column: &Column| median(column.starts.iter().map(|start| start.as_secs_f64() * 1e3).collect());
+    let mebibytes = |column: &Column| median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
+    println!("medians of {ROUNDS} interleaved starts; ratios to kubectl proxy");
+    println!("{:<18} {:>14} {:>7} {:>12} {:>7}", "", "first byte ms", "ratio", "memory MiB", "ratio");
+    let (base_start, base_memory) = (micros(&columns[0]), mebibytes(&columns[0]));
+    for column in columns {
+        let (start, memory) = (micros(column), mebibytes(column));
+        let (start_ratio, memory_ratio) = (start / base_start, memory / base_memory);
+        println!("{:<18} {start:>14.1} {start_ratio:>7.3} {memory:>12.1} {memory_ratio:>7.3}", column.name);
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
