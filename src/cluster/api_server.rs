@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 
+use super::connect::Connector;
 use super::credentials::{Credential, Credentials};
 use super::pool::{Outcome, Pool};
 use super::send_error::SendError;
@@ -25,7 +26,7 @@ struct Inner {
     host: HeaderValue,
     impersonation: Vec<(HeaderName, HeaderValue)>,
     credentials: Credentials,
-    pool: Pool,
+    pool: Pool<Connector>,
 }
 
 impl ApiServer {
@@ -33,7 +34,7 @@ impl ApiServer {
         url: ServerUrl,
         impersonation: Vec<(HeaderName, HeaderValue)>,
         credentials: Credentials,
-        pool: Pool,
+        pool: Pool<Connector>,
     ) -> Self {
         let host = HeaderValue::from_str(url.authority().as_str()).expect("an authority is ASCII");
         Self { inner: Arc::new(Inner { url, host, impersonation, credentials, pool }) }
@@ -70,8 +71,8 @@ impl ApiServer {
             self.inner.pool.send(request).await?
         };
         match outcome {
-            Outcome::Answer(answer) => Ok(answer.map(Body::Incoming)),
-            Outcome::Lost { error, .. } => Err(SendError::Interrupted { cause: error.to_string() }),
+            Outcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
+            Outcome::Lost { error, .. } => Err(error.into()),
         }
     }
 

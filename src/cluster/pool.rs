@@ -1,6 +1,7 @@
 //! Connections that are kept: the one that was free last is taken first, and a connection is free again only when
 //! the answer's body and the request's body have both ended.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::{Connector, Stream};
@@ -32,47 +34,71 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Octets per direction and connection (spike figures: more is no faster and costs memory at 128 connections).
 const BUFFER: usize = 64 * 1024;
 
-/// Keeps the connections to one API server.
-#[derive(Debug, Clone)]
-pub(crate) struct Pool {
-    shared: Arc<Shared>,
+/// Makes the connections that a pool keeps.
+pub(crate) trait Connect: Debug + Send + Sync + 'static {
+    /// The byte stream below HTTP.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// Whom a connection leads to.
+    type Peer: Clone + Debug + Send + Sync + 'static;
+    /// Why there is no connection.
+    type Error: From<hyper::Error> + Send;
+
+    /// Makes a connection that is ready for the first request.
+    fn connect(&self) -> impl Future<Output = Result<(Self::Stream, Self::Peer), Self::Error>> + Send;
+}
+
+impl Connect for Connector {
+    type Stream = Stream;
+    type Peer = ();
+    type Error = SendError;
+
+    async fn connect(&self) -> Result<(Stream, ()), SendError> {
+        Ok((Self::connect(self).await?, ()))
+    }
+}
+
+/// Keeps the connections that a [`Connect`] makes. A clone is the same pool.
+#[derive(Debug)]
+pub(crate) struct Pool<C: Connect> {
+    shared: Arc<Shared<C>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    connector: Connector,
+struct Shared<C: Connect> {
+    connector: C,
     places: Arc<Semaphore>,
     generation: AtomicU64,
-    kept: Mutex<Kept>,
+    kept: Mutex<Kept<C::Peer>>,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
+#[derive(Debug)]
+struct Kept<P> {
     /// The one that became free last is the last.
-    idle: Vec<Idle>,
+    idle: Vec<Idle<P>>,
     /// Whether somebody will look for connections that waited too long.
     reaped: bool,
 }
 
 /// A connection that waits for a request.
 #[derive(Debug)]
-struct Idle {
-    connection: Connection,
+struct Idle<P> {
+    connection: Connection<P>,
     /// Wall clock, since the monotonic one stands still while a laptop sleeps.
     since: SystemTime,
 }
 
 /// The sending side of a connection.
 #[derive(Debug)]
-struct Connection {
+struct Connection<P> {
     sender: http1::SendRequest<Body>,
-    line: Arc<Line>,
+    line: Arc<Line<P>>,
 }
 
 /// What a connection's driver and its user share.
 #[derive(Debug)]
-struct Line {
+struct Line<P> {
     generation: u64,
+    peer: P,
     busy: Mutex<Option<Busy>>,
 }
 
@@ -84,27 +110,33 @@ struct Busy {
 }
 
 /// What came of a request.
-pub(crate) enum Outcome {
-    /// The head of the answer.
-    Answer(Response<Incoming>),
+pub(crate) enum Outcome<P> {
+    /// The head of the answer, and who gave it.
+    Answer(Response<Incoming>, P),
     /// No answer. A connection that was `reused` may have been dead already.
-    Lost { error: hyper::Error, reused: bool },
+    Lost { error: hyper::Error, reused: bool, peer: P },
 }
 
-impl Pool {
+impl<C: Connect> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<C: Connect> Pool<C> {
     /// Keeps what `connector` makes.
-    pub(crate) fn new(connector: Connector) -> Self {
+    pub(crate) fn new(connector: C) -> Self {
         let shared = Shared {
             connector,
             places: Arc::new(Semaphore::new(PLACES)),
             generation: AtomicU64::new(0),
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept { idle: Vec::new(), reaped: false }),
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// What makes the connections.
-    pub(crate) fn connector(&self) -> &Connector {
+    pub(crate) fn connector(&self) -> &C {
         &self.shared.connector
     }
 
@@ -114,40 +146,47 @@ impl Pool {
         self.shared.kept().idle.clear();
     }
 
+    /// Closes the connections that wait, except those to `wanted` peers.
+    pub(crate) fn keep_only(&self, wanted: impl Fn(&C::Peer) -> bool) {
+        self.shared.kept().idle.retain(|idle| wanted(&idle.connection.line.peer));
+    }
+
     /// Sends `request` on a kept connection, else on a new one. One that is found dead before anything was written to it
     /// is replaced.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Outcome, SendError> {
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
         let mut place = self.place().await;
         while let Some(connection) = self.shared.take() {
+            let peer = connection.line.peer.clone();
             match connection.send(request, place).await {
-                Ok(answer) => return Ok(Outcome::Answer(answer)),
+                Ok(answer) => return Ok(Outcome::Answer(answer, peer)),
                 Err(mut failure) => match failure.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Ok(Outcome::Lost { error: failure.into_error(), reused: true }),
+                    None => return Ok(Outcome::Lost { error: failure.into_error(), reused: true, peer }),
                 },
             }
             place = self.place().await;
         }
         let connection = self.open().await?;
+        let peer = connection.line.peer.clone();
         match connection.send(request, place).await {
-            Ok(answer) => Ok(Outcome::Answer(answer)),
-            Err(failure) => Ok(Outcome::Lost { error: failure.into_error(), reused: false }),
+            Ok(answer) => Ok(Outcome::Answer(answer, peer)),
+            Err(failure) => Ok(Outcome::Lost { error: failure.into_error(), reused: false, peer }),
         }
     }
 
     /// Sends `request` on a connection of its own, which may become something else than HTTP.
-    pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<Outcome, SendError> {
-        let stream = self.shared.connector.connect().await?;
+    pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+        let (stream, peer) = self.shared.connector.connect().await?;
         let (mut sender, connection) = handshake(stream).await?;
         tokio::spawn(connection.with_upgrades());
         match sender.send_request(request).await {
-            Ok(answer) => Ok(Outcome::Answer(answer)),
-            Err(error) => Ok(Outcome::Lost { error, reused: false }),
+            Ok(answer) => Ok(Outcome::Answer(answer, peer)),
+            Err(error) => Ok(Outcome::Lost { error, reused: false, peer }),
         }
     }
 
     /// Opens a connection ahead of the first request.
-    pub(crate) async fn warm(&self) -> Result<(), SendError> {
+    pub(crate) async fn warm(&self) -> Result<(), C::Error> {
         let connection = self.open().await?;
         self.shared.keep(connection);
         Ok(())
@@ -161,18 +200,18 @@ impl Pool {
         }
     }
 
-    async fn open(&self) -> Result<Connection, SendError> {
+    async fn open(&self) -> Result<Connection<C::Peer>, C::Error> {
         let generation = self.shared.generation.load(Ordering::Acquire);
-        let stream = self.shared.connector.connect().await?;
+        let (stream, peer) = self.shared.connector.connect().await?;
         let (sender, connection) = handshake(stream).await?;
-        let line = Arc::new(Line { generation, busy: Mutex::default() });
+        let line = Arc::new(Line { generation, peer, busy: Mutex::default() });
         let driver = Driver { connection, line: line.clone(), pool: Arc::downgrade(&self.shared) };
         tokio::spawn(driver);
         Ok(Connection { sender, line })
     }
 }
 
-impl Connection {
+impl<P> Connection<P> {
     /// The sender stays with the driver, which finds out when it is free again.
     async fn send(
         mut self,
@@ -189,19 +228,19 @@ impl Connection {
     }
 }
 
-impl Line {
+impl<P> Line<P> {
     fn busy(&self) -> MutexGuard<'_, Option<Busy>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shared {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+impl<C: Connect> Shared<C> {
+    fn kept(&self) -> MutexGuard<'_, Kept<C::Peer>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that became free last, if it is still good.
-    fn take(&self) -> Option<Connection> {
+    fn take(&self) -> Option<Connection<C::Peer>> {
         let mut kept = self.kept();
         while let Some(Idle { connection, since }) = kept.idle.pop() {
             if !connection.sender.is_closed() && !is_over(since) {
@@ -211,7 +250,7 @@ impl Shared {
         None
     }
 
-    fn keep(self: &Arc<Self>, connection: Connection) {
+    fn keep(self: &Arc<Self>, connection: Connection<C::Peer>) {
         if connection.line.generation != self.generation.load(Ordering::Acquire) {
             return;
         }
@@ -229,7 +268,7 @@ fn is_over(since: SystemTime) -> bool {
 }
 
 /// Closes connections that waited too long, until none waits.
-async fn reap(pool: Weak<Shared>) {
+async fn reap<C: Connect>(pool: Weak<Shared<C>>) {
     loop {
         tokio::time::sleep(IDLE / 4).await;
         let Some(shared) = pool.upgrade() else { return };
@@ -243,13 +282,13 @@ async fn reap(pool: Weak<Shared>) {
 }
 
 /// Runs a connection, and gives its sending side back to the pool whenever it is free.
-struct Driver {
-    connection: http1::Connection<TokioIo<Stream>, Body>,
-    line: Arc<Line>,
-    pool: Weak<Shared>,
+struct Driver<C: Connect> {
+    connection: http1::Connection<TokioIo<C::Stream>, Body>,
+    line: Arc<Line<C::Peer>>,
+    pool: Weak<Shared<C>>,
 }
 
-impl Future for Driver {
+impl<C: Connect> Future for Driver<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -259,7 +298,7 @@ impl Future for Driver {
     }
 }
 
-impl Driver {
+impl<C: Connect> Driver<C> {
     fn give_back(&self, context: &mut Context<'_>) {
         let mut busy = self.line.busy();
         let Some(Busy { sender, .. }) = busy.as_mut() else { return };
@@ -273,12 +312,8 @@ impl Driver {
     }
 }
 
-type Handshake = (http1::SendRequest<Body>, http1::Connection<TokioIo<Stream>, Body>);
+type Handshake<S> = (http1::SendRequest<Body>, http1::Connection<TokioIo<S>, Body>);
 
-async fn handshake(stream: Stream) -> Result<Handshake, SendError> {
-    http1::Builder::new()
-        .max_buf_size(BUFFER)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| SendError::Interrupted { cause: error.to_string() })
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Handshake<S>, hyper::Error> {
+    http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await
 }

@@ -45,3 +45,9 @@ pub enum SendError {
         cause: String,
     },
 }
+
+impl From<hyper::Error> for SendError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Interrupted { cause: error.to_string() }
+    }
+}
