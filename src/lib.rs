@@ -9,6 +9,7 @@ pub mod target;
 pub mod find;
 pub mod cluster;
 pub mod announce;
+pub mod request_line;
 pub mod serving;
 pub mod command;
 pub mod upstream;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::browser::{self, Opening};
-use crate::cli::{Choosing, Cli, Guarding, OriginFlag, OutputFlag, Printing, Serving, ViaFlag};
+use crate::cli::{Choosing, Cli, Guarding, LogFormat, OriginFlag, OutputFlag, Printing, Serving, ViaFlag};
 use crate::error::Error;
 use crate::target::choose::Wish;
 use crate::target::{Scheme, Spelling};
@@ -75,8 +75,8 @@ pub struct Open {
     pub ready: ReadyFormat,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// A line for each request.
-    pub log_requests: bool,
+    /// A line for each request, in this form.
+    pub log_requests: Option<LogFormat>,
     /// Whether a prompt can be shown.
     pub can_prompt: bool,
     /// Whether a person sees stderr change.
@@ -211,7 +211,7 @@ pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
         command,
         ready,
         dry_run: printing.dry_run,
-        log_requests: printing.log_requests,
+        log_requests: printing.log_requests.then_some(printing.log_format),
         can_prompt: facts.can_prompt(),
         live_status: facts.stderr_is_terminal && !printing.log_requests && ready == ReadyFormat::Text,
     })))

@@ -5,7 +5,6 @@ use crate::cluster::{Cluster, ConnectFlags, Environment};
 use crate::command::Urls;
 use crate::error::{Error, Exit};
 use crate::find::{self, Found, Outcome};
-use crate::local::RequestLog;
 use crate::output::Output;
 use crate::plan::{Named, Open, Plan, ReadyFormat, Wanted};
 use crate::serving;
@@ -27,15 +26,15 @@ pub async fn run(plan: Plan, connect: ConnectFlags, environment: Environment, ou
 async fn open_services(cluster: &Cluster, plan: &Open, output: &Output) -> Result<Exit, Error> {
     let found = find_wanted(cluster, plan).await?;
     let listener = serving::bind(cluster, plan, &found).await?;
-    let local =
-        serving::local(cluster, plan, &found, |found| upstream::open(cluster, &found.target), RequestLog::off())?;
+    let log = serving::request_log(plan, output);
+    let local = serving::local(cluster, plan, &found, log, |found| upstream::open(cluster, &found.target))?;
     let ready = serving::ready(cluster, plan, &found, &local, &listener);
     if plan.dry_run {
         explain(plan, &found, &ready, output);
         return Ok(Exit::Ok);
     }
     let signals = Signals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
-    serving::say(cluster, plan, &ready, &listener, output);
+    serving::say(cluster, plan, &found, &ready, &listener, output);
     serving::open_browser(plan, &local, &listener, output);
     let urls = Urls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
     serving::until_told_to_stop(plan, local, listener, signals, urls, output).await

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::announce::{self, Ready};
 use crate::browser::{self, Opening, Why};
-use crate::cli::{OriginFlag, ViaFlag};
+use crate::cli::{LogFormat, OriginFlag, ViaFlag};
 use crate::cluster::Cluster;
 use crate::command::{self, Urls};
 use crate::error::{Error, Exit};
@@ -16,6 +16,7 @@ use crate::find::Found;
 use crate::local::{Activity, GuardPolicy, Listen, Listener, Local, Port, Presentation, RequestLog, Site, serve};
 use crate::output::Output;
 use crate::plan::{self, Open, ReadyFormat};
+use crate::request_line::RequestLine;
 use crate::shutdown::Signals;
 use crate::target::{Target, served_paths, site_label};
 use crate::upstream::Upstream;
@@ -62,13 +63,26 @@ fn label(cluster: &Cluster, target: &Target) -> String {
     site_label(cluster.server(), &target.proxy_path(), target.service(), &target.namespace)
 }
 
+/// Prints a line for each finished request, if `plan` says so.
+pub fn request_log(plan: &Open, output: &Output) -> RequestLog {
+    let Some(format) = plan.log_requests else { return RequestLog::off() };
+    let output = output.clone();
+    RequestLog::new(move |record| {
+        let line = RequestLine::new(record);
+        match format {
+            LogFormat::Text => output.say(&line.text()),
+            LogFormat::Json => output.say(&line.json()),
+        }
+    })
+}
+
 /// What is served: a site for each Target, under every spelling of its proxy path.
 pub fn local(
     cluster: &Cluster,
     plan: &Open,
     found: &[Found],
-    upstream: impl Fn(&Found) -> Arc<dyn Upstream>,
     log: RequestLog,
+    upstream: impl Fn(&Found) -> Arc<dyn Upstream>,
 ) -> Result<Local, Error> {
     let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
     let site = |(found, paths): (&Found, Vec<String>)| Site {
@@ -129,9 +143,13 @@ pub fn ready(cluster: &Cluster, plan: &Open, found: &[Found], local: &Local, lis
 }
 
 /// Says what is served and to whom; the context too, since the wrong one costs hours.
-pub fn say(cluster: &Cluster, plan: &Open, ready: &[Ready], listener: &Listener, output: &Output) {
+pub fn say(cluster: &Cluster, plan: &Open, found: &[Found], ready: &[Ready], listener: &Listener, output: &Output) {
     let context = cluster.context().map_or_else(|| "in-cluster".to_owned(), |context| format!("context {context}"));
     output.whisper(&format!("{context}, server {}", cluster.server()));
+    for found in found.iter().filter(|found| found.read.is_none()) {
+        let (service, namespace) = (found.target.service(), &found.target.namespace);
+        output.whisper(&format!("you may not read Service {service} in {namespace}: port and scheme are as typed"));
+    }
     for ready in ready {
         output.data(&ready.line(plan.ready));
         if plan.ready == ReadyFormat::Text && ready.site_url != ready.proxy_url {
@@ -148,7 +166,11 @@ pub fn say(cluster: &Cluster, plan: &Open, ready: &[Ready], listener: &Listener,
 
 /// Opens the first Target, or the start page where there are several, without waiting for it.
 pub fn open_browser(plan: &Open, local: &Local, listener: &Listener, output: &Output) {
-    let url = local.open_url(&local.sites[0], listener);
+    let url = if local.sites.len() == 1 || local.policy.token.is_some() {
+        local.open_url(&local.sites[0], listener)
+    } else {
+        format!("http://{}/", listener.authority())
+    };
     if local.policy.token.is_some() && plan.opening != Opening::Default {
         output.say(&format!("open once: {url}"));
     }
