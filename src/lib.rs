@@ -12,6 +12,8 @@ pub mod announce;
 pub mod request_line;
 pub mod serving;
 pub mod command;
+pub mod asker;
+pub mod page;
 pub mod upstream;
 pub mod html_links;
 pub mod local;

@@ -13,6 +13,9 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::guard::Peer;
+use super::peer::{self, Ends};
+
 /// How long an answer may be silent once the client has closed its sending side. Who only half-closed it still waits
 /// for the answer; who is gone looks the same, and must not hold a long poll open for ever.
 const SILENCE_AFTER_END: Duration = Duration::from_secs(5);
@@ -23,6 +26,22 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> Peer {
+        match self {
+            Self::Tcp(socket) => match (socket.local_addr(), socket.peer_addr()) {
+                (Ok(local), Ok(remote)) => peer::of_tcp(Ends { local, remote }),
+                _ => Peer::Unknown,
+            },
+            #[cfg(unix)]
+            Self::Unix(socket) => {
+                socket.peer_cred().map_or(Peer::Unknown, |credentials| peer::of_user(credentials.uid()))
+            }
+        }
+    }
 }
 
 /// How many requests of one connection are not answered to the end.
@@ -62,11 +81,6 @@ pub(crate) struct ClientStream {
 impl ClientStream {
     pub(crate) fn new(socket: Socket, unanswered: Unanswered) -> Self {
         Self { socket, unanswered, silence: None }
-    }
-
-    /// The bare connection, for a tunnel, where each side's end is passed on at once.
-    pub(crate) fn into_socket(self) -> Socket {
-        self.socket
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,21 @@ mod listener;
 mod unix_socket;
 mod serve;
 mod connection;
+mod peer;
+#[cfg(target_os = "linux")]
+mod socket_owner;
 mod answer;
+pub mod guard;
+pub mod hosts;
+pub mod path;
+mod refusal;
+pub mod route;
+mod token;
+mod headers;
+mod cookies;
+mod mount;
+mod tunnel;
+mod reply;
 mod body;
 mod activity;
 mod request_log;
@@ -57,6 +71,11 @@ impl Site {
     fn proxy_path(&self) -> &str {
         self.paths.first().map_or("/", String::as_str)
     }
+
+    /// Its own host name.
+    fn host_name(&self) -> String {
+        format!("{}.localhost", self.label)
+    }
 }
 
 impl fmt::Debug for Site {
@@ -92,9 +111,6 @@ pub struct GuardPolicy {
     pub token: Option<String>,
 }
 
-/// Name of the query parameter that carries the one-time token.
-const TOKEN_PARAMETER: &str = "svcproxy-token";
-
 impl Local {
     /// The computed proxy URL of `site`, as the kubectl book builds it, at the address that clients reach first.
     pub fn proxy_url(&self, site: &Site, listener: &Listener) -> String {
@@ -122,7 +138,7 @@ impl Local {
         let landing = site.landing.strip_prefix('/').unwrap_or(&site.landing);
         match &self.policy.token {
             None => format!("{url}{landing}"),
-            Some(token) => with_parameter(&format!("{url}{landing}"), TOKEN_PARAMETER, token),
+            Some(token) => with_parameter(&format!("{url}{landing}"), token::PARAMETER, token),
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Local;
 use super::answer::{Server, answer};
 use super::connection::{ClientStream, Socket, Unanswered};
+use super::guard::Peer;
 use super::listener::{Door, Listener, Sockets};
 
 /// Octets buffered per direction of a connection, and the limit of a request's head (spike.md trap 18).
@@ -97,11 +98,12 @@ fn ends_one_connection_only(cause: &io::Error) -> bool {
 
 /// Serves one client until it leaves or the end comes. What goes wrong on its connection concerns nobody else.
 async fn serve_connection(server: Arc<Server>, socket: Socket) {
+    let peer = if server.local.policy.allow_other_users { Peer::Trusted } else { socket.peer() };
     let unanswered = Unanswered::default();
     let stream = TokioIo::new(ClientStream::new(socket, unanswered.clone()));
     let stages = server.stages.clone();
     let service =
-        service_fn(move |request: Request<Incoming>| answer(Arc::clone(&server), unanswered.begin(), request));
+        service_fn(move |request: Request<Incoming>| answer(Arc::clone(&server), peer, unanswered.begin(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -3,7 +3,6 @@
 //! The API server's errors are told by their shape and fixed words, never guessed: what is not recognised passes as it
 //! is. A browser that navigates gets a page, curl gets text, a program keeps the API server's own JSON; the status stays.
 
-mod asker;
 mod cause;
 mod explanation;
 mod facts;
@@ -18,13 +17,13 @@ use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
-pub use asker::{Asker, Reader};
 pub use cause::{Cause, Missing, Trouble};
 pub use explanation::{Check, Explanation, Subject};
 pub use facts::{Endpoints, Facts, UnreadyPod};
-pub use render::ERROR_HEADER;
 pub use status::Status;
 
+pub use crate::asker::{Asker, Reader};
+pub use crate::page::ERROR_HEADER;
 use crate::target::Scheme;
 use crate::upstream::Body;
 use peek::peek;

@@ -1,0 +1,197 @@
+//! The names that this program answers to. Exactly these: a page whose name is made to lead here gets nothing. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What the client called us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// The own name of the site with this index.
+    Site(usize),
+    /// `localhost`.
+    Localhost,
+    /// `127.0.0.1` or `[::1]`.
+    Loopback,
+    /// A name or address that the user allowed.
+    Named,
+}
+
+/// All names that are ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hosts {
+    /// Labels of the sites.
+    pub labels: Vec<String>,
+    /// The port listened on; `None` on a Unix socket, where the port a client names means nothing.
+    pub port: Option<u16>,
+    /// Addresses that the user asked to listen on, other than "all".
+    pub addresses: Vec<IpAddr>,
+    /// `NAME` or `NAME:PORT` that the user allowed.
+    pub allowed: Vec<String>,
+}
+
+impl Hosts {
+    /// Whom `authority`, the value of `Host`, means; `None` for anybody else.
+    pub fn find(&self, authority: &str) -> Option<Host> {
+        let (name, port) = split_port(authority)?;
+        if self.is_allowed(authority, name) {
+            return Some(Host::Named);
+        }
+        if !self.is_our_port(port) {
+            return None;
+        }
+        match self.find_name(name)? {
+            Host::Loopback if self.port.is_none() => Some(Host::Localhost),
+            host => Some(host),
+        }
+    }
+
+    fn find_name(&self, name: &str) -> Option<Host> {
+        if name.eq_ignore_ascii_case("localhost") {
+            return Some(Host::Localhost);
+        }
+        if let Some(label) = strip_suffix_ignoring_case(name, ".localhost") {
+            return self.labels.iter().position(|site| site.eq_ignore_ascii_case(label)).map(Host::Site);
+        }
+        match ip_address(name)? {
+            IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(Host::Loopback),
+            address => self.addresses.contains(&address).then_some(Host::Named),
+        }
+    }
+
+    /// HTTP's own port is the one port that clients leave out.
+    fn is_our_port(&self, port: Option<&str>) -> bool {
+        match (self.port, port) {
+            (None, _) => true,
+            (Some(ours), None) => ours == 80,
+            (Some(ours), Some(port)) => !port.starts_with('0') && port.parse() == Ok(ours),
+        }
+    }
+
+    fn is_allowed(&self, authority: &str, name: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(authority) || allowed.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Name and port; the name of an IPv6 address keeps its brackets. `None` where it cannot be an authority.
+fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    let name_end = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
+    };
+    let (name, rest) = authority.split_at(name_end);
+    if rest.is_empty() {
+        return Some((name, None));
+    }
+    let port = rest.strip_prefix(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_digit());
+    is_port.then_some((name, Some(port)))
+}
+
+fn ip_address(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(address) => address.parse().ok().map(IpAddr::V6),
+        None => name.parse().ok().map(IpAddr::V4),
+    }
+}
+
+fn strip_suffix_ignoring_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let split = text.len().checked_sub(suffix.len())?;
+    let (head, tail) = text.split_at_checked(split)?;
+    tail.eq_ignore_ascii_case(suffix).then_some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts() -> Hosts {
+        Hosts {
+            labels: vec!["nginx--default--abc123".to_owned(), "redis--default--abc124".to_owned()],
+            port: Some(8001),
+            addresses: vec!["192.168.1.5".parse().unwrap(), "fd00::5".parse().unwrap()],
+            allowed: vec!["dev.example".to_owned(), "box.example:8443".to_owned()],
+        }
+    }
+
+    fn check(authority: &str, expect: Option<Host>) {
+        assert_eq!(hosts().find(authority), expect, "{authority}");
+    }
+
+    #[test]
+    fn our_names() {
+        check("nginx--default--abc123.localhost:8001", Some(Host::Site(0)));
+        check("REDIS--default--ABC124.LocalHost:8001", Some(Host::Site(1)));
+        check("localhost:8001", Some(Host::Localhost));
+        check("LOCALHOST:8001", Some(Host::Localhost));
+        check("127.0.0.1:8001", Some(Host::Loopback));
+        check("[::1]:8001", Some(Host::Loopback));
+        check("[0:0:0:0:0:0:0:1]:8001", Some(Host::Loopback));
+        check("192.168.1.5:8001", Some(Host::Named));
+        check("[fd00::5]:8001", Some(Host::Named));
+        check("dev.example", Some(Host::Named));
+        check("Dev.Example:443", Some(Host::Named));
+        check("box.example:8443", Some(Host::Named));
+    }
+
+    #[test]
+    fn t1_other_names() {
+        for authority in [
+            "evil.example:8001",
+            "nginx--default--abc123.localhost.evil:8001",
+            "nginx--default--abc123.localhost.:8001",
+            "nginx--default--abc123:8001",
+            "x.nginx--default--abc123.localhost:8001",
+            "other--default--abc123.localhost:8001",
+            ".localhost:8001",
+            "localhost",
+            "localhost:8002",
+            "localhost:",
+            "localhost:08001",
+            "localhost:+8001",
+            "localhost:8001:8001",
+            "localhost:8001@evil.example",
+            "user@localhost:8001",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "127.1:8001",
+            "2130706433:8001",
+            "127.0.0.2:8001",
+            "0.0.0.0:8001",
+            "::1:8001",
+            "::1",
+            "[::1]",
+            "[::1]8001",
+            "[::2]:8001",
+            "[::ffff:127.0.0.1]:8001",
+            "[::1%25lo]:8001",
+            "[::1",
+            "]",
+            "[]",
+            "",
+            ":8001",
+            " localhost:8001",
+            "localhost:8001 ",
+            "localhost:8001/",
+            "localhost:8001,evil",
+            "192.168.1.6:8001",
+            "192.168.1.5:8002",
+            "evil.dev.example",
+            "dev.example.evil",
+            "box.example",
+            "box.example:8444",
+        ] {
+            check(authority, None);
+        }
+    }
+
+    #[test]
+    fn the_port_may_be_left_out_where_clients_do() {
+        let at = |port| Hosts { port, ..hosts() };
+        assert_eq!(at(Some(80)).find("localhost"), Some(Host::Localhost));
+        assert_eq!(at(Some(80)).find("localhost:80"), Some(Host::Localhost));
+        assert_eq!(at(None).find("localhost"), Some(Host::Localhost));
+        assert_eq!(at(None).find("127.0.0.1:9"), Some(Host::Localhost));
+        assert_eq!(at(None).find("nginx--default--abc123.localhost"), Some(Host::Site(0)));
+        assert_eq!(at(None).find("evil.example"), None);
+    }
+}
