@@ -3,7 +3,9 @@
 
 pub mod body;
 pub mod diagnose;
+mod host;
 pub mod service_proxy;
+pub mod unprefix;
 
 use std::sync::Arc;
 
@@ -14,11 +16,13 @@ pub use body::Body;
 
 use crate::cluster::Cluster;
 use crate::target::Target;
+use diagnose::{Diagnostics, Subject};
 use service_proxy::ServiceProxy;
 
 /// The way to `target` through `cluster`.
 pub fn open(cluster: &Cluster, target: &Target) -> Arc<dyn Upstream> {
-    Arc::new(ServiceProxy::new(cluster.api().clone(), target))
+    let subject = Subject::new(target, cluster.context(), cluster.server());
+    Arc::new(ServiceProxy::new(cluster.api().clone(), target, Diagnostics::new(subject, None)))
 }
 
 /// Where the requests of one site go.

@@ -1,0 +1,114 @@
+//! WebSocket handshakes (RFC 6455 section 4).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{HeaderMap, HeaderValue};
+use sha1::{Digest, Sha1};
+
+/// RFC 6455 1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The API server takes a subprotocol that begins so for a bearer token (apiserver `pkg/authentication/request/websocket`).
+const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// Whether `headers` ask for an upgrade.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE) && names_upgrade(headers)
+}
+
+/// The `Sec-WebSocket-Accept` that a server which understood the request must answer; `None` without a key.
+pub(super) fn expected(request: &HeaderMap) -> Option<HeaderValue> {
+    let key = request.get(SEC_WEBSOCKET_KEY)?;
+    let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(GUID).finalize();
+    Some(HeaderValue::try_from(STANDARD.encode(digest)).expect("base64 is ASCII"))
+}
+
+/// Whether the headers of a `101` say that a WebSocket begins: the one that was asked for.
+pub(super) fn is_accepted(answer: &HeaderMap, expected: &HeaderValue) -> bool {
+    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    answer.get(UPGRADE).is_some_and(is_websocket)
+        && names_upgrade(answer)
+        && answer.get(SEC_WEBSOCKET_ACCEPT) == Some(expected)
+}
+
+/// Takes out subprotocols by which a page could log in to the API server as somebody else.
+pub(super) fn drop_bearer_protocols(request: &mut HeaderMap) {
+    let lines = request.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
+    let protocols = lines.flat_map(|line| line.split(',')).map(|protocol| protocol.trim().to_owned());
+    let (bearers, own): (Vec<String>, Vec<String>) = protocols.partition(|name| name.starts_with(BEARER_PROTOCOL));
+    if bearers.is_empty() {
+        return;
+    }
+    request.remove(SEC_WEBSOCKET_PROTOCOL);
+    if !own.is_empty() {
+        let line = HeaderValue::try_from(own.join(", ")).expect("parts of field values make one");
+        request.insert(SEC_WEBSOCKET_PROTOCOL, line);
+    }
+}
+
+fn names_upgrade(headers: &HeaderMap) -> bool {
+    let is_upgrade = |token: &str| token.trim().eq_ignore_ascii_case("upgrade");
+    let mut lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
+    lines.any(|line| line.split(',').any(is_upgrade))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn asked() {
+        let check = |connection, upgrade, expect| {
+            assert_eq!(is_asked(&headers(&[("connection", connection), ("upgrade", upgrade)])), expect);
+        };
+        check("upgrade", "websocket", true);
+        check("keep-alive, Upgrade", "websocket", true);
+        check("x-upgrade-y", "websocket", false);
+        assert!(!is_asked(&headers(&[("connection", "upgrade")])));
+    }
+
+    #[test]
+    fn the_example_of_rfc_6455() {
+        let request = headers(&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]);
+        let key = expected(&request).unwrap();
+        assert_eq!(key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let good = [
+            ("connection", "Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ];
+        assert!(is_accepted(&headers(&good), &key));
+        for missing in 0..good.len() {
+            let mut fields = good.to_vec();
+            fields.remove(missing);
+            assert!(!is_accepted(&headers(&fields), &key), "{fields:?}");
+        }
+        let other = [good[0], good[1], ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")];
+        assert!(!is_accepted(&headers(&other), &key));
+    }
+
+    #[test]
+    fn bearer_protocols() {
+        let check = |lines: &[&str], expect: &[&str]| {
+            let fields: Vec<_> = lines.iter().map(|line| ("sec-websocket-protocol", *line)).collect();
+            let mut headers = headers(&fields);
+            drop_bearer_protocols(&mut headers);
+            assert_eq!(headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect::<Vec<_>>(), expect);
+        };
+        check(&["chat,superchat"], &["chat,superchat"]);
+        check(&["chat", "superchat"], &["chat", "superchat"]);
+        check(&["base64url.bearer.authorization.k8s.io.YQ"], &[]);
+        check(&["chat, base64url.bearer.authorization.k8s.io.YQ,superchat"], &["chat, superchat"]);
+        check(&["base64url.bearer.authorization.k8s.io.YQ", "chat"], &["chat"]);
+        check(&[], &[]);
+    }
+}

@@ -1,0 +1,195 @@
+//! The API server's service proxy as a transport: requests below one Target's proxy path, answers without it.
+
+mod encoding;
+mod gateway;
+mod handshake;
+mod path;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use hyper::upgrade::OnUpgrade;
+
+use super::diagnose::{Asker, Cause, Diagnostics, Trouble};
+use super::unprefix::{Hosts, ServiceNames, Unprefix};
+use super::{Body, Carried, Transport, Upstream};
+use crate::cluster::{ApiServer, SendError};
+use crate::service::PortRef;
+use crate::target::{Scheme, Target};
+use gateway::Gateway;
+
+pub use path::{PathRefusal, below};
+
+/// Sends requests below one Target's proxy path. A clone is the same.
+#[derive(Clone)]
+pub struct ServiceProxy {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    api: ApiServer,
+    /// The proxy path, without a slash at its end.
+    prefix: String,
+    scheme: Scheme,
+    unprefix: Arc<Unprefix>,
+    gateway: Gateway,
+    diagnostics: Diagnostics,
+}
+
+/// Why a request got no answer, or was not sent at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its path might lead elsewhere.
+    #[error("{0}, which a gateway may read as another path")]
+    Path(#[from] PathRefusal),
+    /// The API server drops the query of a WebSocket handshake (kubernetes/kubernetes#77142).
+    #[error("the API server's service proxy loses the query of a WebSocket's URL")]
+    WebSocketQuery,
+    /// An upgrade to something that is no WebSocket.
+    #[error("only WebSockets can be upgraded to")]
+    NotWebSocket,
+    /// A `101` that does not answer the handshake.
+    #[error("the answer to the WebSocket handshake is not one to this handshake")]
+    Handshake,
+    /// No answer of the API server.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl ServiceProxy {
+    /// Everything goes to `target` through `api`; `diagnostics` explains what comes back from the API server itself.
+    pub fn new(api: ApiServer, target: &Target, diagnostics: Diagnostics) -> Self {
+        let proxy_path = target.proxy_path();
+        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names(target));
+        let inner = Inner {
+            prefix: proxy_path.trim_end_matches('/').to_owned(),
+            scheme: target.scheme,
+            unprefix: Arc::new(unprefix),
+            gateway: Gateway::new(&api),
+            diagnostics,
+            api,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Finds out ahead what the first request would have to find out.
+    pub async fn warm(&self) {
+        self.inner.gateway.routes_by_host(&self.inner.api).await;
+    }
+
+    /// Sends `request` as [`Upstream::send`] does, but says with a type why there is no answer, and leaves errors of the
+    /// API server itself as they are.
+    ///
+    /// # Errors
+    /// When the request cannot go this way, or got no answer.
+    pub async fn try_send(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        self.inner.send(request).await
+    }
+}
+
+impl Upstream for ServiceProxy {
+    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let asker = Asker::of(&request);
+            match inner.send(request).await {
+                Ok(answer) => inner.diagnostics.examine(asker, answer).await,
+                Err(refusal) => inner.explain(asker, &refusal).await,
+            }
+        })
+    }
+}
+
+impl Inner {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        self.lead_below(request.uri_mut())?;
+        let expected = self.prepare(&mut request)?;
+        let hosts = self.choose_host(&mut request).await;
+        let mut answer = self.api.send(request).await?;
+        check_upgrade(&mut answer, expected.as_ref())?;
+        answer.extensions_mut().insert(Carried { transport: Transport::ServiceProxy, pod: None });
+        Ok(self.unprefix.answer(hosts, answer))
+    }
+
+    fn lead_below(&self, uri: &mut Uri) -> Result<(), PathRefusal> {
+        const ROOT: PathAndQuery = PathAndQuery::from_static("/");
+        let target = match uri.path_and_query() {
+            Some(asked) => below(&self.prefix, asked)?,
+            None => below(&self.prefix, &ROOT)?,
+        };
+        *uri = target.into();
+        Ok(())
+    }
+
+    /// Gives the `Sec-WebSocket-Accept` to wait for, if a WebSocket is asked for.
+    fn prepare(&self, request: &mut Request<Body>) -> Result<Option<HeaderValue>, Refusal> {
+        if !handshake::is_asked(request.headers()) {
+            let method = request.method().clone();
+            encoding::ask(&method, request.headers_mut());
+            return Ok(None);
+        }
+        if request.uri().query().is_some() {
+            return Err(Refusal::WebSocketQuery);
+        }
+        handshake::drop_bearer_protocols(request.headers_mut());
+        handshake::expected(request.headers()).map(Some).ok_or(Refusal::NotWebSocket)
+    }
+
+    /// The app sees the local host, unless a gateway needs to see the API server's.
+    async fn choose_host(&self, request: &mut Request<Body>) -> Hosts {
+        let api = || HeaderValue::try_from(self.api.authority().as_str()).expect("an authority is ASCII");
+        let local = request.headers().get(HOST).cloned().unwrap_or_else(api);
+        if !self.gateway.routes_by_host(&self.api).await {
+            return Hosts { sent: local.clone(), local };
+        }
+        let hosts = Hosts { sent: api(), local };
+        gateway::show_api_host(request.headers_mut(), self.scheme, &hosts);
+        hosts
+    }
+
+    async fn explain(&self, asker: Asker, refusal: &Refusal) -> Response<Body> {
+        let (cause, code) = match refusal {
+            Refusal::Path(_) => (Cause::NotFaithful, StatusCode::BAD_REQUEST),
+            Refusal::WebSocketQuery | Refusal::NotWebSocket => (Cause::NotFaithful, StatusCode::NOT_IMPLEMENTED),
+            Refusal::Handshake => (Cause::UpgradeRefused, StatusCode::BAD_GATEWAY),
+            Refusal::Send(error) => (Cause::ApiServer(trouble(error)), StatusCode::BAD_GATEWAY),
+        };
+        self.diagnostics.explain(asker, cause, code, &refusal.to_string()).await
+    }
+}
+
+/// Bytes are tunnelled only after the `101` that answers the handshake.
+fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) -> Result<(), Refusal> {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.extensions_mut().remove::<OnUpgrade>();
+        return Ok(());
+    }
+    let is_accepted = expected.is_some_and(|expected| handshake::is_accepted(answer.headers(), expected));
+    if is_accepted { Ok(()) } else { Err(Refusal::Handshake) }
+}
+
+fn trouble(error: &SendError) -> Trouble {
+    match error {
+        SendError::Credentials(_) => Trouble::Credentials,
+        SendError::Interrupted { .. } => Trouble::BrokeOff,
+        _ => Trouble::Unreachable,
+    }
+}
+
+fn names(target: &Target) -> ServiceNames {
+    let names = ServiceNames::new(&target.namespace, target.service());
+    let number = |port: &PortRef| match port {
+        PortRef::Number(number) => Some(*number),
+        PortRef::Name(_) => None,
+    };
+    match &target.port {
+        Some(port) => {
+            let container = port.target_port.as_ref().and_then(number);
+            names.with_ports([Some(port.number), container].into_iter().flatten(), !port.has_siblings)
+        }
+        None => names.with_ports(target.id.port().and_then(number), true),
+    }
+}

@@ -1,0 +1,182 @@
+//! Header fields: URLs in them, and what the API server adds of its own.
+
+use http::header::{
+    ALT_SVC, CACHE_CONTROL, CONTENT_LOCATION, Entry, LINK, LOCATION, REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::cookie;
+use super::reference::References;
+
+/// The API server names each request for its audit log.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// What the API server puts before a Service's own `Cache-Control` (apiserver `pkg/server/filters/cachecontrol.go`).
+const ITS_CACHE_CONTROL: &[u8] = b"no-cache, private";
+
+/// Makes `headers` the Service's own again.
+pub(super) fn undo(headers: &mut HeaderMap, references: &References<'_>) {
+    change(headers, LOCATION, |value| references.undo(value));
+    change(headers, CONTENT_LOCATION, |value| references.undo(value));
+    change(headers, REFRESH, |value| refresh(value, references));
+    change(headers, LINK, |value| link(value, references));
+    change(headers, SET_COOKIE, |value| cookie::undo(value, references));
+    drop_first(headers, &CACHE_CONTROL, |first| first == ITS_CACHE_CONTROL);
+    drop_audit_id(headers);
+    headers.remove(STRICT_TRANSPORT_SECURITY); // would lock plain HTTP out of a host that only we serve
+    headers.remove(ALT_SVC); // names ports of the Pod
+}
+
+fn change(headers: &mut HeaderMap, name: HeaderName, undo: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let Entry::Occupied(mut field) = headers.entry(name) else { return };
+    for value in field.iter_mut() {
+        // What cannot stand in a header field (a line end out of a URL) leaves it as it was.
+        if let Some(Ok(undone)) = undo(value.as_bytes()).map(|bytes| HeaderValue::from_bytes(&bytes)) {
+            *value = undone;
+        }
+    }
+}
+
+/// The API server's lines come first, so the first of several may be its own.
+fn drop_first(headers: &mut HeaderMap, name: &HeaderName, is_its_own: impl Fn(&[u8]) -> bool) {
+    let mut values = headers.get_all(name).iter();
+    let is_doubled = values.next().is_some_and(|first| is_its_own(first.as_bytes())) && values.next().is_some();
+    if is_doubled {
+        let own: Vec<HeaderValue> = headers.get_all(name).iter().skip(1).cloned().collect();
+        headers.remove(name);
+        for value in own {
+            headers.append(name, value);
+        }
+    }
+}
+
+fn drop_audit_id(headers: &mut HeaderMap) {
+    if headers.get_all(AUDIT_ID).iter().nth(1).is_some() {
+        drop_first(headers, &AUDIT_ID, |_| true);
+    } else if let Some(id) = headers.remove(AUDIT_ID) {
+        tracing::trace!(audit_id = ?id, "answer of the API server");
+    }
+}
+
+/// `SECONDS; url=URL`, with more freedom than any standard gives (HTML, shared declarative refresh steps).
+fn refresh(value: &[u8], references: &References<'_>) -> Option<Vec<u8>> {
+    let after =
+        |start: usize, skip: &[u8]| start + value[start..].iter().take_while(|byte| skip.contains(byte)).count();
+    let mut start = value.iter().position(|byte| b";,".contains(byte))? + 1;
+    start = after(start, b" \t");
+    if value[start..].get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"url")) {
+        let equals = after(start + 3, b" \t");
+        if value.get(equals) == Some(&b'=') {
+            start = after(equals + 1, b" \t");
+        }
+    }
+    let quote = value.get(start).copied().filter(|byte| b"'\"".contains(byte));
+    start += usize::from(quote.is_some());
+    let length = value[start..].iter().position(|&byte| Some(byte) == quote).unwrap_or(value.len() - start);
+    let undone = references.undo(&value[start..start + length])?;
+    Some([&value[..start], &undone, &value[start + length..]].concat())
+}
+
+/// `<URL>; rel=…, <URL>; …` (RFC 8288); a `<` in a quoted parameter begins no URL.
+fn link(value: &[u8], references: &References<'_>) -> Option<Vec<u8>> {
+    let mut undone = Vec::new();
+    let (mut done, mut at, mut quoted) = (0, 0, false);
+    while let Some(&byte) = value.get(at) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => at += 1,
+            b'<' if !quoted => {
+                let end = at + value[at..].iter().position(|&byte| byte == b'>')?;
+                if let Some(url) = references.undo(&value[at + 1..end]) {
+                    undone.extend([&value[done..=at], &url].concat());
+                    done = end;
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    (done > 0).then(|| [&undone, &value[done..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{hosts, spelled, unprefix};
+    use super::*;
+
+    fn undone(fields: &[(&'static str, &str)]) -> Vec<String> {
+        let (unprefix, hosts) = (unprefix(), hosts("l:1", "l:1"));
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, spelled(value).parse().unwrap());
+        }
+        undo(&mut headers, &unprefix.references(&hosts));
+        let mut left: Vec<_> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        left.sort();
+        left
+    }
+
+    fn check(field: &'static str, value: &str, expect: &str) {
+        assert_eq!(undone(&[(field, value)]), [spelled(&format!("{field}: {expect}"))], "{value}");
+    }
+
+    #[test]
+    fn urls() {
+        check("location", "§/x", "/x");
+        check("content-location", "§/x?y", "/x?y");
+        check("location", "http://other/x", "http://other/x");
+        check("x-location", "§/x", "§/x");
+    }
+
+    #[test]
+    fn refreshes() {
+        check("refresh", "5; url=§/x", "5; url=/x");
+        check("refresh", "0;URL='§/x'; y", "0;URL='/x'; y");
+        check("refresh", "0, url = \"§/x", "0, url = \"/x");
+        check("refresh", "1;§/x", "1;/x");
+        check("refresh", "1;url §/x", "1;url §/x");
+        check("refresh", "5", "5");
+        check("refresh", "5;", "5;");
+        check("refresh", "5;url=", "5;url=");
+        check("refresh", "5;u", "5;u");
+    }
+
+    #[test]
+    fn links() {
+        check("link", "<§/a>; rel=next, <§/b>;rel=\"prev\"", "</a>; rel=next, </b>;rel=\"prev\"");
+        check(
+            "link",
+            "<http://x/§/a>; title=\"<§/a>\\\"<§/a>\", <§/b>",
+            "<http://x/§/a>; title=\"<§/a>\\\"<§/a>\", </b>",
+        );
+        check("link", "<§/a", "<§/a");
+        check("link", "§/a", "§/a");
+        check("link", "<>", "<>");
+        check("link", "<§>", "</>");
+    }
+
+    #[test]
+    fn several_lines() {
+        let cookies = [("set-cookie", "a=1; Path=§/x"), ("set-cookie", "b=2"), ("set-cookie", "c=3; Path=§")];
+        assert_eq!(undone(&cookies), ["set-cookie: a=1; Path=/x", "set-cookie: b=2", "set-cookie: c=3; Path=/"]);
+    }
+
+    #[test]
+    fn what_the_api_server_adds() {
+        let its_own = "no-cache, private";
+        let twice =
+            [("cache-control", its_own), ("cache-control", "public, max-age=60"), ("cache-control", "immutable")];
+        assert_eq!(undone(&twice), ["cache-control: immutable", "cache-control: public, max-age=60"]);
+        assert_eq!(
+            undone(&[("cache-control", its_own), ("cache-control", its_own)]),
+            ["cache-control: no-cache, private"]
+        );
+        assert_eq!(undone(&[("cache-control", its_own)]), ["cache-control: no-cache, private"]);
+        let other_order = [("cache-control", "public"), ("cache-control", its_own)];
+        assert_eq!(undone(&other_order), ["cache-control: no-cache, private", "cache-control: public"]);
+        assert_eq!(undone(&[("audit-id", "1")]), [""; 0]);
+        assert_eq!(undone(&[("audit-id", "1"), ("audit-id", "2")]), ["audit-id: 2"]);
+        assert_eq!(undone(&[("strict-transport-security", "max-age=1"), ("alt-svc", "h3=\":1\"")]), [""; 0]);
+    }
+}

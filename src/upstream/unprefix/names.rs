@@ -1,0 +1,131 @@
+//! Under which hosts a Service is known inside the cluster.
+
+use std::net::IpAddr;
+
+/// A Service's names and addresses in its cluster: what an app says in a redirect to itself when it does not go by
+/// `Host`.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceNames {
+    /// From the shortest: `web`, `web.ns`, `web.ns.svc`.
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    ports: Vec<u16>,
+    /// Whether a URL without a port can only mean this one.
+    is_only_port: bool,
+}
+
+impl ServiceNames {
+    /// The names of Service `name`, for its only port of whatever number.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        let names = vec![name.to_owned(), format!("{name}.{namespace}"), format!("{name}.{namespace}.svc")];
+        Self { names, addresses: Vec::new(), ports: Vec::new(), is_only_port: true }
+    }
+
+    /// For one port, by the numbers that mean it: the Service's and the container's. `is_only` says that the Service
+    /// has no other.
+    #[must_use]
+    pub fn with_ports(mut self, ports: impl IntoIterator<Item = u16>, is_only: bool) -> Self {
+        self.ports = ports.into_iter().collect();
+        self.is_only_port = is_only;
+        self
+    }
+
+    /// Adds cluster IPs or addresses of endpoints.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.addresses.extend(addresses);
+        self
+    }
+
+    /// Whether `authority` (`host[:port]`) of a URL with a scheme whose port is `default` means this port of the Service.
+    pub(super) fn contains(&self, authority: &str, default: u16) -> bool {
+        let (host, port) = split(authority);
+        let port = match port.map(str::parse) {
+            None => default,
+            Some(Ok(port)) => port,
+            Some(Err(_)) => return false,
+        };
+        self.has_host(host) && (self.ports.contains(&port) || (port == default && self.is_only_port))
+    }
+
+    fn has_host(&self, host: &str) -> bool {
+        let is_name = |name: &String| host.eq_ignore_ascii_case(name);
+        self.names.iter().any(is_name) || self.is_full_name(host) || self.has_address(host)
+    }
+
+    /// `web.ns.svc.` and the cluster's domain, which may be anything.
+    fn is_full_name(&self, host: &str) -> bool {
+        self.names.last().is_some_and(|svc| {
+            host.get(..svc.len()).is_some_and(|start| start.eq_ignore_ascii_case(svc))
+                && host[svc.len()..].starts_with('.')
+        })
+    }
+
+    fn has_address(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        !self.addresses.is_empty() && bare.parse().is_ok_and(|address| self.addresses.contains(&address))
+    }
+}
+
+/// Host (with brackets, if any) and port of an authority.
+fn split(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, (!port.is_empty()).then_some(port)),
+        _ => (authority, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(names: &ServiceNames, authority: &str, expect: bool) {
+        assert_eq!(names.contains(authority, 80), expect, "{authority}");
+    }
+
+    #[test]
+    fn hosts() {
+        let addresses = ["10.0.0.1", "fd00::1"].map(|address| address.parse().unwrap());
+        let names = ServiceNames::new("ns", "web").with_addresses(addresses);
+        for own in [
+            "web",
+            "WEB.ns",
+            "web.ns.svc",
+            "web.ns.svc.cluster.local",
+            "web.ns.svc.corp.example",
+            "web:80",
+            "web.ns.svc.cluster.local:",
+            "10.0.0.1",
+            "10.0.0.1:80",
+            "[fd00::1]",
+            "[fd00::1]:80",
+        ] {
+            check(&names, own, true);
+        }
+        for other in ["web2", "web.other", "web.ns.example", "web.ns.svcx", "x.web.ns.svc", "10.0.0.2", "", "web:99999"]
+        {
+            check(&names, other, false);
+        }
+    }
+
+    #[test]
+    fn ports() {
+        let only = ServiceNames::new("ns", "web").with_ports([8080, 3000], true);
+        let one_of_several = ServiceNames::new("ns", "web").with_ports([8080, 3000], false);
+        let on_80 = ServiceNames::new("ns", "web").with_ports([80], false);
+        check(&only, "web", true);
+        check(&one_of_several, "web", false);
+        check(&on_80, "web", true);
+        for names in [&only, &one_of_several] {
+            check(names, "web:8080", true);
+            check(names, "web:3000", true);
+            check(names, "web:9090", false);
+        }
+    }
+
+    #[test]
+    fn none() {
+        check(&ServiceNames::default(), "web", false);
+        check(&ServiceNames::default(), "", false);
+    }
+}
