@@ -1,17 +1,27 @@
 //! Requests to the API server with the user's own credentials.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
 
+use super::api_error::is_status;
 use super::connect::Connector;
 use super::credentials::{Credential, Credentials};
 use super::pool::{Outcome, Pool};
 use super::send_error::SendError;
 use super::server_url::ServerUrl;
+use super::tls::{self, TlsProblem};
+use super::tunnel;
 use crate::upstream::Body;
+
+/// The API server's own 401 is about 130 octets; what is longer is somebody else's.
+const LARGEST_REFUSAL: u64 = 4096;
 
 /// One API server and this user's way to it: pooled HTTP/1.1 connections, credentials, impersonation.
 ///
@@ -24,6 +34,9 @@ pub struct ApiServer {
 struct Inner {
     url: ServerUrl,
     host: HeaderValue,
+    /// In front of every target.
+    prefix: String,
+    proxy_authorization: Option<HeaderValue>,
     impersonation: Vec<(HeaderName, HeaderValue)>,
     credentials: Credentials,
     pool: Pool<Connector>,
@@ -37,7 +50,11 @@ impl ApiServer {
         pool: Pool<Connector>,
     ) -> Self {
         let host = HeaderValue::from_str(url.authority().as_str()).expect("an authority is ASCII");
-        Self { inner: Arc::new(Inner { url, host, impersonation, credentials, pool }) }
+        let forwarding = pool.connector().forwarding_proxy();
+        let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path().to_owned() };
+        let login = forwarding.and_then(|proxy| proxy.login.as_ref());
+        let proxy_authorization = login.map(tunnel::authorization);
+        Self { inner: Arc::new(Inner { url, host, prefix, proxy_authorization, impersonation, credentials, pool }) }
     }
 
     /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
@@ -59,20 +76,28 @@ impl ApiServer {
     /// [`hyper::upgrade::OnUpgrade`]. There is no limit on the time an answer takes. Dropping the future, or the answer's
     /// body before its end, closes the connection.
     ///
+    /// A request is sent a second time in two cases, and only if it has no body of unknown length: when the API server itself
+    /// does not accept the credentials and there are newer ones, and, for GET, HEAD and OPTIONS, when a connection that had
+    /// been kept turns out to be dead (RFC 9110 section 9.2.2; Go's transport does so).
+    ///
     /// # Errors
     /// When there is no answer. An error status is an answer.
-    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let credential = self.inner.credentials.current().await.map_err(SendError::Credentials)?;
-        self.inner.address(&mut request);
-        self.inner.authorize(request.headers_mut(), &credential);
-        let outcome = if is_upgrade(request.headers()) {
-            self.inner.pool.send_alone(request).await?
-        } else {
-            self.inner.pool.send(request).await?
-        };
-        match outcome {
-            Outcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
-            Outcome::Lost { error, .. } => Err(error.into()),
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        let inner = &*self.inner;
+        let credential = inner.credentials.current().await.map_err(SendError::Credentials)?;
+        let request = inner.addressed(request);
+        let spare = inner.spare(&request);
+        let answer = inner.attempt(request, &credential, spare.as_ref()).await;
+        if !inner.may_be_refusal(&answer) {
+            return answer;
+        }
+        let (answer, refused) = inner.read_refusal(answer).await;
+        if !refused {
+            return answer;
+        }
+        match (inner.credentials.after_refusal(&credential).await, spare) {
+            (Some(newer), Some(spare)) => inner.attempt(spare.request(), &newer, None).await,
+            _ => answer,
         }
     }
 
@@ -92,12 +117,45 @@ impl std::fmt::Debug for ApiServer {
     }
 }
 
+/// A request that can be sent a second time, since its body is at hand.
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Option<Full<Bytes>>,
+}
+
+impl Spare {
+    fn of(request: &Request<Body>) -> Option<Self> {
+        let body = match request.body() {
+            Body::Full(full) => Some(full.clone()),
+            body if body.is_end_stream() => None,
+            _ => return None,
+        };
+        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+        Some(Self { method, uri, headers, body })
+    }
+
+    fn request(&self) -> Request<Body> {
+        let mut request = Request::new(self.body.clone().map_or(Body::Empty, Body::Full));
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+}
+
 impl Inner {
-    fn address(&self, request: &mut Request<Body>) {
-        if !self.url.base_path().is_empty() {
-            *request.uri_mut() = below(self.url.base_path(), request.uri());
+    fn addressed(&self, mut request: Request<Body>) -> Request<Body> {
+        if !self.prefix.is_empty() {
+            *request.uri_mut() = below(&self.prefix, request.uri());
         }
-        request.headers_mut().entry(HOST).or_insert_with(|| self.host.clone());
+        let headers = request.headers_mut();
+        headers.entry(HOST).or_insert_with(|| self.host.clone());
+        if let Some(authorization) = &self.proxy_authorization {
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        request
     }
 
     fn authorize(&self, headers: &mut HeaderMap, credential: &Credential) {
@@ -110,12 +168,85 @@ impl Inner {
             headers.append(name, value.clone());
         }
     }
+
+    /// What can be sent a second time, if there may be a reason to.
+    fn spare(&self, request: &Request<Body>) -> Option<Spare> {
+        let worth_it = is_safe(request.method()) || self.credentials.is_renewable();
+        worth_it.then(|| Spare::of(request)).flatten()
+    }
+
+    async fn attempt(
+        &self,
+        mut request: Request<Body>,
+        credential: &Credential,
+        spare: Option<&Spare>,
+    ) -> Result<Response<Body>, SendError> {
+        self.authorize(request.headers_mut(), credential);
+        let outcome = match is_upgrade(request.headers()) {
+            true => self.pool.send_alone(request).await?,
+            false => self.pool.send(request).await?,
+        };
+        let again = match outcome {
+            Outcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
+            Outcome::Lost { error, reused, .. } => {
+                let may_be_stale = reused && !error.is_parse();
+                let spare = spare.filter(|spare| may_be_stale && is_safe(&spare.method));
+                spare.ok_or_else(|| self.lost(&error))?.request()
+            }
+        };
+        self.attempt_fresh(again, credential).await
+    }
+
+    async fn attempt_fresh(
+        &self,
+        mut request: Request<Body>,
+        credential: &Credential,
+    ) -> Result<Response<Body>, SendError> {
+        self.authorize(request.headers_mut(), credential);
+        match self.pool.send_fresh(request).await? {
+            Outcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
+            Outcome::Lost { error, .. } => Err(self.lost(&error)),
+        }
+    }
+
+    fn lost(&self, error: &hyper::Error) -> SendError {
+        match tls_error(error) {
+            Some(error) => SendError::Tls { server: self.url.to_string(), problem: error.into() },
+            None => SendError::from(error),
+        }
+    }
+
+    /// Whether it is worth a look if the API server refuses our credentials: it may be the Service behind that wants others.
+    fn may_be_refusal(&self, answer: &Result<Response<Body>, SendError>) -> bool {
+        let may_be = match answer {
+            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && has_small_json(answer.headers()),
+            Err(SendError::Tls { problem: TlsProblem::ClientCertificate(_), .. }) => true,
+            Err(_) => false,
+        };
+        may_be && self.credentials.is_renewable()
+    }
+
+    /// The same answer again, and whether it is the API server's refusal.
+    async fn read_refusal(
+        &self,
+        answer: Result<Response<Body>, SendError>,
+    ) -> (Result<Response<Body>, SendError>, bool) {
+        let Ok(answer) = answer else { return (answer, true) };
+        let (head, body) = answer.into_parts();
+        match body.collect().await {
+            Ok(body) => {
+                let body: Bytes = body.to_bytes();
+                let refused = is_status(&body);
+                (Ok(Response::from_parts(head, Body::full(body))), refused)
+            }
+            Err(error) => (Err(SendError::Interrupted { cause: error.to_string() }), false),
+        }
+    }
 }
 
-fn below(base_path: &str, target: &Uri) -> Uri {
+fn below(prefix: &str, target: &Uri) -> Uri {
     let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
-    let text = [base_path, path_and_query].concat();
-    Uri::try_from(text).expect("two paths make a path")
+    Uri::try_from([prefix, path_and_query].concat()).expect("two paths make a path")
 }
 
 /// Nobody but the user's own kubeconfig or flags may choose whom to act as.
@@ -132,4 +263,19 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
 
 fn names_upgrade(connection: &str) -> bool {
     connection.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn has_small_json(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let length: Option<u64> = text(CONTENT_LENGTH).parse().ok();
+    text(CONTENT_TYPE).starts_with("application/json") && length.is_some_and(|length| length <= LARGEST_REFUSAL)
+}
+
+/// The TLS error at the bottom of `error`: a client certificate is refused only after the handshake (TLS 1.3).
+fn tls_error(error: &hyper::Error) -> Option<&rustls::Error> {
+    tls::within(error.source()?.downcast_ref()?)
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// kubectl's global flags as typed. An empty text counts as not typed, as for kubectl.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +49,33 @@ pub struct ConnectFlags {
     pub request_timeout: Option<Duration>,
     /// `--disable-compression`: of lists.
     pub disable_compression: bool,
+}
+
+impl ConnectFlags {
+    /// Forgets what was typed as an empty text.
+    pub(crate) fn without_empty(&self) -> Self {
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let path = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let secret = |secret: &Option<SecretString>| secret.clone().filter(|secret| !secret.expose_secret().is_empty());
+        Self {
+            kubeconfig: path(&self.kubeconfig),
+            context: text(&self.context),
+            cluster: text(&self.cluster),
+            user: text(&self.user),
+            namespace: text(&self.namespace),
+            server: text(&self.server),
+            token: secret(&self.token),
+            username: text(&self.username),
+            password: secret(&self.password),
+            certificate_authority: path(&self.certificate_authority),
+            client_certificate: path(&self.client_certificate),
+            client_key: path(&self.client_key),
+            tls_server_name: text(&self.tls_server_name),
+            as_user: text(&self.as_user),
+            as_uid: text(&self.as_uid),
+            ..self.clone()
+        }
+    }
 }
 
 /// What counts of the process's environment, read once at the start.

@@ -2,10 +2,19 @@
 
 mod flags;
 mod kubeconfig;
+mod service_account;
 mod settings;
 mod server_url;
+mod proxy_rules;
+mod impersonation;
+mod pem_source;
+mod login;
+mod plugin;
+mod oidc;
 mod credentials;
 mod tls;
+mod stream;
+mod tunnel;
 mod connect;
 mod pool;
 mod api_server;
@@ -30,12 +39,12 @@ pub use flags::{ConnectFlags, Environment, ProxyVariables};
 pub use rights::Rule;
 pub use send_error::SendError;
 pub use services::Scope;
+pub use tls::TlsProblem;
 
 use connect::Connector;
 use credentials::Credentials;
 use pool::Pool;
 use settings::Settings;
-use tls::TlsClient;
 
 use crate::error::Error;
 
@@ -66,25 +75,19 @@ impl Cluster {
     /// When there is no cluster to connect to, or what is configured makes no sense.
     pub async fn load(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
         let settings = Settings::read(flags, environment)?;
-        let tls = match settings.server.is_https() {
-            true => Some(TlsClient::new(&settings.trust, &settings.tls_server_name)?),
-            false => None,
-        };
-        if let Some(tls) = &tls {
-            tls.present(settings.identity.clone());
-        }
-        let credentials = Credentials::fixed(settings.authorization, settings.identity);
-        let server = settings.server.to_string();
-        let pool = Pool::new(Connector::new(settings.server.clone(), tls));
+        let Settings { server, trust, server_name, proxy, login, impersonation, .. } = settings;
+        let url = server.to_string();
+        let pool = Pool::new(Connector::new(server.clone(), &trust, &server_name, proxy)?);
+        let credentials = Credentials::new(login, pool.clone());
         let inner = Inner {
             context: settings.context,
             cluster: settings.cluster,
             user: settings.user,
-            server,
+            server: url,
             namespace: settings.namespace,
             request_timeout: settings.request_timeout,
             disable_compression: settings.disable_compression,
-            api: ApiServer::new(settings.server, settings.impersonation, credentials, pool),
+            api: ApiServer::new(server, impersonation, credentials, pool),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

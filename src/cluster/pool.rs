@@ -16,8 +16,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connect::{Connector, Stream};
+use super::connect::Connector;
 use super::send_error::SendError;
+use super::stream::Stream;
+use super::tls::Identity;
 use crate::upstream::Body;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
@@ -106,8 +108,11 @@ struct Line<P> {
 #[derive(Debug)]
 struct Busy {
     sender: http1::SendRequest<Body>,
-    place: Option<OwnedSemaphorePermit>,
+    place: Place,
 }
+
+/// One of the [`PLACES`]; `None` for a connection beyond them.
+type Place = Option<OwnedSemaphorePermit>;
 
 /// What came of a request.
 pub(crate) enum Outcome<P> {
@@ -166,6 +171,16 @@ impl<C: Connect> Pool<C> {
             }
             place = self.place().await;
         }
+        self.send_on_new(request, place).await
+    }
+
+    /// Sends `request` on a new connection, which is kept afterwards.
+    pub(crate) async fn send_fresh(&self, request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+        let place = self.place().await;
+        self.send_on_new(request, place).await
+    }
+
+    async fn send_on_new(&self, request: Request<Body>, place: Place) -> Result<Outcome<C::Peer>, C::Error> {
         let connection = self.open().await?;
         let peer = connection.line.peer.clone();
         match connection.send(request, place).await {
@@ -192,7 +207,7 @@ impl<C: Connect> Pool<C> {
         Ok(())
     }
 
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    async fn place(&self) -> Place {
         let places = &self.shared.places;
         match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
@@ -211,12 +226,21 @@ impl<C: Connect> Pool<C> {
     }
 }
 
+impl Pool<Connector> {
+    /// Presents another client certificate from now on. Connections that are there finish what they are at, and no more.
+    pub(crate) fn present(&self, identity: Option<Identity>) {
+        let Some(tls) = self.connector().tls() else { return };
+        tls.present(identity);
+        self.retire();
+    }
+}
+
 impl<P> Connection<P> {
     /// The sender stays with the driver, which finds out when it is free again.
     async fn send(
         mut self,
         request: Request<Body>,
-        place: Option<OwnedSemaphorePermit>,
+        place: Place,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let answer = {
             let mut busy = self.line.busy();

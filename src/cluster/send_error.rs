@@ -1,5 +1,8 @@
 //! Why a request got no answer from the API server.
 
+use std::error::Error as _;
+
+use super::tls::TlsProblem;
 use crate::error::Error;
 
 /// Why a request got no answer. Its text is one line for people, without secrets.
@@ -28,12 +31,12 @@ pub enum SendError {
         cause: String,
     },
     /// No trust.
-    #[error("no secure connection to the API server {server}: {cause}")]
+    #[error("no secure connection to the API server {server}: {problem}")]
     Tls {
         /// Its URL.
         server: String,
-        /// Why, in the user's words.
-        cause: String,
+        /// Why.
+        problem: TlsProblem,
     },
     /// There is nothing to log in with.
     #[error("{0}")]
@@ -46,8 +49,29 @@ pub enum SendError {
     },
 }
 
+impl SendError {
+    /// The reason alone, for a sentence about something else than the API server.
+    pub(crate) fn cause(&self) -> String {
+        match self {
+            Self::Connect { address, cause } => format!("{cause} at {address}"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl From<hyper::Error> for SendError {
     fn from(error: hyper::Error) -> Self {
-        Self::Interrupted { cause: error.to_string() }
+        Self::from(&error)
+    }
+}
+
+impl From<&hyper::Error> for SendError {
+    fn from(error: &hyper::Error) -> Self {
+        let cause = match error.source() {
+            _ if error.is_parse() => "its answer is not HTTP".to_owned(),
+            Some(source) => source.to_string(),
+            None => "it was closed before there was an answer".to_owned(),
+        };
+        Self::Interrupted { cause }
     }
 }

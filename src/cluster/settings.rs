@@ -1,17 +1,22 @@
-//! kubeconfig and flags → everything that decides how and as whom to connect.
+//! kubeconfig and flags → everything that decides how and as whom to connect, by kubectl's rules
+//! (client-go `tools/clientcmd/client_config.go`).
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
-use secrecy::{ExposeSecret, SecretString};
 
 use super::flags::{ConnectFlags, Environment};
-use super::kubeconfig;
+use super::impersonation;
+use super::kubeconfig::{self, Files};
+use super::login::{self, Login};
+use super::pem_source::PemSource;
+use super::plugin::ClusterInfo;
+use super::proxy_rules::{Proxy, proxy_for};
 use super::server_url::ServerUrl;
-use super::tls::{self, Identity, Trust};
+use super::service_account;
+use super::tls::Trust;
+use super::wording;
 use crate::error::Error;
 
 /// How and as whom to connect.
@@ -22,116 +27,138 @@ pub(crate) struct Settings {
     pub(crate) namespace: String,
     pub(crate) server: ServerUrl,
     pub(crate) trust: Trust,
-    pub(crate) tls_server_name: String,
-    pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) identity: Option<Identity>,
+    /// The name that the server's certificate must have.
+    pub(crate) server_name: String,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) login: Login,
     pub(crate) impersonation: Vec<(HeaderName, HeaderValue)>,
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) disable_compression: bool,
 }
 
+/// What a context stands for, before any flag but those that choose.
+struct Chosen {
+    context: Option<String>,
+    cluster_name: String,
+    user_name: String,
+    namespace: Option<String>,
+    cluster: ClusterEntry,
+    user: AuthInfo,
+    files: Files,
+}
+
 impl Settings {
-    /// Reads the kubeconfig and applies the flags to it.
+    /// Reads the kubeconfig, or finds the service account of the Pod we are in, and applies the flags.
+    ///
+    /// # Errors
+    /// One for each thing that is missing, unknown or unreadable.
     pub(crate) fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
-        let config = kubeconfig::read(flags, environment)?.unwrap_or_default();
-        let context_name = flags.context.clone().or(config.current_context.clone()).filter(|name| !name.is_empty());
-        let context = context(&config, context_name.as_deref())?;
-        let cluster_name = flags.cluster.clone().unwrap_or_else(|| context.cluster.clone());
-        let user_name = flags.user.clone().or(context.user.clone()).unwrap_or_default();
-        let cluster = cluster(&config, &cluster_name);
-        let user = user(&config, &user_name);
-        let server = flags.server.clone().or(cluster.server.clone()).ok_or_else(no_server)?;
-        let server = ServerUrl::parse(&server)?;
-        let tls_server_name = flags
-            .tls_server_name
-            .clone()
-            .or(cluster.tls_server_name.clone().filter(|_| flags.server.is_none()))
-            .unwrap_or_else(|| server.host().to_owned());
+        let flags = &flags.without_empty();
+        let mut chosen = Chosen::read(flags, environment)?;
+        override_cluster(&mut chosen.cluster, flags);
+        login::override_user(&mut chosen.user, flags)?;
+        chosen.settings(flags, environment)
+    }
+}
+
+impl Chosen {
+    fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
+        let files = Files::of(flags, environment);
+        let config = files.read()?;
+        let chosen = Self::from_config(&config, files, flags)?;
+        if chosen.cluster.server.is_some() || flags.server.is_some() {
+            return Ok(chosen);
+        }
+        match service_account::find(environment) {
+            Some((cluster, user)) => Ok(Self { cluster, user, context: None, ..chosen }),
+            None => Err(chosen.no_server(&config, environment)),
+        }
+    }
+
+    /// What a flag names must be there; what the context names may be missing, as for kubectl.
+    fn from_config(config: &Kubeconfig, files: Files, flags: &ConnectFlags) -> Result<Self, Error> {
+        let name = flags.context.clone().or(config.current_context.clone()).filter(|name| !name.is_empty());
+        let context = match &name {
+            Some(name) => kubeconfig::context(config, name).ok_or_else(|| wording::no_context(name, config))?,
+            None => Context::default(),
+        };
+        let cluster_name = flags.cluster.clone().unwrap_or(context.cluster);
+        let user_name = flags.user.clone().or(context.user).unwrap_or_default();
+        let cluster = kubeconfig::cluster(config, &cluster_name);
+        let user = kubeconfig::user(config, &user_name);
+        if flags.cluster.is_some() && cluster.is_none() {
+            return Err(wording::no_entry("cluster", &cluster_name, config.clusters.iter().map(|named| &named.name)));
+        }
+        if flags.user.is_some() && user.is_none() {
+            return Err(wording::no_entry("user", &user_name, config.auth_infos.iter().map(|named| &named.name)));
+        }
         Ok(Self {
-            trust: trust(&cluster, &cluster_name)?,
-            authorization: bearer(flags.token.as_ref().or(user.token.as_ref()))?,
-            identity: identity(&user, &user_name)?,
-            impersonation: Vec::new(),
-            namespace: flags.namespace.clone().or(context.namespace).unwrap_or_else(|| "default".to_owned()),
-            context: context_name,
-            cluster: cluster_name,
-            user: user_name,
+            context: name,
+            cluster_name,
+            user_name,
+            namespace: context.namespace,
+            cluster: cluster.unwrap_or_default(),
+            user: user.unwrap_or_default(),
+            files,
+        })
+    }
+
+    fn no_server(&self, config: &Kubeconfig, environment: &Environment) -> Error {
+        match &self.context {
+            Some(context) => wording::no_server_in_context(context, &self.cluster_name),
+            None if config.contexts.is_empty() => wording::no_kubeconfig(&kubeconfig::places(environment)),
+            None => wording::no_current_context(config),
+        }
+    }
+
+    fn settings(self, flags: &ConnectFlags, environment: &Environment) -> Result<Settings, Error> {
+        let server = ServerUrl::parse(self.cluster.server.as_deref().unwrap_or_default())?;
+        let authority = PemSource::new(
+            self.cluster.certificate_authority_data.as_deref(),
+            self.cluster.certificate_authority.as_deref(),
+        );
+        let authority = authority.read(&format!("certificate authority of cluster {:?}", self.cluster_name))?;
+        let info = ClusterInfo::new(&server, &self.cluster, authority.as_deref());
+        let namespace = flags.namespace.clone().or(self.namespace).or_else(|| service_account::namespace(environment));
+        Ok(Settings {
+            trust: trust(&self.cluster, authority.as_deref(), &self.cluster_name)?,
+            server_name: self.cluster.tls_server_name.clone().unwrap_or_else(|| server.host().to_owned()),
+            proxy: proxy_for(&server, self.cluster.proxy_url.as_deref(), &environment.proxies)?,
+            impersonation: impersonation::headers(&self.user)?,
+            login: login::of_user(&self.user, &self.user_name, &server, info, self.files, environment.terminal)?,
+            context: self.context,
+            cluster: self.cluster_name,
+            user: self.user_name,
+            namespace: namespace.unwrap_or_else(|| "default".to_owned()),
             server,
-            tls_server_name,
             request_timeout: flags.request_timeout.filter(|limit| !limit.is_zero()),
-            disable_compression: flags.disable_compression,
+            disable_compression: flags.disable_compression || self.cluster.disable_compression == Some(true),
         })
     }
 }
 
-fn no_server() -> Error {
-    Error::usage("no cluster is configured").hint(
-        "set KUBECONFIG, or give --kubeconfig FILE or --server URL; `kubectl config view` shows what kubectl knows",
-    )
-}
-
-fn context(config: &Kubeconfig, name: Option<&str>) -> Result<Context, Error> {
-    let Some(name) = name else { return Ok(Context::default()) };
-    let found = config.contexts.iter().find(|context| context.name == name);
-    let found = found.ok_or_else(|| Error::usage(format!("there is no context {name:?} in the kubeconfig")))?;
-    Ok(found.context.clone().unwrap_or_default())
-}
-
-fn cluster(config: &Kubeconfig, name: &str) -> ClusterEntry {
-    let found = config.clusters.iter().find(|cluster| cluster.name == name);
-    found.and_then(|named| named.cluster.clone()).unwrap_or_default()
-}
-
-fn user(config: &Kubeconfig, name: &str) -> AuthInfo {
-    let found = config.auth_infos.iter().find(|user| user.name == name);
-    found.and_then(|named| named.auth_info.clone()).unwrap_or_default()
-}
-
-fn trust(cluster: &ClusterEntry, name: &str) -> Result<Trust, Error> {
-    if cluster.insecure_skip_tls_verify == Some(true) {
-        return Ok(Trust::Anything);
+/// `--certificate-authority` and `--insecure-skip-tls-verify` replace everything that the kubeconfig says about trust,
+/// and `--server` takes away its `tls-server-name`, which is another server's.
+fn override_cluster(cluster: &mut ClusterEntry, flags: &ConnectFlags) {
+    if let Some(server) = &flags.server {
+        cluster.server = Some(server.clone());
+        cluster.tls_server_name = None;
     }
-    let origin = format!("the certificate authority of cluster {name:?}");
-    match data_or_file(
-        cluster.certificate_authority_data.as_deref(),
-        cluster.certificate_authority.as_deref(),
-        &origin,
-    )? {
-        Some(pem) => Trust::from_pem(&pem, &origin),
-        None => Ok(Trust::System),
+    if let Some(name) = &flags.tls_server_name {
+        cluster.tls_server_name = Some(name.clone());
+    }
+    if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
+        cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
+        cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.display().to_string());
+        cluster.certificate_authority_data = None;
     }
 }
 
-fn identity(user: &AuthInfo, name: &str) -> Result<Option<Identity>, Error> {
-    let origin = format!("user {name:?}");
-    let certificate =
-        data_or_file(user.client_certificate_data.as_deref(), user.client_certificate.as_deref(), &origin)?;
-    let key = data_or_file(
-        user.client_key_data.as_ref().map(SecretString::expose_secret),
-        user.client_key.as_deref(),
-        &origin,
-    )?;
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => tls::identity(&certificate, &key, &origin).map(Some),
-        _ => Ok(None),
+fn trust(cluster: &ClusterEntry, authority: Option<&[u8]>, name: &str) -> Result<Trust, Error> {
+    match (cluster.insecure_skip_tls_verify == Some(true), authority) {
+        (true, Some(_)) => Err(Error::usage("insecure-skip-tls-verify and a certificate authority exclude each other")),
+        (true, None) => Ok(Trust::Anything),
+        (false, Some(pem)) => Trust::from_pem(pem, &format!("the certificate authority of cluster {name:?}")),
+        (false, None) => Ok(Trust::System),
     }
-}
-
-fn data_or_file(data: Option<&str>, file: Option<&str>, origin: &str) -> Result<Option<Vec<u8>>, Error> {
-    if let Some(data) = data.filter(|data| !data.is_empty()) {
-        let decoded = STANDARD.decode(data);
-        return decoded.map(Some).map_err(|_| Error::usage(format!("{origin} is not base64")));
-    }
-    let Some(file) = file.filter(|file| !file.is_empty()) else { return Ok(None) };
-    std::fs::read(file).map(Some).map_err(|error| Error::failed(format!("cannot read {file} of {origin}: {error}")))
-}
-
-fn bearer(token: Option<&SecretString>) -> Result<Option<HeaderValue>, Error> {
-    let Some(token) = token.map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty()) else {
-        return Ok(None);
-    };
-    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| Error::usage("the token holds characters that no token can have"))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
 }

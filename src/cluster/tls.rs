@@ -1,5 +1,6 @@
 //! TLS towards the API server: whom to trust, who we are, and what went wrong in the user's words.
 
+use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,7 +10,9 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 
 use crate::error::Error;
 
@@ -20,6 +23,8 @@ pub(crate) enum Trust {
     System,
     /// These certificates: authorities, or the server's own.
     These(Vec<CertificateDer<'static>>),
+    /// The system's trust store and these.
+    SystemAnd(Vec<CertificateDer<'static>>),
     /// Nobody's: any certificate will do.
     Anything,
 }
@@ -31,6 +36,14 @@ impl Trust {
         match certificates {
             Ok(certificates) if !certificates.is_empty() => Ok(Self::These(certificates)),
             _ => Err(Error::usage(format!("{origin} holds no PEM certificate"))),
+        }
+    }
+
+    /// For a `https` proxy in front of the server: the cluster's authorities, as in Go, and the system's.
+    pub(crate) fn for_proxies(&self) -> Self {
+        match self {
+            Self::These(certificates) => Self::SystemAnd(certificates.clone()),
+            other => other.clone(),
         }
     }
 }
@@ -116,14 +129,15 @@ fn provider() -> Arc<CryptoProvider> {
 
 fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     match trust {
-        Trust::System => Ok(Arc::new(system_verifier()?)),
+        Trust::System => Ok(Arc::new(system_verifier(&[])?)),
+        Trust::SystemAnd(certificates) => Ok(Arc::new(system_verifier(certificates)?)),
         Trust::These(certificates) => Ok(Arc::new(Pinned::new(certificates)?)),
         Trust::Anything => Ok(Arc::new(Unchecked(provider()))),
     }
 }
 
-fn system_verifier() -> Result<rustls_platform_verifier::Verifier, Error> {
-    rustls_platform_verifier::Verifier::new(provider()).map_err(|_| {
+fn system_verifier(more: &[CertificateDer<'static>]) -> Result<rustls_platform_verifier::Verifier, Error> {
+    rustls_platform_verifier::Verifier::new_with_extra_roots(more.iter().cloned(), provider()).map_err(|_| {
         Error::failed("the system has no trusted certificates, and the kubeconfig names none for this cluster")
             .hint("install the ca-certificates package, or give --certificate-authority FILE")
     })
@@ -246,4 +260,103 @@ impl ServerCertVerifier for Unchecked {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// What stands in the way of a secure connection. Its text follows "no secure connection to …: ".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsProblem {
+    /// The server's certificate is too old.
+    #[error("its certificate has expired{0}")]
+    Expired(String),
+    /// The server's certificate is for later.
+    #[error("its certificate is not valid yet{0}")]
+    NotValidYet(String),
+    /// The server's certificate is somebody else's.
+    #[error("its certificate is not for {expected} but for {presented}")]
+    WrongName {
+        /// What was asked for.
+        expected: String,
+        /// What it is for.
+        presented: String,
+    },
+    /// Nobody who is trusted has signed the server's certificate.
+    #[error("its certificate is signed by an unknown authority")]
+    UnknownAuthority,
+    /// The server does not like our certificate, or that we have none.
+    #[error("it does not accept the client certificate ({0})")]
+    ClientCertificate(String),
+    /// Something else than TLS came back.
+    #[error("what answers there does not speak TLS")]
+    NotTls,
+    /// Anything else, in the library's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl TlsProblem {
+    /// What a failed handshake means.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        match within(error) {
+            Some(error) => Self::from(error),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Other("it closed the connection".to_owned()),
+            None => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// The TLS error inside an I/O error.
+pub(crate) fn within(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+impl From<&rustls::Error> for TlsProblem {
+    fn from(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::InvalidCertificate(error) => error.into(),
+            rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert) => {
+                Self::ClientCertificate(format!("{alert:?}"))
+            }
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl From<&CertificateError> for TlsProblem {
+    fn from(error: &CertificateError) -> Self {
+        match error {
+            CertificateError::Expired => Self::Expired(String::new()),
+            CertificateError::ExpiredContext { not_after, .. } => Self::Expired(on(" on", *not_after)),
+            CertificateError::NotValidYet => Self::NotValidYet(String::new()),
+            CertificateError::NotValidYetContext { not_before, .. } => {
+                Self::NotValidYet(on(", only from", *not_before))
+            }
+            CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
+                expected: expected.to_str().into_owned(),
+                presented: if presented.is_empty() { "no host at all".to_owned() } else { presented.join(", ") },
+            },
+            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            other => Self::Other(format!("its certificate cannot be used: {other}")),
+        }
+    }
+}
+
+fn is_about_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::UnsupportedCertificate
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
+}
+
+fn on(preposition: &str, time: UnixTime) -> String {
+    let date = i64::try_from(time.as_secs()).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    date.map(|date| format!("{preposition} {}", date.strftime("%Y-%m-%d"))).unwrap_or_default()
 }

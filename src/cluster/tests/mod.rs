@@ -1,5 +1,6 @@
-//! The cluster side against servers in the same process.
+//! The cluster side against servers in the same process. Tests named after the traps that kube and hyper set.
 
 mod certificates;
 mod server;
 mod requests;
+mod pooling;

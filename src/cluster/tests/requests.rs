@@ -1,51 +1,50 @@
-//! What a request looks like when it arrives, and which connection it takes.
+//! What a request looks like when it arrives, and how bodies pass.
 
-use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::server::{Kubeconfig, Server};
-use crate::cluster::ApiServer;
+use super::server::{Kubeconfig, Server, get, hello, text};
+use crate::cluster::Rule;
 use crate::upstream::Body;
 
-async fn hello(_: Request<Incoming>) -> Response<Body> {
-    Response::new(Body::full("hello"))
-}
-
-async fn get(api: &ApiServer, target: &str) -> String {
-    let answer = api.send(Request::get(target).body(Body::Empty).unwrap()).await.unwrap();
-    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
-}
-
 #[tokio::test]
-async fn requests_share_a_connection() {
+async fn the_target_goes_out_octet_by_octet() {
     let server = Server::https(hello).await;
     let cluster = server.cluster().await;
-    for _ in 0..3 {
-        assert_eq!(get(cluster.api(), "/api/v1/x%2Fy//z/../?q=%20&r").await, "hello");
+    for target in ["/api/v1/x%2Fy//z/../?q=%20&r", "/%zz;v=1//", "/?", "/a?b?c&&=%"] {
+        assert_eq!(get(cluster.api(), target).await, "hello");
+        let seen = server.notes.last();
+        assert_eq!(seen.uri.to_string(), target);
+        assert_eq!(seen.header("authorization"), Some("Bearer secret"));
+        assert_eq!(seen.header("host"), Some(server.address.to_string().as_str()));
     }
-    assert_eq!(server.notes.connections(), 1);
-    let seen = server.notes.last();
-    assert_eq!(seen.uri.to_string(), "/api/v1/x%2Fy//z/../?q=%20&r");
-    assert_eq!(seen.header("authorization"), Some("Bearer secret"));
-    assert_eq!(seen.header("host"), Some(server.address.to_string().as_str()));
 }
 
 #[tokio::test]
 async fn the_path_of_the_server_stands_in_front() {
-    let server = Server::http(hello).await;
-    let cluster = Kubeconfig::new(&format!("{}/k8s/clusters/c-1/", server.url()), "", "{}").load().await;
+    let server = Server::https(hello).await;
+    let url = format!("{}/k8s/clusters/c-1/", server.url());
+    let cluster = Kubeconfig::new(&url, &server.ca, "{}").load().await;
     assert_eq!(cluster.api().base_path(), "/k8s/clusters/c-1");
     get(cluster.api(), "/api?x=1").await;
     assert_eq!(server.notes.last().uri.to_string(), "/k8s/clusters/c-1/api?x=1");
 }
 
 #[tokio::test]
-async fn nobody_else_chooses_who_we_are() {
+async fn trap_6_nobody_else_chooses_who_we_are() {
     let server = Server::https(hello).await;
-    let cluster = server.cluster().await;
+    let cluster = server.cluster_of("{token: secret, as: jane, as-groups: [a, b]}").await;
     let request = Request::get("/")
         .header("authorization", "Basic eDp5")
         .header("impersonate-user", "admin")
@@ -57,21 +56,51 @@ async fn nobody_else_chooses_who_we_are() {
     let seen = server.notes.last();
     assert_eq!(seen.header("authorization"), Some("Bearer secret"));
     assert_eq!(seen.header("host"), Some("grafana.localhost:8001"));
-    assert!(seen.headers.keys().all(|name| !name.as_str().starts_with("impersonate")), "{seen:?}");
+    let impersonated: Vec<_> =
+        seen.headers.iter().filter(|(name, _)| name.as_str().starts_with("impersonate-")).collect();
+    let values: Vec<_> = impersonated.iter().map(|(_, value)| value.to_str().unwrap()).collect();
+    assert_eq!(values, ["jane", "a", "b"]);
+}
+
+#[tokio::test]
+async fn nobody_logs_in_without_tls() {
+    let server = Server::http(hello).await;
+    let cluster = server.cluster().await;
+    let request = Request::get("/").header("authorization", "Basic eDp5").body(Body::Empty).unwrap();
+    cluster.api().send(request).await.unwrap();
+    assert_eq!(server.notes.last().header("authorization"), None);
+}
+
+#[tokio::test]
+async fn trap_7_nothing_is_tried_again() {
+    let server = Server::https(|_| async {
+        let answer = Response::builder().status(503).header("retry-after", "1");
+        answer.body(Body::full("busy")).unwrap()
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let answer = cluster.api().send(Request::post("/").body(Body::full("x")).unwrap()).await.unwrap();
+    assert_eq!((answer.status(), text(answer).await.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
+    let rule = Rule::new("get", "services", Some("web"));
+    let listed = cluster.read::<serde_json::Value>("/api", &rule).await;
+    assert_eq!(listed.unwrap_err().to_string(), "the API server answered 503 Service Unavailable");
+    assert_eq!(server.notes.seen().len(), 2);
 }
 
 #[tokio::test]
 async fn an_upgrade_gets_a_connection_of_its_own() {
     let server = Server::https(echo).await;
     let cluster = server.cluster().await;
-    let request = Request::get("/").header("connection", "Upgrade").header("upgrade", "echo").body(Body::Empty);
-    let answer = cluster.api().send(request.unwrap()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
-    let mut stream = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
-    stream.write_all(b"ping").await.unwrap();
-    let mut back = [0; 4];
-    stream.read_exact(&mut back).await.unwrap();
-    assert_eq!(&back, b"ping");
+    for used in 1..3 {
+        let request = Request::get("/").header("connection", "keep-alive, Upgrade").header("upgrade", "echo");
+        let answer = cluster.api().send(request.body(Body::Empty).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+        let mut stream = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+        stream.write_all(b"ping").await.unwrap();
+        let mut back = [0; 4];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!((&back, server.notes.connections()), (b"ping", used));
+    }
 }
 
 async fn echo(request: Request<Incoming>) -> Response<Body> {
@@ -82,4 +111,100 @@ async fn echo(request: Request<Incoming>) -> Response<Body> {
     });
     let answer = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
     answer.body(Body::Empty).unwrap()
+}
+
+#[tokio::test]
+async fn the_answer_begins_while_the_request_still_runs() {
+    let server =
+        Server::https(|request: Request<Incoming>| async { Response::new(Body::from(request.into_body())) }).await;
+    let cluster = server.cluster().await;
+    let (parts, body) = mpsc::unbounded_channel::<Frame<Bytes>>();
+    let body = stream::unfold(body, |mut body| async { body.recv().await.map(|frame| (Ok(frame), body)) });
+    let request = Request::post("/").header("te", "trailers").body(Body::boxed(StreamBody::new(body))).unwrap();
+    let mut answer = cluster.api().send(request).await.unwrap().into_body();
+    for part in ["one", "two"] {
+        parts.send(Frame::data(Bytes::from(part))).unwrap();
+        assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), part);
+    }
+    drop(parts);
+    assert!(answer.frame().await.is_none());
+    get(cluster.api(), "/").await;
+    assert_eq!(server.notes.connections(), 1);
+}
+
+#[tokio::test]
+async fn trailers_pass() {
+    let server = Server::https(|_| async {
+        let trailers = http::HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())]);
+        let frames = [Ok(Frame::data(Bytes::from("body"))), Ok(Frame::trailers(trailers))];
+        let body = Body::boxed(StreamBody::new(stream::iter(frames)));
+        Response::builder().header("trailer", "x-sum").body(body).unwrap()
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let request = Request::get("/").header("te", "trailers").body(Body::Empty).unwrap();
+    let whole = cluster.api().send(request).await.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(whole.trailers().unwrap()["x-sum"], "7");
+}
+
+#[tokio::test]
+async fn who_goes_away_takes_the_connection_along() {
+    let gone = CancellationToken::new();
+    let noticed = gone.clone();
+    let server = Server::https(move |_| {
+        let guard = noticed.clone().drop_guard();
+        async move {
+            let _guard = guard;
+            std::future::pending().await
+        }
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let request = Request::get("/").body(Body::Empty).unwrap();
+    tokio::select! {
+        _ = cluster.api().send(request) => unreachable!("the server never answers"),
+        () = server.notes.until(|notes| notes.seen().len() == 1) => {}
+    }
+    tokio::time::timeout(Duration::from_secs(10), gone.cancelled()).await.expect("the server notices");
+}
+
+#[tokio::test]
+async fn head_and_not_modified_have_no_body() {
+    let server = Server::https(|request: Request<Incoming>| async move {
+        match *request.method() {
+            Method::HEAD => Response::builder().header("content-length", "5").body(Body::Empty).unwrap(),
+            _ => Response::builder().status(304).header("etag", "x").body(Body::Empty).unwrap(),
+        }
+    })
+    .await;
+    let cluster = server.cluster().await;
+    for (method, header, value) in
+        [(Method::HEAD, "content-length", "5"), (Method::GET, "etag", "x"), (Method::HEAD, "content-length", "5")]
+    {
+        let request = Request::builder().method(method).uri("/").body(Body::Empty).unwrap();
+        let answer = cluster.api().send(request).await.unwrap();
+        assert_eq!(answer.headers()[header], value);
+        assert_eq!(text(answer).await, "");
+    }
+    assert_eq!(server.notes.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_mebibytes_pass_both_ways() {
+    const PIECE: usize = 1 << 20;
+    let server =
+        Server::https(|request: Request<Incoming>| async { Response::new(Body::from(request.into_body())) }).await;
+    let cluster = server.cluster().await;
+    let pieces = stream::iter((0..100u8).map(|number| Ok(Frame::data(Bytes::from(vec![number; PIECE])))));
+    let request = Request::put("/").body(Body::boxed(StreamBody::new(pieces))).unwrap();
+    let answer = cluster.api().send(request).await.unwrap();
+    let mut octets = 0;
+    let mut frames = answer.into_body().into_data_stream();
+    while let Some(data) = frames.next().await {
+        for octet in data.unwrap() {
+            assert_eq!(usize::from(octet), octets / PIECE);
+            octets += 1;
+        }
+    }
+    assert_eq!(octets, 100 * PIECE);
 }

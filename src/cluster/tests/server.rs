@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,8 +18,24 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Authority;
-use crate::cluster::{Cluster, ConnectFlags, Environment};
+use crate::cluster::{ApiServer, Cluster, ConnectFlags, Environment};
 use crate::upstream::Body;
+
+pub(crate) async fn hello(_: Request<Incoming>) -> Response<Body> {
+    Response::new(Body::full("hello"))
+}
+
+/// The whole answer to a GET, which must be 200.
+pub(crate) async fn get(api: &ApiServer, target: &str) -> String {
+    let answer = api.send(Request::get(target).body(Body::Empty).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    text(answer).await
+}
+
+/// The whole body.
+pub(crate) async fn text(answer: Response<Body>) -> String {
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
 
 /// What arrived.
 #[derive(Debug, Clone)]
@@ -54,6 +71,13 @@ impl Notes {
     /// How many connections were accepted.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `happened`.
+    pub(crate) async fn until(&self, happened: impl Fn(&Self) -> bool) {
+        while !happened(self) {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn note(&self, request: &Request<Incoming>, connection: usize) {

@@ -1,0 +1,52 @@
+//! PEM that a kubeconfig holds in base64 or in a file.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::Error;
+
+/// Where PEM comes from. Data beats a file, as for kubectl.
+#[derive(Clone)]
+pub(crate) enum PemSource {
+    /// Nowhere.
+    Nothing,
+    /// Base64 in the kubeconfig.
+    Data(String),
+    /// A file.
+    File(PathBuf),
+}
+
+impl PemSource {
+    pub(crate) fn new(data: Option<&str>, file: Option<&str>) -> Self {
+        let set = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        match (set(data), set(file)) {
+            (Some(data), _) => Self::Data(data),
+            (None, Some(file)) => Self::File(file.into()),
+            (None, None) => Self::Nothing,
+        }
+    }
+
+    /// The file, if it is one, which may change while we run.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Reads it. `what` names it in errors.
+    pub(crate) fn read(&self, what: &str) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Data(data) => {
+                let decoded = STANDARD.decode(data.trim());
+                decoded.map(Some).map_err(|_| Error::usage(format!("the {what} is not base64")))
+            }
+            Self::File(path) => std::fs::read(path)
+                .map(Some)
+                .map_err(|error| Error::failed(format!("cannot read the {what}, {}: {error}", path.display()))),
+        }
+    }
+}
