@@ -14,7 +14,7 @@ use super::Cluster;
 use crate::rig::Authority;
 
 /// Of a member of `system:masters`.
-pub(super) const ADMIN_TOKEN: &str = "admin-token";
+pub(super) const ADMIN_TOKEN: &str = "token-of-admin";
 
 /// Users in the API server's token file, which it reads once, at its start.
 const TOKEN_USERS: u32 = 1000;
@@ -94,6 +94,11 @@ impl User {
     /// The name that RBAC sees.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A bearer token for this user, whatever the kubeconfig says.
+    pub(crate) fn token(&self) -> String {
+        token_of(&self.name)
     }
 
     /// A kubeconfig with one context, called `test`, in `namespace`.

@@ -11,7 +11,10 @@ mod cluster;
 mod harness;
 #[path = "../rig/mod.rs"]
 mod rig;
+#[path = "../fake/cases/mod.rs"]
+mod cases;
 mod journey;
+mod service_proxy;
 
 use std::env;
 use std::path::Path;
@@ -44,7 +47,7 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn all_tests() -> Vec<Test> {
-    [journey::tests()].into_iter().flatten().collect()
+    [journey::tests(), service_proxy::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

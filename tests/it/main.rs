@@ -1,3 +1,9 @@
-//! Placeholder until its tests land.
-#![allow(missing_docs, reason = "no public API")]
-fn main() {}
+//! The built program against the fake API server: one fast binary.
+#![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
+
+#[path = "../rig/mod.rs"]
+mod rig;
+#[path = "../fake/mod.rs"]
+mod fake;
+
+mod cases;
