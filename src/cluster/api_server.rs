@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use super::api_error::is_status;
 use super::connect::Connector;
 use super::credentials::{Credential, Credentials};
-use super::pool::{Outcome, Pool};
+use super::pool::{self, Outcome, Pool};
 use super::send_error::SendError;
 use super::server_url::ServerUrl;
 use super::tls::{self, TlsProblem};
@@ -184,7 +184,7 @@ impl Inner {
         self.authorize(request.headers_mut(), credential);
         let outcome = match is_upgrade(request.headers()) {
             true => self.pool.send_alone(request).await?,
-            false => self.pool.send(request).await?,
+            false => self.pool.send(request, pool::IDLE).await?,
         };
         let again = match outcome {
             Outcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),

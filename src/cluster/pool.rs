@@ -24,7 +24,7 @@ use crate::upstream::Body;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
 /// and without a word.
-const IDLE: Duration = Duration::from_secs(60);
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
 
 /// Connections at a time; a browser opens six per site.
 const PLACES: usize = 64;
@@ -156,11 +156,11 @@ impl<C: Connect> Pool<C> {
         self.shared.kept().idle.retain(|idle| wanted(&idle.connection.line.peer));
     }
 
-    /// Sends `request` on a kept connection, else on a new one. One that is found dead before anything was written to it
-    /// is replaced.
-    pub(crate) async fn send(&self, mut request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+    /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one. One that is found
+    /// dead before anything was written to it is replaced.
+    pub(crate) async fn send(&self, mut request: Request<Body>, wait: Duration) -> Result<Outcome<C::Peer>, C::Error> {
         let mut place = self.place().await;
-        while let Some(connection) = self.shared.take() {
+        while let Some(connection) = self.shared.take(wait) {
             let peer = connection.line.peer.clone();
             match connection.send(request, place).await {
                 Ok(answer) => return Ok(Outcome::Answer(answer, peer)),
@@ -263,9 +263,13 @@ impl<C: Connect> Shared<C> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that became free last, if it is still good.
-    fn take(&self) -> Option<Connection<C::Peer>> {
+    /// The connection that became free last, if it is still good and has not waited longer than `wait`.
+    fn take(&self, wait: Duration) -> Option<Connection<C::Peer>> {
         let mut kept = self.kept();
+        // The others have waited longer still.
+        if kept.idle.last().is_some_and(|idle| is_older(idle.since, wait)) {
+            return None;
+        }
         while let Some(Idle { connection, since }) = kept.idle.pop() {
             if !connection.sender.is_closed() && !is_over(since) {
                 return Some(connection);
@@ -288,7 +292,11 @@ impl<C: Connect> Shared<C> {
 }
 
 fn is_over(since: SystemTime) -> bool {
-    since.elapsed().is_ok_and(|age| age > IDLE)
+    is_older(since, IDLE)
+}
+
+fn is_older(since: SystemTime, limit: Duration) -> bool {
+    since.elapsed().is_ok_and(|age| age > limit)
 }
 
 /// Closes connections that waited too long, until none waits.

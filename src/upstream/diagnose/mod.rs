@@ -58,7 +58,7 @@ impl Diagnostics {
         if is_fine(&response) {
             return response;
         }
-        if is_json(&response) { self.examine_json(asker, response).await } else { self.examine_text(response).await }
+        if is_json(&response) { self.examine_json(asker, response).await } else { self.examine_own(response).await }
     }
 
     /// An answer of our own for a request that got none.
@@ -85,8 +85,9 @@ impl Diagnostics {
         self.explain(asker, cause, status.code, &status.message).await
     }
 
-    /// Servers that want TLS say so in a 400 of their own, which stays.
-    async fn examine_text(&self, response: Response<Body>) -> Response<Body> {
+    /// Gives back an answer that is surely the Service's own, as it is. Servers that want TLS say so in a 400 of their
+    /// own; that is noticed.
+    pub async fn examine_own(&self, response: Response<Body>) -> Response<Body> {
         if response.status() != StatusCode::BAD_REQUEST || self.subject.scheme == Scheme::Https {
             return response;
         }
