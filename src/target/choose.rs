@@ -105,6 +105,20 @@ pub enum Refused {
     Ambiguous(Vec<ServicePort>),
 }
 
+/// The reason in a few words, for lists.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExternalName(host) => write!(f, "only a name for {host}"),
+            Self::ApiServer => f.write_str("the API server itself"),
+            Self::NoPorts => f.write_str("no ports"),
+            Self::NoTcpPort => f.write_str("no TCP port"),
+            Self::NoSuchPort { wanted, .. } => write!(f, "no port {wanted}"),
+            Self::Ambiguous(_) => f.write_str("several ports"),
+        }
+    }
+}
+
 /// Decides what to open of `service`.
 ///
 /// # Errors
@@ -192,8 +206,8 @@ fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a Servic
 /// The likeliest port; among equals the first listed, as the Service's author put it. Ambiguous only where nothing
 /// speaks for any of them.
 fn most_like_web<'a>(tcp: &[&'a ServicePort]) -> Result<&'a ServicePort, Refused> {
-    let best = tcp.iter().map(|port| web_likeness(port)).max().unwrap_or_default();
-    let mut equals = tcp.iter().copied().filter(|port| web_likeness(port) == best);
+    let best = tcp.iter().map(|port| port_likeness(port)).max().unwrap_or_default();
+    let mut equals = tcp.iter().copied().filter(|port| port_likeness(port) == best);
     let first = equals.next();
     match first {
         Some(port) if best > 0 || equals.next().is_none() => Ok(port),
@@ -202,7 +216,7 @@ fn most_like_web<'a>(tcp: &[&'a ServicePort]) -> Result<&'a ServicePort, Refused
 }
 
 /// How much a port looks like one that a browser should open: positive for yes, negative for no.
-fn web_likeness(port: &ServicePort) -> i8 {
+pub fn port_likeness(port: &ServicePort) -> i8 {
     if let Some(protocol) = &port.app_protocol {
         let http = ["http", "https", "kubernetes.io/ws", "kubernetes.io/wss"].contains(&protocol.as_str());
         return if http { 4 } else { -2 };
