@@ -18,6 +18,7 @@ pub mod upstream;
 pub mod html_links;
 pub mod local;
 pub mod picker;
+pub mod list;
 pub mod history;
 pub mod browser;
 pub mod output;

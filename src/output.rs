@@ -27,6 +27,16 @@ impl Output {
         let _ = writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush());
     }
 
+    /// Many lines of data at once, with their line ends.
+    ///
+    /// # Errors
+    /// When nobody reads them any more.
+    pub fn pages(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
     /// One line for people.
     pub fn say(&self, line: &str) {
         self.write(&printable(line));

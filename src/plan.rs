@@ -88,10 +88,15 @@ pub struct Open {
 pub enum Wanted {
     /// These, at least one.
     Named(Vec<Named>),
-    /// Whatever the user picks, beginning with this filter text.
-    Pick(String),
-    /// The one opened last.
-    Last,
+    /// Whatever the user picks.
+    Pick {
+        /// The first filter text.
+        typed: String,
+        /// What flags say.
+        wish: Wish,
+    },
+    /// The one opened last, with what flags say.
+    Last(Wish),
 }
 
 /// One SERVICE of the command line.
@@ -110,6 +115,8 @@ pub struct Named {
 pub struct Search {
     /// All namespaces.
     pub all_namespaces: bool,
+    /// The namespace that was typed.
+    pub namespace: Option<String>,
     /// Label selector.
     pub selector: Option<String>,
 }
@@ -187,7 +194,11 @@ pub enum ListFormat {
 /// # Errors
 /// When what was typed makes no sense, alone or together.
 pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
-    let search = Search { all_namespaces: cli.choosing.all_namespaces, selector: cli.choosing.selector.clone() };
+    let search = Search {
+        all_namespaces: cli.choosing.all_namespaces,
+        namespace: cli.kubectl.namespace.clone().filter(|namespace| !namespace.is_empty()),
+        selector: cli.choosing.selector.clone(),
+    };
     if cli.choosing.list {
         return list(&cli, search).map(Plan::List);
     }
@@ -262,19 +273,28 @@ fn wanted(choosing: &Choosing, services: Vec<String>, facts: &Facts) -> Result<W
         return pick(choosing, &services, facts);
     }
     if services == ["-"] {
-        return Ok(Wanted::Last);
+        return Ok(Wanted::Last(flagged(choosing)));
     }
     services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(Wanted::Named)
 }
 
 fn pick(choosing: &Choosing, services: &[String], facts: &Facts) -> Result<Wanted, Error> {
     if facts.can_prompt() {
-        return Ok(Wanted::Pick(services.join(" ")));
+        return Ok(Wanted::Pick { typed: services.join(" "), wish: flagged(choosing) });
     }
     let message =
         if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
     Err(Error::usage(message)
         .hint("name it: kubectl svcproxy SERVICE [-n NAMESPACE]; kubectl svcproxy --list shows them"))
+}
+
+/// What flags alone say of port, scheme and path.
+fn flagged(choosing: &Choosing) -> Wish {
+    Wish {
+        port: choosing.svc_port.clone(),
+        scheme: choosing.scheme.map(Scheme::from),
+        path: choosing.path.as_deref().map(rooted),
+    }
 }
 
 fn named(text: String, choosing: &Choosing) -> Result<Named, Error> {
@@ -363,8 +383,11 @@ mod tests {
 
     #[test]
     fn no_service_means_pick_on_a_terminal_only() {
-        assert_eq!(open("svcproxy").wanted, Wanted::Pick(String::new()));
-        assert_eq!(open("svcproxy --pick graf").wanted, Wanted::Pick("graf".to_owned()));
+        let pick = |typed: &str, wish: Wish| Wanted::Pick { typed: typed.to_owned(), wish };
+        assert_eq!(open("svcproxy").wanted, pick("", Wish::default()));
+        assert_eq!(open("svcproxy --pick graf").wanted, pick("graf", Wish::default()));
+        let path = Wish { path: Some("/ui".to_owned()), ..Wish::default() };
+        assert_eq!(open("svcproxy --path ui").wanted, pick("", path));
         let piped = Facts { stdin_is_terminal: false, ..AT_DESK };
         assert!(refused("svcproxy", &piped).contains("no SERVICE"));
         assert!(refused("svcproxy --pick x", &piped).contains("--pick needs a terminal"));
@@ -377,7 +400,7 @@ mod tests {
         assert_eq!(named[1].wish.path.as_deref(), Some("/ui/"));
         assert!(refused("svcproxy nginx:http --svc-port 80", &AT_DESK).contains("--svc-port 80 contradicts"));
         assert!(refused("svcproxy https:nginx: --scheme http", &AT_DESK).contains("--scheme http contradicts"));
-        assert_eq!(open("svcproxy -").wanted, Wanted::Last);
+        assert_eq!(open("svcproxy -").wanted, Wanted::Last(Wish::default()));
     }
 
     #[test]

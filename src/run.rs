@@ -1,12 +1,19 @@
 //! The story of one run: connect, find, choose, bind, say, open, serve, drain.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::task::JoinHandle;
+
 use crate::announce;
 use crate::cluster::{Cluster, ConnectFlags, Environment};
 use crate::command::Urls;
 use crate::error::{Error, Exit};
-use crate::find::{self, Found, Outcome};
+use crate::find::Found;
+use crate::find::choosing::Choosing;
+use crate::history::{ClusterHistory, ClusterName, Entry, History};
+use crate::list::list;
 use crate::output::Output;
-use crate::plan::{Named, Open, Plan, ReadyFormat, Wanted};
+use crate::plan::{Open, Plan, ReadyFormat};
 use crate::serving;
 use crate::shutdown::Signals;
 use crate::upstream;
@@ -15,16 +22,34 @@ use crate::upstream;
 ///
 /// # Errors
 /// Whatever ends the run before its time, in the user's words.
-pub async fn run(plan: Plan, connect: ConnectFlags, environment: Environment, output: &Output) -> Result<Exit, Error> {
+pub async fn run(
+    plan: Plan,
+    connect: ConnectFlags,
+    environment: Environment,
+    history: Option<History>,
+    output: &Output,
+) -> Result<Exit, Error> {
     let cluster = Cluster::load(&connect, &environment).await?;
+    let history = ClusterHistory::new(history, ClusterName::new(cluster.context(), cluster.server()));
     match plan {
-        Plan::Open(open) => open_services(&cluster, &open, output).await,
-        Plan::List(list) => Err(Error::failed(format!("not built yet: {list:?}"))),
+        Plan::Open(open) => open_services(&cluster, &open, history, output).await,
+        Plan::List(plan) => {
+            let others = history.recall().namespaces();
+            list(&cluster, &plan, &others, now(), output).await.map(|()| Exit::Ok)
+        }
     }
 }
 
-async fn open_services(cluster: &Cluster, plan: &Open, output: &Output) -> Result<Exit, Error> {
-    let found = find_wanted(cluster, plan).await?;
+async fn open_services(
+    cluster: &Cluster,
+    plan: &Open,
+    history: ClusterHistory,
+    output: &Output,
+) -> Result<Exit, Error> {
+    let mut signals =
+        Signals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
+    let choosing = Choosing { cluster, plan, history: &history, now: now(), output };
+    let found = choosing.targets(&mut signals).await?;
     let listener = serving::bind(cluster, plan, &found).await?;
     let log = serving::request_log(plan, output);
     let local = serving::local(cluster, plan, &found, log, |found| upstream::open(cluster, &found.target))?;
@@ -33,33 +58,30 @@ async fn open_services(cluster: &Cluster, plan: &Open, output: &Output) -> Resul
         explain(plan, &found, &ready, output);
         return Ok(Exit::Ok);
     }
-    let signals = Signals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
+    let remembered = remember(history, &found, output);
     serving::say(cluster, plan, &found, &ready, &listener, output);
     serving::open_browser(plan, &local, &listener, output);
     let urls = Urls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
-    serving::until_told_to_stop(plan, local, listener, signals, urls, output).await
+    let exit = serving::until_told_to_stop(plan, local, listener, signals, urls, output).await;
+    let _ = remembered.await;
+    exit
 }
 
-async fn find_wanted(cluster: &Cluster, plan: &Open) -> Result<Vec<Found>, Error> {
-    match &plan.wanted {
-        Wanted::Named(names) => find_named(cluster, plan, names).await,
-        Wanted::Pick(_) | Wanted::Last => Err(Error::failed("not built yet")),
-    }
-}
-
-async fn find_named(cluster: &Cluster, plan: &Open, names: &[Named]) -> Result<Vec<Found>, Error> {
-    let mut all: Vec<Found> = Vec::new();
-    for named in names {
-        let found = match find::find(cluster, &plan.search, named).await? {
-            Outcome::Found(found) => *found,
-            Outcome::SeveralServices(services) => return Err(find::several_services(named, &services)),
-            Outcome::SeveralPorts(service, ports) => return Err(find::several_ports(&service, ports)),
-        };
-        if all.iter().all(|other| other.target != found.target) {
-            all.push(found);
+/// Beside everything else: a slow disk must not hold up the browser.
+fn remember(history: ClusterHistory, found: &[Found], output: &Output) -> JoinHandle<()> {
+    let entries: Vec<Entry> = found.iter().map(|found| Entry::from(&found.target)).collect();
+    let output = output.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Some(warning) = history.remember(&entries) {
+            output.warn(&warning);
         }
-    }
-    Ok(all)
+    })
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn explain(plan: &Open, found: &[Found], ready: &[announce::Ready], output: &Output) {

@@ -22,7 +22,7 @@ use crate::target::{Target, served_paths, site_label};
 use crate::upstream::Upstream;
 
 /// Where `kubectl proxy` listens, and so what documents show.
-const DEFAULT_PORT: u16 = 8001;
+pub(crate) const DEFAULT_PORT: u16 = 8001;
 /// Local ports derived from a Target: below the range that systems give to outgoing connections.
 const DERIVED_PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long running requests may go on once the user wants to stop.

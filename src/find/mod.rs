@@ -1,6 +1,9 @@
 //! From the name that was typed to a Target.
 
+pub mod choosing;
 pub mod name;
+pub mod picking;
+pub mod sweep;
 mod wording;
 
 use futures_util::TryStreamExt;
