@@ -191,6 +191,11 @@ pub struct Printing {
     #[arg(long)]
     pub dry_run: bool,
 
+    /// Write the script by which kubectl completes this command at Tab into FOLDER, or beside this program; with - print
+    /// it
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
+    pub install_completion: Option<Option<PathBuf>>,
+
     /// Print a line for each request
     #[arg(long)]
     pub log_requests: bool,

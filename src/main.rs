@@ -1,13 +1,17 @@
 //! `kubectl svcproxy`: arguments and environment in, one exit code out.
 
-use std::io::IsTerminal;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use svcproxy::cli::{Cli, LogFormat};
 use svcproxy::cluster::Environment;
+use svcproxy::completion;
 use svcproxy::error::{Error, Exit};
+use svcproxy::history::{self, History};
 use svcproxy::output::Output;
 use svcproxy::plan::{Facts, plan};
 use svcproxy::run::run;
@@ -20,6 +24,9 @@ use tracing_subscriber::layer::SubscriberExt;
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
+    if let Some(words) = completion::asked(std::env::args_os()) {
+        return complete(&words);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return explain_usage(&usage),
@@ -40,7 +47,32 @@ fn explain_usage(usage: &clap::Error) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
+/// Whatever happens: shells show what they get.
+fn complete(words: &[OsString]) -> ExitCode {
+    // No credential plugin may ask questions in the middle of a line being typed.
+    let answer = completion::answer(words, environment(false), history());
+    let _ = std::io::stdout().write_all(answer.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Error> {
+    if place == Some(Path::new("-")) {
+        output.data(completion::script().trim_end());
+        return Ok(Exit::Ok);
+    }
+    let search_path = std::env::var_os("PATH");
+    let file = completion::install(place, search_path.as_deref())?;
+    output.say(&format!("kubectl completes `kubectl svcproxy` now, by {}", file.display()));
+    if file.parent().is_some_and(|folder| !completion::is_on_path(folder, search_path.as_deref())) {
+        output.warn("that folder is not on your PATH, so kubectl does not find the script there");
+    }
+    Ok(Exit::Ok)
+}
+
 fn run_to_end(cli: Cli, output: &Output) -> Result<Exit, Error> {
+    if let Some(place) = &cli.printing.install_completion {
+        return install_completion(place.as_deref(), output);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -48,12 +80,19 @@ fn run_to_end(cli: Cli, output: &Output) -> Result<Exit, Error> {
         .map_err(|error| Error::failed(format!("cannot start threads: {error}")))?;
     let connect = cli.kubectl.connect_flags();
     let plan = plan(cli, &facts())?;
-    let environment =
-        Environment::new(|name| std::env::var_os(name), std::env::home_dir(), std::io::stdin().is_terminal());
-    let exit = runtime.block_on(run(plan, connect, environment, output));
+    let environment = environment(std::io::stdin().is_terminal());
+    let exit = runtime.block_on(run(plan, connect, environment, history(), output));
     // Whoever still waits (an opener in the foreground, a name server) must not hold the end.
     runtime.shutdown_timeout(Duration::ZERO);
     exit
+}
+
+fn environment(terminal: bool) -> Environment {
+    Environment::new(|name| std::env::var_os(name), std::env::home_dir(), terminal)
+}
+
+fn history() -> Option<History> {
+    history::state_folder(|name| std::env::var_os(name)).map(History::in_folder)
 }
 
 fn facts() -> Facts {

@@ -1,1 +1,0 @@
-//! kubectl's completion protocol for plugins.

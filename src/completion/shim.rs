@@ -1,0 +1,135 @@
+//! The second program that kubectl looks for, which krew cannot install (kubernetes-sigs/krew#812): a script that
+//! calls this one.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::WORD;
+use crate::error::Error;
+
+/// The program's own name, which krew links.
+const PROGRAM: &str = "kubectl-svcproxy";
+/// What kubectl runs for completion (`pkg/cmd/plugin/plugin_completion.go`), without the extension of scripts on
+/// Windows.
+pub(super) const SHIM: &str = "kubectl_complete-svcproxy";
+/// How a script of ours is recognised.
+const MARK: &str = "Written by kubectl svcproxy --install-completion";
+
+/// The script.
+pub fn script() -> String {
+    if cfg!(windows) {
+        format!("@rem {MARK}\r\n@{PROGRAM} {WORD} %*\r\n")
+    } else {
+        format!("#!/bin/sh\n# {MARK}: kubectl runs this at each Tab.\nexec {PROGRAM} {WORD} \"$@\"\n")
+    }
+}
+
+/// Writes the script into `folder`, or else beside this program as found on `search_path` (`PATH`), and returns where.
+///
+/// # Errors
+/// When there is no such folder, it cannot be written to, or something else is in the script's place.
+pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<PathBuf, Error> {
+    let folder = match folder {
+        Some(folder) => folder.to_owned(),
+        None => folder_on(search_path).ok_or_else(not_on_path)?,
+    };
+    let file = folder.join(if cfg!(windows) { format!("{SHIM}.cmd") } else { SHIM.to_owned() });
+    match fs::read_to_string(&file) {
+        Ok(text) if !text.contains(MARK) => return Err(in_the_way(&file)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(in_the_way(&file)),
+        _ => {}
+    }
+    write_program(&file).map_err(|error| {
+        Error::failed(format!("cannot write {}: {error}", file.display()))
+            .hint("name a folder of your PATH that you may write to: --install-completion=FOLDER")
+    })?;
+    Ok(file)
+}
+
+/// Whether `folder` is one of `search_path`: elsewhere kubectl does not find the script.
+pub fn is_on_path(folder: &Path, search_path: Option<&OsStr>) -> bool {
+    search_path.is_some_and(|list| std::env::split_paths(list).any(|known| known == folder))
+}
+
+fn folder_on(search_path: Option<&OsStr>) -> Option<PathBuf> {
+    let program = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(search_path?).find(|folder| folder.join(&program).is_file())
+}
+
+fn not_on_path() -> Error {
+    Error::failed(format!("{PROGRAM} is in no folder of PATH, so there is no telling where kubectl looks"))
+        .hint("name a folder of your PATH: --install-completion=FOLDER")
+}
+
+fn in_the_way(file: &Path) -> Error {
+    Error::failed(format!("{} is something else, which is left as it is", file.display()))
+        .hint("remove it, or name another folder of your PATH: --install-completion=FOLDER")
+}
+
+/// As a whole and executable, so that a Tab in another window meets the old or the new one.
+fn write_program(file: &Path) -> io::Result<()> {
+    let mut name = OsString::from(file);
+    name.push(format!(".{}", std::process::id()));
+    let new = PathBuf::from(name);
+    let written = fs::write(&new, script()).and_then(|()| make_executable(&new)).and_then(|()| fs::rename(&new, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+#[cfg(unix)]
+fn make_executable(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(windows)]
+fn make_executable(_file: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn goes_beside_the_program_and_can_be_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (empty, bin) = (folder.path().join("empty"), folder.path().join("bin"));
+        fs::create_dir(&empty).unwrap();
+        fs::create_dir(&bin).unwrap();
+        let path = std::env::join_paths([&empty, &bin]).unwrap();
+        assert!(install(None, Some(&path)).unwrap_err().message().contains("no folder of PATH"));
+        fs::write(bin.join(PROGRAM), "").unwrap();
+        for _ in 0..2 {
+            let file = install(None, Some(&path)).unwrap();
+            assert_eq!(file, bin.join(SHIM));
+            assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
+        }
+        assert_eq!(fs::read_dir(&bin).unwrap().count(), 2);
+        assert!(is_on_path(&bin, Some(&path)) && !is_on_path(folder.path(), Some(&path)));
+    }
+
+    #[test]
+    fn leaves_what_is_not_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = install(Some(folder.path()), None).unwrap();
+        fs::write(&file, [0xff, 0xfe]).unwrap();
+        assert!(install(Some(folder.path()), None).unwrap_err().message().contains("something else"));
+        fs::write(&file, "#!/bin/sh\nexit 0\n").unwrap();
+        assert!(install(Some(folder.path()), None).unwrap_err().message().contains("something else"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "#!/bin/sh\nexit 0\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_none_is_one_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = install(Some(&folder.path().join("none")), None).unwrap_err();
+        assert!(error.message().starts_with("cannot write") && error.hint_text().is_some(), "{error}");
+    }
+}
