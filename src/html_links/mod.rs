@@ -4,9 +4,12 @@
 //! it back for those who serve a site below a path, both go through here, so both know the same attributes.
 
 mod body;
+mod gzip;
 mod rewriter;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+pub use gzip::takes_gzip;
 
 use crate::upstream::Body;
 use body::Rewritten;

@@ -27,8 +27,7 @@ impl Mount {
 
     /// Asks for pages in an encoding whose links can be changed.
     pub(crate) fn prepare_request(headers: &mut HeaderMap) {
-        let takes_gzip = headers.get_all(ACCEPT_ENCODING).iter().any(|value| names_gzip(value.as_bytes()));
-        let encoding = if takes_gzip { "gzip" } else { "identity" };
+        let encoding = if html_links::takes_gzip(headers) { "gzip" } else { "identity" };
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
     }
 
@@ -71,16 +70,6 @@ impl Mount {
         let is_ours = host[..host_end].eq_ignore_ascii_case(&self.authority);
         is_ours.then(|| link.split_at(scheme_end + 2 + host_end))
     }
-}
-
-/// RFC 9110 section 12.5.3; a weight of zero means "not".
-fn names_gzip(value: &[u8]) -> bool {
-    let Ok(value) = std::str::from_utf8(value) else { return false };
-    value.split(',').any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let is_refused = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok()) == Some(0.0_f32);
-        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
-    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 pub mod body;
 pub mod diagnose;
-mod host;
+pub mod host;
 pub mod port_forward;
 pub mod service_proxy;
 pub mod unprefix;

@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::OnceCell;
 
@@ -85,15 +85,12 @@ impl Seen {
 }
 
 /// Names the API server in `Host`, and lets what the browser says of its own origin agree with it. Where nothing has to
-/// agree, the app is told its real host: some frameworks compare `Origin` with `X-Forwarded-Host`, if that is there.
+/// agree, the app is told its real host.
 pub(super) fn show_api_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &Hosts) {
-    const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    if !headers.contains_key(ORIGIN) {
-        headers.insert(X_FORWARDED_HOST, hosts.local.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    }
     host::show(headers, scheme, hosts);
+    if !headers.contains_key(ORIGIN) {
+        headers.insert(host::X_FORWARDED_HOST, hosts.local.clone());
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +128,8 @@ mod tests {
     fn forwarded_only_where_no_origin_is_compared() {
         let hosts =
             Hosts { sent: HeaderValue::from_static("api.example:6443"), local: HeaderValue::from_static("l:1") };
-        let mut plain = HeaderMap::from_iter([(HOST, HeaderValue::from_static("l:1"))]);
+        let local = || hosts.local.clone();
+        let mut plain = HeaderMap::from_iter([(HOST, local()), (host::X_FORWARDED_HOST, local())]);
         let mut posted = plain.clone();
         posted.insert(ORIGIN, HeaderValue::from_static("http://l:1"));
         show_api_host(&mut plain, Scheme::Http, &hosts);

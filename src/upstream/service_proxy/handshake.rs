@@ -2,15 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 use sha1::{Digest, Sha1};
 
 /// RFC 6455 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// The API server takes a subprotocol that begins so for a bearer token (apiserver `pkg/authentication/request/websocket`).
-const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// Whether `headers` ask for an upgrade.
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
@@ -30,21 +27,6 @@ pub(super) fn is_accepted(answer: &HeaderMap, expected: &HeaderValue) -> bool {
     answer.get(UPGRADE).is_some_and(is_websocket)
         && names_upgrade(answer)
         && answer.get(SEC_WEBSOCKET_ACCEPT) == Some(expected)
-}
-
-/// Takes out subprotocols by which a page could log in to the API server as somebody else.
-pub(super) fn drop_bearer_protocols(request: &mut HeaderMap) {
-    let lines = request.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
-    let protocols = lines.flat_map(|line| line.split(',')).map(|protocol| protocol.trim().to_owned());
-    let (bearers, own): (Vec<String>, Vec<String>) = protocols.partition(|name| name.starts_with(BEARER_PROTOCOL));
-    if bearers.is_empty() {
-        return;
-    }
-    request.remove(SEC_WEBSOCKET_PROTOCOL);
-    if !own.is_empty() {
-        let line = HeaderValue::try_from(own.join(", ")).expect("parts of field values make one");
-        request.insert(SEC_WEBSOCKET_PROTOCOL, line);
-    }
 }
 
 fn names_upgrade(headers: &HeaderMap) -> bool {
@@ -94,21 +76,5 @@ mod tests {
         }
         let other = [good[0], good[1], ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")];
         assert!(!is_accepted(&headers(&other), &key));
-    }
-
-    #[test]
-    fn bearer_protocols() {
-        let check = |lines: &[&str], expect: &[&str]| {
-            let fields: Vec<_> = lines.iter().map(|line| ("sec-websocket-protocol", *line)).collect();
-            let mut headers = headers(&fields);
-            drop_bearer_protocols(&mut headers);
-            assert_eq!(headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect::<Vec<_>>(), expect);
-        };
-        check(&["chat,superchat"], &["chat,superchat"]);
-        check(&["chat", "superchat"], &["chat", "superchat"]);
-        check(&["base64url.bearer.authorization.k8s.io.YQ"], &[]);
-        check(&["chat, base64url.bearer.authorization.k8s.io.YQ,superchat"], &["chat, superchat"]);
-        check(&["base64url.bearer.authorization.k8s.io.YQ", "chat"], &["chat"]);
-        check(&[], &[]);
     }
 }

@@ -134,7 +134,6 @@ impl Inner {
         if request.uri().query().is_some() {
             return Err(Refusal::WebSocketQuery);
         }
-        handshake::drop_bearer_protocols(request.headers_mut());
         handshake::expected(request.headers()).map(Some).ok_or(Refusal::NotWebSocket)
     }
 

@@ -1,8 +1,6 @@
 //! Header fields: URLs in them, and what the API server adds of its own.
 
-use http::header::{
-    ALT_SVC, CACHE_CONTROL, CONTENT_LOCATION, Entry, LINK, LOCATION, REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LOCATION, Entry, LINK, LOCATION, REFRESH, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookie;
@@ -14,17 +12,19 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// What the API server puts before a Service's own `Cache-Control` (apiserver `pkg/server/filters/cachecontrol.go`).
 const ITS_CACHE_CONTROL: &[u8] = b"no-cache, private";
 
-/// Makes `headers` the Service's own again.
+/// Makes the URLs in `headers` those that the app meant.
 pub(super) fn undo(headers: &mut HeaderMap, references: &References<'_>) {
     change(headers, LOCATION, |value| references.undo(value));
     change(headers, CONTENT_LOCATION, |value| references.undo(value));
     change(headers, REFRESH, |value| refresh(value, references));
     change(headers, LINK, |value| link(value, references));
     change(headers, SET_COOKIE, |value| cookie::undo(value, references));
+}
+
+/// Takes out what the API server adds to an answer that it passes on.
+pub(super) fn drop_additions(headers: &mut HeaderMap) {
     drop_first(headers, &CACHE_CONTROL, |first| first == ITS_CACHE_CONTROL);
     drop_audit_id(headers);
-    headers.remove(STRICT_TRANSPORT_SECURITY); // would lock plain HTTP out of a host that only we serve
-    headers.remove(ALT_SVC); // names ports of the Pod
 }
 
 fn change(headers: &mut HeaderMap, name: HeaderName, undo: impl Fn(&[u8]) -> Option<Vec<u8>>) {
@@ -112,6 +112,7 @@ mod tests {
             headers.append(*name, spelled(value).parse().unwrap());
         }
         undo(&mut headers, &unprefix.references(&hosts));
+        drop_additions(&mut headers);
         let mut left: Vec<_> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         left.sort();
         left
@@ -177,6 +178,5 @@ mod tests {
         assert_eq!(undone(&other_order), ["cache-control: no-cache, private", "cache-control: public"]);
         assert_eq!(undone(&[("audit-id", "1")]), [""; 0]);
         assert_eq!(undone(&[("audit-id", "1"), ("audit-id", "2")]), ["audit-id: 2"]);
-        assert_eq!(undone(&[("strict-transport-security", "max-age=1"), ("alt-svc", "h3=\":1\"")]), [""; 0]);
     }
 }

@@ -62,6 +62,9 @@ impl Unprefix {
         // The API server rewrites either the redirect or the page, never both.
         let is_redirect = is_redirect(answer.headers());
         fields::undo(answer.headers_mut(), &self.references(&hosts));
+        if self.api.is_some() {
+            fields::drop_additions(answer.headers_mut());
+        }
         if is_redirect || !html_links::are_in(&answer) {
             return answer;
         }

@@ -68,14 +68,6 @@ impl References<'_> {
         Some(Undone::path(path, cut).of(path))
     }
 
-    /// The host in the browser's address bar, without the port.
-    pub(super) fn local_host(&self) -> &[u8] {
-        match self.local.iter().rposition(|&byte| byte == b':' || byte == b']') {
-            Some(at) if self.local[at] == b':' => &self.local[..at],
-            _ => self.local,
-        }
-    }
-
     fn look_at(&self, url: &[u8], with_names: bool) -> Option<Undone> {
         if url.first() == Some(&b'/') && url.get(1) != Some(&b'/') {
             let cut = self.unprefix.prefix_of(url)?;
@@ -288,14 +280,6 @@ mod tests {
         let (unprefix, hosts) = (unprefix(), hosts("l:1", "l:1"));
         for value in ["§/&sol;evil.example", "§/&#47;evil", "§//&Tab;/evil", "§/&#13;/evil"] {
             assert_eq!(unprefix.references(&hosts).undo_in_html(&spelled(value)), None, "{value}");
-        }
-    }
-
-    #[test]
-    fn the_local_host() {
-        for (local, host) in [("a:1", "a"), ("a", "a"), ("[::1]:1", "[::1]"), ("[::1]", "[::1]")] {
-            let (unprefix, hosts) = (unprefix(), hosts("l", local));
-            assert_eq!(unprefix.references(&hosts).local_host(), host.as_bytes());
         }
     }
 
