@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, ValueEnum, ValueHint};
+use http::uri::Authority;
 
 use secrecy::SecretString;
 
@@ -133,8 +134,8 @@ pub struct Serving {
     pub verify_tls: bool,
 
     /// The Host that the app sees, instead of the local one
-    #[arg(long, value_name = "HOST")]
-    pub host_header: Option<String>,
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub host_header: Option<Authority>,
 
     /// Do not open a browser
     #[arg(long)]

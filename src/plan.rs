@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::Authority;
+
 use crate::browser::{self, Opening};
 use crate::cli::{Choosing, Cli, Guarding, LogFormat, OriginFlag, OutputFlag, Printing, Serving, ViaFlag};
 use crate::error::Error;
@@ -60,7 +62,7 @@ pub struct Open {
     /// Check the Pods' certificate on port-forwards.
     pub verify_tls: bool,
     /// The Host that the app sees.
-    pub host_header: Option<String>,
+    pub host_header: Option<Authority>,
     /// Who may use it.
     pub guard: Guard,
     /// How the URL gets to the user.

@@ -52,7 +52,9 @@ async fn open_services(
     let found = choosing.targets(&mut signals).await?;
     let listener = serving::bind(cluster, plan, &found).await?;
     let log = serving::request_log(plan, output);
-    let local = serving::local(cluster, plan, &found, log, |found| upstream::open(cluster, &found.target))?;
+    let local = serving::local(cluster, plan, &found, log, |found| {
+        upstream::open(cluster, &found.target, plan.host_header.as_ref())
+    })?;
     let ready = serving::ready(cluster, plan, &found, &local, &listener);
     if plan.dry_run {
         explain(plan, &found, &ready, output);

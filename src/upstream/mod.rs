@@ -11,6 +11,7 @@ pub mod unprefix;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::uri::Authority;
 use http::{Request, Response};
 
 pub use body::Body;
@@ -18,12 +19,15 @@ pub use body::Body;
 use crate::cluster::Cluster;
 use crate::target::Target;
 use diagnose::{Diagnostics, Subject};
+use host::{AppHost, ClusterRoutes};
 use service_proxy::ServiceProxy;
 
-/// The way to `target` through `cluster`.
-pub fn open(cluster: &Cluster, target: &Target) -> Arc<dyn Upstream> {
+/// The way to `target` through `cluster`. `shown` is the host that its app sees, if it is not to see the local one.
+pub fn open(cluster: &Cluster, target: &Target, shown: Option<&Authority>) -> Arc<dyn Upstream> {
     let subject = Subject::new(target, cluster.context(), cluster.server());
-    Arc::new(ServiceProxy::new(cluster.api().clone(), target, Diagnostics::new(subject, None)))
+    let transport = ServiceProxy::new(cluster.api().clone(), target, Diagnostics::new(subject, None));
+    let routes = ClusterRoutes::new(cluster.api().clone(), target);
+    Arc::new(AppHost::new(Arc::new(transport), target, shown, Arc::new(routes)))
 }
 
 /// Where the requests of one site go.

@@ -62,12 +62,8 @@ struct Question {
 impl AppHost {
     /// For the app of `target` behind `inner`. `forced` is the host to show it whatever it says; otherwise `routes` know
     /// under which hosts others reach it.
-    pub fn new(
-        inner: Arc<dyn Upstream>,
-        target: &Target,
-        forced: Option<HeaderValue>,
-        routes: Arc<dyn Routes>,
-    ) -> Self {
+    pub fn new(inner: Arc<dyn Upstream>, target: &Target, forced: Option<&Authority>, routes: Arc<dyn Routes>) -> Self {
+        let forced = forced.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
         let shared = Shared {
             inner,
             scheme: target.scheme,

@@ -41,9 +41,10 @@ impl Upstream for Arc<App> {
     }
 }
 
-struct NoRoutes;
+/// One Ingress.
+struct OneRoute;
 
-impl Routes for NoRoutes {
+impl Routes for OneRoute {
     fn hosts(&self) -> BoxFuture<'static, Vec<String>> {
         Box::pin(async { vec!["app.example".to_owned()] })
     }
@@ -51,7 +52,7 @@ impl Routes for NoRoutes {
 
 fn upstream(app: &Arc<App>, forced: Option<&'static str>) -> AppHost {
     let target = Target::unread("ns", Spelling::parse("web").unwrap().id, None);
-    AppHost::new(Arc::new(Arc::clone(app)), &target, forced.map(HeaderValue::from_static), Arc::new(NoRoutes))
+    AppHost::new(Arc::new(Arc::clone(app)), &target, forced.map(Authority::from_static).as_ref(), Arc::new(OneRoute))
 }
 
 fn request(method: Method, mode: &'static str) -> Request<Body> {
