@@ -22,7 +22,11 @@ pub fn script() -> String {
     if cfg!(windows) {
         format!("@rem {MARK}\r\n@{PROGRAM} {WORD} %*\r\n")
     } else {
-        format!("#!/bin/sh\n# {MARK}: kubectl runs this at each Tab.\nexec {PROGRAM} {WORD} \"$@\"\n")
+        // Silent where the plugin is gone: what is printed would end up in the line being typed.
+        format!(
+            "#!/bin/sh\n# {MARK}: kubectl runs this at each Tab.\n\
+             command -v {PROGRAM} >/dev/null && exec {PROGRAM} {WORD} \"$@\"\n"
+        )
     }
 }
 
