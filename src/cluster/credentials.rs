@@ -17,8 +17,8 @@ use crate::error::Error;
 /// For this long after a failure the source is not asked again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Credentials younger than this are not replaced because a server refuses them: the next ones would be the same.
-const FRESH: Duration = Duration::from_secs(5);
+/// Credentials that took the place of refused ones, and are refused too, are not replaced again before this age.
+const LAST_RESORT: Duration = Duration::from_secs(5);
 
 /// Credentials are used for at least this long, whatever they say, so that a wrong clock does not make each request ask the
 /// source.
@@ -32,10 +32,19 @@ pub(crate) struct Credential {
     /// `Authorization`; `None` for anonymous users and for certificates.
     pub(crate) authorization: Option<HeaderValue>,
     identity: Option<Identity>,
-    obtained: SystemTime,
     expires: Option<SystemTime>,
-    /// Counts the different ones.
-    generation: u64,
+    obtained: SystemTime,
+    /// Why the source was asked for it.
+    reason: Reason,
+}
+
+/// Why the source is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// There is nothing yet, or its time is over.
+    Time,
+    /// The API server refused what there is.
+    Refused,
 }
 
 /// The one source of credentials.
@@ -49,7 +58,7 @@ struct Shared {
     pool: Pool<Connector>,
     current: ArcSwapOption<Credential>,
     /// Held by whoever asks the source.
-    renewal: Mutex<Option<Failure>>,
+    asking: Mutex<Option<Failure>>,
 }
 
 /// The source's last word, if it gave nothing.
@@ -61,7 +70,7 @@ struct Failure {
 impl Credentials {
     /// Credentials from `login`, for the connections of `pool`.
     pub(crate) fn new(login: Login, pool: Pool<Connector>) -> Self {
-        let shared = Shared { login, pool, current: ArcSwapOption::empty(), renewal: Mutex::default() };
+        let shared = Shared { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -72,7 +81,7 @@ impl Credentials {
     pub(crate) async fn current(&self) -> Result<Arc<Credential>, Error> {
         match self.shared.current.load_full() {
             Some(credential) if !credential.is_over() => Ok(credential),
-            stale => self.shared.renew(stale.as_deref()).await,
+            stale => self.shared.renew(stale, Reason::Time).await,
         }
     }
 
@@ -81,21 +90,17 @@ impl Credentials {
         self.shared.login.is_renewable()
     }
 
-    /// Something else to try after a server has refused `credential`.
-    pub(crate) async fn after_refusal(&self, credential: &Credential) -> Option<Arc<Credential>> {
-        let is_current =
-            self.shared.current.load().as_ref().is_some_and(|current| current.generation == credential.generation);
-        let is_fresh = credential.obtained.elapsed().is_ok_and(|age| age < FRESH);
-        if is_current && is_fresh {
+    /// Something else to try after the API server has refused `refused`.
+    pub(crate) async fn after_refusal(&self, refused: &Credential) -> Option<Arc<Credential>> {
+        let current = self.shared.current.load_full()?;
+        let other = |credential: &Arc<Credential>| !credential.is_same_as(refused);
+        if other(&current) {
+            return Some(current);
+        }
+        if current.is_last_resort() {
             return None;
         }
-        match self.shared.renew(Some(credential)).await {
-            Ok(renewed) => (renewed.generation != credential.generation).then_some(renewed),
-            Err(error) => {
-                tracing::warn!("{error}");
-                None
-            }
-        }
+        self.shared.renew(Some(current), Reason::Refused).await.ok().filter(other)
     }
 }
 
@@ -103,85 +108,85 @@ impl Credential {
     fn is_over(&self) -> bool {
         self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + AT_LEAST))
     }
+
+    fn is_last_resort(&self) -> bool {
+        self.reason == Reason::Refused && self.obtained.elapsed().is_ok_and(|age| age < LAST_RESORT)
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.authorization == other.authorization && self.has_identity(other.identity.as_ref())
+    }
+
+    fn has_identity(&self, other: Option<&Identity>) -> bool {
+        self.identity.as_ref().map(|own| &own.cert) == other.map(|other| &other.cert)
+    }
 }
 
 impl Shared {
     /// Asks the source, unless somebody has done so since `seen`. It is asked to the end even when nobody waits any more, since
     /// a plugin may have got half way through a login.
-    async fn renew(self: &Arc<Self>, seen: Option<&Credential>) -> Result<Arc<Credential>, Error> {
-        let (shared, seen) = (self.clone(), seen.map(|seen| (seen.generation, seen.obtained)));
-        let asking = tokio::spawn(async move { shared.ask(seen).await });
+    async fn renew(self: &Arc<Self>, seen: Option<Arc<Credential>>, reason: Reason) -> Result<Arc<Credential>, Error> {
+        let shared = self.clone();
+        let asking = tokio::spawn(async move { shared.ask(seen.as_ref(), reason).await });
         asking.await.unwrap_or_else(|_| Err(Error::failed("logging in was interrupted")))
     }
 
-    async fn ask(self: Arc<Self>, seen: Option<(u64, SystemTime)>) -> Result<Arc<Credential>, Error> {
-        let mut failure = self.renewal.lock().await;
+    async fn ask(self: &Arc<Self>, seen: Option<&Arc<Credential>>, reason: Reason) -> Result<Arc<Credential>, Error> {
+        let mut failure = self.asking.lock().await;
         let current = self.current.load_full();
-        if let Some(current) = &current
-            && seen != Some((current.generation, current.obtained))
-            && !current.is_over()
-        {
-            return Ok(current.clone());
+        if let Some(newer) = current.as_ref().filter(|current| seen.is_none_or(|seen| !Arc::ptr_eq(seen, current))) {
+            return Ok(newer.clone());
         }
-        if let Some(Failure { when, error }) = &*failure
-            && when.elapsed() < AFTER_FAILURE
-        {
-            return Err(error.clone());
+        if let Some(error) = failure.as_ref().and_then(Failure::recent) {
+            return Err(error);
         }
         match self.login.obtain(current.is_none()).await {
             Ok(issued) => {
                 *failure = None;
-                Ok(self.accept(issued, current.as_deref()))
+                Ok(self.accept(issued, reason, current.as_deref()))
             }
             Err(error) => {
+                let is_news = current.is_some() && failure.as_ref().is_none_or(|failure| failure.error != error);
+                if is_news {
+                    tracing::warn!("{error}");
+                }
                 *failure = Some(Failure { when: Instant::now(), error: error.clone() });
                 Err(error)
             }
         }
     }
 
-    fn accept(self: &Arc<Self>, issued: Issued, before: Option<&Credential>) -> Arc<Credential> {
+    fn accept(self: &Arc<Self>, issued: Issued, reason: Reason, before: Option<&Credential>) -> Arc<Credential> {
         let Issued { authorization, identity, expires, renew } = issued;
-        let same_identity = before.is_some_and(|before| same(before.identity.as_ref(), identity.as_ref()));
-        if !same_identity {
+        if before.is_none_or(|before| !before.has_identity(identity.as_ref())) {
             self.pool.present(identity.clone());
         }
-        let unchanged = same_identity && before.is_some_and(|before| before.authorization == authorization);
-        let generation = before.map_or(0, |before| before.generation + u64::from(!unchanged));
-        let credential =
-            Arc::new(Credential { authorization, identity, obtained: SystemTime::now(), expires, generation });
+        let obtained = SystemTime::now();
+        let credential = Arc::new(Credential { authorization, identity, expires, obtained, reason });
         self.current.store(Some(credential.clone()));
         if let Some(at) = renew {
-            tokio::spawn(renew_at(Arc::downgrade(self), at, Arc::downgrade(&credential)));
+            tokio::spawn(renew_at(at, Arc::downgrade(self), Arc::downgrade(&credential)));
         }
         credential
     }
 }
 
-fn same(one: Option<&Identity>, other: Option<&Identity>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one.cert == other.cert,
-        (None, None) => true,
-        _ => false,
+impl Failure {
+    fn recent(&self) -> Option<Error> {
+        (self.when.elapsed() < AFTER_FAILURE).then(|| self.error.clone())
     }
 }
 
-/// Renews `credential` at the given time, if it is still the current one, and tries again until that works.
-async fn renew_at(shared: Weak<Shared>, at: SystemTime, credential: Weak<Credential>) {
-    let mut told = false;
-    while let Ok(left) = at.duration_since(SystemTime::now())
-        && !left.is_zero()
-    {
+/// Renews `credential` at the given time, unless it has been replaced, and tries again until that works.
+async fn renew_at(at: SystemTime, shared: Weak<Shared>, credential: Weak<Credential>) {
+    while let Some(left) = at.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero()) {
         sleep(left.min(LOOK)).await;
     }
     while let (Some(shared), Some(credential)) = (shared.upgrade(), credential.upgrade()) {
-        match shared.renew(Some(&credential)).await {
-            Ok(_) => return,
-            Err(error) if !told => tracing::warn!("{error}"),
-            Err(error) => tracing::debug!("{error}"),
+        if shared.renew(Some(credential), Reason::Time).await.is_ok() {
+            return;
         }
-        told = true;
-        drop((shared, credential));
+        drop(shared);
         sleep(LOOK).await;
     }
 }

@@ -214,7 +214,7 @@ impl ServerCertVerifier for Pinned {
 
 fn lacks_issuer(error: &rustls::Error) -> bool {
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => true,
         // webpki's "a CA certificate is used as an end entity" has no name of its own in rustls.
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
             other.to_string() == "CaUsedAsEndEntity"
@@ -331,11 +331,11 @@ impl From<&CertificateError> for TlsProblem {
             CertificateError::NotValidYetContext { not_before, .. } => {
                 Self::NotValidYet(on(", only from", *not_before))
             }
-            CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
-                expected: expected.to_str().into_owned(),
-                presented: if presented.is_empty() { "no host at all".to_owned() } else { presented.join(", ") },
-            },
-            CertificateError::UnknownIssuer => Self::UnknownAuthority,
+            CertificateError::NotValidForNameContext { expected, presented } => {
+                Self::WrongName { expected: expected.to_str().into_owned(), presented: names(presented) }
+            }
+            // A bad signature is what an authority of the same name leaves behind: that of the cluster that was here before.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
             other => Self::Other(format!("its certificate cannot be used: {other}")),
         }
     }
@@ -354,6 +354,19 @@ fn is_about_our_certificate(alert: AlertDescription) -> bool {
             | Alert::UnknownCA
             | Alert::AccessDenied
     )
+}
+
+/// webpki writes `DnsName("example.com")` and `IpAddress(10.0.0.1)`.
+fn names(presented: &[String]) -> String {
+    let plain = |name: &String| -> String {
+        let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
+        inner.trim_end_matches(')').trim_matches('"').to_owned()
+    };
+    if presented.is_empty() {
+        "no host at all".to_owned()
+    } else {
+        presented.iter().map(plain).collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn on(preposition: &str, time: UnixTime) -> String {

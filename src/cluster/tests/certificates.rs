@@ -33,6 +33,10 @@ impl Authority {
         self.certificate.pem()
     }
 
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
+    }
+
     pub(crate) fn server(&self, names: &[&str]) -> Signed {
         self.sign(server_params(names))
     }

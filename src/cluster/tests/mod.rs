@@ -4,3 +4,7 @@ mod certificates;
 mod server;
 mod requests;
 mod pooling;
+mod plugin;
+mod credentials;
+mod trust;
+mod proxies;

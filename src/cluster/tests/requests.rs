@@ -103,7 +103,7 @@ async fn an_upgrade_gets_a_connection_of_its_own() {
     }
 }
 
-async fn echo(request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn echo(request: Request<Incoming>) -> Response<Body> {
     tokio::spawn(async move {
         let stream = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
         let (mut reader, mut writer) = tokio::io::split(stream);

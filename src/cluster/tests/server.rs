@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -44,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) connection: usize,
+    /// The client certificate of the connection, in DER.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 impl Seen {
@@ -57,6 +59,7 @@ impl Seen {
 pub(crate) struct Notes {
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
+    resumed: Arc<AtomicUsize>,
 }
 
 impl Notes {
@@ -73,6 +76,11 @@ impl Notes {
         self.connections.load(Ordering::SeqCst)
     }
 
+    /// How many of them resumed a TLS session.
+    pub(crate) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
+    }
+
     /// Waits until `happened`.
     pub(crate) async fn until(&self, happened: impl Fn(&Self) -> bool) {
         while !happened(self) {
@@ -80,8 +88,9 @@ impl Notes {
         }
     }
 
-    fn note(&self, request: &Request<Incoming>, connection: usize) {
+    fn note(&self, request: &Request<Incoming>, connection: usize, certificate: Option<Vec<u8>>) {
         self.seen.lock().unwrap().push(Seen {
+            certificate,
             method: request.method().clone(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
@@ -102,7 +111,7 @@ impl Server {
     /// With TLS and a certificate for `localhost` and `127.0.0.1`.
     pub(crate) async fn https<F, A>(answer: F) -> Self
     where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
     {
         let authority = Authority::new("cluster");
@@ -113,7 +122,7 @@ impl Server {
     /// Without TLS.
     pub(crate) async fn http<F, A>(answer: F) -> Self
     where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
     {
         Self::start(answer, None, String::new()).await
@@ -121,7 +130,7 @@ impl Server {
 
     pub(crate) async fn start<F, A>(answer: F, tls: Option<ServerConfig>, ca: String) -> Self
     where
-        F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,13 +151,17 @@ impl Server {
 
     /// A cluster that trusts this server and logs in as `user` (YAML of a kubeconfig's user) says.
     pub(crate) async fn cluster_of(&self, user: &str) -> Cluster {
-        Kubeconfig::new(&self.url(), &self.ca, user).load().await
+        self.kubeconfig(user).load().await
+    }
+
+    pub(crate) fn kubeconfig(&self, user: &str) -> Kubeconfig {
+        Kubeconfig::new(&self.url(), &self.ca, user)
     }
 }
 
 async fn accept<F, A>(listener: TcpListener, tls: Option<Arc<ServerConfig>>, notes: Notes, answer: F)
 where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     loop {
@@ -156,20 +169,33 @@ where
         let connection = notes.connections.fetch_add(1, Ordering::SeqCst);
         let (tls, notes, answer) = (tls.clone(), notes.clone(), answer.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                notes.note(&request, connection);
-                let answering = answer(request);
-                async move { Ok::<_, std::convert::Infallible>(answering.await) }
-            });
             match tls {
-                None => drop(http1::Builder::new().serve_connection(TokioIo::new(tcp), service).with_upgrades().await),
+                None => serve(TokioIo::new(tcp), notes, connection, None, answer).await,
                 Some(tls) => {
                     let Ok(stream) = TlsAcceptor::from(tls).accept(tcp).await else { return };
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await);
+                    if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                        notes.resumed.fetch_add(1, Ordering::SeqCst);
+                    }
+                    let certificate = stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec());
+                    serve(TokioIo::new(stream), notes, connection, certificate, answer).await;
                 }
             }
         });
     }
+}
+
+async fn serve<S, F, A>(stream: S, notes: Notes, connection: usize, certificate: Option<Vec<u8>>, answer: F)
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    F: Fn(Request<Incoming>) -> A + Send + Sync,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        notes.note(&request, connection, certificate.clone());
+        let answering = answer(request);
+        async move { Ok::<_, std::convert::Infallible>(answering.await) }
+    });
+    drop(http1::Builder::new().serve_connection(stream, service).with_upgrades().await);
 }
 
 /// A kubeconfig in a folder of its own.
@@ -179,16 +205,21 @@ pub(crate) struct Kubeconfig {
 
 impl Kubeconfig {
     pub(crate) fn new(server: &str, ca: &str, user: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = Self { folder: tempfile::tempdir().unwrap() };
+        kubeconfig.write(server, ca, user);
+        kubeconfig
+    }
+
+    /// Puts other content in its place.
+    pub(crate) fn write(&self, server: &str, ca: &str, user: &str) {
         let authority = if ca.is_empty() { "" } else { ", certificate-authority: ca.crt" };
-        std::fs::write(folder.path().join("ca.crt"), ca).unwrap();
+        std::fs::write(self.folder.path().join("ca.crt"), ca).unwrap();
         let text = format!(
             "clusters: [{{name: c, cluster: {{server: '{server}'{authority}}}}}]\n\
              contexts: [{{name: x, context: {{cluster: c, user: u, namespace: web}}}}]\n\
              users: [{{name: u, user: {user}}}]\ncurrent-context: x\n"
         );
-        std::fs::write(folder.path().join("config"), text).unwrap();
-        Self { folder }
+        std::fs::write(self.path(), text).unwrap();
     }
 
     pub(crate) fn path(&self) -> PathBuf {

@@ -1,0 +1,91 @@
+//! A credential plugin: a shell script that notes each run and prints what it is told to.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const SCRIPT: &str = r#"echo run >> "$0.runs"
+n=$(wc -l < "$0.runs")
+echo "$KUBERNETES_EXEC_INFO" > "$0.info"
+env > "$0.env"
+[ -f "$0.fail" ] && { echo "please log in" >&2; exit 3; }
+f="$0.$((n)).json"
+[ -f "$f" ] || f="$0.last.json"
+cat "$f"
+"#;
+
+/// A plugin in a folder of its own.
+pub(crate) struct Script {
+    folder: TempDir,
+}
+
+impl Script {
+    /// Prints these, one each time it runs, and the last one from then on.
+    pub(crate) fn new(answers: &[Value]) -> Self {
+        let script = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::write(script.path(), SCRIPT).unwrap();
+        for (number, answer) in answers.iter().enumerate() {
+            std::fs::write(script.beside(&format!("{}.json", number + 1)), answer.to_string()).unwrap();
+            std::fs::write(script.beside("last.json"), answer.to_string()).unwrap();
+        }
+        script
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("plugin")
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
+        self.folder.path().join(format!("plugin.{end}"))
+    }
+
+    /// From now on it prints nothing, complains and ends with code 3.
+    pub(crate) fn fail(&self) {
+        std::fs::write(self.beside("fail"), "").unwrap();
+    }
+
+    pub(crate) fn runs(&self) -> usize {
+        std::fs::read_to_string(self.beside("runs")).unwrap_or_default().lines().count()
+    }
+
+    /// What it found in its environment at the last run.
+    pub(crate) fn env(&self) -> String {
+        std::fs::read_to_string(self.beside("env")).unwrap()
+    }
+
+    /// What it was told about the cluster at the last run.
+    pub(crate) fn info(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.beside("info")).unwrap()).unwrap()
+    }
+
+    /// The user of a kubeconfig who logs in with it; `more` is put into `exec`.
+    pub(crate) fn user(&self, more: &str) -> String {
+        user(Path::new("sh"), &self.path(), more)
+    }
+}
+
+pub(crate) fn user(command: &Path, argument: &Path, more: &str) -> String {
+    format!(
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: '{}', args: ['{}']{more}}}}}",
+        command.display(),
+        argument.display()
+    )
+}
+
+/// An ExecCredential with this status.
+pub(crate) fn issues(status: &Value) -> Value {
+    json!({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status})
+}
+
+/// An ExecCredential with a token that says nothing about its end.
+pub(crate) fn token(token: &str) -> Value {
+    issues(&json!({ "token": token }))
+}
+
+/// The time in so many seconds, as Kubernetes writes it.
+pub(crate) fn in_seconds(seconds: f64) -> String {
+    let at = SystemTime::now() + Duration::from_secs_f64(seconds);
+    jiff::Timestamp::try_from(at).unwrap().to_string()
+}
