@@ -8,3 +8,4 @@ mod plugin;
 mod credentials;
 mod trust;
 mod proxies;
+mod settings;
