@@ -65,7 +65,7 @@ fn hosts(local: &Local, listener: &Listener) -> Hosts {
     Hosts {
         labels: local.sites.iter().map(|site| site.label.clone()).collect(),
         port: listener.port(),
-        addresses: addresses.filter(|address| !address.is_unspecified() && !address.is_loopback()).collect(),
+        addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
         allowed: local.policy.allow_hosts.clone(),
     }
 }

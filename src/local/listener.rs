@@ -196,6 +196,12 @@ impl Listener {
         }
     }
 
+    /// Whether a client on this machine that connects to `localhost` gets here.
+    pub(crate) fn is_at_loopback(&self) -> bool {
+        let mut addresses = self.local_addrs().iter().map(|address| reachable(*address).ip());
+        self.local_addrs().is_empty() || addresses.any(|ip| ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST)
+    }
+
     /// Host and port of URLs: 127.0.0.1 if that is listened on, else the first address, and for "all addresses" the
     /// loopback one of that family. On a Unix socket `localhost`, which clients then have to send.
     pub fn authority(&self) -> String {

@@ -119,16 +119,15 @@ impl Local {
 
     /// Where browsers find `site`, ending in `/`.
     pub fn site_url(&self, site: &Site, listener: &Listener) -> String {
-        match self.presentation {
-            Presentation::Path => self.proxy_url(site, listener),
-            Presentation::Localhost if self.sites.len() == 1 => {
-                format!("http://{}/", with_port("localhost", listener.port()))
-            }
-            Presentation::Localhost => self.proxy_url(site, listener),
-            Presentation::Site => {
-                format!("http://{}/", with_port(&format!("{}.localhost", site.label), listener.port()))
-            }
-        }
+        let is_only = self.sites.len() == 1;
+        let host = match self.presentation {
+            Presentation::Path => return self.proxy_url(site, listener),
+            // Names below `localhost` lead to this machine only.
+            _ if !listener.is_at_loopback() => is_only.then(|| listener.authority()),
+            Presentation::Localhost => is_only.then(|| with_port("localhost", listener.port())),
+            Presentation::Site => Some(with_port(&site.host_name(), listener.port())),
+        };
+        host.map_or_else(|| self.proxy_url(site, listener), |host| format!("http://{host}/"))
     }
 
     /// What to open in the browser: the computed proxy URL, the landing page below it and the token, if there is one.

@@ -1,6 +1,6 @@
 //! Every answer that the local side makes itself.
 
-use http::header::{ALLOW, CACHE_CONTROL, LOCATION, SET_COOKIE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, LOCATION, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::Site;
@@ -32,10 +32,11 @@ fn capitalised(sentence: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// The Service said something that cannot be passed on.
+/// The Service said something that cannot be passed on, and nobody may go on speaking raw on this connection.
 pub(crate) fn bad_gateway(reason: &str) -> Response<Body> {
     let mut reply = page::answer(StatusCode::BAD_GATEWAY, Kind::Text, format!("kubectl svcproxy: {reason}.\n"));
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("upgrade"));
+    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }
 

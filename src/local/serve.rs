@@ -108,6 +108,7 @@ async fn serve_connection(server: Arc<Server>, socket: Socket) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_SIZE)
+        .max_header_size(BUFFER_SIZE)
         .serve_connection(stream, service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -126,13 +127,20 @@ async fn serve_connection(server: Arc<Server>, socket: Socket) {
     }
 }
 
-/// The end comes in two stages.
-#[derive(Debug, Clone, Default)]
+/// The end comes in two stages; the second includes the first.
+#[derive(Debug, Clone)]
 pub(crate) struct Stages {
     /// No new requests, no tunnels.
     pub(crate) drain: CancellationToken,
     /// Nothing at all.
     pub(crate) cut: CancellationToken,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        let cut = CancellationToken::new();
+        Self { drain: cut.child_token(), cut }
+    }
 }
 
 /// Numbers of the summary, as they grow.

@@ -1,0 +1,179 @@
+//! Where Services are found, and what those are told who may not.
+
+use super::*;
+
+const OTHER_LABEL: &str = "redis--default--abc124";
+const OTHER_PATH: &str = "/api/v1/namespaces/default/services/https:redis:/proxy/";
+const NAVIGATION: &str =
+    "Sec-Fetch-Mode: navigate\nSec-Fetch-Site: none\nSec-Fetch-Dest: document\nAccept: text/html,*/*";
+
+fn two() -> Local {
+    let named = |name: &'static str| {
+        Answering(move |request: Request<Body>| async move {
+            Response::new(Body::full(format!("{name} {}", request.uri())))
+        })
+    };
+    local(vec![site(LABEL, PROXY_PATH, named("nginx")), site(OTHER_LABEL, OTHER_PATH, named("redis"))])
+}
+
+/// One site that keeps count of what reaches it.
+fn watched(change: impl FnOnce(&mut Local)) -> (Local, mpsc::UnboundedReceiver<String>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let recording = move |request: Request<Body>| {
+        sender.send(description(&request)).unwrap();
+        async { Response::new(Body::full("the Service")) }
+    };
+    let mut local = answering(recording);
+    change(&mut local);
+    (local, receiver)
+}
+
+#[tokio::test]
+async fn each_service_has_a_site_of_its_own() {
+    let serving = Serving::start(two()).await;
+    let port = serving.port();
+    for (label, name, path) in [(LABEL, "nginx", PROXY_PATH), (OTHER_LABEL, "redis", OTHER_PATH)] {
+        let at_site = serving.ask_at(&format!("{label}.localhost:{port}"), "GET /a?b").await;
+        assert_eq!(body_of(&at_site), format!("{name} /a?b"));
+        let in_place = serving.ask_at(&format!("127.0.0.1:{port}"), &format!("GET {path}a?b")).await;
+        assert_eq!(body_of(&in_place), format!("{name} /a?b"));
+        let page = serving.ask_at(&format!("127.0.0.1:{port}"), &format!("GET {path}a?b\n{NAVIGATION}")).await;
+        let expect = format!("http://{label}.localhost:{port}/a?b");
+        assert_eq!((status_of(&page), field(&page, "location")), (307, Some(expect.as_str())));
+        assert_eq!(field(&page, "cache-control"), Some("no-store"));
+    }
+}
+
+#[tokio::test]
+async fn the_start_page_shows_what_is_open() {
+    let serving = Serving::start(two()).await;
+    let host = format!("127.0.0.1:{}", serving.port());
+    let text = serving.ask_at(&host, "GET /").await;
+    assert_eq!(status_of(&text), 200);
+    assert!(body_of(&text).contains(&format!("http://{host}{OTHER_PATH}  redis in default\n")), "{text}");
+    let page = serving.ask_at(&host, &format!("GET /\n{NAVIGATION}")).await;
+    assert_eq!(field(&page, "content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.contains(&format!("<a href=\"{PROXY_PATH}\">nginx in default</a>")), "{page}");
+    let nothing = serving.ask_at(&host, "GET /api/v1/namespaces/default/secrets").await;
+    assert_eq!(status_of(&nothing), 404);
+    assert!(body_of(&nothing).contains(PROXY_PATH), "{nothing}");
+}
+
+#[tokio::test]
+async fn below_the_path_links_lead_below_the_path() {
+    let page = |request: Request<Body>| async move {
+        assert_eq!(request.headers()["accept-encoding"], "gzip");
+        let response = Response::builder().header("content-type", "text/html");
+        let response = response.header("set-cookie", "a=1; Path=/").header("set-cookie", "b=2; Path=/ui; Secure");
+        response.body(Body::full("<a href=\"/x\">x</a><img src=\"y\">")).unwrap()
+    };
+    let serving = Serving::start(answering(page)).await;
+    let host = format!("127.0.0.1:{}", serving.port());
+    let answer = serving.ask_at(&host, &format!("GET {PROXY_PATH}\nAccept-Encoding: br, gzip")).await;
+    assert!(answer.contains(&format!("<a href=\"{PROXY_PATH}x\">x</a><img src=\"y\">")), "{answer}");
+    assert!(answer.contains(&format!("set-cookie: a=1; Path={PROXY_PATH}\r\n")), "{answer}");
+    assert!(answer.contains(&format!("set-cookie: b=2; Path={PROXY_PATH}ui; Secure\r\n")), "{answer}");
+}
+
+#[tokio::test]
+async fn urls_as_they_are_printed() {
+    let listener = Listener::bind(&Listen::Loopback(Port::Any)).await.unwrap();
+    let port = listener.port().unwrap();
+    let mut local = two();
+    local.sites[0].landing = "/ui/?a=b#c".to_owned();
+    let (first, second) = (&local.sites[0], &local.sites[1]);
+    assert_eq!(local.proxy_url(first, &listener), format!("http://127.0.0.1:{port}{PROXY_PATH}"));
+    assert_eq!(local.site_url(second, &listener), format!("http://{OTHER_LABEL}.localhost:{port}/"));
+    assert_eq!(local.open_url(first, &listener), format!("http://127.0.0.1:{port}{PROXY_PATH}ui/?a=b#c"));
+    local.policy.token = Some("t0ken".to_owned());
+    let (first, second) = (&local.sites[0], &local.sites[1]);
+    assert_eq!(
+        local.open_url(first, &listener),
+        format!("http://127.0.0.1:{port}{PROXY_PATH}ui/?a=b&svcproxy-token=t0ken#c")
+    );
+    assert_eq!(local.open_url(second, &listener), format!("http://127.0.0.1:{port}{OTHER_PATH}?svcproxy-token=t0ken"));
+}
+
+#[tokio::test]
+async fn urls_where_localhost_does_not_lead() {
+    let address = Listen::Addresses(vec!["127.0.0.3".parse().unwrap()], Port::Any);
+    let listener = Listener::bind(&address).await.unwrap();
+    let port = listener.port().unwrap();
+    let (one, several) = (echoing(), two());
+    assert_eq!(one.site_url(&one.sites[0], &listener), format!("http://127.0.0.3:{port}/"));
+    assert_eq!(several.site_url(&several.sites[0], &listener), format!("http://127.0.0.3:{port}{PROXY_PATH}"));
+    let address = listener.local_addrs()[0];
+    let serving = tokio::spawn(serve(listener, one, std::future::pending(), DEADLINE));
+    let mut wire = Wire::connect(address).await;
+    wire.send(&request_text(&format!("127.0.0.3:{port}"), "GET /a", "")).await;
+    assert_eq!(body_of(&wire.rest().await), "GET /a");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_page_for_browsers_and_text_for_others() {
+    let (local, mut seen) = watched(|_| {});
+    let serving = Serving::start(local).await;
+    let text = serving.ask_at("evil.example:8001", "GET /").await;
+    assert_eq!((status_of(&text), field(&text, "svcproxy-error")), (421, Some("host")));
+    assert!(body_of(&text).contains("--allow-host evil.example:8001"), "{text}");
+    assert_eq!(field(&text, "content-type"), Some("text/plain; charset=utf-8"));
+    let page = serving.ask_at("evil\"<script>.example", &format!("GET /\n{NAVIGATION}")).await;
+    assert_eq!(field(&page, "content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.contains("evil&quot;&lt;script&gt;.example") && !page.contains("<script>"), "{page}");
+    assert!(page.contains("prefers-color-scheme: dark") && field(&page, "content-security-policy").is_some());
+    serving.stop().await;
+    assert_eq!(seen.recv().await, None);
+}
+
+#[tokio::test]
+async fn a_refused_request_never_reaches_the_service() {
+    let (local, mut seen) = watched(|local| local.policy.read_only = true);
+    let serving = Serving::start(local).await;
+    for (head, status) in [
+        ("GET /\nSec-Fetch-Site: cross-site", 403),
+        ("GET /\nOrigin: http://evil.example", 403),
+        ("GET /\nSec-Fetch-Dest: iframe\nSec-Fetch-Site: same-site\nSec-Fetch-Mode: navigate", 403),
+        ("POST /", 405),
+        ("GET /a/%2e%2e/b", 400),
+        ("GET /%zz", 400),
+        ("GET http://evil.example/", 400),
+        ("OPTIONS *", 400),
+        ("CONNECT evil.example:443", 405),
+    ] {
+        let answer = serving.ask(head).await;
+        assert_eq!(status_of(&answer), status, "{head} {answer}");
+    }
+    assert_eq!(serving.stop().await, ServeSummary { requests: 9, refused: 9, tunnels: 0, cut: 0 });
+    assert_eq!(seen.recv().await, None);
+}
+
+#[tokio::test]
+async fn t4_the_token_opens_a_site_once_and_becomes_a_cookie() {
+    let (local, mut seen) = watched(|local| local.policy.token = Some("t0ken".to_owned()));
+    let serving = Serving::start(local).await;
+    assert_eq!(status_of(&serving.ask("GET /").await), 401);
+    assert_eq!(status_of(&serving.ask("GET /?svcproxy-token=guess").await), 401);
+
+    let loopback = format!("127.0.0.1:{}", serving.port());
+    let opened = serving.ask_at(&loopback, &format!("GET {PROXY_PATH}a?svcproxy-token=t0ken&b=c\n{NAVIGATION}")).await;
+    let at_site = format!("http://{}/a?svcproxy-token=t0ken&b=c", serving.host());
+    assert_eq!((status_of(&opened), field(&opened, "location")), (307, Some(at_site.as_str())));
+
+    let exchanged = serving.ask(&format!("GET /a?svcproxy-token=t0ken&b=c\n{NAVIGATION}")).await;
+    assert_eq!((status_of(&exchanged), field(&exchanged, "location")), (303, Some("/a?b=c")));
+    let cookie = field(&exchanged, "set-cookie").unwrap();
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict") && !cookie.contains("t0ken"), "{cookie}");
+    assert_eq!(status_of(&serving.ask("GET /?svcproxy-token=t0ken").await), 401);
+
+    let cookie = cookie.split(';').next().unwrap();
+    assert_eq!(status_of(&serving.ask(&format!("GET /?b\nCookie: x=1; {cookie}")).await), 200);
+    assert_eq!(status_of(&serving.ask(&format!("GET /\nCookie: {cookie}; {cookie}")).await), 400);
+    let back = "Sec-Fetch-Mode: navigate\nSec-Fetch-Site: cross-site\nSec-Fetch-Dest: document";
+    let bounced = serving.ask(&format!("GET /callback?code='1&b\n{back}")).await;
+    assert_eq!(status_of(&bounced), 200);
+    assert!(bounced.contains("content=\"0; url=/callback?code=&#39;1&amp;b\""), "{bounced}");
+    serving.stop().await;
+    assert_eq!(seen.recv().await.as_deref(), Some("GET /?b\ncookie: x=1"));
+    assert_eq!(seen.recv().await, None);
+}
