@@ -61,16 +61,14 @@ pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 pub(crate) struct Options {
     /// A path in front of the API, as Rancher has one; without a slash at its end.
     pub(crate) base_path: String,
-    /// The only `Host` that leads to the API, as behind a gateway that routes by name.
-    pub(crate) only_host: Option<String>,
-    /// Further names and addresses in its certificate, beside 127.0.0.1 and localhost.
-    pub(crate) names: Vec<String>,
+    /// Name and port of a gateway in front of it, which routes by `Host` and is the only way in. Nothing resolves the name:
+    /// a proxy has to.
+    pub(crate) gateway: Option<String>,
 }
 
 /// A running server. It ends when dropped, and dropping it fails the test if nobody ever asked it anything.
 pub(crate) struct FakeApiServer {
     state: Arc<State>,
-    address: SocketAddr,
     authority: Authority,
     server: tokio::task::JoinHandle<()>,
 }
@@ -103,8 +101,8 @@ impl FakeApiServer {
     /// The same, but for `options`.
     pub(crate) async fn start_with(options: Options) -> Self {
         let authority = Authority::new();
-        let (state, address, server) = server::start(options, &authority).await;
-        let fake = Self { state, address, authority, server };
+        let (state, server) = server::start(options, &authority).await;
+        let fake = Self { state, authority, server };
         fake.grant("admin", &[Rule::ALL]);
         fake.add_token(ADMIN_TOKEN, "admin");
         fake.put(json!({"kind": "Namespace", "metadata": {"name": "default"}}));
@@ -113,12 +111,14 @@ impl FakeApiServer {
 
     /// The `server` of a kubeconfig.
     pub(crate) fn url(&self) -> String {
-        format!("https://{}{}", self.address, self.state.options.base_path)
+        let Options { base_path, gateway } = &self.state.options;
+        let authority = gateway.clone().unwrap_or_else(|| self.address().to_string());
+        format!("https://{authority}{base_path}")
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.state.address
     }
 
     /// Who signed its certificate.

@@ -37,6 +37,7 @@ const HEADERS: usize = 1000;
 /// Everything a request may need.
 pub(crate) struct State {
     pub(crate) options: Options,
+    pub(crate) address: SocketAddr,
     pub(crate) users: Mutex<Users>,
     pub(crate) world: Mutex<World>,
     pub(crate) faults: Faults,
@@ -94,12 +95,13 @@ struct Connection {
 }
 
 /// Listens on 127.0.0.1 and a free port.
-pub(crate) async fn start(options: Options, authority: &Authority) -> (Arc<State>, SocketAddr, JoinHandle<()>) {
-    let tls = acceptor(authority, &options.names);
+pub(crate) async fn start(options: Options, authority: &Authority) -> (Arc<State>, JoinHandle<()>) {
+    let tls = acceptor(authority, options.gateway.as_deref());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let state = Arc::new(State {
         options,
+        address,
         users: Mutex::default(),
         world: Mutex::default(),
         faults: Faults::default(),
@@ -109,7 +111,7 @@ pub(crate) async fn start(options: Options, authority: &Authority) -> (Arc<State
         changes: watch::Sender::new(()),
     });
     let server = tokio::spawn(accept(listener, tls, Arc::clone(&state)));
-    (state, address, server)
+    (state, server)
 }
 
 /// A certificate in DER.
@@ -117,8 +119,9 @@ pub(crate) fn der_of(pem: &str) -> Vec<u8> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
 }
 
-fn acceptor(authority: &Authority, names: &[String]) -> TlsAcceptor {
-    let names: Vec<&str> = ["127.0.0.1", "localhost"].into_iter().chain(names.iter().map(String::as_str)).collect();
+fn acceptor(authority: &Authority, gateway: Option<&str>) -> TlsAcceptor {
+    let gateway = gateway.and_then(|gateway| gateway.split(':').next());
+    let names: Vec<&str> = ["127.0.0.1", "localhost"].into_iter().chain(gateway).collect();
     let (certificate, key) = authority.server(&names);
     let chain = vec![der_of(&certificate).into()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -183,7 +186,7 @@ async fn answer(request: Request<Incoming>, state: &Arc<State>, connection: &Con
         }
         None => {}
     }
-    if let Some(refusal) = gateway(&request, &state.options) {
+    if let Some(refusal) = gateway(&request, state) {
         return Reply::Bare(refusal);
     }
     let call = match understood(request, &state.options, connection) {
@@ -208,10 +211,10 @@ fn record(request: &Request<Incoming>, state: &State, connection: usize) {
 }
 
 /// What a gateway in front of the API server answers by itself.
-fn gateway(request: &Request<Incoming>, options: &Options) -> Option<Response<Body>> {
+fn gateway(request: &Request<Incoming>, state: &State) -> Option<Response<Body>> {
     let host = request.headers().get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
-    let knows_host = options.only_host.as_ref().is_none_or(|only| only.as_bytes() == host);
-    let below = request.uri().path().strip_prefix(&options.base_path);
+    let knows_host = state.options.gateway.as_ref().is_none_or(|gateway| gateway.as_bytes() == host);
+    let below = request.uri().path().strip_prefix(&state.options.base_path);
     if knows_host && below.is_some_and(|below| below.starts_with('/')) {
         return None;
     }

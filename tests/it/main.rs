@@ -5,5 +5,8 @@
 mod rig;
 #[path = "../fake/mod.rs"]
 mod fake;
+mod harness;
 
 mod cases;
+mod forwarding;
+mod journey;

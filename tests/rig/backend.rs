@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -36,7 +36,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// - a WebSocket handshake: 101, offering the first subprotocol asked for, and then every message back;
 /// - anything else: a JSON description of the request, see [`Backend::requests`].
 pub(crate) struct Backend {
-    ip: Ipv4Addr,
+    address: SocketAddr,
     state: Arc<State>,
     server: tokio::task::JoinHandle<()>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Canned {
 }
 
 impl Backend {
-    /// Listens for HTTP/1.1 on `ip` and `port`.
+    /// Listens for HTTP/1.1 on `ip` and `port`; 0 is any free one.
     pub(crate) async fn start(ip: Ipv4Addr, port: u16) -> Self {
         Self::listen(ip, port, None).await
     }
@@ -72,14 +72,23 @@ impl Backend {
 
     async fn listen(ip: Ipv4Addr, port: u16, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind((ip, port)).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         let server = tokio::spawn(accept(listener, tls, Arc::clone(&state)));
-        Self { ip, state, server }
+        Self { address, state, server }
     }
 
     /// Its address, which is its Pod's.
     pub(crate) fn ip(&self) -> Ipv4Addr {
-        self.ip
+        match self.address {
+            SocketAddr::V4(address) => *address.ip(),
+            SocketAddr::V6(_) => unreachable!("bound to an IPv4 address"),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// From now on requests for `path` get `answer`.

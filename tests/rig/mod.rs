@@ -2,15 +2,20 @@
 
 mod authority;
 mod backend;
+mod connect_proxy;
 pub(crate) mod http;
 mod process;
+mod raw;
+pub(crate) mod stream;
 mod websocket;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use authority::Authority;
 pub(crate) use backend::{Backend, Canned, pattern};
+pub(crate) use connect_proxy::ConnectProxy;
 pub(crate) use process::{Finished, Running, Serving};
+pub(crate) use raw::RawBackend;
 pub(crate) use websocket::Peer;
 
 /// Between two looks at a condition.

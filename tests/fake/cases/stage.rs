@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use futures_util::FutureExt as _;
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -374,27 +374,4 @@ impl<S: AsyncRead + Unpin> Reader<'_, S> {
         }
         Ok(self.buffer.drain(..length).collect())
     }
-}
-
-/// Reads until `text` has arrived; what arrived until then.
-pub(crate) async fn read_until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> Result<String, String> {
-    let mut arrived = Vec::new();
-    let reading = async {
-        while !String::from_utf8_lossy(&arrived).contains(text) {
-            if stream.read_buf(&mut arrived).await.is_ok_and(|length| length > 0) {
-                continue;
-            }
-            return Err(format!("ended before {text:?}"));
-        }
-        Ok(())
-    };
-    let read = timeout(DEADLINE, reading).await.unwrap_or_else(|_| Err(format!("{text:?} did not come")));
-    let arrived = String::from_utf8_lossy(&arrived).into_owned();
-    read.map(|()| arrived.clone()).map_err(|why| format!("{why}: {arrived:?}"))
-}
-
-/// Writes and sends.
-pub(crate) async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: impl AsRef<[u8]>) -> Result<(), String> {
-    stream.write_all(bytes.as_ref()).await.map_err(|error| error.to_string())?;
-    stream.flush().await.map_err(|error| error.to_string())
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::script::{Case, answer, unframed};
-use super::stage::{Stage, read_until, send};
+use super::stage::Stage;
+use crate::rig::stream::{read_until, send};
 
 pub(crate) fn cases() -> Vec<Case> {
     [methods(), requests(), answers()].concat()

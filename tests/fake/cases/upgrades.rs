@@ -1,7 +1,8 @@
 //! WebSockets and everything else that says `Connection: upgrade`.
 
 use super::script::{Case, answer};
-use super::stage::{Stage, read_until, send};
+use super::stage::Stage;
+use crate::rig::stream::{read_until, send};
 
 pub(crate) fn cases() -> Vec<Case> {
     let handshake = |name: &str, line: &str| {

@@ -1,0 +1,36 @@
+//! A Pod that speaks only when and what the test says.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::stream::{read_until, send};
+
+/// Listens, and leaves everything else to the test.
+pub(crate) struct RawBackend(TcpListener);
+
+impl RawBackend {
+    /// On a free port of 127.0.0.1.
+    pub(crate) async fn start() -> Self {
+        Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// The next connection, and the head of the request on it.
+    pub(crate) async fn accept(&self) -> (TcpStream, String) {
+        let (mut stream, _) = self.0.accept().await.unwrap();
+        let head = read_until(&mut stream, "\r\n\r\n").await.unwrap();
+        (stream, head)
+    }
+
+    /// Answers the next request with `bytes` and closes the connection; the request's head.
+    pub(crate) async fn answer(&self, bytes: impl AsRef<[u8]>) -> String {
+        let (mut stream, head) = self.accept().await;
+        send(&mut stream, bytes).await.unwrap();
+        head
+    }
+}
