@@ -11,7 +11,7 @@ use super::Backend;
 use crate::cluster::{Cluster, eventually};
 
 /// nginx from the distribution's packages, on a Pod address: http on port 8080, https on port 8443. `/` is a static page that
-/// says "Welcome to nginx!"; what is below `/app/` is answered by a [`Backend`] behind it, unbuffered, WebSockets included.
+/// says "Welcome to nginx!", `/numbers.txt` holds the numbers from 5 to 999, one a line; what is below `/app/` is answered by a [`Backend`] behind it, unbuffered, WebSockets included.
 pub(crate) struct Nginx {
     ip: Ipv4Addr,
     backend: Backend,
@@ -34,6 +34,8 @@ impl Nginx {
         fs::write(directory.join("tls.key"), key).unwrap();
         fs::create_dir(directory.join("html")).unwrap();
         fs::write(directory.join("html/index.html"), PAGE).unwrap();
+        let numbers: String = (5..1000).map(|number| format!("{number}\n")).collect();
+        fs::write(directory.join("html/numbers.txt"), numbers).unwrap();
         fs::write(directory.join("nginx.conf"), configuration(ip, backend.ip())).unwrap();
         let mut process = Command::new("nginx")
             .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
