@@ -188,8 +188,17 @@ fn choose_port<'a>(
     }
     match tcp {
         [only] => Ok((only, Reason::OnlyPort)),
-        several => most_like_web(several).map(|port| (port, Reason::LooksLikeWeb)),
+        several => most_like_web(&speaking(service, several, wish)).map(|port| (port, Reason::LooksLikeWeb)),
     }
+}
+
+/// The ports that speak the scheme asked for; all of them if none was asked for or none speaks it.
+fn speaking<'a>(service: &Service, tcp: &[&'a ServicePort], wish: &Wish) -> Vec<&'a ServicePort> {
+    let speaks = |port: &&ServicePort| {
+        wish.scheme.is_none_or(|scheme| choose_scheme(service, port, &Wish::default()).0 == scheme)
+    };
+    let speaking: Vec<_> = tcp.iter().copied().filter(speaks).collect();
+    if speaking.is_empty() { tcp.to_vec() } else { speaking }
 }
 
 fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a ServicePort, Refused> {
@@ -416,6 +425,8 @@ mod tests {
         check("https:443", "web:443", "https:web:https Asked Name");
         check("https:443", "https:web:443", "https:web:443 Asked Asked");
         check("http:80", "https:web:", "https:web:http OnlyPort Asked");
+        check("http:80 https:443", "https:web:", "https:web:https LooksLikeWeb Asked");
+        check("http:80 alt:81", "https:web:", "https:web:http LooksLikeWeb Asked");
         check("dns:53/UDP dns-tcp:53", "web:53", "web:dns-tcp Asked Default");
     }
 

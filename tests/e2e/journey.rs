@@ -8,7 +8,6 @@ use crate::harness::{Nginx, Peer, Plugin, Serving, default_port, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
-        the_api_server_itself_reaches_nginx,
         every_spelling_shows_nginx,
         a_port_without_a_name,
         a_headless_service,
@@ -49,17 +48,6 @@ async fn assert_shows_nginx(url: &str) {
     assert!(page.contains("<h1>Welcome to nginx!</h1>"), "{url}: {page}");
 }
 
-/// Proves the test bed without the plugin. The plain name is the trap: its port has a name, so no endpoint matches.
-async fn the_api_server_itself_reaches_nginx(cluster: &'static Cluster) {
-    let namespace = cluster.namespace().await;
-    let _nginx = nginx_in(cluster, &namespace).await;
-    for id in ["nginx:http", "nginx:80", "http:nginx:80", "https:nginx:https", "https:nginx:443"] {
-        let page = cluster.api().text(&format!("{}/", namespace.proxy_path(id))).await;
-        assert!(page.is_some_and(|page| page.contains("Welcome to nginx!")), "{id}");
-    }
-    assert_eq!(cluster.api().text(&format!("{}/", namespace.proxy_path("nginx"))).await, None);
-}
-
 async fn every_spelling_shows_nginx(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx = nginx_in(cluster, &namespace).await;
@@ -71,7 +59,7 @@ async fn every_spelling_shows_nginx(cluster: &'static Cluster) {
         (&["nginx", "--svc-port=80"], "nginx:80"),
         (&["nginx", "--svc-port=80", "--scheme=http"], "http:nginx:80"),
         (&["nginx:https"], "https:nginx:https"),
-        (&["nginx:443"], "https:nginx:443"),
+        (&["nginx:443"], "https:nginx:https"),
         (&["https:nginx:443"], "https:nginx:443"),
         (&["https:nginx:https"], "https:nginx:https"),
         (&["https:nginx:"], "https:nginx:https"),

@@ -102,9 +102,8 @@ impl Backend {
         self.state.requests.lock().unwrap().clone()
     }
 
-    /// Lets each open `/events/N` send one more event.
+    /// Lets an open `/events/N` send one more event.
     pub(crate) fn tick(&self) {
-        self.state.ticks.notify_waiters();
         self.state.ticks.notify_one();
     }
 }
