@@ -19,11 +19,16 @@ const UNSHARE: [&str; 7] = ["--user", "--map-root-user", "--net", "--pid", "--fo
 /// Programs that the tests start and that come from the distribution's packages.
 const INSTALLED: [&str; 4] = ["unshare", "ip", "nginx", "curl"];
 
+/// Whether this program runs isolated already.
+pub(crate) fn is_inside() -> bool {
+    env::var_os(ENTERED).is_some()
+}
+
 /// Starts this program again, isolated; there it prepares the network and returns a folder in memory for everybody's files.
 ///
 /// An error is the reason why that cannot be done here, in words for the person who runs the tests.
 pub(crate) fn enter() -> Result<PathBuf, String> {
-    if env::var_os(ENTERED).is_some() {
+    if is_inside() {
         return Ok(furnish());
     }
     if let Some(missing) = INSTALLED.iter().find(|program| !is_installed(program)) {

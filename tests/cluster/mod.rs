@@ -203,7 +203,11 @@ fn start_controllers(programs: &Programs, directory: &Path, kubeconfig: &Path) -
     let mut command = Command::new(programs.path("kube-controller-manager")?);
     command
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
-        .arg("--controllers=endpoints-controller,endpointslice-controller,namespace-controller,garbage-collector-controller")
+        // The last one fills the ClusterRoles view, edit and admin.
+        .arg(
+            "--controllers=endpoints-controller,endpointslice-controller,namespace-controller,\
+             garbage-collector-controller,clusterrole-aggregation-controller",
+        )
         .args(["--leader-elect=false", "--secure-port=0"])
         // Many tests at once, on nobody else's cluster.
         .args(["--kube-api-qps=1000", "--kube-api-burst=2000"]);

@@ -8,6 +8,8 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+mod apps;
+mod browser;
 mod harness;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -35,6 +37,16 @@ struct Test {
     run: fn(&'static Cluster) -> futures_util::future::LocalBoxFuture<'static, ()>,
 }
 
+impl Test {
+    fn short_name(&self) -> &'static str {
+        self.name.trim_start_matches("e2e::")
+    }
+
+    fn needs_apps(&self) -> bool {
+        self.short_name().starts_with("apps::")
+    }
+}
+
 /// Lists the tests of a module: `tests![first, second]`.
 macro_rules! tests {
     ($($test:ident),* $(,)?) => {
@@ -47,7 +59,7 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn all_tests() -> Vec<Test> {
-    [journey::tests(), service_proxy::tests()].into_iter().flatten().collect()
+    [journey::tests(), service_proxy::tests(), apps::tests()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
@@ -55,6 +67,9 @@ fn main() -> ExitCode {
     arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    if !isolation::is_inside() && all_tests().iter().any(|test| test.needs_apps() && is_selected(&arguments, test)) {
+        apps::install();
     }
     let directory = match isolation::enter() {
         Ok(directory) => directory,
@@ -73,25 +88,37 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, cluster: &'static Cluster, runtime: &Handle) -> Conclusion {
-    libtest_mimic::run(arguments, trials(Some((cluster, runtime))))
+    let conclusion = libtest_mimic::run(arguments, trials(Some((cluster, runtime))));
+    apps::print_scores();
+    conclusion
 }
 
 fn trials(on: Option<(&'static Cluster, &Handle)>) -> Vec<Trial> {
     let trial = |test: Test| {
         let on = on.map(|(cluster, runtime)| (cluster, runtime.clone()));
-        Trial::test(test.name.trim_start_matches("e2e::"), move || {
+        let cannot_run = test.needs_apps() && !must_run_all() && apps::installed().is_none();
+        let trial = Trial::test(test.short_name(), move || {
             let (cluster, runtime) = on.ok_or_else(Failed::without_message)?;
             runtime.block_on((test.run)(cluster));
             Ok(())
-        })
+        });
+        trial.with_ignored_flag(cannot_run)
     };
     all_tests().into_iter().map(trial).collect()
 }
 
 fn not_run(reason: &str) -> ExitCode {
     eprintln!("NOT RUN: {} end-to-end tests against a real API server, because {reason}.", all_tests().len());
-    let must = env::var("CI").is_ok_and(|value| value == "true");
-    if must { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if must_run_all() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn must_run_all() -> bool {
+    env::var("CI").is_ok_and(|value| value == "true")
+}
+
+fn is_selected(arguments: &Arguments, test: &Test) -> bool {
+    let named = |part: &String| test.short_name().contains(part.as_str());
+    arguments.filter.as_ref().is_none_or(named) && !arguments.skip.iter().any(named)
 }
 
 /// As the first process of its namespace this program gets no signal that it does not ask for.

@@ -1,0 +1,317 @@
+//! Real web apps in a real browser, each behind a Service of the real API server.
+//!
+//! Each app is used three times in the same way: opened directly, which shows what its pages do when nothing is in between;
+//! through `kubectl svcproxy NAME`, which must look the same; and at the same computed proxy URL through `kubectl proxy`, for
+//! the comparison that is printed at the end. Through `kubectl svcproxy` the app's Pod is then replaced, and all must go on.
+
+mod checks;
+mod instance;
+mod same;
+mod score;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use futures_util::future::LocalBoxFuture;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::browser::{Browser, Outcome, Record};
+use crate::cluster::{Cluster, Namespace, Pod, eventually};
+use crate::harness::{Plugin, Serving};
+use instance::Instance;
+use same::Visit;
+pub(crate) use instance::{install, installed};
+pub(crate) use score::print as print_scores;
+
+/// A web app: how it is found, and what a person does with it.
+struct App {
+    /// Of its folder below tests/apps and of its Service.
+    name: &'static str,
+    /// Where its pages begin; not `/` becomes an annotation of its Service.
+    landing: &'static str,
+    /// How many WebSockets a person's visit needs at least.
+    web_sockets: usize,
+    /// What a person does with it, from an opened page on, and what must be seen then.
+    check: for<'p> fn(&'p Page<'p>) -> LocalBoxFuture<'p, Outcome>,
+}
+
+/// An app, opened in a browser in one of the three ways.
+struct Page<'a> {
+    browser: &'a Browser,
+    /// The URL that stands for the app's `/`; ends in `/`.
+    base: String,
+    /// The address at which the app itself listens.
+    ip: Ipv4Addr,
+    /// The files of the app that runs.
+    data: &'a Path,
+    /// Where pictures of it go, with the way in the name.
+    picture: PathBuf,
+}
+
+impl Page<'_> {
+    /// The URL of a path of the app.
+    fn at(&self, path: &str) -> String {
+        format!("{}{}", self.base, path.trim_start_matches('/'))
+    }
+}
+
+const NGINX: App = App { name: "nginx", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::nginx(page)) };
+const HTTPBIN: App = App { name: "httpbin", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::httpbin(page)) };
+const PROMETHEUS: App =
+    App { name: "prometheus", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::prometheus(page)) };
+const FLOWER: App = App { name: "flower", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::flower(page)) };
+const JUPYTERLAB: App =
+    App { name: "jupyterlab", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::jupyterlab(page)) };
+const TENSORBOARD: App =
+    App { name: "tensorboard", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::tensorboard(page)) };
+const STREAMLIT: App =
+    App { name: "streamlit", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::streamlit(page)) };
+const NODE_RED: App =
+    App { name: "node-red", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::node_red(page)) };
+const VITE: App = App { name: "vite", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::vite(page)) };
+const FASTAPI: App =
+    App { name: "fastapi", landing: "/docs", web_sockets: 0, check: |page| Box::pin(checks::fastapi(page)) };
+
+pub(crate) fn tests() -> Vec<crate::Test> {
+    crate::tests![
+        nginx, httpbin, prometheus, flower, jupyterlab, tensorboard, streamlit, node_red, vite, fastapi,
+        two_jupyterlabs_at_once,
+    ]
+}
+
+async fn nginx(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &NGINX).await;
+}
+
+async fn httpbin(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &HTTPBIN).await;
+}
+
+async fn prometheus(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &PROMETHEUS).await;
+}
+
+async fn flower(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &FLOWER).await;
+}
+
+async fn jupyterlab(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &JUPYTERLAB).await;
+}
+
+async fn tensorboard(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &TENSORBOARD).await;
+}
+
+async fn streamlit(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &STREAMLIT).await;
+}
+
+async fn node_red(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &NODE_RED).await;
+}
+
+async fn vite(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &VITE).await;
+}
+
+async fn fastapi(cluster: &'static Cluster) {
+    use_in_three_ways(cluster, &FASTAPI).await;
+}
+
+/// Two of the kind that shares most when it may: cookies of the same names, the same storage keys, a service's own kernels.
+async fn two_jupyterlabs_at_once(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let (one, two) = tokio::join!(
+        Instance::start(cluster, JUPYTERLAB.name, cluster.scratch()),
+        Instance::start(cluster, JUPYTERLAB.name, cluster.scratch()),
+    );
+    expose(cluster, &namespace, "lab-one", "/", &one).await;
+    expose(cluster, &namespace, "lab-two", "/", &two).await;
+    let kubeconfig = developer(cluster, &namespace).await;
+    let serving = Plugin::new(cluster, &kubeconfig).args(["lab-one", "lab-two"]).serve_targets(2).await;
+    let home = cluster.scratch();
+    let browser = Browser::start(&home).await;
+    let site = |number| serving.ready_target(number)["siteUrl"].as_str().expect("siteUrl is a text").to_owned();
+    let one = page(&browser, site(0), &one, &JUPYTERLAB, "one-of-two");
+    let two = page(&browser, site(1), &two, &JUPYTERLAB, "two-of-two");
+    let outcome = checks::two_jupyterlabs(&one, &two).await;
+    browser.close().await;
+    assert_eq!(outcome, Ok(()), "stderr: {}", serving.stderr());
+    serving.stop().await;
+}
+
+async fn use_in_three_ways(cluster: &'static Cluster, app: &App) {
+    let namespace = cluster.namespace().await;
+    let instance = Instance::start(cluster, app.name, cluster.scratch()).await;
+    expose(cluster, &namespace, app.name, app.landing, &instance).await;
+    let kubeconfig = developer(cluster, &namespace).await;
+
+    let expected = directly(cluster, app, &instance).await.unwrap_or_else(|error| panic!("opened directly: {error}"));
+    let (serving, opened) = svcproxy(cluster, &kubeconfig, app).await;
+    let theirs = through_kubectl_proxy(cluster, app, &instance, &kubeconfig, &serving, &expected).await;
+    let ours = through_svcproxy(cluster, app, instance, &namespace, &serving, &opened, &expected).await;
+    let said = serving.stderr();
+    score::note(app.name, ours.clone(), theirs);
+    assert_eq!(ours, Ok(()), "through kubectl svcproxy {}; it said: {said}", app.name);
+    serving.stop().await;
+}
+
+/// What the app's pages do when nothing is in between.
+async fn directly(cluster: &Cluster, app: &App, instance: &Instance) -> Outcome<same::Expected> {
+    let base = instance.url();
+    let browser = Browser::start(&cluster.scratch()).await;
+    let page = page(&browser, base.clone(), instance, app, "directly");
+    let visit = visit(&page, app, &page.at(app.landing)).await;
+    browser.close().await;
+    visit.used.map(|()| same::Expected::of(&visit.record, &base))
+}
+
+/// As [`directly`], and then once more after the Pod was replaced.
+async fn through_svcproxy(
+    cluster: &'static Cluster,
+    app: &App,
+    instance: Instance,
+    namespace: &Namespace,
+    serving: &Serving,
+    opened: &str,
+    expected: &same::Expected,
+) -> Outcome {
+    let browser = Browser::start(&cluster.scratch()).await;
+    let base = serving.site_url();
+    let at_first = page(&browser, base.clone(), &instance, app, "svcproxy");
+    let first = expected.judge(&visit(&at_first, app, opened).await, &base, opened);
+    if first.is_err() {
+        browser.close().await;
+        return first;
+    }
+    let instance = replace_pod(cluster, namespace, app, instance).await;
+    let later = page(&browser, base.clone(), &instance, app, "svcproxy-replaced");
+    let second = expected.judge(&visit_again(&later, app, opened).await, &base, opened);
+    browser.close().await;
+    second.map_err(|error| format!("after its Pod was replaced: {error}"))
+}
+
+async fn through_kubectl_proxy(
+    cluster: &Cluster,
+    app: &App,
+    instance: &Instance,
+    kubeconfig: &Path,
+    serving: &Serving,
+    expected: &same::Expected,
+) -> Outcome {
+    let (_proxy, port) = kubectl_proxy(cluster, kubeconfig).await;
+    let url = url::Url::parse(&serving.proxy_url()).expect("the computed proxy URL is a URL");
+    let base = format!("http://127.0.0.1:{port}{}", url.path());
+    let browser = Browser::start(&cluster.scratch()).await;
+    let page = page(&browser, base.clone(), instance, app, "kubectl-proxy");
+    let opened = page.at(app.landing);
+    let outcome = expected.judge(&visit(&page, app, &opened).await, &base, &opened);
+    browser.close().await;
+    outcome
+}
+
+/// Opens the app and uses it.
+async fn visit(page: &Page<'_>, app: &App, opened: &str) -> Visit {
+    let used = use_app(page, app, opened).await;
+    let pictured = page.browser.screenshot(&page.picture).await;
+    match page.browser.record().await {
+        Ok(record) if record.open_web_sockets() < app.web_sockets && used.is_ok() => {
+            Visit { used: Err("no WebSocket was opened".to_owned()), record }
+        }
+        Ok(record) => Visit { used: used.and(pictured), record },
+        Err(error) => Visit { used: used.and(Err(error)), record: Record::default() },
+    }
+}
+
+async fn use_app(page: &Page<'_>, app: &App, opened: &str) -> Outcome {
+    page.browser.open(opened).await?;
+    (app.check)(page).await
+}
+
+/// As [`visit`], with the cookies and the storage of the first time, and without what the page said while its Pod was gone.
+async fn visit_again(page: &Page<'_>, app: &App, opened: &str) -> Visit {
+    let left = async || {
+        page.browser.open("about:blank").await?;
+        page.browser.record().await
+    };
+    match left().await {
+        Ok(_) => visit(page, app, opened).await,
+        Err(error) => Visit { used: Err(error), record: Record::default() },
+    }
+}
+
+fn page<'a>(browser: &'a Browser, base: String, instance: &'a Instance, app: &App, way: &str) -> Page<'a> {
+    Page { browser, base, ip: instance.ip(), data: instance.data(), picture: picture(&format!("{}-{way}", app.name)) }
+}
+
+/// Where a picture of this name goes: a folder below `target`, which is left there to be looked at.
+fn picture(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("apps");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(format!("{name}.png"))
+}
+
+/// A kubeconfig of somebody with the usual rights of a developer, in this namespace only.
+async fn developer(cluster: &Cluster, namespace: &Namespace) -> PathBuf {
+    let user = cluster.user();
+    namespace.bind(&user, "edit").await;
+    user.kubeconfig(namespace.name())
+}
+
+async fn expose(cluster: &Cluster, namespace: &Namespace, name: &str, landing: &str, instance: &Instance) {
+    let ports = json!([{"name": "http", "port": 80, "targetPort": Instance::PORT}]);
+    namespace.expose(name, instance.ip(), ports).await;
+    if landing != "/" {
+        let service = format!("{}/{name}", namespace.path("Service"));
+        let annotations = json!({"svcproxy.dev/path": landing});
+        cluster.api().patch(&service, &json!({"metadata": {"annotations": annotations}})).await;
+    }
+}
+
+/// Ends the only Pod and starts another at another address, with the same volume.
+async fn replace_pod(cluster: &'static Cluster, namespace: &Namespace, app: &App, instance: Instance) -> Instance {
+    namespace.delete_pod(&format!("{}-0", app.name)).await;
+    namespace.until_endpoints(app.name, 0).await;
+    let volume = instance.end();
+    let instance = Instance::start(cluster, app.name, volume).await;
+    let name = format!("{}-1", app.name);
+    let labels = json!({"app": app.name});
+    namespace.pod(Pod { name: &name, ip: instance.ip(), labels, ports: json!([]), ready: true }).await;
+    namespace.until_endpoints(app.name, 1).await;
+    instance
+}
+
+/// `kubectl svcproxy NAME` with a browser that only notes what it is given.
+async fn svcproxy(cluster: &Cluster, kubeconfig: &Path, app: &App) -> (Serving, String) {
+    let home = cluster.scratch();
+    let noted = home.join("opened");
+    let browser = home.join("browser");
+    let script = format!("#!/bin/sh\nprintf %s \"$1\" > {0}.new && mv {0}.new {0}\n", noted.display());
+    instance::write_program(&browser, &script);
+    let browser = format!("--browser={}", browser.display());
+    let arguments = [app.name, "--port=0", "--output=json", &browser];
+    let serving = Plugin::new(cluster, kubeconfig).plain().args(arguments).serve().await;
+    let opened = eventually("the browser is started", async || std::fs::read_to_string(&noted).ok()).await;
+    (serving, opened)
+}
+
+/// `kubectl proxy`, and its port.
+async fn kubectl_proxy(cluster: &Cluster, kubeconfig: &Path) -> (Child, u16) {
+    let mut proxy = Command::new(cluster.programs().path("kubectl").unwrap())
+        .args(["proxy", "--port=0"])
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(proxy.stdout.take().expect("stdout is piped")).lines();
+    let line = lines.next_line().await.unwrap().expect("kubectl proxy says where it listens");
+    let port = line.rsplit_once(':').and_then(|(_, port)| port.trim().parse().ok());
+    (proxy, port.unwrap_or_else(|| panic!("kubectl proxy said: {line}")))
+}
