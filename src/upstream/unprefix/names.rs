@@ -40,12 +40,17 @@ impl ServiceNames {
     /// Whether `authority` (`host[:port]`) of a URL with a scheme whose port is `default` means this port of the Service.
     pub(super) fn contains(&self, authority: &str, default: u16) -> bool {
         let (host, port) = split(authority);
+        self.has_host(host) && self.has_port(port, default)
+    }
+
+    /// Whether `port` of a URL with a scheme whose port is `default` means this port of the Service.
+    pub(super) fn has_port(&self, port: Option<&str>, default: u16) -> bool {
         let port = match port.map(str::parse) {
             None => default,
             Some(Ok(port)) => port,
             Some(Err(_)) => return false,
         };
-        self.has_host(host) && (self.ports.contains(&port) || (port == default && self.is_only_port))
+        self.ports.contains(&port) || (port == default && self.is_only_port)
     }
 
     fn has_host(&self, host: &str) -> bool {
@@ -68,7 +73,7 @@ impl ServiceNames {
 }
 
 /// Host (with brackets, if any) and port of an authority.
-fn split(authority: &str) -> (&str, Option<&str>) {
+pub(super) fn split(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, (!port.is_empty()).then_some(port)),
         _ => (authority, None),

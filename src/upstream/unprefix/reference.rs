@@ -2,7 +2,7 @@
 
 use std::str;
 
-use super::Unprefix;
+use super::{Unprefix, names};
 
 /// Characters that, behind a first slash, make a browser read a host instead of a path: it takes `\` for `/`, and
 /// overlooks tabs and line ends (WHATWG URL).
@@ -42,7 +42,7 @@ enum Whose {
     Sent,
     /// Of the API server itself, which nobody but it or a gateway writes.
     ApiServer,
-    /// Of the Service by one of its names in the cluster.
+    /// Of the Service by one of its names in the cluster, or by the host that it was sent with a port of its own.
     Service,
     Other,
 }
@@ -98,8 +98,19 @@ impl References<'_> {
             Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => return Whose::Other,
             _ => 80,
         };
-        let is_name = |authority: &str| with_names && self.unprefix.names.contains(authority, default);
+        let is_name = |authority: &str| {
+            with_names && (self.unprefix.names.contains(authority, default) || self.is_sent_with_own_port(authority, default))
+        };
         if str::from_utf8(url.authority).is_ok_and(is_name) { Whose::Service } else { Whose::Other }
+    }
+
+    /// An app that takes its name from `Host` and the port from its own listener (nginx's `port_in_redirect`), where the
+    /// browser finds nothing. At a name below `localhost`, which is the site's alone, that may be any port.
+    fn is_sent_with_own_port(&self, authority: &str, default: u16) -> bool {
+        let Ok(sent) = str::from_utf8(self.sent) else { return false };
+        let ((host, port), (sent, _)) = (names::split(authority), names::split(sent));
+        host.eq_ignore_ascii_case(sent)
+            && (sent.ends_with(".localhost") || self.unprefix.names.has_port(port, default))
     }
 
     /// The local side speaks plain HTTP; an app behind TLS does not know that. Other schemes are not ours to change.
@@ -215,9 +226,27 @@ mod tests {
         check("http://web.localhost:8001/k8s/c-1§/x", "http://web.localhost:8001/x");
         check("ws://web.localhost:8001§/x", "ws://web.localhost:8001/x");
         same("http://web.localhost:8001/x");
-        same("http://web.localhost:8002§/x");
-        same("http://web.localhost§/x");
+        same("http://web.localhost.evil:8001§/x");
         same("http://other@x/web.localhost:8001§/x");
+    }
+
+    #[test]
+    fn absolute_by_the_host_that_was_sent_and_a_port_of_the_app() {
+        check("http://web.localhost:8080/x", "/x");
+        check("http://web.localhost/x/?y#z", "/x/?y#z");
+        check("https://web.localhost:8443//evil.example", "/evil.example");
+        check("http://web.localhost:8002§/x", "/x");
+        same("http://web2.localhost:8080/x");
+        same("ftp://web.localhost:8080/x");
+        for (sent, url, expect) in [
+            ("localhost:8001", "https://localhost/x", "/x"),
+            ("localhost:8001", "http://localhost:8443/x", "/x"),
+            ("localhost:8001", "http://localhost:3000/x", "http://localhost:3000/x"),
+        ] {
+            assert_eq!(undo(sent, url), expect, "{url}");
+        }
+        let (unprefix, hosts) = (unprefix(), hosts("web.localhost:8001", "web.localhost:8001"));
+        assert_eq!(unprefix.references(&hosts).undo_in_html("http://web.localhost:8080/x"), None);
     }
 
     #[test]
