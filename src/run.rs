@@ -16,7 +16,6 @@ use crate::output::Output;
 use crate::plan::{Open, Plan, ReadyFormat};
 use crate::serving;
 use crate::shutdown::Signals;
-use crate::upstream;
 
 /// Does what `plan` says.
 ///
@@ -52,9 +51,8 @@ async fn open_services(
     let found = choosing.targets(&mut signals).await?;
     let listener = serving::bind(cluster, plan, &found).await?;
     let log = serving::request_log(plan, output);
-    let local = serving::local(cluster, plan, &found, log, |found| {
-        upstream::open(cluster, &found.target, plan.host_header.as_ref())
-    })?;
+    let ways = serving::ways(cluster, plan, &found, output)?;
+    let local = serving::local(cluster, plan, &found, log, &ways)?;
     let ready = serving::ready(cluster, plan, &found, &local, &listener);
     if plan.dry_run {
         explain(plan, &found, &ready, output);

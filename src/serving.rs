@@ -1,6 +1,5 @@
 //! From Targets to a listener with a site for each: bind, say, open the browser, serve until told to stop.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -19,7 +18,8 @@ use crate::plan::{self, Open, ReadyFormat};
 use crate::request_line::RequestLine;
 use crate::shutdown::Signals;
 use crate::target::{Target, served_paths, site_label};
-use crate::upstream::Upstream;
+use crate::upstream::choose::Via;
+use crate::upstream::{self, Auto, Notices};
 
 /// Where `kubectl proxy` listens, and so what documents show.
 pub(crate) const DEFAULT_PORT: u16 = 8001;
@@ -76,24 +76,40 @@ pub fn request_log(plan: &Open, output: &Output) -> RequestLog {
     })
 }
 
+/// The way to each Target.
+///
+/// # Errors
+/// When certificates are to be verified and the system trusts nobody.
+pub fn ways(cluster: &Cluster, plan: &Open, found: &[Found], output: &Output) -> Result<Vec<Auto>, Error> {
+    let output = output.clone();
+    let options = upstream::Options {
+        via: match plan.via {
+            ViaFlag::Auto => Via::Auto,
+            ViaFlag::ServiceProxy => Via::ServiceProxy,
+            ViaFlag::PortForward => Via::PortForward,
+        },
+        verify_tls: plan.verify_tls,
+        notices: Notices::new(move |line| output.say(line)),
+    };
+    let open = |found: &Found| {
+        let service = found.read.as_ref().map(|(service, _)| service);
+        Auto::new(cluster, &found.target, service, options.clone())
+    };
+    found.iter().map(open).collect()
+}
+
 /// What is served: a site for each Target, under every spelling of its proxy path.
-pub fn local(
-    cluster: &Cluster,
-    plan: &Open,
-    found: &[Found],
-    log: RequestLog,
-    upstream: impl Fn(&Found) -> Arc<dyn Upstream>,
-) -> Result<Local, Error> {
+pub fn local(cluster: &Cluster, plan: &Open, found: &[Found], log: RequestLog, ways: &[Auto]) -> Result<Local, Error> {
     let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
-    let site = |(found, paths): (&Found, Vec<String>)| Site {
+    let site = |((found, paths), way): ((&Found, Vec<String>), &Auto)| Site {
         label: label(cluster, &found.target),
         title: format!("{} in {}", found.target.service(), found.target.namespace),
         paths,
         landing: found.target.path.clone(),
-        upstream: upstream(found),
+        upstream: upstream::with_host(cluster, &found.target, plan.host_header.as_ref(), way.clone()),
     };
     Ok(Local {
-        sites: found.iter().zip(served_paths(&targets)).map(site).collect(),
+        sites: found.iter().zip(served_paths(&targets)).zip(ways).map(site).collect(),
         presentation: match plan.origin {
             OriginFlag::Site => Presentation::Site,
             OriginFlag::Localhost => Presentation::Localhost,

@@ -97,15 +97,32 @@ impl Cluster {
         subresource: &str,
         name: Option<&str>,
     ) -> Result<bool, ApiError> {
-        let attributes = Attributes { namespace, verb, resource, subresource, name: name.unwrap_or_default() };
+        let resource = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
+        self.allows(&Rule::new(verb, &resource, Some(namespace)).named(name)).await
+    }
+
+    /// Whether the user has the right that `rule` gives, as [`Self::may`].
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn allows(&self, rule: &Rule) -> Result<bool, ApiError> {
+        let (resource, subresource) = rule.resource.split_once('/').unwrap_or((&rule.resource, ""));
+        let attributes = Attributes {
+            namespace: rule.namespace.as_deref().unwrap_or_default(),
+            verb: &rule.verb,
+            group: &rule.group,
+            resource,
+            subresource,
+            name: rule.name.as_deref().unwrap_or_default(),
+        };
         let review = Review {
             kind: "SelfSubjectAccessReview",
             api_version: "authorization.k8s.io/v1",
             spec: ReviewSpec { resource_attributes: attributes },
         };
-        let rule = Rule::new("create", "selfsubjectaccessreviews", None).group("authorization.k8s.io");
+        let needed = Rule::new("create", "selfsubjectaccessreviews", None).group("authorization.k8s.io");
         let answer: Reviewed =
-            self.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review, &rule).await?;
+            self.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review, &needed).await?;
         Ok(answer.status.allowed)
     }
 }
@@ -128,6 +145,7 @@ struct ReviewSpec<'a> {
 struct Attributes<'a> {
     namespace: &'a str,
     verb: &'a str,
+    group: &'a str,
     resource: &'a str,
     subresource: &'a str,
     name: &'a str,

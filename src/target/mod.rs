@@ -65,6 +65,15 @@ impl Target {
         Self { namespace: namespace.to_owned(), id, port: None, scheme, path: path.unwrap_or_else(|| "/".to_owned()) }
     }
 
+    /// The same with Pods that speak `scheme`.
+    #[must_use]
+    pub fn with_scheme(&self, scheme: Scheme) -> Self {
+        let named = self.port.as_ref().and_then(|port| port.name.clone()).map(PortRef::Name);
+        let port = self.id.port().cloned().or(named);
+        let id = ServiceId::new((scheme == Scheme::Https).then_some(scheme), self.service(), port);
+        Self { id, scheme, ..self.clone() }
+    }
+
     /// The Service's name.
     pub fn service(&self) -> &str {
         self.id.name()

@@ -1,33 +1,37 @@
 //! The seam between the local side and the cluster: a request for the Service's own `/…` in, the Service's own
 //! answer out. What a transport adds on the way (prefix, rewriting, lost headers) it takes off again itself.
 
+mod auto;
+mod backends;
 pub mod body;
+pub mod choose;
 pub mod diagnose;
 pub mod host;
+mod notices;
 pub mod port_forward;
+mod repeat;
+mod rights;
 pub mod service_proxy;
 pub mod unprefix;
-
-use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use http::uri::Authority;
 use http::{Request, Response};
 
+pub use auto::{Auto, Options};
 pub use body::Body;
+pub use notices::Notices;
+
+use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::target::Target;
-use diagnose::{Diagnostics, Subject};
 use host::{AppHost, ClusterRoutes};
-use service_proxy::ServiceProxy;
 
-/// The way to `target` through `cluster`. `shown` is the host that its app sees, if it is not to see the local one.
-pub fn open(cluster: &Cluster, target: &Target, shown: Option<&Authority>) -> Arc<dyn Upstream> {
-    let subject = Subject::new(target, cluster.context(), cluster.server());
-    let transport = ServiceProxy::new(cluster.api().clone(), target, Diagnostics::new(subject, None));
+/// `way` as the app of `target` accepts it. `shown` is the host that it sees, if it is not to see the local one.
+pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, way: Auto) -> Arc<dyn Upstream> {
     let routes = ClusterRoutes::new(cluster.api().clone(), target);
-    Arc::new(AppHost::new(Arc::new(transport), target, shown, Arc::new(routes)))
+    Arc::new(AppHost::new(Arc::new(way), target, shown, Arc::new(routes)))
 }
 
 /// Where the requests of one site go.

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::Status;
+use crate::cluster::SendError;
 use crate::target::Scheme;
 
 /// Why a request got no answer of the Service.
@@ -55,8 +56,19 @@ pub enum Cause {
     NodeUnreachable,
     /// The API server offers no port-forward over WebSocket.
     SpdyOnly,
-    /// The request cannot be carried without changing it, and the transport that could is not to be had.
+    /// The request cannot be carried without changing it.
     NotFaithful,
+    /// Only port-forward could carry the request without changing it, and that is not to be had.
+    OnlyByPortForward(Hindrance),
+}
+
+/// Why there is no port-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The user lacks the right.
+    Right,
+    /// `--via service-proxy`.
+    Flag,
 }
 
 /// A right that is missing, in RBAC's words.
@@ -79,6 +91,16 @@ pub enum Trouble {
     Credentials,
     /// The connection broke before the answer began.
     BrokeOff,
+}
+
+impl From<&SendError> for Trouble {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::Credentials(_) => Self::Credentials,
+            SendError::Interrupted { .. } => Self::BrokeOff,
+            _ => Self::Unreachable,
+        }
+    }
 }
 
 impl Cause {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::cause::{Cause, Missing, Trouble};
+use super::cause::{Cause, Hindrance, Missing, Trouble};
 use super::facts::Facts;
 use crate::target::{Scheme, Target};
 
@@ -141,13 +141,14 @@ impl Explanation {
     /// Explains `cause`, which was met under the status `code` and said with the words `original`.
     pub fn new(cause: &Cause, code: StatusCode, original: &str, subject: &Subject, facts: &Facts) -> Self {
         let words = words(cause, original, subject, facts);
+        let is_said = original.is_empty() || words.text == original;
         Self {
             code,
             word: words.word,
             title: words.title,
             text: words.text,
             checks: words.checks,
-            original: (!original.is_empty()).then(|| original.to_owned()),
+            original: (!is_said).then(|| original.to_owned()),
             again: words.again,
         }
     }
@@ -162,6 +163,7 @@ fn words(cause: &Cause, original: &str, subject: &Subject, facts: &Facts) -> Wor
         Cause::WrongScheme { .. } | Cause::PodTls => of_tls(cause, subject),
         Cause::UpgradeRefused | Cause::BadRedirect | Cause::BadEncoding => of_answer(cause, subject),
         Cause::MethodNotAllowed | Cause::DryRun | Cause::NotFaithful => of_request(cause, original),
+        Cause::OnlyByPortForward(hindrance) => only_by_port_forward(*hindrance, original, subject),
         Cause::Unauthorized | Cause::Denied => of_user(cause, subject),
         Cause::Forbidden(missing) => forbidden(missing, subject),
         Cause::ApiServer(trouble) => of_api_server(*trouble, subject),
@@ -382,6 +384,14 @@ fn of_request(cause: &Cause, original: &str) -> Words {
     }
 }
 
+fn only_by_port_forward(hindrance: Hindrance, original: &str, subject: &Subject) -> Words {
+    let checks = match hindrance {
+        Hindrance::Right => rule("get,create", "pods/portforward", None, None, subject),
+        Hindrance::Flag => vec![Check::say("run again without --via service-proxy")],
+    };
+    Words::new("only-by-port-forward", "The service proxy would change this request", original, checks)
+}
+
 fn of_user(cause: &Cause, subject: &Subject) -> Words {
     let cluster = subject.whose_cluster();
     match cause {
@@ -411,28 +421,22 @@ fn forbidden(missing: &Missing, subject: &Subject) -> Words {
         _ => format!("You may not {verb} {resource}"),
     };
     let text = format!("{user} lacks the verb {verb} on {resource} in {namespace}. An administrator can grant it:");
-    Words::new("forbidden", title, text, rule(missing, subject, id))
+    let rule = match resource.as_str() {
+        "services/proxy" if verb == "*" => rule("'*'", resource, Some(id), Some(user), subject),
+        "services/proxy" => rule("get,create,update,patch,delete", resource, Some(id), Some(user), subject),
+        "pods/portforward" => rule("get,create", resource, None, Some(user), subject),
+        _ => Vec::new(),
+    };
+    Words::new("forbidden", title, text, rule)
 }
 
-/// The RBAC rule to ask for. A role for one Service must name the literal ID (peers.md G5).
-fn rule(missing: &Missing, subject: &Subject, id: &str) -> Vec<Check> {
-    let (verbs, name) = match missing.resource.as_str() {
-        "services/proxy" if missing.verb.is_empty() => ("'*'", Some(id)),
-        "services/proxy" => ("get,create,update,patch,delete", Some(id)),
-        "pods/portforward" => ("get,create", None),
-        _ => return Vec::new(),
-    };
+/// Commands that grant `verbs` on `resource`. A role for one Service must name the literal ID (peers.md G5).
+fn rule(verbs: &str, resource: &str, name: Option<&str>, user: Option<&str>, subject: &Subject) -> Vec<Check> {
     let role = format!("svcproxy-{}", subject.service);
     let only = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();
-    let resource = &missing.resource;
-    let user = quoted(&missing.user);
-    vec![
-        Check::run(
-            "a role",
-            subject.kubectl(&format!("create role {role} --verb={verbs} --resource={resource}{only}")),
-        ),
-        Check::run("for you", subject.kubectl(&format!("create rolebinding {role} --role={role} --user={user}"))),
-    ]
+    let create = format!("create role {role} --verb={verbs} --resource={resource}{only}");
+    let bind = format!("create rolebinding {role} --role={role} --user={}", user.map_or("USER".to_owned(), quoted));
+    vec![Check::run("a role", subject.kubectl(&create)), Check::run("for you", subject.kubectl(&bind))]
 }
 
 fn of_api_server(trouble: Trouble, subject: &Subject) -> Words {

@@ -6,6 +6,7 @@
 mod cause;
 mod explanation;
 mod facts;
+mod look;
 mod peek;
 mod render;
 mod status;
@@ -17,9 +18,10 @@ use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
-pub use cause::{Cause, Missing, Trouble};
+pub use cause::{Cause, Hindrance, Missing, Trouble};
 pub use explanation::{Check, Explanation, Subject};
 pub use facts::{Endpoints, Facts, UnreadyPod};
+pub use look::ClusterLook;
 pub use status::Status;
 
 pub use crate::asker::{Asker, Reader};

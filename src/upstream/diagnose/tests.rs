@@ -155,6 +155,8 @@ fn every_cause_is_explained() {
     check(Cause::MethodNotAllowed, "method-not-allowed", "The API server's service proxy does not carry this method");
     check(Cause::DryRun, "dry-run", "The API server took dryRun in the query for its own");
     check(Cause::NotFaithful, "not-faithful", "This request cannot be carried without changing it");
+    let only = Cause::OnlyByPortForward(Hindrance::Right);
+    check(only, "only-by-port-forward", "The service proxy would change this request");
     check(Cause::NodeUnreachable, "node-unreachable", "The API server cannot reach the node of web's Pod");
     check(Cause::SpdyOnly, "spdy-only", "The API server offers no port-forward over WebSocket");
     check(Cause::ApiServer(Trouble::Unreachable), "api-server-unreachable", "No connection to the API server");

@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::backends::Backend;
 use super::failure::Failure;
 use super::finder::Finder;
 use super::stream::PodStream;
 use crate::cluster::pool::Connect;
 use crate::cluster::tls::TlsClient;
+use crate::upstream::backends::Backend;
 use crate::upstream::diagnose::Cause;
 
 /// How long API server and kubelet may take to open a port-forward: as long as the API server dials a node.
@@ -43,7 +43,7 @@ pub(super) struct Dialer {
 /// A connection to a Pod's port.
 pub(super) enum PodConnection {
     /// Plain text.
-    Plain(Raw),
+    Plain(Box<Raw>),
     /// TLS.
     Tls(Box<TlsStream<Raw>>),
 }
@@ -59,7 +59,7 @@ impl Dialer {
             Failure::new(Cause::NodeUnreachable, format!("no answer within {} seconds", OPEN_LIMIT.as_secs()))
         })??;
         match &self.tls {
-            None => Ok(PodConnection::Plain(raw)),
+            None => Ok(PodConnection::Plain(Box::new(raw))),
             Some(tls) => secure(tls, raw).await,
         }
     }

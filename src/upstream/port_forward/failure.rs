@@ -112,12 +112,7 @@ impl From<hyper::Error> for Failure {
 
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
-        let trouble = match &error {
-            SendError::Credentials(_) => Trouble::Credentials,
-            SendError::Interrupted { .. } => Trouble::BrokeOff,
-            _ => Trouble::Unreachable,
-        };
-        Self::new(Cause::ApiServer(trouble), error.to_string())
+        Self::new(Cause::ApiServer(Trouble::from(&error)), error.to_string())
     }
 }
 

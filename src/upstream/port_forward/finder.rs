@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::backends::{Backend, WantedPort, ready_among_pods, ready_in_slices, selector};
 use super::failure::Failure;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::service::Service;
 use crate::target::Target;
+use crate::upstream::backends::{Backend, WantedPort, ready_among_pods, ready_in_slices, selector};
 use crate::upstream::diagnose::Cause;
 
 /// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.

@@ -1,10 +1,8 @@
 //! Connections of our own into a Pod, through `pods/portforward`: nothing on the way touches the messages.
 
-mod backends;
 mod dial;
 mod failure;
 mod finder;
-mod repeat;
 mod stream;
 
 use std::sync::Arc;
@@ -18,6 +16,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::diagnose::{Asker, Cause, Diagnostics};
+use super::repeat::{self, Again};
 use super::{Body, Carried, Transport, Upstream};
 use crate::cluster::pool::{Outcome, Pool};
 use crate::cluster::tls::{TlsClient, Trust};
@@ -116,7 +115,7 @@ impl Inner {
         };
         self.pool.keep_only(|pod| *pod != lost);
         let failure = Failure::lost(&error);
-        let again = again.filter(|_| failure.cause == Cause::PodBreaksOff).and_then(repeat::Again::take);
+        let again = again.filter(|_| failure.cause == Cause::PodBreaksOff).and_then(Again::take);
         let Some(request) = again else { return Err(failure) };
         tracing::debug!(pod = %lost, "the connection broke before the answer; sending once more");
         match self.once(request, true).await? {

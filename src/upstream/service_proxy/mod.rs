@@ -154,7 +154,7 @@ impl Inner {
             Refusal::Path(_) => (Cause::NotFaithful, StatusCode::BAD_REQUEST),
             Refusal::WebSocketQuery | Refusal::NotWebSocket => (Cause::NotFaithful, StatusCode::NOT_IMPLEMENTED),
             Refusal::Handshake => (Cause::UpgradeRefused, StatusCode::BAD_GATEWAY),
-            Refusal::Send(error) => (Cause::ApiServer(trouble(error)), StatusCode::BAD_GATEWAY),
+            Refusal::Send(error) => (Cause::ApiServer(Trouble::from(error)), StatusCode::BAD_GATEWAY),
         };
         self.diagnostics.explain(asker, cause, code, &refusal.to_string()).await
     }
@@ -168,14 +168,6 @@ fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) ->
     }
     let is_accepted = expected.is_some_and(|expected| handshake::is_accepted(answer.headers(), expected));
     if is_accepted { Ok(()) } else { Err(Refusal::Handshake) }
-}
-
-fn trouble(error: &SendError) -> Trouble {
-    match error {
-        SendError::Credentials(_) => Trouble::Credentials,
-        SendError::Interrupted { .. } => Trouble::BrokeOff,
-        _ => Trouble::Unreachable,
-    }
 }
 
 fn names(target: &Target) -> ServiceNames {

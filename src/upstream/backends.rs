@@ -36,7 +36,7 @@ impl WantedPort {
     }
 
     /// The number in the Pods of a slice with `ports`.
-    fn in_slice(&self, ports: &[EndpointPort]) -> Option<u16> {
+    pub(super) fn in_slice(&self, ports: &[EndpointPort]) -> Option<u16> {
         let tcp = || ports.iter().filter(|port| port.protocol == Protocol::Tcp);
         match self {
             Self::Name(name) => tcp().find(|port| port.name == *name)?.number,

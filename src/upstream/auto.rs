@@ -1,0 +1,258 @@
+//! Which way each request takes, and what is learned on the way: the Pods' scheme, and whether the API server can reach
+//! them.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+
+use super::choose::{Choice, Known, Need, Via, choose};
+use super::diagnose::{Asker, Cause, ClusterLook, Diagnostics, Hindrance, Subject};
+use super::notices::Notices;
+use super::port_forward::PortForward;
+use super::repeat::{self, Again};
+use super::rights::Rights;
+use super::service_proxy::ServiceProxy;
+use super::{Body, Transport, Upstream};
+use crate::cluster::{Cluster, EndpointSlice};
+use crate::error::Error;
+use crate::service::Service;
+use crate::target::{Scheme, Target};
+
+/// How requests may travel, and who is told what.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `--via`.
+    pub via: Via,
+    /// `--verify-tls`.
+    pub verify_tls: bool,
+    /// Told what is not as usual, once.
+    pub notices: Notices,
+}
+
+/// Sends each request the way that carries it faithfully. A clone is the same.
+#[derive(Clone)]
+pub struct Auto {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    service: String,
+    namespace: String,
+    options: Options,
+    rights: Rights,
+    /// With the Target's own scheme.
+    first: Way,
+    /// With the other one.
+    other: Way,
+    /// Whether the other scheme turned out to be the right one.
+    turned: AtomicBool,
+    /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
+    moved: AtomicBool,
+    /// Whether the Service has answered: from then on no request is kept for a second try another way.
+    settled: AtomicBool,
+    told: Mutex<HashSet<(Need, Choice)>>,
+}
+
+/// Both transports, speaking one scheme to the Pods.
+struct Way {
+    scheme: Scheme,
+    service_proxy: ServiceProxy,
+    port_forward: PortForward,
+    diagnostics: Diagnostics,
+}
+
+impl Auto {
+    /// The ways to `target`; `service` is `None` where the user may not read it.
+    ///
+    /// # Errors
+    /// When certificates are to be verified and the system trusts nobody.
+    pub fn new(cluster: &Cluster, target: &Target, service: Option<&Service>, options: Options) -> Result<Self, Error> {
+        let way = |target: &Target| Way::new(cluster, target, service, options.verify_tls);
+        let inner = Inner {
+            service: target.service().to_owned(),
+            namespace: target.namespace.clone(),
+            rights: Rights::new(cluster, target),
+            first: way(target)?,
+            other: way(&target.with_scheme(target.scheme.other()))?,
+            options,
+            turned: AtomicBool::new(false),
+            moved: AtomicBool::new(false),
+            settled: AtomicBool::new(false),
+            told: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Finds out ahead what the first request would have to find out.
+    pub async fn warm(&self) {
+        self.inner.first.service_proxy.warm().await;
+    }
+
+    /// Takes over the endpoints that a watch saw.
+    pub async fn learn(&self, slices: &[EndpointSlice]) {
+        self.inner.way().port_forward.learn(slices).await;
+    }
+}
+
+impl Upstream for Auto {
+    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            match inner.transport(Need::of(&request)).await {
+                Ok(transport) if inner.settled.load(Ordering::Relaxed) => inner.send(request, transport).await,
+                Ok(transport) => inner.send_and_learn(request, transport).await,
+                Err(need) => inner.refuse(Asker::of(&request), need).await,
+            }
+        })
+    }
+}
+
+impl Inner {
+    /// The way that a request with `need` takes, or what stands against all of them.
+    async fn transport(&self, need: Option<Need>) -> Result<Transport, Need> {
+        let via = self.options.via;
+        let Some(need) = need.filter(|_| via != Via::PortForward) else {
+            let by_port_forward = via == Via::PortForward || self.moved.load(Ordering::Relaxed);
+            return Ok(if by_port_forward { Transport::PortForward } else { Transport::ServiceProxy });
+        };
+        let known = Known {
+            via,
+            may_port_forward: via == Via::Auto && self.rights.port_forward().await,
+            may_options: need == Need::Options && self.rights.options().await,
+        };
+        let choice = choose(Some(need), &known);
+        self.tell_once(need, choice, known);
+        match choice {
+            Choice::PortForward => Ok(Transport::PortForward),
+            Choice::ServiceProxy if self.moved.load(Ordering::Relaxed) => Ok(Transport::PortForward),
+            Choice::ServiceProxy => Ok(Transport::ServiceProxy),
+            Choice::Refuse => Err(need),
+        }
+    }
+
+    async fn send(&self, request: Request<Body>, transport: Transport) -> Response<Body> {
+        let answer = self.way().send(request, transport).await;
+        if answer.extensions().get() == Some(&Cause::PodUnreachable) {
+            self.correct(&Cause::PodUnreachable, transport).await;
+        }
+        answer
+    }
+
+    /// Sends a request of the time before the Service has answered for the first time: what goes wrong because of a
+    /// wrong idea of the Service is tried once more with a better one.
+    async fn send_and_learn(&self, mut request: Request<Body>, mut transport: Transport) -> Response<Body> {
+        loop {
+            let (now, again) = repeat::keep(request);
+            let answer = self.way().send(now, transport).await;
+            let Some(cause) = answer.extensions().get::<Cause>().cloned() else {
+                self.settled.store(true, Ordering::Relaxed);
+                return answer;
+            };
+            let Some(better) = self.correct(&cause, transport).await else { return answer };
+            let Some(repeated) = again.and_then(Again::take) else { return answer };
+            (request, transport) = (repeated, better);
+        }
+    }
+
+    /// Learns from a failure of `transport`. Gives the transport by which it is worth trying once more.
+    async fn correct(&self, cause: &Cause, transport: Transport) -> Option<Transport> {
+        match cause {
+            Cause::WrongScheme { right } => self.turn_to(*right).then_some(transport),
+            Cause::PodUnreachable if transport == Transport::ServiceProxy => {
+                let may = self.options.via == Via::Auto && self.rights.port_forward().await;
+                may.then(|| self.move_over())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `right` is spoken from now on. Nobody who asked for verified certificates is led to plain text.
+    fn turn_to(&self, right: Scheme) -> bool {
+        if self.options.verify_tls && right == Scheme::Http {
+            return false;
+        }
+        if right == self.other.scheme && !self.turned.swap(true, Ordering::Relaxed) {
+            let Self { service, .. } = self;
+            self.options.notices.tell(format_args!(
+                "{service} speaks {right}, not {}: it is spoken to in {right} from now on",
+                self.first.scheme
+            ));
+        }
+        right == self.way().scheme
+    }
+
+    fn move_over(&self) -> Transport {
+        if !self.moved.swap(true, Ordering::Relaxed) {
+            self.options.notices.tell(format_args!(
+                "the API server cannot reach the Pods of {}: everything goes by port-forward from now on",
+                self.service
+            ));
+        }
+        Transport::PortForward
+    }
+
+    fn way(&self) -> &Way {
+        if self.turned.load(Ordering::Relaxed) { &self.other } else { &self.first }
+    }
+
+    fn tell_once(&self, need: Need, choice: Choice, known: Known) {
+        let is_usual = choice == Choice::ServiceProxy && known.may_options;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_usual || !told.insert((need, choice)) {
+            return;
+        }
+        drop(told);
+        let (service, harm) = (&self.service, need.harm());
+        let notices = &self.options.notices;
+        match choice {
+            Choice::PortForward => {
+                notices.tell(format_args!("{service}: {need} goes by port-forward, the service proxy would {harm}"));
+            }
+            Choice::ServiceProxy => notices.tell(format_args!(
+                "{service}: {need} goes by the service proxy, which will {harm}: {}",
+                self.why_not()
+            )),
+            Choice::Refuse => notices
+                .tell(format_args!("{service}: {need} is refused, the service proxy would {harm}: {}", self.why_not())),
+        }
+    }
+
+    async fn refuse(&self, asker: Asker, need: Need) -> Response<Body> {
+        let hindrance = if self.options.via == Via::ServiceProxy { Hindrance::Flag } else { Hindrance::Right };
+        let words = format!("It is {need}: the service proxy would {}, and {}.", need.harm(), self.why_not());
+        let cause = Cause::OnlyByPortForward(hindrance);
+        self.way().diagnostics.explain(asker, cause, StatusCode::NOT_IMPLEMENTED, &words).await
+    }
+
+    /// Why port-forward is out of the question.
+    fn why_not(&self) -> String {
+        match self.options.via {
+            Via::ServiceProxy => "--via service-proxy leaves no other way".to_owned(),
+            _ => format!("you may not port-forward in {}", self.namespace),
+        }
+    }
+}
+
+impl Way {
+    fn new(cluster: &Cluster, target: &Target, service: Option<&Service>, verify_tls: bool) -> Result<Self, Error> {
+        let look = ClusterLook::new(cluster, target, service);
+        let subject = Subject::new(target, cluster.context(), cluster.server());
+        let diagnostics = Diagnostics::new(subject, Some(Arc::new(look)));
+        Ok(Self {
+            scheme: target.scheme,
+            service_proxy: ServiceProxy::new(cluster.api().clone(), target, diagnostics.clone()),
+            port_forward: PortForward::new(cluster, target, service, verify_tls, diagnostics.clone())?,
+            diagnostics,
+        })
+    }
+
+    fn send(&self, request: Request<Body>, transport: Transport) -> BoxFuture<'static, Response<Body>> {
+        match transport {
+            Transport::ServiceProxy => self.service_proxy.send(request),
+            Transport::PortForward => self.port_forward.send(request),
+        }
+    }
+}

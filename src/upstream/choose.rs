@@ -1,0 +1,228 @@
+//! Which transport carries a request. Pure.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::Request;
+use http::header::{AUTHORIZATION, UPGRADE};
+use percent_encoding::percent_decode_str;
+
+/// `--via`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Via {
+    /// The service proxy; port-forward for what that cannot carry.
+    #[default]
+    Auto,
+    /// The service proxy only.
+    ServiceProxy,
+    /// Port-forward only.
+    PortForward,
+}
+
+/// Something in a request that the API server's service proxy would lose or change (apiserver-proxy.md section 9.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Need {
+    /// The query of a WebSocket handshake is dropped (kubernetes/kubernetes#77142).
+    WebSocketQuery,
+    /// `Authorization` is taken for the user's own and removed (kubernetes/kubernetes#38775).
+    Authorization,
+    /// `%2F` in the path becomes `/`.
+    EncodedSlash,
+    /// A `dryRun` in the query is taken for the API server's own.
+    DryRun,
+    /// Only seven methods are routed.
+    Method,
+    /// `//` in the path becomes `/`.
+    EmptySegment,
+    /// OPTIONS takes the verb `*`, which few roles give.
+    Options,
+}
+
+/// What is known when the choice is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// What the user wants.
+    pub via: Via,
+    /// Whether the user may port-forward.
+    pub may_port_forward: bool,
+    /// Whether the user may send OPTIONS through the service proxy.
+    pub may_options: bool,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// By the service proxy.
+    ServiceProxy,
+    /// By port-forward.
+    PortForward,
+    /// Neither is honest.
+    Refuse,
+}
+
+impl Need {
+    /// What the service proxy could not give `request`; the worst of it where it is several things.
+    pub fn of<B>(request: &Request<B>) -> Option<Self> {
+        let (path, query) = (request.uri().path(), request.uri().query());
+        let is_upgrade = request.headers().contains_key(UPGRADE);
+        match request.method().as_str() {
+            _ if is_upgrade && query.is_some() => Some(Self::WebSocketQuery),
+            _ if request.headers().contains_key(AUTHORIZATION) => Some(Self::Authorization),
+            _ if has_encoded_slash(path) => Some(Self::EncodedSlash),
+            _ if query.is_some_and(has_dry_run) => Some(Self::DryRun),
+            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" if path.contains("//") => {
+                Some(Self::EmptySegment)
+            }
+            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => None,
+            "OPTIONS" => Some(Self::Options),
+            _ => Some(Self::Method),
+        }
+    }
+
+    /// Whether the service proxy changes so little, or says so plainly itself, that it may do where there is nothing else.
+    fn is_bearable(self) -> bool {
+        match self {
+            // Servers and other proxies collapse slashes too.
+            Self::EmptySegment => true,
+            // The API server answers 403 itself.
+            Self::Options => true,
+            Self::WebSocketQuery | Self::Authorization | Self::EncodedSlash | Self::DryRun | Self::Method => false,
+        }
+    }
+}
+
+fn has_encoded_slash(path: &str) -> bool {
+    path.as_bytes().windows(3).any(|octets| octets.eq_ignore_ascii_case(b"%2f"))
+}
+
+/// As Go reads a query: keys are decoded, and their case counts.
+fn has_dry_run(query: &str) -> bool {
+    let key = |pair: &str| -> bool {
+        let key = pair.split('=').next().unwrap_or_default();
+        percent_decode_str(key).decode_utf8().map(Cow::into_owned).is_ok_and(|key| key == "dryRun")
+    };
+    query.split('&').any(key)
+}
+
+/// Chooses for a request that needs `need`.
+pub fn choose(need: Option<Need>, known: &Known) -> Choice {
+    let Some(need) = need.filter(|need| *need != Need::Options || !known.may_options) else {
+        return if known.via == Via::PortForward { Choice::PortForward } else { Choice::ServiceProxy };
+    };
+    match known.via {
+        Via::PortForward => Choice::PortForward,
+        Via::Auto if known.may_port_forward => Choice::PortForward,
+        Via::Auto | Via::ServiceProxy if need.is_bearable() => Choice::ServiceProxy,
+        Via::Auto | Via::ServiceProxy => Choice::Refuse,
+    }
+}
+
+/// The kind of request, as the subject of a sentence.
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WebSocketQuery => "a WebSocket with a query",
+            Self::Authorization => "a request with an Authorization of the page's own",
+            Self::EncodedSlash => "a path with %2F",
+            Self::DryRun => "a query with dryRun",
+            Self::Method => "a method other than GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS",
+            Self::EmptySegment => "a path with //",
+            Self::Options => "OPTIONS, for which you lack the verb *",
+        })
+    }
+}
+
+impl Need {
+    /// What the service proxy would do to it.
+    pub fn harm(self) -> &'static str {
+        match self {
+            Self::WebSocketQuery => "drop the query",
+            Self::Authorization => "take it for yours and remove it",
+            Self::EncodedSlash => "make it /",
+            Self::DryRun => "take it for its own",
+            Self::Method | Self::Options => "refuse it",
+            Self::EmptySegment => "make it /",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(line: &str, headers: &[(&str, &str)]) -> Option<Need> {
+        let (method, target) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Need::of(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn what_the_service_proxy_cannot_give() {
+        let upgrade = ("upgrade", "websocket");
+        let basic = ("authorization", "Basic YTpi");
+        let check = |line: &str, headers: &[(&str, &str)], expect: Option<Need>| {
+            assert_eq!(need(line, headers), expect, "{line} {headers:?}");
+        };
+        check("GET /", &[], None);
+        check("POST /a/b?c=d%2Fe//f", &[], None);
+        check("GET /socket", &[upgrade], None);
+        check("GET /socket?", &[upgrade], Some(Need::WebSocketQuery));
+        check("GET /socket?token=1", &[upgrade], Some(Need::WebSocketQuery));
+        check("GET /", &[basic], Some(Need::Authorization));
+        check("PROPFIND /a%2fb", &[basic], Some(Need::Authorization));
+        check("GET /a%2Fb", &[], Some(Need::EncodedSlash));
+        check("GET /a%2fb", &[], Some(Need::EncodedSlash));
+        check("GET /a%252Fb", &[], None);
+        check("DELETE //a", &[], Some(Need::EmptySegment));
+        check("GET /a//b", &[], Some(Need::EmptySegment));
+        check("OPTIONS /a//b", &[], Some(Need::EmptySegment));
+        check("PROPFIND /a//b", &[], Some(Need::Method));
+        check("PROPFIND /", &[], Some(Need::Method));
+        check("TRACE /", &[], Some(Need::Method));
+        check("OPTIONS /", &[], Some(Need::Options));
+        check("GET /?dryRun=All", &[], Some(Need::DryRun));
+        check("GET /?a=b&dryRun", &[], Some(Need::DryRun));
+        check("GET /?dry%52un=1", &[], Some(Need::DryRun));
+        check("GET /?dryrun=1&xdryRun=1&a=dryRun", &[], None);
+    }
+
+    #[test]
+    fn every_choice() {
+        use Choice::{PortForward, Refuse, ServiceProxy};
+        let table = [
+            // need, via, may port-forward, may OPTIONS → choice
+            (None, Via::Auto, true, false, ServiceProxy),
+            (None, Via::Auto, false, false, ServiceProxy),
+            (None, Via::ServiceProxy, true, false, ServiceProxy),
+            (None, Via::PortForward, true, false, PortForward),
+            (None, Via::PortForward, false, false, PortForward),
+            (Some(Need::WebSocketQuery), Via::Auto, true, false, PortForward),
+            (Some(Need::WebSocketQuery), Via::Auto, false, false, Refuse),
+            (Some(Need::WebSocketQuery), Via::ServiceProxy, true, false, Refuse),
+            (Some(Need::WebSocketQuery), Via::PortForward, false, false, PortForward),
+            (Some(Need::Authorization), Via::Auto, true, false, PortForward),
+            (Some(Need::Authorization), Via::Auto, false, false, Refuse),
+            (Some(Need::Authorization), Via::ServiceProxy, true, true, Refuse),
+            (Some(Need::EncodedSlash), Via::Auto, true, false, PortForward),
+            (Some(Need::EncodedSlash), Via::Auto, false, false, Refuse),
+            (Some(Need::DryRun), Via::Auto, true, false, PortForward),
+            (Some(Need::DryRun), Via::ServiceProxy, true, false, Refuse),
+            (Some(Need::Method), Via::Auto, true, false, PortForward),
+            (Some(Need::Method), Via::Auto, false, true, Refuse),
+            (Some(Need::EmptySegment), Via::Auto, true, false, PortForward),
+            (Some(Need::EmptySegment), Via::Auto, false, false, ServiceProxy),
+            (Some(Need::EmptySegment), Via::ServiceProxy, true, false, ServiceProxy),
+            (Some(Need::Options), Via::Auto, true, false, PortForward),
+            (Some(Need::Options), Via::Auto, true, true, ServiceProxy),
+            (Some(Need::Options), Via::Auto, false, false, ServiceProxy),
+            (Some(Need::Options), Via::PortForward, true, true, PortForward),
+        ];
+        for (need, via, may_port_forward, may_options, expect) in table {
+            let known = Known { via, may_port_forward, may_options };
+            assert_eq!(choose(need, &known), expect, "{need:?} {known:?}");
+        }
+    }
+}
