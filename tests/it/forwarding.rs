@@ -235,7 +235,7 @@ async fn an_api_server_that_breaks_off_is_said_so() {
 async fn the_api_servers_own_error_reaches_a_program_as_it_is() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
-    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    let served = Plugin::new(&fake).args(["web", "--via=service-proxy"]).serve().await;
     fake.fault(
         "/proxy/",
         1,
