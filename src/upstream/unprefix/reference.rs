@@ -40,7 +40,7 @@ struct Absolute<'a> {
 enum Whose {
     /// Of the host that the app was sent.
     Sent,
-    /// Of the API server itself, which nobody but it or a gateway writes.
+    /// Of the API server itself, which nobody but it or a gateway writes, or of nobody.
     ApiServer,
     /// Of the Service by one of its names in the cluster, or by the host that it was sent with a port of its own.
     Service,
@@ -90,7 +90,9 @@ impl References<'_> {
         if is(self.sent) {
             return Whose::Sent;
         }
-        if self.unprefix.api.as_ref().is_some_and(|api| is(api.as_bytes())) {
+        // Of `http://user@pod-address/path` the API server leaves `//user@`.
+        let is_nameless = url.authority.is_empty() && url.scheme.is_none();
+        if is_nameless || self.unprefix.api.as_ref().is_some_and(|api| is(api.as_bytes())) {
             return Whose::ApiServer;
         }
         let default = match url.scheme {
@@ -279,8 +281,11 @@ mod tests {
     fn absolute_by_the_api_server() {
         check("https://api.example:6443§/x", "/x");
         check("https://api.example:6443/k8s/c-1§/x", "/x");
+        check("//user@§/x", "/x");
         same("https://api.example:6443/x");
         same("https://api.example:6443/api/v1/secrets");
+        same("//user@/x");
+        same("file://§/x");
     }
 
     #[test]
