@@ -25,7 +25,8 @@ use crate::target::{Scheme, parse_port};
                   it in the browser.",
     after_long_help = EXAMPLES,
     max_term_width = 110,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    args_override_self = true // as kubectl does: the last one counts
 )]
 pub struct Cli {
     /// Services to open: nginx, nginx:http, https:nginx:443, nginx.default, a URL; a part of a name does. `-` is the
@@ -428,6 +429,17 @@ mod tests {
         assert_eq!(level(&["-v=6"]), 6);
         assert_eq!(level(&["--v=2", "nginx"]), 2);
         assert_eq!(level(&["-v", "nginx"]), 1);
+    }
+
+    #[test]
+    fn said_twice() {
+        let cli = Cli::try_parse_from(
+            "svcproxy web -n a -n b --as-group x --as-group y --pick --pick -p 1 --port=2".split(' '),
+        )
+        .unwrap();
+        assert_eq!(cli.kubectl.namespace.as_deref(), Some("b"));
+        assert_eq!(cli.kubectl.as_group, ["x", "y"]);
+        assert_eq!((cli.choosing.pick, cli.serving.port), (true, Some(2)));
     }
 
     #[test]
