@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use crate::error::system_words;
+
 /// How the URL gets to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
@@ -89,7 +91,7 @@ fn plain(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "no such program".to_owned(),
         std::io::ErrorKind::PermissionDenied => "is not executable".to_owned(),
-        _ => error.to_string(),
+        _ => system_words(error),
     }
 }
 

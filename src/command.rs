@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use tokio::process::{Child, Command};
 
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, system_words};
 use crate::shutdown::{Signal, Signals};
 
 /// Exit code for a COMMAND that does not exist, as shells have it.
@@ -49,7 +49,7 @@ fn cannot_run(program: &OsStr, error: &io::Error) -> Error {
     let (cause, exit) = match error.kind() {
         io::ErrorKind::NotFound => ("no such program".to_owned(), NOT_FOUND),
         io::ErrorKind::PermissionDenied => ("it is not executable".to_owned(), NOT_EXECUTABLE),
-        _ => (error.to_string(), NOT_EXECUTABLE),
+        _ => (system_words(error), NOT_EXECUTABLE),
     };
     Error::failed(format!("cannot run {}: {cause}", program.display())).exit_with(Exit::Command(exit))
 }

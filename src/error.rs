@@ -93,3 +93,23 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What the system says of a failure, fit to stand behind a colon: without its error number.
+pub fn system_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let Some((words, _)) = text.rsplit_once(" (os error") else { return text };
+    let mut characters = words.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_in_words() {
+        let missing = std::fs::read("/nonexistent").unwrap_err();
+        assert_eq!(system_words(&missing), "no such file or directory");
+        assert_eq!(system_words(&std::io::Error::other("As it is")), "As it is");
+    }
+}

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::system_words;
 use crate::target::{ServiceId, Target};
 
 /// Kept per cluster: as many as one finds again by looking.
@@ -150,7 +151,7 @@ impl History {
     }
 
     fn complaint(&self, verb: &str, error: &io::Error) -> String {
-        format!("cannot {verb} the history, {}: {error}", self.file().display())
+        format!("cannot {verb} the history, {}: {}", self.file().display(), system_words(error))
     }
 
     fn read(&self) -> Result<Document, Unreadable> {

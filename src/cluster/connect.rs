@@ -17,7 +17,7 @@ use super::server_url::ServerUrl;
 use super::stream::Stream;
 use super::tls::{TlsClient, TlsProblem, Trust};
 use super::tunnel;
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// How long one address may take to accept.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -187,7 +187,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
         io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
         io::ErrorKind::TimedOut => "no answer".to_owned(),
-        _ => error.to_string(),
+        _ => system_words(error),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, KubeconfigError};
 
 use super::flags::{ConnectFlags, Environment};
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// The files that make up the kubeconfig.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ fn unusable(path: &Path, error: &KubeconfigError) -> Error {
     let path = path.display();
     let at = match error {
         KubeconfigError::ReadConfig(error, _) => {
-            return Error::failed(format!("cannot read the kubeconfig {path}: {error}"));
+            return Error::failed(format!("cannot read the kubeconfig {path}: {}", system_words(error)));
         }
         KubeconfigError::Parse(error) => error.location(),
         _ => return Error::usage(format!("the kubeconfig {path} is of another kind or version than those before it")),

@@ -16,7 +16,7 @@ use super::pem_source::PemSource;
 use super::plugin::{ClusterInfo, Plugin};
 use super::server_url::ServerUrl;
 use super::tls::{self, Identity};
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// A token file is read again this often, since the tokens of Pods change (client-go `transport.NewCachedFileTokenSource`).
 const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);
@@ -205,8 +205,9 @@ impl Login {
 }
 
 fn from_file(path: &std::path::Path) -> Result<Issued, Error> {
-    let token = std::fs::read_to_string(path)
-        .map_err(|error| Error::failed(format!("cannot read the token file {}: {error}", path.display())))?;
+    let token = std::fs::read_to_string(path).map_err(|error| {
+        Error::failed(format!("cannot read the token file {}: {}", path.display(), system_words(&error)))
+    })?;
     if token.trim().is_empty() {
         return Err(Error::failed(format!("the token file {} is empty", path.display())));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// Where PEM comes from. Data beats a file, as for kubectl.
 #[derive(Clone)]
@@ -44,9 +44,9 @@ impl PemSource {
                 let decoded = STANDARD.decode(data.trim());
                 decoded.map(Some).map_err(|_| Error::usage(format!("the {what} is not base64")))
             }
-            Self::File(path) => std::fs::read(path)
-                .map(Some)
-                .map_err(|error| Error::failed(format!("cannot read the {what}, {}: {error}", path.display()))),
+            Self::File(path) => std::fs::read(path).map(Some).map_err(|error| {
+                Error::failed(format!("cannot read the {what}, {}: {}", path.display(), system_words(&error)))
+            }),
         }
     }
 }

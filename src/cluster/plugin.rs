@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::login::{Issued, bearer};
 use super::server_url::ServerUrl;
 use super::tls;
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// The variable in which a plugin finds what we are about (client-go `exec.execInfoEnv`).
 const EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
@@ -174,7 +174,7 @@ impl Plugin {
             io::ErrorKind::TimedOut => {
                 Error::failed(format!("{plugin} did not end within {} seconds", UNATTENDED.as_secs()))
             }
-            _ => Error::failed(format!("{plugin} cannot be run: {error}")),
+            _ => Error::failed(format!("{plugin} cannot be run: {}", system_words(error))),
         }
     }
 

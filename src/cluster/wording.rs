@@ -104,6 +104,9 @@ impl From<ApiError> for Error {
                 Self::failed("the API server does not accept these credentials; they may have expired")
                     .hint("log in again; `kubectl auth whoami` shows whether that worked")
             }
+            ApiError::Status { code, reason, message } if !reason.is_empty() => {
+                Self::failed(format!("the API server answered {code}: {message}"))
+            }
             ApiError::TimedOut(_) => Self::failed(error.to_string()).hint("give more time with --request-timeout"),
             other => Self::failed(other.to_string()),
         }

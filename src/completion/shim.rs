@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::WORD;
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// The program's own name, which krew links.
 const PROGRAM: &str = "kubectl-svcproxy";
@@ -46,7 +46,7 @@ pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<Pat
         _ => {}
     }
     write_program(&file).map_err(|error| {
-        Error::failed(format!("cannot write {}: {error}", file.display()))
+        Error::failed(format!("cannot write {}: {}", file.display(), system_words(&error)))
             .hint("name a folder of your PATH that you may write to: --install-completion=FOLDER")
     })?;
     Ok(file)

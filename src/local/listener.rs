@@ -15,7 +15,7 @@ use super::connection::Socket;
 #[cfg(unix)]
 use super::unix_socket::UnixSocket;
 use super::{authority_of, with_port};
-use crate::error::Error;
+use crate::error::{Error, system_words};
 
 /// Connections that may wait to be accepted; the system caps it.
 const BACKLOG: i32 = 1024;
@@ -77,8 +77,8 @@ impl fmt::Display for BindError {
             Self::SocketTaken(path) => write!(f, "another program listens on {}", path.display()),
             Self::NotASocket(path) => write!(f, "{} exists and is not a socket", path.display()),
             Self::NoUnixSockets => f.write_str("this system has no Unix sockets"),
-            Self::Socket(path, cause) => write!(f, "cannot listen on {}: {cause}", path.display()),
-            Self::Other(address, cause) => write!(f, "cannot listen on {address}: {cause}"),
+            Self::Socket(path, cause) => write!(f, "cannot listen on {}: {}", path.display(), system_words(cause)),
+            Self::Other(address, cause) => write!(f, "cannot listen on {address}: {}", system_words(cause)),
         }
     }
 }

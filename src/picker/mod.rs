@@ -16,7 +16,7 @@ use crossterm::event::EventStream;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::error::Error;
+use crate::error::{Error, system_words};
 use crate::service::Service;
 use crate::shutdown::Signals;
 use frame::{Place, frame, page};
@@ -98,7 +98,7 @@ pub async fn pick(
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn no_terminal(error: io::Error) -> Error {
-    Error::failed(format!("cannot use the terminal to choose on: {error}"))
+    Error::failed(format!("cannot use the terminal to choose on: {}", system_words(&error)))
         .hint("name the Service: kubectl svcproxy SERVICE")
 }
 

@@ -8,5 +8,6 @@ mod fake;
 mod harness;
 
 mod cases;
+mod errors;
 mod forwarding;
 mod journey;
