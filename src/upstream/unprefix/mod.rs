@@ -7,6 +7,7 @@ mod cookie;
 mod fields;
 mod names;
 mod reference;
+mod template;
 
 use std::sync::Arc;
 

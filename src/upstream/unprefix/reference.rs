@@ -2,7 +2,7 @@
 
 use std::str;
 
-use super::{Unprefix, names};
+use super::{Unprefix, names, template};
 
 /// Characters that, behind a first slash, make a browser read a host instead of a path: it takes `\` for `/`, and
 /// overlooks tabs and line ends (WHATWG URL).
@@ -55,6 +55,11 @@ impl References<'_> {
 
     /// The same for an attribute's value as it stands in HTML. Names of the Service in the cluster stay.
     pub(super) fn undo_in_html(&self, value: &str) -> Option<String> {
+        let cut = self.cut_in_html(value);
+        template::restore(cut.as_deref().unwrap_or(value)).or(cut)
+    }
+
+    fn cut_in_html(&self, value: &str) -> Option<String> {
         let undone = self.look_at(value.as_bytes(), false)?;
         if undone.slash && undone.keep == 0 && value[undone.rest..].starts_with('&') {
             return None; // a character reference can be any of LEADS_TO_HOST; the local side takes prefixed paths, too
@@ -249,6 +254,15 @@ mod tests {
         }
         let (unprefix, hosts) = (unprefix(), hosts("web.localhost:8001", "web.localhost:8001"));
         assert_eq!(unprefix.references(&hosts).undo_in_html("http://web.localhost:8080/x"), None);
+    }
+
+    #[test]
+    fn templates_in_html() {
+        let (unprefix, hosts) = (unprefix(), hosts("l:1", "l:1"));
+        let undo = |value: &str| unprefix.references(&hosts).undo_in_html(&spelled(value));
+        assert_eq!(undo("§/%7B%7Bid%7D%7D").as_deref(), Some("/{{id}}"));
+        assert_eq!(undo("%7B%7Bbase%7D%7D/x?a=§").as_deref(), Some(&*spelled("{{base}}/x?a=§")));
+        assert_eq!(undo("§/%7Bid%7D").as_deref(), Some("/%7Bid%7D"));
     }
 
     #[test]
