@@ -30,6 +30,8 @@ pub(crate) use score::print as print_scores;
 struct App {
     /// Of its folder below tests/apps and of its Service.
     name: &'static str,
+    /// A path that answers with success once all of it has started; `IP` stands for its address.
+    ready: &'static str,
     /// Where its pages begin; not `/` becomes an annotation of its Service.
     landing: &'static str,
     /// How many WebSockets a person's visit needs at least.
@@ -58,22 +60,76 @@ impl Page<'_> {
     }
 }
 
-const NGINX: App = App { name: "nginx", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::nginx(page)) };
-const HTTPBIN: App = App { name: "httpbin", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::httpbin(page)) };
-const PROMETHEUS: App =
-    App { name: "prometheus", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::prometheus(page)) };
-const FLOWER: App = App { name: "flower", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::flower(page)) };
-const JUPYTERLAB: App =
-    App { name: "jupyterlab", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::jupyterlab(page)) };
-const TENSORBOARD: App =
-    App { name: "tensorboard", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::tensorboard(page)) };
-const STREAMLIT: App =
-    App { name: "streamlit", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::streamlit(page)) };
-const NODE_RED: App =
-    App { name: "node-red", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::node_red(page)) };
-const VITE: App = App { name: "vite", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::vite(page)) };
-const FASTAPI: App =
-    App { name: "fastapi", landing: "/docs", web_sockets: 0, check: |page| Box::pin(checks::fastapi(page)) };
+const NGINX: App = App {
+    name: "nginx",
+    ready: "/",
+    landing: "/",
+    web_sockets: 0,
+    check: |page| Box::pin(checks::nginx(page)),
+};
+const HTTPBIN: App = App {
+    name: "httpbin",
+    ready: "/",
+    landing: "/",
+    web_sockets: 0,
+    check: |page| Box::pin(checks::httpbin(page)),
+};
+const PROMETHEUS: App = App {
+    name: "prometheus",
+    ready: "/-/ready",
+    landing: "/",
+    web_sockets: 0,
+    check: |page| Box::pin(checks::prometheus(page)),
+};
+const FLOWER: App = App {
+    name: "flower",
+    ready: "/worker/worker@IP",
+    landing: "/",
+    web_sockets: 0,
+    check: |page| Box::pin(checks::flower(page)),
+};
+const JUPYTERLAB: App = App {
+    name: "jupyterlab",
+    ready: "/login",
+    landing: "/",
+    web_sockets: 1,
+    check: |page| Box::pin(checks::jupyterlab(page)),
+};
+const TENSORBOARD: App = App {
+    name: "tensorboard",
+    ready: "/",
+    landing: "/",
+    web_sockets: 0,
+    check: |page| Box::pin(checks::tensorboard(page)),
+};
+const STREAMLIT: App = App {
+    name: "streamlit",
+    ready: "/",
+    landing: "/",
+    web_sockets: 1,
+    check: |page| Box::pin(checks::streamlit(page)),
+};
+const NODE_RED: App = App {
+    name: "node-red",
+    ready: "/",
+    landing: "/",
+    web_sockets: 1,
+    check: |page| Box::pin(checks::node_red(page)),
+};
+const VITE: App = App {
+    name: "vite",
+    ready: "/",
+    landing: "/",
+    web_sockets: 1,
+    check: |page| Box::pin(checks::vite(page)),
+};
+const FASTAPI: App = App {
+    name: "fastapi",
+    ready: "/docs",
+    landing: "/docs",
+    web_sockets: 0,
+    check: |page| Box::pin(checks::fastapi(page)),
+};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -126,8 +182,8 @@ async fn fastapi(cluster: &'static Cluster) {
 async fn two_jupyterlabs_at_once(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let (one, two) = tokio::join!(
-        Instance::start(cluster, JUPYTERLAB.name, cluster.scratch()),
-        Instance::start(cluster, JUPYTERLAB.name, cluster.scratch()),
+        Instance::start(cluster, &JUPYTERLAB, cluster.scratch()),
+        Instance::start(cluster, &JUPYTERLAB, cluster.scratch()),
     );
     expose(cluster, &namespace, "lab-one", "/", &one).await;
     expose(cluster, &namespace, "lab-two", "/", &two).await;
@@ -146,7 +202,7 @@ async fn two_jupyterlabs_at_once(cluster: &'static Cluster) {
 
 async fn use_in_three_ways(cluster: &'static Cluster, app: &App) {
     let namespace = cluster.namespace().await;
-    let instance = Instance::start(cluster, app.name, cluster.scratch()).await;
+    let instance = Instance::start(cluster, app, cluster.scratch()).await;
     expose(cluster, &namespace, app.name, app.landing, &instance).await;
     let kubeconfig = developer(cluster, &namespace).await;
 
@@ -277,7 +333,7 @@ async fn replace_pod(cluster: &'static Cluster, namespace: &Namespace, app: &App
     namespace.delete_pod(&format!("{}-0", app.name)).await;
     namespace.until_endpoints(app.name, 0).await;
     let volume = instance.end();
-    let instance = Instance::start(cluster, app.name, volume).await;
+    let instance = Instance::start(cluster, app, volume).await;
     let name = format!("{}-1", app.name);
     let labels = json!({"app": app.name});
     namespace.pod(Pod { name: &name, ip: instance.ip(), labels, ports: json!([]), ready: true }).await;

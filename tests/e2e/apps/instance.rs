@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 
+use super::App;
 use crate::cluster::Cluster;
 use crate::harness::http;
 
@@ -29,11 +30,11 @@ impl Instance {
     pub(super) const PORT: u16 = 8080;
 
     /// Starts the app with its files in `data`, on a new Pod address, and returns once it answers.
-    pub(super) async fn start(cluster: &Cluster, app: &str, data: PathBuf) -> Self {
+    pub(super) async fn start(cluster: &Cluster, app: &App, data: PathBuf) -> Self {
         use std::os::unix::process::CommandExt as _;
 
         let ip = cluster.pod_address();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(app).join("start");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(app.name).join("start");
         let log = fs::File::create(data.join("log")).unwrap();
         let process = Command::new(script)
             .args([ip.to_string(), Self::PORT.to_string()])
@@ -50,23 +51,24 @@ impl Instance {
         instance
     }
 
-    async fn until_it_answers(&mut self, app: &str) {
+    async fn until_it_answers(&mut self, app: &App) {
         let deadline = Instant::now() + START_DEADLINE;
-        while !self.answers().await {
+        let ready = self.url() + app.ready.replace("IP", &self.ip.to_string()).trim_start_matches('/');
+        while !self.answers(&ready).await {
             let ended = self.process.try_wait().unwrap();
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(self.data.join("log")).unwrap_or_default();
-                panic!("{app} did not start; it said: {log}");
+                panic!("{} did not start; it said: {log}", app.name);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    async fn answers(&self) -> bool {
+    async fn answers(&self, url: &str) -> bool {
         if TcpStream::connect((self.ip, Self::PORT)).await.is_err() {
             return false;
         }
-        !http::get(&self.url()).await.status.is_server_error()
+        http::get(url).await.status.is_success()
     }
 
     /// The URL of its `/`.

@@ -31,37 +31,39 @@ impl Expected {
     /// Judges a visit to the app at `base`, which began with the URL `opened`. Where it failed, requests that went wrong say
     /// more than the element that did not appear.
     pub(super) fn judge(&self, visit: &Visit, base: &str, opened: &str) -> Outcome {
-        let differences = self.differences(&visit.record, base, opened).into_iter();
-        let troubles: Vec<String> = visit.used.clone().err().into_iter().chain(differences).collect();
+        let mut troubles: Vec<String> = self.differences(&visit.record, base, opened).into_iter().collect();
+        troubles.extend(visit.used.clone().err());
         if troubles.is_empty() { Ok(()) } else { Err(troubles.join("; ")) }
     }
 
     fn differences(&self, record: &Record, base: &str, opened: &str) -> BTreeSet<String> {
-        let astray = record.requests.iter().filter(|request| request.url != opened && is_astray(&request.url, base));
-        let astray = astray.filter(|request| !is_of_the_browser(&request.url));
-        let astray = astray.map(|request| format!("a request went astray: {}", request.url));
-        let failed = record.requests.iter().filter_map(|request| failure(request, base));
+        let requests = || record.requests.iter().filter(|request| !is_of_the_browser(&request.url));
+        let is_astray = |request: &&Request| request.url != opened && is_astray(&request.url, base);
+        let astray = requests().filter(is_astray).map(|request| format!("asks for {} {}", request.url, end(request)));
+        let failed = requests().filter(|request| !is_astray(request)).filter_map(|request| failure(request, base));
         let failed = failed.filter(|failure| !self.failures.contains(failure));
         let errors = record.console_errors.iter().filter(|error| !error.split(' ').next().is_some_and(is_of_the_browser));
-        let errors = errors.map(|error| anonymous(error, base));
-        let errors = errors.filter(|error| !self.console_errors.contains(error));
-        let errors = errors.map(|error| format!("the console says: {error}"));
+        let errors = errors.map(|error| anonymous(error, base)).filter(|error| !self.console_errors.contains(error));
+        let errors = errors.map(|error| format!("console: {error}"));
         astray.chain(failed).chain(errors).collect()
     }
 }
 
 /// A request that was answered with an error or not at all, without what differs between two visits.
 fn failure(request: &Request, base: &str) -> Option<String> {
-    let reason = match request.end.as_ref()? {
-        End::Status(status) if *status < 400 => return None,
-        End::Status(status) => status.to_string(),
-        End::Failure(reason) => reason.clone(),
-    };
-    let path = request.url.split(['?', '#']).next().unwrap_or_default();
-    if is_of_the_browser(path) {
+    if matches!(request.end, None | Some(End::Status(..400))) {
         return None;
     }
-    Some(format!("{reason} for {}", anonymous(path, base)))
+    let path = request.url.split(['?', '#']).next().unwrap_or_default();
+    Some(format!("{} {}", anonymous(path, base), end(request)))
+}
+
+fn end(request: &Request) -> String {
+    match &request.end {
+        Some(End::Status(status)) => format!("is answered {status}"),
+        Some(End::Failure(reason)) => format!("fails: {reason}"),
+        None => "is not answered".to_owned(),
+    }
 }
 
 /// The icon that a browser looks for where no page asks for it, at times.

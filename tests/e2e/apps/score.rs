@@ -46,8 +46,8 @@ fn verdict(outcome: &Outcome) -> &'static str {
     if outcome.is_ok() { "works" } else { "fails" }
 }
 
-/// The beginning of a text as one cell of a table.
-fn cell(text: &str) -> String {
-    let text: String = text.chars().map(|c| if matches!(c, '\n' | '|') { ' ' } else { c }).collect();
-    text.chars().take(160).collect()
+/// The first trouble as one cell of a table.
+fn cell(troubles: &str) -> String {
+    let first = troubles.split(['\n', ';']).next().unwrap_or_default();
+    first.replace('|', " ").chars().take(160).collect()
 }
