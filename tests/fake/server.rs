@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,6 +43,7 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) requests: Mutex<Vec<Recorded>>,
     pub(crate) connections: AtomicUsize,
+    pub(crate) may_be_unasked: AtomicBool,
     /// Continue tokens of older resource versions have expired.
     pub(crate) oldest_continue: AtomicU64,
     /// Wakes watchers.
@@ -107,6 +108,7 @@ pub(crate) async fn start(options: Options, authority: &Authority) -> (Arc<State
         faults: Faults::default(),
         requests: Mutex::default(),
         connections: AtomicUsize::default(),
+        may_be_unasked: AtomicBool::default(),
         oldest_continue: AtomicU64::default(),
         changes: watch::Sender::new(()),
     });

@@ -127,12 +127,15 @@ impl Plugin {
         self.spawn().end().await
     }
 
-    /// Runs it to its end and asserts all that it says. `{SERVER}` is the API server's URL, `{HOME}` its folder.
+    /// Runs it to its end and asserts all that it says. `{SERVER}` is the API server's URL, `{ADDRESS}` its address,
+    /// `{HOME}` the folder.
     pub(crate) async fn ends(mut self, code: i32, stdout: &str, stderr: &str) {
         let finished = self.spawn().end().await;
         let line = format!("kubectl svcproxy {:?}", self.arguments);
         let fill = |text: &str| {
-            text.replace("{SERVER}", &self.server).replace("{HOME}", &self.home.path().display().to_string())
+            let address = self.server.trim_start_matches("https://");
+            let home = self.home.path().display().to_string();
+            text.replace("{SERVER}", &self.server).replace("{ADDRESS}", address).replace("{HOME}", &home)
         };
         let found = (finished.code(), &finished.stdout[..], &finished.stderr[..]);
         assert_eq!(found, (code, &fill(stdout)[..], &fill(stderr)[..]), "{line}");

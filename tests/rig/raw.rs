@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::stream::{read_until, send};
@@ -25,6 +26,13 @@ impl RawBackend {
         let (mut stream, _) = self.0.accept().await.unwrap();
         let head = read_until(&mut stream, "\r\n\r\n").await.unwrap();
         (stream, head)
+    }
+
+    /// Answers whatever comes on the next connection with `bytes` and closes it.
+    pub(crate) async fn answer_anything(&self, bytes: impl AsRef<[u8]>) {
+        let (mut stream, _) = self.0.accept().await.unwrap();
+        let _ = stream.read_buf(&mut Vec::new()).await; // the bytes do not matter
+        let _ = send(&mut stream, bytes).await; // nor who still listens
     }
 
     /// Answers the next request with `bytes` and closes the connection; the request's head.
