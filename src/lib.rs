@@ -16,6 +16,7 @@ pub mod asker;
 pub mod page;
 pub mod upstream;
 pub mod html_links;
+mod link_fields;
 pub mod local;
 pub mod picker;
 pub mod list;

@@ -1,10 +1,11 @@
 //! A Service below its proxy path: what its answer says of its own `/…` is put below the path, as the API server does
 //! it for whoever uses that path directly (apiserver-proxy.md 3.3, 3.4). Cookies are fitted with the other headers.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_LOCATION, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue, Response};
 
 use crate::html_links;
+use crate::link_fields;
 use crate::upstream::Body;
 
 /// The place where a Service's `/` is.
@@ -33,18 +34,12 @@ impl Mount {
 
     /// `answer` put below the path.
     pub(crate) fn put_below(self, mut answer: Response<Body>) -> Response<Body> {
-        self.put_field_below(answer.headers_mut(), &LOCATION);
-        self.put_field_below(answer.headers_mut(), &CONTENT_LOCATION);
+        link_fields::change_urls(answer.headers_mut(), |url| {
+            self.link_below(std::str::from_utf8(url).ok()?).map(String::into_bytes)
+        });
         match html_links::are_in(&answer) {
             true => html_links::rewrite(answer, move |link| self.link_below(link)),
             false => answer,
-        }
-    }
-
-    fn put_field_below(&self, headers: &mut HeaderMap, name: &HeaderName) {
-        let link = headers.get(name).and_then(|value| self.link_below(value.to_str().ok()?));
-        if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
-            headers.insert(name, link);
         }
     }
 
@@ -135,8 +130,11 @@ mod tests {
         let body = below.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, format!("<a href=\"{BELOW}x\">/x</a>"));
 
-        let redirect = Response::builder().header("location", "/login").body(Body::full("/x")).unwrap();
-        assert_eq!(mount().put_below(redirect).headers()["location"], format!("{BELOW}login"));
+        let redirect = Response::builder().header("location", "/login").header("refresh", "0; url=/r");
+        let below = mount().put_below(redirect.header("link", "</a>; rel=next").body(Body::full("/x")).unwrap());
+        assert_eq!(below.headers()["location"], format!("{BELOW}login"));
+        assert_eq!(below.headers()["refresh"], format!("0; url={BELOW}r"));
+        assert_eq!(below.headers()["link"], format!("<{BELOW}a>; rel=next"));
     }
 
     #[test]

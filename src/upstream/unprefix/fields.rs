@@ -1,10 +1,11 @@
 //! Header fields: URLs in them, and what the API server adds of its own.
 
-use http::header::{CACHE_CONTROL, CONTENT_LOCATION, Entry, LINK, LOCATION, REFRESH, SET_COOKIE};
+use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookie;
 use super::reference::References;
+use crate::link_fields;
 
 /// The API server names each request for its audit log.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -14,27 +15,14 @@ const ITS_CACHE_CONTROL: &[u8] = b"no-cache, private";
 
 /// Makes the URLs in `headers` those that the app meant.
 pub(super) fn undo(headers: &mut HeaderMap, references: &References<'_>) {
-    change(headers, LOCATION, |value| references.undo(value));
-    change(headers, CONTENT_LOCATION, |value| references.undo(value));
-    change(headers, REFRESH, |value| refresh(value, references));
-    change(headers, LINK, |value| link(value, references));
-    change(headers, SET_COOKIE, |value| cookie::undo(value, references));
+    link_fields::change_urls(headers, |url| references.undo(url));
+    link_fields::change(headers, SET_COOKIE, |value| cookie::undo(value, references));
 }
 
 /// Takes out what the API server adds to an answer that it passes on.
 pub(super) fn drop_additions(headers: &mut HeaderMap) {
     drop_first(headers, &CACHE_CONTROL, |first| first == ITS_CACHE_CONTROL);
     drop_audit_id(headers);
-}
-
-fn change(headers: &mut HeaderMap, name: HeaderName, undo: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-    let Entry::Occupied(mut field) = headers.entry(name) else { return };
-    for value in field.iter_mut() {
-        // What cannot stand in a header field (a line end out of a URL) leaves it as it was.
-        if let Some(Ok(undone)) = undo(value.as_bytes()).map(|bytes| HeaderValue::from_bytes(&bytes)) {
-            *value = undone;
-        }
-    }
 }
 
 /// The API server's lines come first, so the first of several may be its own.
@@ -56,48 +44,6 @@ fn drop_audit_id(headers: &mut HeaderMap) {
     } else if let Some(id) = headers.remove(AUDIT_ID) {
         tracing::trace!(audit_id = ?id, "answer of the API server");
     }
-}
-
-/// `SECONDS; url=URL`, with more freedom than any standard gives (HTML, shared declarative refresh steps).
-fn refresh(value: &[u8], references: &References<'_>) -> Option<Vec<u8>> {
-    let after =
-        |start: usize, skip: &[u8]| start + value[start..].iter().take_while(|byte| skip.contains(byte)).count();
-    let mut start = value.iter().position(|byte| b";,".contains(byte))? + 1;
-    start = after(start, b" \t");
-    if value[start..].get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"url")) {
-        let equals = after(start + 3, b" \t");
-        if value.get(equals) == Some(&b'=') {
-            start = after(equals + 1, b" \t");
-        }
-    }
-    let quote = value.get(start).copied().filter(|byte| b"'\"".contains(byte));
-    start += usize::from(quote.is_some());
-    let length = value[start..].iter().position(|&byte| Some(byte) == quote).unwrap_or(value.len() - start);
-    let undone = references.undo(&value[start..start + length])?;
-    Some([&value[..start], &undone, &value[start + length..]].concat())
-}
-
-/// `<URL>; rel=…, <URL>; …` (RFC 8288); a `<` in a quoted parameter begins no URL.
-fn link(value: &[u8], references: &References<'_>) -> Option<Vec<u8>> {
-    let mut undone = Vec::new();
-    let (mut done, mut at, mut quoted) = (0, 0, false);
-    while let Some(&byte) = value.get(at) {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\\' if quoted => at += 1,
-            b'<' if !quoted => {
-                let end = at + value[at..].iter().position(|&byte| byte == b'>')?;
-                if let Some(url) = references.undo(&value[at + 1..end]) {
-                    undone.extend([&value[done..=at], &url].concat());
-                    done = end;
-                }
-                at = end;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    (done > 0).then(|| [&undone, &value[done..]].concat())
 }
 
 #[cfg(test)]

@@ -1,0 +1,65 @@
+//! Header fields that hold URLs, and how to change those in place. Pure.
+
+use http::header::{CONTENT_LOCATION, Entry, LINK, LOCATION, REFRESH};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Changes the URLs in `Location`, `Content-Location`, `Refresh` and `Link`; `None` leaves one as it is.
+pub(crate) fn change_urls(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    change(headers, LOCATION, &edit);
+    change(headers, CONTENT_LOCATION, &edit);
+    change(headers, REFRESH, |value| refresh(value, &edit));
+    change(headers, LINK, |value| link(value, &edit));
+}
+
+/// Changes every value of the field called `name`; `None` leaves one as it is.
+pub(crate) fn change(headers: &mut HeaderMap, name: HeaderName, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let Entry::Occupied(mut field) = headers.entry(name) else { return };
+    for value in field.iter_mut() {
+        // What cannot stand in a header field (a line end out of a URL) leaves it as it was.
+        if let Some(Ok(edited)) = edit(value.as_bytes()).map(|bytes| HeaderValue::from_bytes(&bytes)) {
+            *value = edited;
+        }
+    }
+}
+
+/// `SECONDS; url=URL`, with more freedom than any standard gives (HTML, shared declarative refresh steps).
+fn refresh(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let after =
+        |start: usize, skip: &[u8]| start + value[start..].iter().take_while(|byte| skip.contains(byte)).count();
+    let mut start = value.iter().position(|byte| b";,".contains(byte))? + 1;
+    start = after(start, b" \t");
+    if value[start..].get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"url")) {
+        let equals = after(start + 3, b" \t");
+        if value.get(equals) == Some(&b'=') {
+            start = after(equals + 1, b" \t");
+        }
+    }
+    let quote = value.get(start).copied().filter(|byte| b"'\"".contains(byte));
+    start += usize::from(quote.is_some());
+    let length = value[start..].iter().position(|&byte| Some(byte) == quote).unwrap_or(value.len() - start);
+    let changed = edit(&value[start..start + length])?;
+    Some([&value[..start], &changed, &value[start + length..]].concat())
+}
+
+/// `<URL>; rel=…, <URL>; …` (RFC 8288); a `<` in a quoted parameter begins no URL.
+fn link(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut changed = Vec::new();
+    let (mut done, mut at, mut quoted) = (0, 0, false);
+    while let Some(&byte) = value.get(at) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => at += 1,
+            b'<' if !quoted => {
+                let end = at + value[at..].iter().position(|&byte| byte == b'>')?;
+                if let Some(url) = edit(&value[at + 1..end]) {
+                    changed.extend([&value[done..=at], &url].concat());
+                    done = end;
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    (done > 0).then(|| [&changed, &value[done..]].concat())
+}
