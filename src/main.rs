@@ -23,7 +23,7 @@ use tracing_subscriber::layer::SubscriberExt;
 /// Threads that carry traffic: the two busiest directions; a laptop's other cores stay free (spike.md section 2).
 const WORKERS: usize = 2;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     if let Some(words) = completion::asked(std::env::args_os()) {
         return complete(&words);
     }

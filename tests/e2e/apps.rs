@@ -22,8 +22,8 @@ use crate::browser::{Browser, Outcome, Record};
 use crate::cluster::{Cluster, Namespace, Pod, eventually};
 use crate::harness::{Plugin, Serving};
 use instance::Instance;
-use same::Visit;
 pub(crate) use instance::{install, installed};
+use same::Visit;
 pub(crate) use score::print as print_scores;
 
 /// A web app: how it is found, and what a person does with it.
@@ -60,20 +60,10 @@ impl Page<'_> {
     }
 }
 
-const NGINX: App = App {
-    name: "nginx",
-    ready: "/",
-    landing: "/",
-    web_sockets: 0,
-    check: |page| Box::pin(checks::nginx(page)),
-};
-const HTTPBIN: App = App {
-    name: "httpbin",
-    ready: "/",
-    landing: "/",
-    web_sockets: 0,
-    check: |page| Box::pin(checks::httpbin(page)),
-};
+const NGINX: App =
+    App { name: "nginx", ready: "/", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::nginx(page)) };
+const HTTPBIN: App =
+    App { name: "httpbin", ready: "/", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::httpbin(page)) };
 const PROMETHEUS: App = App {
     name: "prometheus",
     ready: "/-/ready",
@@ -109,20 +99,10 @@ const STREAMLIT: App = App {
     web_sockets: 1,
     check: |page| Box::pin(checks::streamlit(page)),
 };
-const NODE_RED: App = App {
-    name: "node-red",
-    ready: "/",
-    landing: "/",
-    web_sockets: 1,
-    check: |page| Box::pin(checks::node_red(page)),
-};
-const VITE: App = App {
-    name: "vite",
-    ready: "/",
-    landing: "/",
-    web_sockets: 1,
-    check: |page| Box::pin(checks::vite(page)),
-};
+const NODE_RED: App =
+    App { name: "node-red", ready: "/", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::node_red(page)) };
+const VITE: App =
+    App { name: "vite", ready: "/", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::vite(page)) };
 const FASTAPI: App = App {
     name: "fastapi",
     ready: "/docs",
@@ -133,7 +113,16 @@ const FASTAPI: App = App {
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
-        nginx, httpbin, prometheus, flower, jupyterlab, tensorboard, streamlit, node_red, vite, fastapi,
+        nginx,
+        httpbin,
+        prometheus,
+        flower,
+        jupyterlab,
+        tensorboard,
+        streamlit,
+        node_red,
+        vite,
+        fastapi,
         two_jupyterlabs_at_once,
     ]
 }

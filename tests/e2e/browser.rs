@@ -125,7 +125,8 @@ impl Browser {
 
     /// Waits until an element that matches the CSS selector contains `text`.
     pub(crate) async fn until_text(&self, selector: &str, text: &str) -> Outcome {
-        let body = "return [...document.querySelectorAll(arguments[0])].some(e => e.textContent.includes(arguments[1]))";
+        let body =
+            "return [...document.querySelectorAll(arguments[0])].some(e => e.textContent.includes(arguments[1]))";
         self.until(&format!("{text:?} in {selector}"), body, &[selector, text]).await.map(drop)
     }
 
@@ -166,7 +167,11 @@ impl Browser {
         Ok(())
     }
 
-    async fn act(&self, what: &str, mut action: impl AsyncFnMut() -> Result<(), fantoccini::error::CmdError>) -> Outcome {
+    async fn act(
+        &self,
+        what: &str,
+        mut action: impl AsyncFnMut() -> Result<(), fantoccini::error::CmdError>,
+    ) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match action().await {
@@ -187,7 +192,8 @@ impl Browser {
     pub(crate) async fn record(&self) -> Outcome<Record> {
         let mut record = Record::default();
         for entry in self.log("performance").await? {
-            let message: Value = serde_json::from_str(entry["message"].as_str().unwrap_or_default()).unwrap_or_default();
+            let message: Value =
+                serde_json::from_str(entry["message"].as_str().unwrap_or_default()).unwrap_or_default();
             record.note(&message["message"]);
         }
         for entry in self.log("browser").await? {

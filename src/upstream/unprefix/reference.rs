@@ -106,7 +106,8 @@ impl References<'_> {
             _ => 80,
         };
         let is_name = |authority: &str| {
-            with_names && (self.unprefix.names.contains(authority, default) || self.is_sent_with_own_port(authority, default))
+            with_names
+                && (self.unprefix.names.contains(authority, default) || self.is_sent_with_own_port(authority, default))
         };
         if str::from_utf8(url.authority).is_ok_and(is_name) { Whose::Service } else { Whose::Other }
     }
@@ -116,8 +117,7 @@ impl References<'_> {
     fn is_sent_with_own_port(&self, authority: &str, default: u16) -> bool {
         let Ok(sent) = str::from_utf8(self.sent) else { return false };
         let ((host, port), (sent, _)) = (names::split(authority), names::split(sent));
-        host.eq_ignore_ascii_case(sent)
-            && (sent.ends_with(".localhost") || self.unprefix.names.has_port(port, default))
+        host.eq_ignore_ascii_case(sent) && (sent.ends_with(".localhost") || self.unprefix.names.has_port(port, default))
     }
 
     /// The local side speaks plain HTTP; an app behind TLS does not know that. Other schemes are not ours to change.

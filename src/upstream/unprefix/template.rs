@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn no_placeholder() {
-        for value in ["", "/x", "/%7Bid%7D", "/%7B%7Bid", "/%7B%7Bid?x", "%7D%7D%7B%7B", "/x?%7B%7Bid%7D%7D", "/é%7B%7B"] {
+        for value in
+            ["", "/x", "/%7Bid%7D", "/%7B%7Bid", "/%7B%7Bid?x", "%7D%7D%7B%7B", "/x?%7B%7Bid%7D%7D", "/é%7B%7B"]
+        {
             assert_eq!(restore(value), None, "{value}");
         }
     }

@@ -10,7 +10,13 @@ pub(super) async fn nginx(page: &Page<'_>) -> Outcome {
     let browser = page.browser;
     browser.until_text("h1", "Front page").await?;
     browser.until("the script to run", "return document.body.dataset.script === 'ran'", &[]).await?;
-    browser.until("the style sheet", "return getComputedStyle(document.querySelector('h1')).color === 'rgb(0, 90, 60)'", &[]).await?;
+    browser
+        .until(
+            "the style sheet",
+            "return getComputedStyle(document.querySelector('h1')).color === 'rgb(0, 90, 60)'",
+            &[],
+        )
+        .await?;
     browser.until("the picture", "return document.querySelector('#mark').naturalWidth === 48", &[]).await?;
     browser.click("#files").await?;
     browser.until("the listing's own URL", "return location.href === arguments[0]", &[&page.at("files/")]).await?;
@@ -30,7 +36,9 @@ pub(super) async fn httpbin(page: &Page<'_>) -> Outcome {
     browser.until_text(".opblock-tag", "HTTP Methods").await?;
     for path in ["relative-redirect/2", "absolute-redirect/2"] {
         browser.open(&page.at(path)).await?;
-        browser.until(&format!("{path} to end at /get"), "return location.href === arguments[0]", &[&page.at("get")]).await?;
+        browser
+            .until(&format!("{path} to end at /get"), "return location.href === arguments[0]", &[&page.at("get")])
+            .await?;
     }
     browser.open(&page.at("cookies/set/flavour/mint")).await?;
     browser.until_text("body", "\"flavour\": \"mint\"").await?;
@@ -51,9 +59,15 @@ pub(super) async fn prometheus(page: &Page<'_>) -> Outcome {
     browser.run("document.querySelector('.execute_btn').click()", &[]).await?; // it may be below the suggestions
     browser.until_text(".console_table td", "up{instance=").await?;
     browser.click_text(".nav-tabs a", "Graph").await?;
-    browser.until("the graph", "document.querySelector('.execute_btn').click(); // a graph needs two figures, and they come each second
+    browser
+        .until(
+            "the graph",
+            "document.querySelector('.execute_btn').click(); // a graph needs two figures, and they come each second
          await new Promise(resolve => setTimeout(resolve, 500));
-         return !!document.querySelector('.rickshaw_graph svg path')", &[]).await?;
+         return !!document.querySelector('.rickshaw_graph svg path')",
+            &[],
+        )
+        .await?;
     browser.click_text("a", "Targets").await?;
     browser.until_text("body", "itself (1/1 up)").await
 }

@@ -42,7 +42,8 @@ impl Expected {
         let astray = requests().filter(is_astray).map(|request| format!("asks for {} {}", request.url, end(request)));
         let failed = requests().filter(|request| !is_astray(request)).filter_map(|request| failure(request, base));
         let failed = failed.filter(|failure| !self.failures.contains(failure));
-        let errors = record.console_errors.iter().filter(|error| !error.split(' ').next().is_some_and(is_of_the_browser));
+        let errors =
+            record.console_errors.iter().filter(|error| !error.split(' ').next().is_some_and(is_of_the_browser));
         let errors = errors.map(|error| anonymous(error, base)).filter(|error| !self.console_errors.contains(error));
         let errors = errors.map(|error| format!("console: {error}"));
         astray.chain(failed).chain(errors).collect()
@@ -84,7 +85,11 @@ fn is_astray(url: &str, base: &str) -> bool {
 fn is_local(url: &str) -> bool {
     let authority = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
     let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    host == "localhost" || host.ends_with(".localhost") || host.starts_with("127.") || host.starts_with("10.77.") || host == "[::1]"
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.starts_with("127.")
+        || host.starts_with("10.77.")
+        || host == "[::1]"
 }
 
 fn as_http(url: &str) -> String {

@@ -29,7 +29,8 @@ pub(crate) fn print() {
 }
 
 fn table(scores: &[Score]) -> String {
-    let mut table = String::from("| app | `kubectl svcproxy` | `kubectl proxy` | what was seen through `kubectl proxy` |\n");
+    let mut table =
+        String::from("| app | `kubectl svcproxy` | `kubectl proxy` | what was seen through `kubectl proxy` |\n");
     table.push_str("| --- | --- | --- | --- |\n");
     for Score { app, svcproxy, kubectl_proxy } in scores {
         let seen = kubectl_proxy.as_ref().err().map(|error| cell(error)).unwrap_or_default();
@@ -38,7 +39,8 @@ fn table(scores: &[Score]) -> String {
     }
     let passing = |of: fn(&Score) -> &Outcome| scores.iter().filter(|score| of(score).is_ok()).count();
     let (all, ours, theirs) = (scores.len(), passing(|score| &score.svcproxy), passing(|score| &score.kubectl_proxy));
-    writeln!(table, "| **apps that work** | **{ours} of {all}** | **{theirs} of {all}** | |").expect("a String takes everything");
+    writeln!(table, "| **apps that work** | **{ours} of {all}** | **{theirs} of {all}** | |")
+        .expect("a String takes everything");
     table
 }
 
