@@ -1,10 +1,12 @@
 //! The main job: a Service is found, its computed proxy URL is served, and the app behind it answers.
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cluster::{Cluster, Namespace};
-use crate::harness::{Nginx, Peer, Plugin, Serving, default_port, http};
+use crate::cluster::{Cluster, Namespace, Pod};
+use crate::harness::{
+    Nginx, Peer, Plugin, assert_shows_nginx, default_port, http, nginx_in, origin_of, proxy_right, serve,
+};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -19,33 +21,6 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         events_come_one_by_one,
         another_pod_takes_over,
     ]
-}
-
-/// nginx in a Pod, behind a Service with a named port for http and one for https.
-async fn nginx_in(cluster: &Cluster, namespace: &Namespace) -> Nginx {
-    let nginx = Nginx::start(cluster).await;
-    let ports = json!([
-        {"name": "http", "port": 80, "targetPort": Nginx::HTTP},
-        {"name": "https", "port": 443, "targetPort": Nginx::HTTPS},
-    ]);
-    namespace.expose("nginx", nginx.ip(), ports).await;
-    nginx
-}
-
-async fn serve(cluster: &Cluster, namespace: &Namespace, arguments: &[&str]) -> Serving {
-    Plugin::new(cluster, &cluster.admin().kubeconfig(namespace.name())).args(arguments).serve().await
-}
-
-/// What curl, given nothing but the URL, shows.
-async fn shown(url: &str) -> String {
-    let output = http::curl(["--fail-with-body", url]).await;
-    assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-async fn assert_shows_nginx(url: &str) {
-    let page = shown(url).await;
-    assert!(page.contains("<h1>Welcome to nginx!</h1>"), "{url}: {page}");
 }
 
 async fn every_spelling_shows_nginx(cluster: &'static Cluster) {
@@ -65,8 +40,8 @@ async fn every_spelling_shows_nginx(cluster: &'static Cluster) {
         (&["https:nginx:"], "https:nginx:https"),
         (&["ngi", "--svc-port=80"], "nginx:http"),
         (&["nginx.NAMESPACE:80", "-n", "default"], "nginx:80"),
-        (&["http://nginx.NAMESPACE.svc.cluster.local/", "-n", "default"], "nginx:80"),
-        (&["https://nginx.NAMESPACE.svc/", "-n", "default"], "https:nginx:443"),
+        (&["http://nginx.NAMESPACE.svc.cluster.local/", "-n", "default"], "nginx:http"),
+        (&["https://nginx.NAMESPACE.svc/", "-n", "default"], "https:nginx:https"),
         (
             &["https://10.77.0.1:6443/api/v1/namespaces/NAMESPACE/services/nginx:http/proxy/", "-n", "default"],
             "nginx:http",
@@ -134,15 +109,11 @@ async fn the_line_of_the_kubectl_book(cluster: &'static Cluster) {
 
 async fn the_book_with_the_proxy_right_alone(cluster: &Cluster, namespace: &Namespace) {
     let user = cluster.user();
-    namespace.grant(&user, proxy_right("nginx:http")).await;
+    namespace.grant(&user, proxy_right("nginx:http", &["get"])).await;
     let kubeconfig = user.kubeconfig("default");
     let serving = Plugin::new(cluster, &kubeconfig).plain().args(["nginx:http"]).serve().await;
     assert_shows_nginx(BOOK).await;
     serving.stop().await;
-}
-
-fn proxy_right(id: &str) -> Value {
-    json!([{"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": [id], "verbs": ["get"]}])
 }
 
 async fn the_same_with_the_proxy_right_alone(cluster: &'static Cluster) {
@@ -150,7 +121,7 @@ async fn the_same_with_the_proxy_right_alone(cluster: &'static Cluster) {
     let _nginx = nginx_in(cluster, &namespace).await;
     for id in ["nginx:http", "nginx:80", "https:nginx:443"] {
         let user = cluster.user();
-        namespace.grant(&user, proxy_right(id)).await;
+        namespace.grant(&user, proxy_right(id, &["get"])).await;
         let kubeconfig = user.kubeconfig(namespace.name());
         let serving = Plugin::new(cluster, &kubeconfig).args([id]).serve().await;
         assert_shows_nginx(&serving.proxy_url()).await;
@@ -197,7 +168,7 @@ async fn a_web_socket_through_nginx(cluster: &'static Cluster) {
     for id in ["nginx:http", "https:nginx:443"] {
         let serving = serve(cluster, &namespace, &[id]).await;
         let url = format!("{}app/socket", serving.proxy_url().replace("http://", "ws://"));
-        let origin = serving.proxy_url().split("/api/").next().unwrap().to_owned();
+        let origin = origin_of(&serving);
         let headers = [("origin", origin.as_str()), ("sec-websocket-protocol", "chat")];
         let mut peer = Peer::open(&url, &headers).await.unwrap_or_else(|answer| panic!("{id}: {answer:?}"));
         assert_eq!(peer.handshake.headers()["sec-websocket-protocol"], "chat");
@@ -231,13 +202,7 @@ async fn another_pod_takes_over(cluster: &'static Cluster) {
     assert_shows_nginx(&serving.proxy_url()).await;
     let second = Nginx::start(cluster).await;
     namespace
-        .pod(crate::cluster::Pod {
-            name: "nginx-1",
-            ip: second.ip(),
-            labels: json!({"app": "nginx"}),
-            ports: json!([]),
-            ready: true,
-        })
+        .pod(Pod { name: "nginx-1", ip: second.ip(), labels: json!({"app": "nginx"}), ports: json!([]), ready: true })
         .await;
     namespace.until_endpoints("nginx", 2).await;
     namespace.delete_pod("nginx-0").await;

@@ -16,6 +16,11 @@ mod rig;
 #[path = "../fake/cases/mod.rs"]
 mod cases;
 mod journey;
+mod paths;
+mod bulk;
+mod rights;
+mod trouble;
+mod life;
 mod service_proxy;
 
 use std::env;
@@ -59,7 +64,19 @@ macro_rules! tests {
 pub(crate) use tests;
 
 fn all_tests() -> Vec<Test> {
-    [journey::tests(), service_proxy::tests(), apps::tests()].into_iter().flatten().collect()
+    [
+        journey::tests(),
+        paths::tests(),
+        bulk::tests(),
+        rights::tests(),
+        trouble::tests(),
+        life::tests(),
+        service_proxy::tests(),
+        apps::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn main() -> ExitCode {

@@ -267,7 +267,7 @@ async fn sink(mut body: Incoming) -> Response<Body> {
 }
 
 /// Whether `data` is what stands at `offset` of the pattern.
-fn matches_pattern(mut offset: u64, mut data: &[u8]) -> bool {
+pub(crate) fn matches_pattern(mut offset: u64, mut data: &[u8]) -> bool {
     while !data.is_empty() {
         let expected = pattern(offset, data.len());
         let (now, later) = data.split_at(expected.len());

@@ -31,10 +31,64 @@ pub(crate) use crate::rig::{Backend, Canned, Finished, Peer, Serving, http, patt
 
 use std::sync::LazyLock;
 
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
+
+use crate::cluster::{Cluster, Namespace};
 
 /// For tests about port 8001, which is the plugin's default: one at a time.
 pub(crate) async fn default_port() -> MutexGuard<'static, ()> {
     static PORT: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
     PORT.lock().await
+}
+
+/// nginx in a Pod, behind a Service `nginx` with the ports `http` (80) and `https` (443).
+pub(crate) async fn nginx_in(cluster: &Cluster, namespace: &Namespace) -> Nginx {
+    let nginx = Nginx::start(cluster).await;
+    let ports = json!([
+        {"name": "http", "port": 80, "targetPort": Nginx::HTTP},
+        {"name": "https", "port": 443, "targetPort": Nginx::HTTPS},
+    ]);
+    namespace.expose("nginx", nginx.ip(), ports).await;
+    nginx
+}
+
+/// A [`Backend`] in a Pod, behind a Service `app` with the port `http` (80).
+pub(crate) async fn backend_in(cluster: &Cluster, namespace: &Namespace) -> Backend {
+    let backend = Backend::start(cluster.pod_address(), 8080).await;
+    namespace.expose("app", backend.ip(), json!([{"name": "http", "port": 80, "targetPort": 8080}])).await;
+    backend
+}
+
+/// The plugin as the administrator runs it in `namespace`.
+pub(crate) fn plugin(cluster: &Cluster, namespace: &Namespace, arguments: &[&str]) -> Plugin {
+    Plugin::new(cluster, &cluster.admin().kubeconfig(namespace.name())).args(arguments)
+}
+
+/// The same, serving.
+pub(crate) async fn serve(cluster: &Cluster, namespace: &Namespace, arguments: &[&str]) -> Serving {
+    plugin(cluster, namespace, arguments).serve().await
+}
+
+/// Scheme, host and port of what is served: what a page there has as its `Origin`.
+pub(crate) fn origin_of(serving: &Serving) -> String {
+    serving.proxy_url().split("/api/").next().expect("a split has a first part").to_owned()
+}
+
+/// What curl, given nothing but the URL, shows.
+pub(crate) async fn shown(url: &str) -> String {
+    let output = http::curl(["--fail-with-body", url]).await;
+    assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// curl shows nginx's front page.
+pub(crate) async fn assert_shows_nginx(url: &str) {
+    let page = shown(url).await;
+    assert!(page.contains("<h1>Welcome to nginx!</h1>"), "{url}: {page}");
+}
+
+/// RBAC rules with one right: these verbs on the service proxy, for one literal ID.
+pub(crate) fn proxy_right(id: &str, verbs: &[&str]) -> Value {
+    json!([{"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": [id], "verbs": verbs}])
 }

@@ -1,0 +1,166 @@
+//! Users with narrow rights, and every way to log in.
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, Login, User, eventually};
+use crate::harness::{Plugin, assert_shows_nginx, backend_in, http, nginx_in, proxy_right};
+
+pub(crate) fn tests() -> Vec<crate::Test> {
+    crate::tests![
+        one_literal_id_and_one_verb,
+        one_namespace_only,
+        view_may_look_but_not_open,
+        no_rights_at_all,
+        every_login_opens_nginx,
+        a_credential_plugin_runs_once,
+        a_withdrawn_token_is_replaced,
+        impersonation_counts,
+    ]
+}
+
+fn plugin_of(cluster: &Cluster, user: &User, namespace: &str, arguments: &[&str]) -> Plugin {
+    Plugin::new(cluster, &user.kubeconfig(namespace)).args(arguments)
+}
+
+async fn one_literal_id_and_one_verb(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user();
+    namespace.grant(&user, proxy_right("app:http", &["get"])).await;
+
+    let serving = plugin_of(cluster, &user, namespace.name(), &["app:http"]).serve().await;
+    assert_eq!(http::get(&serving.proxy_url()).await.json()["method"], "GET");
+    let post = http::send(&serving.proxy_url(), ::http::Request::builder().method("POST")).await;
+    assert_forbidden(&post, "create", "app:http");
+
+    let other = plugin_of(cluster, &user, namespace.name(), &["app:80"]).serve().await;
+    assert_forbidden(&http::get(&other.proxy_url()).await, "get", "app:80");
+    assert_eq!(backend.requests().len(), 1);
+}
+
+/// The status stays; the text has the right that is missing, and the command that grants it.
+fn assert_forbidden(answer: &http::Answer, verb: &str, id: &str) {
+    let text = answer.text();
+    assert_eq!((answer.status.as_u16(), answer.header("svcproxy-error")), (403, "forbidden"), "{text}");
+    assert!(text.contains(&format!("the verb {verb} on services/proxy")), "{text}");
+    assert!(text.contains(&format!("--resource=services/proxy --resource-name={id}")), "{text}");
+}
+
+async fn one_namespace_only(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_in(cluster, &namespace).await;
+    let user = cluster.user();
+    namespace.bind(&user, "edit").await;
+    let serving = plugin_of(cluster, &user, namespace.name(), &["ngi", "--svc-port=80"]).serve().await;
+    assert_shows_nginx(&serving.proxy_url()).await;
+
+    let everywhere = plugin_of(cluster, &user, namespace.name(), &["ngi", "-A"]).finish().await;
+    assert_eq!((everywhere.code(), everywhere.stdout.as_str()), (1, ""), "{}", everywhere.stderr);
+    assert!(everywhere.stderr.contains("you may not list services in all namespaces"), "{}", everywhere.stderr);
+}
+
+async fn view_may_look_but_not_open(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user();
+    cluster.bind(&user, "view").await;
+    let list = Plugin::new(cluster, &user.kubeconfig(namespace.name())).plain().args(["--list", "-o", "name"]);
+    assert_eq!(list.finish().await.stdout, "service/app\n");
+    let serving = plugin_of(cluster, &user, namespace.name(), &["app"]).serve().await;
+    assert_forbidden(&http::get(&serving.proxy_url()).await, "get", "app:http");
+    assert_eq!(backend.requests().len(), 0);
+}
+
+async fn no_rights_at_all(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user();
+    let serving = plugin_of(cluster, &user, namespace.name(), &["app:http"]).serve().await;
+    assert_forbidden(&http::get(&serving.proxy_url()).await, "get", "app:http");
+}
+
+async fn every_login_opens_nginx(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_in(cluster, &namespace).await;
+    for login in [Login::Token, Login::TokenFile, Login::Certificate, Login::Exec] {
+        let user = cluster.user_with(login);
+        namespace.bind(&user, "edit").await;
+        let serving = plugin_of(cluster, &user, namespace.name(), &["nginx:http"]).serve().await;
+        assert_shows_nginx(&serving.proxy_url()).await;
+        serving.stop().await;
+    }
+}
+
+async fn a_credential_plugin_runs_once(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_in(cluster, &namespace).await;
+    let user = cluster.user_with(Login::Exec);
+    namespace.bind(&user, "edit").await;
+    let serving = plugin_of(cluster, &user, namespace.name(), &["nginx:http"]).serve().await;
+    for _ in 0..3 {
+        assert_shows_nginx(&serving.proxy_url()).await;
+    }
+    assert_eq!(user.plugin_runs(), 1);
+}
+
+/// The token of a ServiceAccount that is bound to a Pod ends with that Pod, before its time.
+async fn a_withdrawn_token_is_replaced(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_in(cluster, &namespace).await;
+    let first = bound_token(cluster, namespace.name(), "first").await;
+    let user = cluster.user_with(Login::Exec);
+    namespace.bind(&user, "edit").await;
+    let account = json!([{"kind": "ServiceAccount", "name": "default", "namespace": namespace.name()}]);
+    namespace
+        .create(json!({
+            "kind": "RoleBinding", "metadata": {"name": "account"}, "subjects": account,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        }))
+        .await;
+    user.set_credential(&first, None);
+    let serving = plugin_of(cluster, &user, namespace.name(), &["nginx:http"]).serve().await;
+    assert_shows_nginx(&serving.proxy_url()).await;
+
+    namespace.delete_pod("first").await;
+    // The API server remembers for 10 seconds that a token was good.
+    eventually("the API server refuses the token", async || {
+        let bearer = format!("Authorization: Bearer {first}");
+        let output = http::curl(["--insecure", "--header", &bearer, &format!("{}/version", Cluster::url())]).await;
+        String::from_utf8_lossy(&output.stdout).contains("Unauthorized").then_some(())
+    })
+    .await;
+    user.set_credential(&user.token(), None);
+    assert_shows_nginx(&serving.proxy_url()).await;
+    assert_eq!(user.plugin_runs(), 2);
+}
+
+/// A token of the ServiceAccount `default` that is good as long as a new Pod called `pod` is there.
+async fn bound_token(cluster: &'static Cluster, namespace: &str, pod: &str) -> String {
+    let namespace = cluster.existing_namespace(namespace);
+    namespace.create(json!({"kind": "ServiceAccount", "metadata": {"name": "default"}})).await;
+    let (labels, ports) = (json!({}), json!([]));
+    namespace.pod(crate::cluster::Pod { name: pod, ip: cluster.pod_address(), labels, ports, ready: true }).await;
+    let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": pod});
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"boundObjectRef": bound, "expirationSeconds": 3600},
+    });
+    let path = format!("{}/default/token", namespace.path("ServiceAccount"));
+    let answer = cluster.api().create(&path, &request).await;
+    answer["status"]["token"].as_str().unwrap().to_owned()
+}
+
+async fn impersonation_counts(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_in(cluster, &namespace).await;
+    let user = cluster.user();
+    let as_user = format!("--as={}", user.name());
+    let arguments = ["nginx:http", as_user.as_str()];
+    let serving = plugin_of(cluster, cluster.admin(), namespace.name(), &arguments).serve().await;
+    assert_forbidden(&http::get(&serving.proxy_url()).await, "get", "nginx:http");
+    namespace.grant(&user, proxy_right("nginx:http", &["get"])).await;
+    eventually("the right counts", async || {
+        (http::get(&serving.proxy_url()).await.status.as_u16() == 200).then_some(())
+    })
+    .await;
+}
