@@ -54,7 +54,8 @@ pub(super) async fn httpbin(page: &Page<'_>) -> Outcome {
 pub(super) async fn prometheus(page: &Page<'_>) -> Outcome {
     let browser = page.browser;
     let scraped = "return (await (await fetch(arguments[0])).json()).data.result.length > 0";
-    browser.until("the first figures", scraped, &[&page.at("api/v1/query?query=up")]).await?;
+    let figures = page.at(&format!("api/v1/query?query=up{{instance=\"{}:8080\"}}", page.ip));
+    browser.until("the first figures", scraped, &[&figures]).await?;
     browser.type_into("textarea[name=expr]", "up").await?;
     browser.run("document.querySelector('.execute_btn').click()", &[]).await?; // it may be below the suggestions
     browser.until_text(".console_table td", "up{instance=").await?;
@@ -110,7 +111,7 @@ async fn compute(page: &Page<'_>) -> Outcome {
     fs::copy(notebook, page.data.join("work/sums.ipynb")).map_err(|error| error.to_string())?; // without output
     browser.open(&page.at("lab/tree/sums.ipynb")).await?;
     browser.until_text(".jp-Notebook .jp-CodeCell", "1+1").await?;
-    browser.until_text("#jp-main-statusbar", "Python 3 (ipykernel) | Idle").await?;
+    kernel_is_there(page).await?;
     browser.click(".jp-CodeCell .cm-content").await?;
     browser.click(".jp-NotebookPanel-toolbar [data-jp-item-name=run] jp-button").await?;
     browser.until_text(".jp-OutputArea-output", "2").await?;
@@ -124,7 +125,12 @@ async fn stays_logged_in(page: &Page<'_>) -> Outcome {
     if url.contains("/login") {
         return Err(format!("the login was lost: {url}"));
     }
-    page.browser.until_text(".jp-OutputArea-output", "2").await
+    page.browser.until_text(".jp-OutputArea-output", "2").await?;
+    kernel_is_there(page).await
+}
+
+async fn kernel_is_there(page: &Page<'_>) -> Outcome {
+    page.browser.until_text("#jp-main-statusbar", "Python 3 (ipykernel) | Idle").await
 }
 
 /// Both labs, in two tabs of one browser, logged in and computing beside each other.

@@ -31,23 +31,31 @@ impl Expected {
     /// Judges a visit to the app at `base`, which began with the URL `opened`. Where it failed, requests that went wrong say
     /// more than the element that did not appear.
     pub(super) fn judge(&self, visit: &Visit, base: &str, opened: &str) -> Outcome {
-        let mut troubles: Vec<String> = self.differences(&visit.record, base, opened).into_iter().collect();
+        let mut troubles = self.differences(&visit.record, base, opened);
         troubles.extend(visit.used.clone().err());
         if troubles.is_empty() { Ok(()) } else { Err(troubles.join("; ")) }
     }
 
-    fn differences(&self, record: &Record, base: &str, opened: &str) -> BTreeSet<String> {
+    /// The shortest of a kind first.
+    fn differences(&self, record: &Record, base: &str, opened: &str) -> Vec<String> {
         let requests = || record.requests.iter().filter(|request| !is_of_the_browser(&request.url));
         let is_astray = |request: &&Request| request.url != opened && is_astray(&request.url, base);
-        let astray = requests().filter(is_astray).map(|request| format!("asks for {} {}", request.url, end(request)));
+        let astray = requests().filter(is_astray).map(|request| format!("asks for {}", ended(&request.url, request)));
         let failed = requests().filter(|request| !is_astray(request)).filter_map(|request| failure(request, base));
         let failed = failed.filter(|failure| !self.failures.contains(failure));
         let errors =
             record.console_errors.iter().filter(|error| !error.split(' ').next().is_some_and(is_of_the_browser));
         let errors = errors.map(|error| anonymous(error, base)).filter(|error| !self.console_errors.contains(error));
         let errors = errors.map(|error| format!("console: {error}"));
-        astray.chain(failed).chain(errors).collect()
+        [sorted(astray), sorted(failed), sorted(errors)].concat()
     }
+}
+
+fn sorted(differences: impl Iterator<Item = String>) -> Vec<String> {
+    let mut differences: Vec<String> = differences.collect();
+    differences.sort_by_key(|difference| (difference.len(), difference.clone()));
+    differences.dedup();
+    differences
 }
 
 /// A request that was answered with an error or not at all, without what differs between two visits.
@@ -55,15 +63,16 @@ fn failure(request: &Request, base: &str) -> Option<String> {
     if matches!(request.end, None | Some(End::Status(..400))) {
         return None;
     }
-    let path = request.url.split(['?', '#']).next().unwrap_or_default();
-    Some(format!("{} {}", anonymous(path, base), end(request)))
+    Some(ended(&anonymous(&request.url, base), request))
 }
 
-fn end(request: &Request) -> String {
+/// A URL without its query, and how the request for it ended.
+fn ended(url: &str, request: &Request) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
     match &request.end {
-        Some(End::Status(status)) => format!("is answered {status}"),
-        Some(End::Failure(reason)) => format!("fails: {reason}"),
-        None => "is not answered".to_owned(),
+        Some(End::Status(status)) => format!("{url}, which is answered {status}"),
+        Some(End::Failure(reason)) => format!("{url}, which fails: {reason}"),
+        None => format!("{url}, which is not answered"),
     }
 }
 
