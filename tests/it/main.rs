@@ -7,6 +7,7 @@ mod rig;
 mod fake;
 mod harness;
 
+mod attacks;
 mod cases;
 mod errors;
 mod forwarding;
