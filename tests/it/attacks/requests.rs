@@ -109,6 +109,56 @@ async fn t6_upgrades_that_are_none() {
     stage.served.stop().await;
 }
 
+const CLAIMS: [&str; 13] = [
+    "Impersonate-User: root",
+    "Impersonate-Group: system:masters",
+    "Impersonate-Uid: 0",
+    "Impersonate-Extra-scopes: all",
+    "X-Remote-User: root",
+    "X-Remote-Group: system:masters",
+    "X-Remote-Extra-Scopes: all",
+    "Proxy-Authorization: Bearer forged",
+    "Audit-Id: forged",
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-Host: evil.example",
+    "X-Real-Ip: 192.0.2.1",
+    "Forwarded: for=192.0.2.1",
+];
+
+#[tokio::test]
+async fn t8_t9_claims_of_a_page() {
+    let stage = Stage::with(&["--via", "service-proxy"]).await;
+    let answer = stage.send("GET", "/", &CLAIMS).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let requests = stage.fake.requests();
+    let sent = requests.iter().find(|request| request.target.starts_with(PREFIX)).expect("it was asked for");
+    for name in CLAIMS.map(|line| line.split(':').next().unwrap().to_ascii_lowercase()) {
+        let values = sent.values(&name);
+        match name.as_str() {
+            "x-forwarded-host" => assert_eq!(values, [stage.site()]),
+            _ => assert_eq!(values, Vec::<String>::new(), "{name}"),
+        }
+    }
+    let seen = &stage.backend.requests()[0];
+    assert!(!seen.to_string().contains("forged") && !seen.to_string().contains("192.0.2.1"), "{seen}");
+}
+
+/// It is meant for the Service, which gets it where it can: by port-forward, or not at all.
+#[tokio::test]
+async fn t8_a_login_of_the_page_is_none_at_the_api_server() {
+    for via in ["auto", "service-proxy", "port-forward"] {
+        let stage = Stage::with(&["--via", via]).await;
+        let answer = stage.send("GET", "/", &["Authorization: Bearer forged"]).await;
+        let seen = stage.backend.requests();
+        match via {
+            "service-proxy" => stage.refused(&answer, StatusCode::NOT_IMPLEMENTED, via),
+            _ => assert_eq!(values(&seen[0], "authorization"), ["Bearer forged"]),
+        }
+        let ours = [format!("Bearer {}", crate::fake::ADMIN_TOKEN)];
+        assert!(stage.fake.requests().iter().all(|request| request.values("authorization") == ours));
+    }
+}
+
 #[tokio::test]
 async fn t8_a_token_as_a_subprotocol() {
     let stage = Stage::new().await;
