@@ -91,6 +91,11 @@ impl Auto {
         self.inner.first.service_proxy.warm().await;
     }
 
+    /// Whom it tells what is not as usual.
+    pub(super) fn notices(&self) -> &Notices {
+        &self.inner.options.notices
+    }
+
     /// Takes over the endpoints that a watch saw.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
         self.inner.way().port_forward.learn(slices).await;

@@ -31,7 +31,8 @@ use host::{AppHost, ClusterRoutes};
 /// `way` as the app of `target` accepts it. `shown` is the host that it sees, if it is not to see the local one.
 pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, way: Auto) -> Arc<dyn Upstream> {
     let routes = ClusterRoutes::new(cluster.api().clone(), target);
-    Arc::new(AppHost::new(Arc::new(way), target, shown, Arc::new(routes)))
+    let notices = way.notices().clone();
+    Arc::new(AppHost::new(Arc::new(way), target, shown, Arc::new(routes), notices))
 }
 
 /// Where the requests of one site go.

@@ -11,4 +11,5 @@ mod attacks;
 mod cases;
 mod errors;
 mod forwarding;
+mod golden;
 mod journey;

@@ -17,7 +17,7 @@ use http_body::Body as HttpBody;
 use tokio::sync::Mutex;
 
 use super::unprefix::{Hosts, Unprefix};
-use super::{Body, Carried, Transport, Upstream};
+use super::{Body, Carried, Notices, Transport, Upstream};
 use crate::asker::{Asker, Reader};
 use crate::target::{Scheme, Target};
 use verdict::Verdict;
@@ -32,10 +32,12 @@ pub struct AppHost {
 
 struct Shared {
     inner: Arc<dyn Upstream>,
+    service: String,
     scheme: Scheme,
     /// The Service's names in the cluster, with the port where it is not the scheme's own.
     names: Vec<String>,
     routes: Arc<dyn Routes>,
+    notices: Notices,
     settled: OnceLock<Settled>,
     /// One request tries; others that were refused meanwhile wait for what it finds.
     trying: Mutex<()>,
@@ -61,14 +63,22 @@ struct Question {
 
 impl AppHost {
     /// For the app of `target` behind `inner`. `forced` is the host to show it whatever it says; otherwise `routes` know
-    /// under which hosts others reach it.
-    pub fn new(inner: Arc<dyn Upstream>, target: &Target, forced: Option<&Authority>, routes: Arc<dyn Routes>) -> Self {
+    /// under which hosts others reach it, and `notices` are told which of them it is.
+    pub fn new(
+        inner: Arc<dyn Upstream>,
+        target: &Target,
+        forced: Option<&Authority>,
+        routes: Arc<dyn Routes>,
+        notices: Notices,
+    ) -> Self {
         let forced = forced.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
         let shared = Shared {
             inner,
+            service: target.service().to_owned(),
             scheme: target.scheme,
             names: names(target),
             routes,
+            notices,
             settled: forced.map_or_else(OnceLock::new, |host| OnceLock::from(Settled::Other(host))),
             trying: Mutex::new(()),
             back: Arc::new(Unprefix::hosts_only()),
@@ -133,17 +143,19 @@ impl Shared {
         for host in self.others(local).await {
             let answer = self.send_as(host.clone(), local.clone(), question.ask()).await;
             if verdict::is_better(&answer) {
-                tracing::warn!(
-                    "the app refuses the host {}; from now on it sees {}",
-                    String::from_utf8_lossy(local.as_bytes()),
-                    String::from_utf8_lossy(host.as_bytes()),
-                );
+                self.tell(local, &host);
                 let _ = self.settled.set(Settled::Other(host));
                 return Some(answer);
             }
         }
         let _ = self.settled.set(Settled::Local);
         None
+    }
+
+    fn tell(&self, local: &HeaderValue, host: &HeaderValue) {
+        let [local, host] = [local, host].map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let service = &self.service;
+        self.notices.tell(format_args!("{service} refuses the host {local}: it sees {host} from now on"));
     }
 
     async fn others(&self, local: &HeaderValue) -> Vec<HeaderValue> {

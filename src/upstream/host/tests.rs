@@ -52,7 +52,13 @@ impl Routes for OneRoute {
 
 fn upstream(app: &Arc<App>, forced: Option<&'static str>) -> AppHost {
     let target = Target::unread("ns", Spelling::parse("web").unwrap().id, None);
-    AppHost::new(Arc::new(Arc::clone(app)), &target, forced.map(Authority::from_static).as_ref(), Arc::new(OneRoute))
+    AppHost::new(
+        Arc::new(Arc::clone(app)),
+        &target,
+        forced.map(Authority::from_static).as_ref(),
+        Arc::new(OneRoute),
+        Notices::new(|_| ()),
+    )
 }
 
 fn request(method: Method, mode: &'static str) -> Request<Body> {

@@ -3,7 +3,7 @@
 use super::script::{Case, answer, html, unframed};
 
 /// What the Pod says, and what the client gets; "same" is unchanged.
-const LOCATIONS: [(&str, &str); 45] = [
+pub(crate) const LOCATIONS: [(&str, &str); 45] = [
     ("/login", "{P}/login"),
     ("/", "{P}/"),
     ("login", "same"),

@@ -16,6 +16,9 @@ mod stage;
 mod transfer;
 mod upgrades;
 
+pub(crate) use links::LOCATIONS;
+pub(crate) use pages::MARKUP;
+pub(crate) use paths::PATHS;
 pub(crate) use script::Case;
 pub(crate) use stage::{Door, Pod, SERVICES, Stage, narrow_rules, ports_of};
 

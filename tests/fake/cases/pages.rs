@@ -8,7 +8,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use super::script::{Case, answer, html, unframed};
 
 /// What the Pod says, and what the client gets; "same" is unchanged.
-const MARKUP: [(&str, &str); 63] = [
+pub(crate) const MARKUP: [(&str, &str); 63] = [
     ("<a href=\"/x\">", "<a href=\"{P}/x\">"),
     ("<a href=\"rel\">", "same"),
     ("<a href=\"//cdn/x\">", "same"),

@@ -3,7 +3,7 @@
 use super::script::Case;
 
 /// Sent after the proxy path, seen by the Pod, `X-Forwarded-Uri`.
-const PATHS: [(&str, &str, &str); 33] = [
+pub(crate) const PATHS: [(&str, &str, &str); 33] = [
     ("/", "/", "{P}/"),
     ("/a", "/a", "{P}/a"),
     ("/a/", "/a/", "{P}/a/"),
