@@ -1,13 +1,12 @@
 //! The main job: a Service is found, its computed proxy URL is served and printed, and the app behind it answers.
 
-use std::process::Stdio;
-
-use serde_json::{Value, json};
-use tokio::process::Command;
+use http::{Method, Request, StatusCode};
+use serde_json::json;
 
 use crate::fake::FakeApiServer;
+use crate::fake::users::Rule;
 use crate::harness::{Plugin, web};
-use crate::rig::http;
+use crate::rig::{Backend, http as client};
 
 /// SERVICE as typed, and the ID in the computed proxy URL.
 const SPELLINGS: [(&str, &str); 16] = [
@@ -37,8 +36,176 @@ async fn every_spelling_leads_to_the_app() {
         let served = Plugin::new(&fake).args([spelling]).serve().await;
         let url = served.proxy_url();
         assert!(url.ends_with(&format!("/api/v1/namespaces/default/services/{id}/proxy/")), "{spelling}: {url}");
-        let answer = http::get(&format!("{url}hello?x=1")).await;
+        let answer = client::get(&format!("{url}hello?x=1")).await;
         assert_eq!(answer.json()["target"], "/hello?x=1", "{spelling}");
         served.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn every_spelling_of_the_url_leads_to_the_app() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    let url = served.proxy_url();
+    for id in ["web", "web:80", "web:http", "http:web:http", "http:web:80", "http:web:"] {
+        let answer = client::get(&url.replace("/web:http/", &format!("/{id}/"))).await;
+        assert_eq!(answer.json()["target"], "/", "{id}");
+    }
+    for other in ["api", "https:web:http", "web:81", "web:http/../api"] {
+        let answer = client::get(&url.replace("/web:http/", &format!("/{other}/"))).await;
+        assert!(answer.status.is_client_error(), "{other}: {}", answer.status);
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn the_ready_line_in_each_format() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let path = "/api/v1/namespaces/default/services/web:http/proxy/";
+
+    let json = Plugin::new(&fake).args(["web"]).serve().await;
+    let mut ready = json.ready();
+    let port =
+        ready["proxyUrl"].as_str().unwrap().trim_start_matches("http://127.0.0.1:").trim_end_matches(path).to_owned();
+    let label = ready["siteUrl"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("http://")
+        .trim_end_matches(&format!(".localhost:{port}/"))
+        .to_owned();
+    assert!(label.starts_with("web--default--") && label.len() == "web--default--".len() + 6, "{label}");
+    ready.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Url"));
+    let expected = json!({
+        "context": "test", "server": fake.url(), "namespace": "default", "service": "web", "port": "http",
+        "scheme": "http", "via": "auto",
+    });
+    assert_eq!(ready, expected);
+    json.stop().await;
+
+    let url = Plugin::new(&fake).args(["web", "-o", "url"]).serve().await;
+    let line = url.ready_lines()[0].clone();
+    assert!(line.starts_with("http://127.0.0.1:") && line.ends_with(path), "{line}");
+    assert_eq!(client::get(&line).await.status, StatusCode::OK);
+    url.stop().await;
+
+    let text = Plugin::new(&fake).args(["web", "-o", "text"]).serve().await;
+    let line = text.ready_lines()[0].clone();
+    assert!(line.starts_with("default/web:http is at http://127.0.0.1:") && line.ends_with(path), "{line}");
+    text.until_stderr("  in a browser: http://web--default--").await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_be_done() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let finished = Plugin::new(&fake).args(["web", "-o", "text", "--dry-run"]).finish().await;
+    assert_eq!((finished.code(), &finished.stderr[..]), (0, ""));
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert_eq!(
+        lines[..3],
+        ["Service   default/web", "port      http (80), the only port", "scheme    http, by the port's name",]
+    );
+    assert!(lines[3].starts_with("proxy URL http://127.0.0.1:"), "{}", lines[3]);
+    assert!(lines[4].starts_with("site      http://web--default--"), "{}", lines[4]);
+    assert_eq!(
+        lines[5],
+        "needs     verb get (create for POST, and so on) on services/proxy, resourceNames [\"web:http\"], in namespace default"
+    );
+    assert!(fake.requests().iter().all(|request| !request.target.contains("/proxy")), "{:?}", fake.requests());
+}
+
+#[tokio::test]
+async fn curl_gets_the_app() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    let page = client::curl([&served.proxy_url()]).await;
+    let page = String::from_utf8_lossy(&page.stdout).into_owned();
+    assert!(page.contains(r#""target":"/""#), "{page}");
+    let site = client::curl(["--resolve", &resolved(&served.site_url()), &served.site_url()]).await;
+    let site = String::from_utf8_lossy(&site.stdout).into_owned();
+    assert!(site.contains(r#""target":"/""#), "{site}");
+    served.stop().await;
+}
+
+/// For curls that do not resolve `*.localhost` themselves.
+fn resolved(url: &str) -> String {
+    let authority = url.trim_start_matches("http://").trim_end_matches('/');
+    format!("{authority}:127.0.0.1")
+}
+
+#[tokio::test]
+async fn a_browser_is_led_to_the_site() {
+    let fake = FakeApiServer::start().await;
+    let backend = web(&fake).await;
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    let navigation = || {
+        let request = Request::builder().method(Method::GET).header("User-Agent", "Mozilla/5.0 (X11) Chrome/150");
+        request
+            .header("Sec-Fetch-Mode", "navigate")
+            .header("Sec-Fetch-Dest", "document")
+            .header("Sec-Fetch-Site", "none")
+    };
+    let answer = client::send(&format!("{}a?b=c", served.proxy_url()), navigation()).await;
+    assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
+    let location = answer.header("location");
+    assert_eq!(location, format!("{}a?b=c", served.site_url()));
+    assert!(backend.requests().is_empty());
+    assert_eq!(client::send(location, navigation()).await.json()["target"], "/a?b=c");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn several_services_share_a_port() {
+    let fake = FakeApiServer::start().await;
+    let _web = web(&fake).await;
+    let api = Backend::start(std::net::Ipv4Addr::LOCALHOST, 0).await;
+    fake.expose("other", "api", json!({"port": 8080}), api.address());
+    let served = Plugin::new(&fake).args(["web", "api.other"]).serve_targets(2).await;
+    let urls = [0, 1].map(|number| served.ready_target(number)["proxyUrl"].as_str().unwrap().to_owned());
+    assert!(urls[1].ends_with("/api/v1/namespaces/other/services/api/proxy/"), "{}", urls[1]);
+    for url in &urls {
+        assert_eq!(client::get(url).await.json()["target"], "/");
+    }
+    assert_eq!(api.requests().len(), 1);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_exact_name_needs_no_other_right() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let rule =
+        Rule { verbs: &["get"], resources: &["services/proxy"], names: &["web:http"], namespace: Some("default") };
+    fake.grant("narrow", &[rule]);
+    fake.add_token("narrow-token", "narrow");
+    let served = Plugin::new(&fake).login(&fake, "token: narrow-token").args(["web:http"]).serve().await;
+    assert_eq!(client::get(&served.proxy_url()).await.json()["target"], "/");
+    served.until_stderr("you may not read Service web in default: port and scheme are as typed").await;
+}
+
+#[tokio::test]
+async fn flags_and_annotations_choose() {
+    let fake = FakeApiServer::start().await;
+    let backend = Backend::start(std::net::Ipv4Addr::LOCALHOST, 0).await;
+    let target = backend.address().port();
+    let ports = json!([{"name": "metrics", "port": 9090, "targetPort": target}, {"name": "ui", "port": 8080, "targetPort": target}]);
+    fake.service("default", "app", ports);
+    fake.pod("default", "app", backend.address().ip(), true);
+    fake.change("services", "default", "app", |service| {
+        service["metadata"]["annotations"] = json!({"svcproxy.dev/port": "ui", "svcproxy.dev/path": "/start?x=1"});
+    });
+    for (arguments, id) in [
+        (&["app"][..], "app:ui"),
+        (&["app", "--svc-port=metrics"], "app:metrics"),
+        (&["app", "--svc-port=9090"], "app:9090"),
+        (&["app:9090", "--path=/x"], "app:9090"),
+        (&["app", "--scheme=https"], "https:app:ui"),
+    ] {
+        let finished = Plugin::new(&fake).args(arguments).args(["-o", "url", "--dry-run"]).finish().await;
+        let path = format!("/api/v1/namespaces/default/services/{id}/proxy/");
+        assert!(finished.stdout.trim_end().ends_with(&path), "{arguments:?}: {}{}", finished.stdout, finished.stderr);
     }
 }

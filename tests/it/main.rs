@@ -1,4 +1,4 @@
-//! The built program against the fake API server: one fast binary.
+//! The built program against the fake API server: one fast binary. How to write such a test: [`harness`].
 #![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
 
 #[path = "../rig/mod.rs"]
@@ -8,8 +8,13 @@ mod fake;
 mod harness;
 
 mod attacks;
+mod browser;
 mod cases;
+mod cli;
+mod credentials;
 mod errors;
 mod forwarding;
 mod golden;
 mod journey;
+mod shutdown;
+mod websocket;

@@ -1,0 +1,117 @@
+//! The command line: help, wrong usage, and that every flag is understood.
+
+use crate::fake::FakeApiServer;
+use crate::harness::{Plugin, web};
+
+/// Flags that a dry run of the Service `web` takes.
+const FLAGS: [&str; 38] = [
+    "-A",
+    "--all-namespaces",
+    "-l app=web",
+    "--selector=app=web",
+    "--svc-port=http",
+    "--svc-port=80",
+    "--scheme=http",
+    "--path=/x?y",
+    "-p 0",
+    "--address=127.0.0.1",
+    "--address=127.0.0.1,::1",
+    "--origin=site",
+    "--origin=localhost",
+    "--origin=path",
+    "--via=auto",
+    "--via=service-proxy",
+    "--via=port-forward",
+    "--verify-tls",
+    "--host-header=web",
+    "--no-browser",
+    "--wait",
+    "--wait=1m30s",
+    "--idle-timeout=5m",
+    "-o url",
+    "--output=text",
+    "--read-only",
+    "--allow-host=a.example:80,b.example",
+    "--allow-origin=http://a.example",
+    "--allow-other-users",
+    "--require-token",
+    "-v",
+    "-vv",
+    "-v=6",
+    "--v=6",
+    "--log-format=json",
+    "--log-requests",
+    "-n default",
+    "--namespace=default",
+];
+
+/// kubectl's global flags, which mean the same here.
+const KUBECTL: [&str; 14] = [
+    "--context=test",
+    "--cluster=test",
+    "--user=test",
+    "--as=admin",
+    "--as=admin --as-group=x --as-group=y",
+    "--as=admin --as-uid=7 --as-user-extra=a=b",
+    "--token=admin-token",
+    "--insecure-skip-tls-verify=false",
+    "--tls-server-name=localhost",
+    "--request-timeout=30s",
+    "--request-timeout=30",
+    "--cache-dir=/tmp/x",
+    "--disable-compression",
+    "--match-server-version",
+];
+
+#[tokio::test]
+async fn every_flag_is_understood() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    for flags in FLAGS.iter().chain(&KUBECTL) {
+        let plugin = Plugin::new(&fake).plain().args(["web", "--dry-run", "--port=0"]).args(flags.split(' '));
+        let finished = plugin.finish().await;
+        assert_eq!((finished.code(), &finished.stderr[..]), (0, ""), "{flags}");
+    }
+}
+
+#[tokio::test]
+async fn help_speaks_of_kubectl() {
+    let fake = FakeApiServer::start().await;
+    for flag in ["-h", "--help"] {
+        let finished = Plugin::new(&fake).plain().args([flag]).finish().await;
+        assert_eq!((finished.code(), &finished.stderr[..]), (0, ""));
+        assert!(finished.stdout.contains("Usage: kubectl svcproxy [OPTIONS] [SERVICE]..."), "{}", finished.stdout);
+        let longest = finished.stdout.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(110), "{longest:?} characters in a line");
+    }
+    let version = Plugin::new(&fake).plain().args(["--version"]).finish().await;
+    assert_eq!(version.stdout, format!("kubectl-svcproxy {}\n", env!("CARGO_PKG_VERSION")));
+    fake.is_never_asked();
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2_and_touches_nothing() {
+    let fake = FakeApiServer::start().await;
+    for (line, error) in [
+        ("web --porrt=1", "error: unexpected argument '--porrt' found"),
+        ("web --port=99999", "error: invalid value '99999' for '--port <PORT>'"),
+        ("web --port=x", "error: invalid value 'x' for '--port <PORT>'"),
+        ("web --address=nonsense", "error: invalid value 'nonsense' for '--address <ADDRESS>'"),
+        ("web --idle-timeout=soon", "error: invalid value 'soon' for '--idle-timeout <DURATION>'"),
+        ("web --svc-port=99999", "error: invalid value '99999' for '--svc-port <NAME|NUMBER>'"),
+        ("web --scheme=ftp", "error: invalid value 'ftp' for '--scheme <SCHEME>'"),
+        ("web --pick --list", "error: the argument '--pick' cannot be used with '--list'"),
+        ("web --no-browser --browser=x", "error: the argument '--no-browser' cannot be used with '--browser <CMD>'"),
+        ("pod/web", "error: SERVICE \"pod/web\" is a pod, and only a Service can be opened"),
+        ("web:80 --svc-port=81", "error: --svc-port 81 contradicts \"web:80\""),
+        ("a:b:c:d", "error: SERVICE \"a:b:c:d\""),
+        ("web -o wide", "error: -o wide, yaml and name are for --list"),
+        ("--list -o url", "error: --list knows"),
+        ("web --dry-run -- true", "error: --dry-run opens nothing"),
+    ] {
+        let finished = Plugin::new(&fake).plain().args(line.split(' ')).finish().await;
+        assert_eq!((finished.code(), &finished.stdout[..]), (2, ""), "{line}");
+        assert!(finished.stderr.starts_with(error), "{line}: {}", finished.stderr);
+    }
+    fake.is_never_asked();
+}

@@ -1,0 +1,220 @@
+//! Who the program is to the API server, and that nobody else learns it.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::fake::faults::Fault;
+use crate::fake::status::Status;
+use crate::fake::users::Rule;
+use crate::fake::{ADMIN_TOKEN, FakeApiServer};
+use crate::harness::{Plugin, web};
+use crate::rig::{Canned, eventually, http as client};
+
+/// A credential plugin that notes each run in `runs` and prints `credential`.
+fn exec_login(plugin: &Plugin) -> String {
+    let script = plugin.script("login", "cd \"$(dirname \"$0\")\" && echo run >> runs && cat credential");
+    format!(
+        "exec:\n  apiVersion: client.authentication.k8s.io/v1\n  command: {}\n  interactiveMode: Never",
+        script.display()
+    )
+}
+
+fn write_credential(home: &Path, token: &str, expiry: Option<&str>) {
+    let mut credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token},
+    });
+    if let Some(expiry) = expiry {
+        credential["status"]["expirationTimestamp"] = expiry.into();
+    }
+    // In one step: the plugin may be reading it.
+    let new = home.join("credential.new");
+    fs::write(&new, credential.to_string()).unwrap();
+    fs::rename(new, home.join("credential")).unwrap();
+}
+
+fn runs(home: &Path) -> usize {
+    fs::read_to_string(home.join("runs")).map_or(0, |runs| runs.lines().count())
+}
+
+#[tokio::test]
+async fn a_credential_plugin_runs_once() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let plugin = Plugin::without_kubeconfig(&fake);
+    let home = plugin.home().to_owned();
+    write_credential(&home, ADMIN_TOKEN, None);
+    let login = exec_login(&plugin);
+    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    for _ in 0..3 {
+        assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
+    }
+    assert_eq!(runs(&home), 1);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_renewed_without_a_refusal() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let plugin = Plugin::without_kubeconfig(&fake);
+    let home = plugin.home().to_owned();
+    write_credential(&home, ADMIN_TOKEN, Some("2020-01-01T00:00:00Z"));
+    let login = exec_login(&plugin);
+    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    fake.add_token("second", "admin");
+    write_credential(&home, "second", Some("2999-01-01T00:00:00Z"));
+    eventually("the new token is used", async || {
+        assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
+        let sent = fake.requests().pop().unwrap();
+        (sent.values("authorization") == ["Bearer second"]).then_some(())
+    })
+    .await;
+    let before = runs(&home);
+    client::get(&served.proxy_url()).await;
+    assert_eq!(runs(&home), before, "renewed although it is good");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_401_of_the_api_server_renews_once() {
+    let fake = FakeApiServer::start().await;
+    let backend = web(&fake).await;
+    let plugin = Plugin::without_kubeconfig(&fake);
+    let home = plugin.home().to_owned();
+    write_credential(&home, ADMIN_TOKEN, None);
+    let login = exec_login(&plugin);
+    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    client::get(&served.proxy_url()).await;
+    fake.add_token("second", "admin");
+    write_credential(&home, "second", None);
+    fake.revoke_token(ADMIN_TOKEN);
+    let url = served.proxy_url();
+    for answer in futures_util::future::join_all((0..8).map(|_| client::get(&url))).await {
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(runs(&home), 2, "one renewal for all requests at once");
+    assert_eq!(backend.requests().len(), 9);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_401_that_stays_is_no_reason_to_renew_again_and_again() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let plugin = Plugin::without_kubeconfig(&fake);
+    let home = plugin.home().to_owned();
+    write_credential(&home, ADMIN_TOKEN, None);
+    let login = exec_login(&plugin);
+    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    fake.fault("/proxy/", 100, Fault::Answer(Status::unauthorized()));
+    for _ in 0..5 {
+        assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::UNAUTHORIZED);
+    }
+    assert!(runs(&home) <= 6, "{} runs for five requests", runs(&home));
+}
+
+#[tokio::test]
+async fn a_401_of_the_app_is_the_apps_own() {
+    let fake = FakeApiServer::start().await;
+    let backend = web(&fake).await;
+    backend.answer("/login", Canned { status: 401, ..Canned::default() });
+    let plugin = Plugin::without_kubeconfig(&fake);
+    let home = plugin.home().to_owned();
+    write_credential(&home, ADMIN_TOKEN, None);
+    let login = exec_login(&plugin);
+    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    for _ in 0..3 {
+        let answer = client::get(&format!("{}login", served.proxy_url())).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!((runs(&home), backend.requests().len()), (1, 3));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_file_is_read_again() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let plugin = Plugin::without_kubeconfig(&fake);
+    let file = plugin.write("token", ADMIN_TOKEN);
+    let served = plugin.login(&fake, &format!("tokenFile: {}", file.display())).args(["web"]).serve().await;
+    assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
+    fake.add_token("second", "admin");
+    fs::write(&file, "second\n").unwrap();
+    fake.revoke_token(ADMIN_TOKEN);
+    assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_logs_in() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let (certificate, key) = fake.client_certificate("admin");
+    let login =
+        format!("client-certificate-data: {}\nclient-key-data: {}", STANDARD.encode(certificate), STANDARD.encode(key));
+    let served = Plugin::without_kubeconfig(&fake).login(&fake, &login).args(["web"]).serve().await;
+    assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
+    assert!(fake.requests().iter().all(|request| request.values("authorization").is_empty()));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn impersonation_is_said_once_and_not_by_the_page() {
+    let fake = FakeApiServer::start().await;
+    let backend = web(&fake).await;
+    fake.grant("group:devs", &[Rule::ALL]);
+    let flags = ["web", "--as=jane", "--as-group=devs", "--as-group=ops", "--as-uid=7", "--as-user-extra=reason=test"];
+    let served = Plugin::new(&fake).args(flags).serve().await;
+    let forged = http::Request::builder()
+        .header("Impersonate-User", "root")
+        .header("Impersonate-Group", "system:masters")
+        .header("Impersonate-Extra-Scopes", "all")
+        .header("X-Remote-User", "root")
+        .header("Audit-Id", "forged");
+    assert_eq!(client::send(&served.proxy_url(), forged).await.status, StatusCode::OK);
+    let sent = fake.requests().into_iter().rfind(|request| request.target.contains("/proxy/")).unwrap();
+    assert_eq!(sent.values("impersonate-user"), ["jane"]);
+    assert_eq!(sent.values("impersonate-group"), ["devs", "ops"]);
+    assert_eq!(sent.values("impersonate-uid"), ["7"]);
+    assert_eq!(sent.values("impersonate-extra-reason"), ["test"]);
+    for absent in ["impersonate-extra-scopes", "x-remote-user", "audit-id"] {
+        assert!(sent.values(absent).is_empty(), "{absent}");
+    }
+    let seen = backend.requests()[0]["headers"].to_string();
+    assert!(!seen.contains("impersonate") && !seen.contains("authorization"), "{seen}");
+    served.stop().await;
+}
+
+/// T18.
+#[tokio::test]
+async fn no_log_level_shows_a_secret() {
+    const SECRETS: [&str; 4] = ["t0p-s3cret-token", "s3cret-cookie", "s3cret-query", "s3cret-basic"];
+    for format in ["text", "json"] {
+        let fake = FakeApiServer::start().await;
+        let backend = web(&fake).await;
+        fake.add_token(SECRETS[0], "admin");
+        let plugin = Plugin::new(&fake).login(&fake, &format!("token: {}", SECRETS[0]));
+        let flags = ["web", "-v=9", "--log-requests", "--log-format", format];
+        let served = plugin.env("RUST_LOG", "trace").args(flags).serve().await;
+        let request = http::Request::builder().header("Cookie", format!("session={}", SECRETS[1]));
+        let url = format!("{}a?token={}", served.proxy_url(), SECRETS[2]);
+        assert_eq!(client::send(&url, request).await.status, StatusCode::OK);
+        let basic = http::Request::builder().header("Authorization", format!("Basic {}", SECRETS[3]));
+        client::send(&served.proxy_url(), basic).await;
+        fake.fault("/proxy/", 1, Fault::Cut(0));
+        client::get(&served.proxy_url()).await;
+        eventually("a line for each request", async || (served.stderr().matches("/a").count() > 0).then_some(())).await;
+        served.signal(rustix::process::Signal::TERM);
+        let finished = served.end().await;
+        for secret in SECRETS {
+            assert!(!finished.stderr.contains(secret) && !finished.stdout.contains(secret), "{}", finished.stderr);
+        }
+        assert!(!backend.requests().is_empty());
+    }
+}
