@@ -21,5 +21,4 @@ async fn the_browser_gets_what_the_app_says() {
     let stage = way::Stage { serving: &served, backend: &backend, pod: backend.address(), namespace: "default" };
     let failures = way::run_all(&stage).await;
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
-    served.stop().await;
 }
