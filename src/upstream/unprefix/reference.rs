@@ -56,7 +56,9 @@ impl References<'_> {
     /// The same for an attribute's value as it stands in HTML. Names of the Service in the cluster stay.
     pub(super) fn undo_in_html(&self, value: &str) -> Option<String> {
         let cut = self.cut_in_html(value);
-        template::restore(cut.as_deref().unwrap_or(value)).or(cut)
+        let by_api_server = self.unprefix.api.is_some();
+        let restored = by_api_server.then(|| template::restore(cut.as_deref().unwrap_or(value))).flatten();
+        restored.or(cut)
     }
 
     fn cut_in_html(&self, value: &str) -> Option<String> {
