@@ -15,6 +15,7 @@ mod harness;
 mod rig;
 #[path = "../fake/cases/mod.rs"]
 mod cases;
+mod golden;
 mod journey;
 mod paths;
 mod bulk;
@@ -65,6 +66,7 @@ pub(crate) use tests;
 
 fn all_tests() -> Vec<Test> {
     [
+        golden::tests(),
         journey::tests(),
         paths::tests(),
         bulk::tests(),
