@@ -16,7 +16,7 @@ pub enum ApiError {
         /// The API server's own words.
         message: String,
         /// The right that is needed.
-        rule: Rule,
+        rule: Box<Rule>,
     },
     /// 401: the API server does not know the user (any more).
     #[error("the API server does not accept the credentials")]
@@ -26,6 +26,12 @@ pub enum ApiError {
     NotFound {
         /// The API server's own words.
         message: String,
+    },
+    /// 410: the API server has forgotten the state that was asked for.
+    #[error("the list changed too fast to be read to its end")]
+    Expired {
+        /// Where to go on in a newer state.
+        next: Option<String>,
     },
     /// Any other error status.
     #[error("{message}")]
@@ -54,41 +60,43 @@ pub enum ApiError {
 }
 
 /// The part of a `Status` object that says what went wrong.
-#[derive(Debug, Deserialize)]
-struct Status {
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Status {
     kind: String,
+    #[serde(default)]
+    pub(crate) code: u16,
     #[serde(default)]
     message: String,
     #[serde(default)]
     reason: String,
+    #[serde(default)]
+    metadata: StatusMetadata,
 }
 
-/// Whether `body` is a `Status` object of the Kubernetes API (`meta/v1`).
-pub(crate) fn is_status(body: &[u8]) -> bool {
-    serde_json::from_slice::<Status>(body).is_ok_and(|status| status.kind == "Status")
+#[derive(Debug, Default, Deserialize)]
+struct StatusMetadata {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+impl Status {
+    /// Reads a `Status` object of the Kubernetes API (`meta/v1`); `None` when `json` is something else.
+    pub(crate) fn parse(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok().filter(|status: &Self| status.kind == "Status")
+    }
 }
 
 impl ApiError {
     /// What an answer with an error status means; `rule` is what the call needed.
     pub(crate) fn from_answer(code: http::StatusCode, body: &[u8], rule: &Rule) -> Self {
-        let Status { message, reason, .. } = serde_json::from_slice(body)
-            .ok()
-            .filter(|status: &Status| status.kind == "Status")
-            .unwrap_or_else(|| Status {
-                kind: String::new(),
-                message: format!("the API server answered {code}"),
-                reason: String::new(),
-            });
+        let unsaid = || Status { message: format!("the API server answered {code}"), ..Status::default() };
+        let Status { message, reason, metadata, .. } = Status::parse(body).unwrap_or_else(unsaid);
         match code.as_u16() {
             401 => Self::Unauthorized,
-            403 => Self::Forbidden { message, rule: rule.clone() },
+            403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
             404 => Self::NotFound { message },
+            410 => Self::Expired { next: metadata.next },
             code => Self::Status { code, reason, message },
         }
-    }
-
-    /// Whether a page of a list came too late to go on with the next (410, "Expired").
-    pub(crate) fn is_expired(&self) -> bool {
-        matches!(self, Self::Status { code: 410, .. })
     }
 }

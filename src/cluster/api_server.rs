@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 
-use super::api_error::is_status;
+use super::api_error::Status;
 use super::connect::Connector;
 use super::credentials::{Credential, Credentials};
 use super::pool::{self, Outcome, Pool};
@@ -236,7 +236,7 @@ impl Inner {
         match body.collect().await {
             Ok(body) => {
                 let body: Bytes = body.to_bytes();
-                let refused = is_status(&body);
+                let refused = Status::parse(&body).is_some();
                 (Ok(Response::from_parts(head, Body::full(body))), refused)
             }
             Err(error) => (Err(SendError::Interrupted { cause: error.to_string() }), false),

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use futures_util::{Stream, StreamExt, TryStreamExt, pin_mut};
+use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use serde::Deserialize;
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::rights::Rule;
-use super::services::{List, Scope, collection};
+use super::lists::{List, Scope};
 use crate::service::{Protocol, Readiness};
+
+const GROUP: &str = "/apis/discovery.k8s.io/v1";
 
 /// The label by which a slice names its Service (`discovery.k8s.io`).
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -73,8 +74,7 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn endpoints(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, ApiError> {
-        let scope = Scope::Namespace(namespace.to_owned());
-        self.slices(&scope, Some(format!("{SERVICE_LABEL}={service}"))).try_concat().await
+        self.pages::<Entry, EndpointSlice>(slices_of(namespace, service)).try_concat().await
     }
 
     /// How many endpoints of one Service are ready.
@@ -95,26 +95,19 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn readiness(&self, scope: &Scope) -> Result<ReadinessTable, ApiError> {
         let mut table = ReadinessTable::default();
-        let pages = self.slices(scope, None);
+        let pages = self.pages::<Entry, EndpointSlice>(List::new(GROUP, "endpointslices", scope.clone()));
         pin_mut!(pages);
         while let Some(page) = pages.next().await {
             page?.iter().for_each(|slice| table.add(slice));
         }
         Ok(table)
     }
+}
 
-    fn slices(
-        &self,
-        scope: &Scope,
-        selector: Option<String>,
-    ) -> impl Stream<Item = Result<Vec<EndpointSlice>, ApiError>> + Send + 'static {
-        let list = List {
-            path: collection("/apis/discovery.k8s.io/v1", scope, "endpointslices"),
-            selector,
-            rule: Rule::new("list", "endpointslices", scope.namespace()).group("discovery.k8s.io"),
-        };
-        self.pages::<Entry, EndpointSlice>(list)
-    }
+/// The slices of one Service.
+pub(crate) fn slices_of(namespace: &str, service: &str) -> List {
+    let scope = Scope::Namespace(namespace.to_owned());
+    List::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
 }
 
 /// Readiness by Service: 50,000 of them in 3 MiB, since names are kept as 64-bit keyed hashes only. That two of 50,000
@@ -158,7 +151,7 @@ impl ReadinessTable {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
+pub(crate) struct Entry {
     metadata: EntryMetadata,
     #[serde(default)]
     address_type: String,

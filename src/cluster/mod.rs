@@ -22,10 +22,12 @@ mod kube_client;
 mod send_error;
 mod api_error;
 mod calls;
+mod lists;
 mod services;
 mod endpoints;
 mod names;
 mod pods;
+mod watch;
 mod rights;
 mod wording;
 #[cfg(test)]
@@ -38,11 +40,12 @@ pub use api_error::ApiError;
 pub use api_server::ApiServer;
 pub use endpoints::{AddressType, Endpoint, EndpointPort, EndpointSlice, ReadinessTable};
 pub use flags::{ConnectFlags, Environment, ProxyVariables};
+pub use lists::Scope;
 pub use names::Names;
 pub use pods::Pod;
 pub use rights::Rule;
 pub use send_error::SendError;
-pub use services::Scope;
+
 pub use tls::TlsProblem;
 
 use connect::Connector;

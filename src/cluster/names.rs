@@ -6,8 +6,7 @@ use super::Cluster;
 use super::api_error::ApiError;
 use super::flags::{ConnectFlags, Environment};
 use super::kubeconfig::Files;
-use super::rights::Rule;
-use super::services::{List, Scope, collection};
+use super::lists::{List, Scope};
 use crate::error::Error;
 use futures_util::TryStreamExt;
 
@@ -43,11 +42,7 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
-        let list = List {
-            path: collection("/api/v1", &Scope::All, "namespaces"),
-            selector: None,
-            rule: Rule::new("list", "namespaces", None),
-        };
+        let list = List::new("/api/v1", "namespaces", Scope::All);
         self.pages::<Entry, String>(list).try_concat().await
     }
 }

@@ -5,8 +5,7 @@ use serde::Deserialize;
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::rights::Rule;
-use super::services::{List, Scope, collection};
+use super::lists::{List, Scope};
 
 /// A Pod, as far as its traffic is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +24,8 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, ApiError> {
-        let list = List {
-            path: collection("/api/v1", &Scope::Namespace(namespace.to_owned()), "pods"),
-            selector: Some(selector.to_owned()),
-            rule: Rule::new("list", "pods", Some(namespace)),
-        };
+        let scope = Scope::Namespace(namespace.to_owned());
+        let list = List::new("/api/v1", "pods", scope).labelled(Some(selector));
         self.pages::<Entry, Pod>(list).try_concat().await
     }
 }

@@ -5,38 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use futures_util::Stream;
-use futures_util::stream::try_unfold;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Cluster;
 use super::api_error::ApiError;
+use super::lists::{List, Scope, encoded};
 use super::rights::Rule;
 use crate::service::{PortRef, Protocol, Service, ServicePort, ServiceType};
 use crate::target::choose::ANNOTATIONS;
-
-/// Objects per page: what kubectl asks for (`--chunk-size`).
-const PAGE: usize = 500;
-
-/// Where to look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// In one namespace.
-    Namespace(String),
-    /// In all namespaces.
-    All,
-}
-
-impl Scope {
-    /// The namespace, if it is one.
-    pub fn namespace(&self) -> Option<&str> {
-        match self {
-            Self::Namespace(namespace) => Some(namespace),
-            Self::All => None,
-        }
-    }
-}
 
 impl Cluster {
     /// The Service `name`, `None` when there is none. One request.
@@ -55,93 +32,18 @@ impl Cluster {
 
     /// The Services in `scope` that `selector` (a label selector) selects, in pages of 500 by namespace and name.
     ///
-    /// A list that the API server can no longer continue starts again after what was already given, as kubectl does.
+    /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one.
     pub fn services(
         &self,
         scope: Scope,
         selector: Option<&str>,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static {
-        let list = List {
-            path: collection("/api/v1", &scope, "services"),
-            selector: selector.map(str::to_owned),
-            rule: Rule::new("list", "services", scope.namespace()),
-        };
-        self.pages::<Entry, Service>(list)
+        self.pages::<Entry, Service>(List::new("/api/v1", "services", scope).labelled(selector))
     }
-
-    pub(crate) fn pages<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static
-    where
-        T: for<'de> Deserialize<'de> + Send,
-        U: From<T> + Send + 'static,
-    {
-        let start = Some(Continue::default());
-        let cluster = self.clone();
-        try_unfold((cluster, list, start), |(cluster, list, at)| async move {
-            let Some(at) = at else { return Ok(None) };
-            let page: Page<T> = cluster.read(&list.target(&at), &list.rule).await?;
-            let next = page.metadata.next.filter(|token| !token.is_empty()).map(|token| Continue { token });
-            let items = page.items.unwrap_or_default().into_iter().map(U::from).collect();
-            Ok(Some((items, (cluster, list, next))))
-        })
-    }
-}
-
-/// A list to be read in pages.
-pub(crate) struct List {
-    pub(crate) path: String,
-    pub(crate) selector: Option<String>,
-    pub(crate) rule: Rule,
-}
-
-/// Where the next page begins.
-#[derive(Default)]
-pub(crate) struct Continue {
-    token: String,
-}
-
-impl List {
-    fn target(&self, at: &Continue) -> String {
-        let mut target = format!("{}?limit={PAGE}", self.path);
-        if let Some(selector) = &self.selector {
-            target += &format!("&labelSelector={}", encoded(selector));
-        }
-        if !at.token.is_empty() {
-            target += &format!("&continue={}", encoded(&at.token));
-        }
-        target
-    }
-}
-
-/// The path of a collection.
-pub(crate) fn collection(group: &str, scope: &Scope, resource: &str) -> String {
-    match scope {
-        Scope::Namespace(namespace) => format!("{group}/namespaces/{}/{resource}", encoded(namespace)),
-        Scope::All => format!("{group}/{resource}"),
-    }
-}
-
-/// A path segment or query value.
-pub(crate) fn encoded(text: &str) -> impl fmt::Display + '_ {
-    utf8_percent_encode(text, &ENCODED)
-}
-
-const ENCODED: percent_encoding::AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-#[derive(Deserialize)]
-#[serde(bound = "T: Deserialize<'de>")]
-struct Page<T> {
-    metadata: PageMetadata,
-    items: Option<Vec<T>>,
 }
 
 #[derive(Deserialize)]
-struct PageMetadata {
-    #[serde(rename = "continue")]
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     metadata: EntryMetadata,
     #[serde(default)]
     spec: Spec,
