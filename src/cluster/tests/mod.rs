@@ -9,3 +9,4 @@ mod credentials;
 mod trust;
 mod proxies;
 mod settings;
+mod lists;

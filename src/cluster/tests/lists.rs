@@ -1,0 +1,357 @@
+//! Services and their endpoints, as an API server tells them.
+
+use std::io::Write;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::server::Server;
+use crate::cluster::{ApiError, Cluster, ConnectFlags, Environment, Scope};
+use crate::error::Error;
+use crate::service::{PortRef, Protocol, Readiness, Service, ServiceType};
+use crate::upstream::Body;
+
+fn answer(status: u16, json: &Value) -> Response<Body> {
+    let answer = Response::builder().status(status).header("content-type", "application/json");
+    answer.body(Body::full(json.to_string())).unwrap()
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code, "metadata": {}})
+}
+
+fn service(namespace: &str, name: &str) -> Value {
+    json!({"metadata": {"namespace": namespace, "name": name}, "spec": {"ports": [{"port": 80}]}})
+}
+
+/// Answers each target with what stands for it in the table.
+async fn answering(table: Vec<(&'static str, u16, Value)>) -> Server {
+    Server::https(move |request: Request<Incoming>| {
+        let target = request.uri().to_string();
+        let found = table.iter().find(|(key, ..)| *key == target);
+        let found = found.map_or_else(|| panic!("{target}"), |(_, code, json)| answer(*code, json));
+        async move { found }
+    })
+    .await
+}
+
+async fn listed(cluster: &Cluster, scope: Scope, selector: Option<&str>) -> Result<Vec<Vec<String>>, ApiError> {
+    let names = |page: Vec<Service>| page.into_iter().map(|service| service.name).collect();
+    cluster.services(scope, selector).map_ok(names).try_collect().await
+}
+
+#[tokio::test]
+async fn a_service_with_everything() {
+    let full = json!({
+        "metadata": {
+            "namespace": "web", "name": "shop", "creationTimestamp": "2026-01-02T03:04:05Z",
+            "annotations": {"svcproxy.dev/path": "/ui/", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+            "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}],
+        },
+        "spec": {
+            "type": "LoadBalancer", "clusterIP": "10.96.0.9", "selector": {"app": "shop"}, "sessionAffinity": "ClientIP",
+            "ports": [
+                {"name": "http", "port": 80, "targetPort": "web", "nodePort": 30080, "appProtocol": "http", "protocol": "TCP"},
+                {"name": "dns", "port": 53, "targetPort": 5353, "protocol": "UDP"},
+            ],
+        },
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}, {"hostname": "lb.example"}]}},
+    });
+    let server = answering(vec![
+        ("/api/v1/namespaces/web/services/shop", 200, full),
+        ("/api/v1/namespaces/web/services/least", 200, json!({"metadata": {"namespace": "web", "name": "least"}})),
+        ("/api/v1/namespaces/web/services/none", 404, status(404, "NotFound", "services \"none\" not found")),
+        ("/api/v1/namespaces/web/services/..%2F%3F", 404, status(404, "NotFound", "")),
+    ])
+    .await;
+    let cluster = server.cluster().await;
+    let shop = cluster.service("web", "shop").await.unwrap().unwrap();
+    assert_eq!(
+        (shop.namespace.as_str(), shop.kind, shop.cluster_ip.as_deref()),
+        ("web", ServiceType::LoadBalancer, Some("10.96.0.9"))
+    );
+    assert_eq!(shop.annotations.into_iter().collect::<Vec<_>>(), [("svcproxy.dev/path".to_owned(), "/ui/".to_owned())]);
+    assert_eq!(shop.load_balancer, ["192.0.2.1", "lb.example"]);
+    assert_eq!(
+        (shop.created, shop.session_affinity, shop.selector["app"].as_str()),
+        (Some(1_767_323_045), true, "shop")
+    );
+    let ports: Vec<_> =
+        shop.ports.iter().map(|port| (port.number, port.protocol, port.target_port.clone(), port.node_port)).collect();
+    let expected = [
+        (80, Protocol::Tcp, Some(PortRef::Name("web".to_owned())), Some(30080)),
+        (53, Protocol::Udp, Some(PortRef::Number(5353)), None),
+    ];
+    assert_eq!(ports, expected);
+    let least = cluster.service("web", "least").await.unwrap().unwrap();
+    assert_eq!((least.kind, least.ports.len(), least.cluster_ip), (ServiceType::ClusterIp, 0, None));
+    assert_eq!(cluster.service("web", "none").await.unwrap(), None);
+    assert_eq!(cluster.service("web", "../?").await.unwrap(), None);
+    assert!(server.notes.last().header("user-agent").unwrap().starts_with("kubectl-svcproxy/"));
+}
+
+#[tokio::test]
+async fn pages_follow_each_other() {
+    let server = answering(vec![
+        (
+            "/api/v1/services?limit=500",
+            200,
+            json!({"metadata": {"continue": "a+b="}, "items": [service("a", "one"), service("a", "two")]}),
+        ),
+        (
+            "/api/v1/services?limit=500&continue=a%2Bb%3D",
+            200,
+            json!({"metadata": {"continue": ""}, "items": [service("b", "three")]}),
+        ),
+        (
+            "/api/v1/namespaces/none/services?limit=500&labelSelector=app%20in%20%28a%2Cb%29",
+            200,
+            json!({"metadata": {}, "items": null}),
+        ),
+    ])
+    .await;
+    let cluster = server.cluster().await;
+    let pages = listed(&cluster, Scope::All, None).await.unwrap();
+    assert_eq!(pages, [vec!["one", "two"], vec!["three"]]);
+    let none = Scope::Namespace("none".to_owned());
+    assert_eq!(listed(&cluster, none, Some("app in (a,b)")).await.unwrap(), [Vec::<String>::new()]);
+}
+
+#[tokio::test]
+async fn a_list_goes_on_when_its_state_is_forgotten() {
+    let mut forgotten = status(410, "Expired", "too old");
+    forgotten["metadata"]["continue"] = json!("newer");
+    let server = answering(vec![
+        ("/api/v1/services?limit=500", 200, json!({"metadata": {"continue": "old"}, "items": [service("a", "one")]})),
+        ("/api/v1/services?limit=500&continue=old", 410, forgotten),
+        ("/api/v1/services?limit=500&continue=newer", 200, json!({"metadata": {}, "items": [service("a", "two")]})),
+    ])
+    .await;
+    assert_eq!(listed(&server.cluster().await, Scope::All, None).await.unwrap(), [["one"], ["two"]]);
+}
+
+#[tokio::test]
+async fn lists_come_compressed() {
+    let server = Server::https(|request: Request<Incoming>| async move {
+        let list = json!({"metadata": {}, "items": [service("a", "one")]}).to_string();
+        let wanted = request.headers().get("accept-encoding").is_some_and(|encoding| encoding == "gzip");
+        if !wanted {
+            return Response::new(Body::full(list));
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(list.as_bytes()).unwrap();
+        Response::builder().header("content-encoding", "gzip").body(Body::full(encoder.finish().unwrap())).unwrap()
+    })
+    .await;
+    let kubeconfig = server.kubeconfig("{token: secret}");
+    let plain = ConnectFlags { disable_compression: true, ..kubeconfig.flags() };
+    for (flags, encoding) in [(kubeconfig.flags(), Some("gzip")), (plain, None)] {
+        let cluster = Cluster::load(&flags, &Environment::default()).await.unwrap();
+        assert_eq!(listed(&cluster, Scope::All, None).await.unwrap(), [["one"]]);
+        assert_eq!(server.notes.last().header("accept-encoding"), encoding);
+    }
+}
+
+fn slice(service: &str, kind: &str, ready: &[Option<bool>]) -> Value {
+    let endpoint = |ready: &Option<bool>| json!({"addresses": ["10.0.0.1"], "conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": "p"}});
+    json!({
+        "metadata": {"namespace": "web", "name": format!("{service}-{kind}"), "labels": {"kubernetes.io/service-name": service}},
+        "addressType": kind,
+        "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        "endpoints": ready.iter().map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+#[tokio::test]
+async fn readiness_counts_each_endpoint_once() {
+    let shop = [
+        slice("shop", "IPv4", &[Some(true), Some(false), None]),
+        slice("shop", "IPv6", &[Some(true), Some(false), None]),
+    ];
+    let items = json!([shop[0], shop[1], slice("db", "IPv4", &[Some(false)]), slice("db", "IPv4", &[Some(true)])]);
+    let server = answering(vec![
+        ("/apis/discovery.k8s.io/v1/endpointslices?limit=500", 200, json!({"metadata": {}, "items": items})),
+        (
+            "/apis/discovery.k8s.io/v1/namespaces/web/endpointslices?limit=500&labelSelector=kubernetes.io%2Fservice-name%3Dshop",
+            200,
+            json!({"metadata": {}, "items": shop}),
+        ),
+    ])
+    .await;
+    let cluster = server.cluster().await;
+    let table = cluster.readiness(&Scope::All).await.unwrap();
+    assert_eq!(table.get("web", "shop"), Readiness { ready: 2, total: 3 });
+    assert_eq!(table.get("web", "db"), Readiness { ready: 1, total: 2 });
+    assert_eq!(table.get("other", "shop"), Readiness { ready: 0, total: 0 });
+    assert_eq!(cluster.service_readiness("web", "shop").await.unwrap(), Readiness { ready: 2, total: 3 });
+    let slices = cluster.endpoints("web", "shop").await.unwrap();
+    assert_eq!((slices[0].ports[0].number, slices[0].endpoints[0].pod.as_deref()), (Some(8080), Some("p")));
+}
+
+#[tokio::test]
+async fn rights_are_asked_for() {
+    let server = Server::https(|request: Request<Incoming>| async move {
+        let review = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+        let review: Value = serde_json::from_slice(&review).unwrap();
+        let expected =
+            json!({"namespace": "web", "verb": "create", "resource": "pods", "subresource": "portforward", "name": ""});
+        let allowed = review["spec"]["resourceAttributes"] == expected;
+        answer(201, &json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}))
+    })
+    .await;
+    let cluster = server.cluster().await;
+    assert!(cluster.may("web", "create", "pods", "portforward", None).await.unwrap());
+    assert!(!cluster.may("web", "get", "pods", "", None).await.unwrap());
+}
+
+#[tokio::test]
+async fn failures_in_the_users_words() {
+    let forbidden =
+        "services is forbidden: User \"jane\" cannot list resource \"services\" in API group \"\" at the cluster scope";
+    let cases = [
+        (
+            403,
+            status(403, "Forbidden", forbidden),
+            "you may not list services in all namespaces",
+            "ask for the rule {apiGroups: [\"\"], resources: [\"services\"], verbs: [\"list\"]}: \
+             kubectl create clusterrole svcproxy --verb=list --resource=services",
+        ),
+        (
+            401,
+            status(401, "Unauthorized", "Unauthorized"),
+            "the API server does not accept these credentials; they may have expired",
+            "log in again; `kubectl auth whoami` shows whether that worked",
+        ),
+        (500, status(500, "InternalError", "etcd is gone"), "etcd is gone", ""),
+        (502, json!("<html>"), "the API server answered 502 Bad Gateway", ""),
+        (
+            200,
+            json!({"items": "hunter2"}),
+            "the answer to /api/v1/services is not the Kubernetes API's: unexpected content at line 1, column 18",
+            "",
+        ),
+    ];
+    for (code, body, message, hint) in cases {
+        let server = answering(vec![("/api/v1/services?limit=500", code, body)]).await;
+        let error = listed(&server.cluster().await, Scope::All, None).await.unwrap_err();
+        let error = Error::from(error);
+        assert_eq!((error.message(), error.hint_text().unwrap_or_default()), (message, hint));
+    }
+}
+
+#[tokio::test]
+async fn calls_have_a_limit_and_proxied_requests_have_none() {
+    let server = Server::https(|request: Request<Incoming>| async move {
+        if request.headers().contains_key("x-slow") {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            return Response::new(Body::Empty);
+        }
+        std::future::pending().await
+    })
+    .await;
+    let kubeconfig = server.kubeconfig("{}");
+    let flags = ConnectFlags { request_timeout: Some(Duration::from_millis(100)), ..kubeconfig.flags() };
+    let cluster = Cluster::load(&flags, &Environment::default()).await.unwrap();
+    let error = Error::from(cluster.service("web", "shop").await.unwrap_err());
+    assert_eq!(error.message(), "no answer within 0.1 seconds");
+    cluster.api().send(Request::get("/").header("x-slow", "1").body(Body::Empty).unwrap()).await.unwrap();
+}
+
+/// What the test says to a watch.
+enum Say {
+    Line(Value),
+    Hangup,
+}
+
+/// A server whose watches say what the test says.
+async fn watched(list: Value) -> (Server, mpsc::UnboundedSender<Say>) {
+    let (say, said) = mpsc::unbounded_channel();
+    let said = Arc::new(Mutex::new(Some(said)));
+    let server = Server::https(move |request: Request<Incoming>| {
+        let answer = match request.uri().query().unwrap().contains("watch=1") {
+            true => Response::new(lines(said.clone())),
+            false => answer(200, &list),
+        };
+        async move { answer }
+    })
+    .await;
+    (server, say)
+}
+
+fn lines(source: Arc<Mutex<Option<mpsc::UnboundedReceiver<Say>>>>) -> Body {
+    let said = source.lock().unwrap().take();
+    let lines = stream::unfold(said, move |said| {
+        let source = source.clone();
+        async move {
+            let mut said = said?;
+            match said.recv().await {
+                Some(Say::Line(line)) => Some((Ok(Frame::data(Bytes::from(format!("{line}\n")))), Some(said))),
+                _ => {
+                    *source.lock().unwrap() = Some(said);
+                    None
+                }
+            }
+        }
+    });
+    Body::boxed(StreamBody::new(lines))
+}
+
+async fn names(
+    watch: &mut (impl Stream<Item = Result<Vec<Service>, ApiError>> + Unpin),
+) -> Result<Vec<String>, ApiError> {
+    let next = timeout(Duration::from_secs(10), watch.next()).await.expect("something happens").unwrap();
+    next.map(|services| {
+        services.into_iter().map(|service| format!("{}:{}", service.name, service.ports[0].number)).collect()
+    })
+}
+
+fn versioned(port: u16, version: &str) -> Value {
+    json!({"metadata": {"namespace": "web", "name": "shop", "resourceVersion": version}, "spec": {"ports": [{"port": port}]}})
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_changes() {
+    let list = json!({"metadata": {"resourceVersion": "10"}, "items": [versioned(80, "9")]});
+    let (server, say) = watched(list).await;
+    let cluster = server.cluster().await;
+    let mut watch = pin!(cluster.watch_service("web", "shop"));
+    assert_eq!(names(&mut watch).await.unwrap(), ["shop:80"]);
+
+    let event = |kind: &str, object: Value| say.send(Say::Line(json!({"type": kind, "object": object}))).unwrap();
+    event("MODIFIED", versioned(80, "11"));
+    event("MODIFIED", versioned(81, "12"));
+    assert_eq!(names(&mut watch).await.unwrap(), ["shop:81"]);
+    event("BOOKMARK", json!({"kind": "Service", "metadata": {"resourceVersion": "20", "creationTimestamp": null}}));
+    say.send(Say::Hangup).unwrap();
+    event("DELETED", versioned(81, "21"));
+    assert!(names(&mut watch).await.unwrap().is_empty());
+    let asked = server.notes.last().uri.to_string();
+    assert!(asked.contains("&resourceVersion=20&fieldSelector=metadata.name%3Dshop"), "{asked}");
+
+    event("ERROR", status(410, "Expired", "too old"));
+    assert_eq!(names(&mut watch).await.unwrap(), ["shop:80"]);
+    event("ERROR", status(500, "InternalError", "etcd is gone"));
+    assert_eq!(names(&mut watch).await.unwrap_err().to_string(), "etcd is gone");
+    assert_eq!(names(&mut watch).await.unwrap(), ["shop:80"]);
+}
+
+#[tokio::test]
+async fn a_watch_without_the_right_ends() {
+    let server = Server::https(|_| async { answer(403, &status(403, "Forbidden", "no")) }).await;
+    let cluster = server.cluster().await;
+    let mut watch = pin!(cluster.watch_endpoints("web", "shop"));
+    assert!(matches!(watch.next().await, Some(Err(ApiError::Forbidden { .. }))));
+    assert!(watch.next().await.is_none());
+}
