@@ -14,6 +14,7 @@ pub mod serving;
 pub mod command;
 pub mod asker;
 pub mod page;
+pub mod watch;
 pub mod upstream;
 pub mod html_links;
 mod link_fields;

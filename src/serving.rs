@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::announce::{self, Ready};
 use crate::browser::{self, Opening, Why};
@@ -20,6 +21,7 @@ use crate::shutdown::Signals;
 use crate::target::{Target, served_paths, site_label};
 use crate::upstream::choose::Via;
 use crate::upstream::{self, Auto, Notices};
+use crate::watch;
 
 /// Where `kubectl proxy` listens, and so what documents show.
 pub(crate) const DEFAULT_PORT: u16 = 8001;
@@ -156,6 +158,37 @@ pub fn ready(cluster: &Cluster, plan: &Open, found: &[Found], local: &Local, lis
         site_url: local.site_url(site, listener),
     };
     found.iter().zip(&local.sites).map(line).collect()
+}
+
+/// Waits for a ready endpoint of each Target, if `plan` says so.
+///
+/// # Errors
+/// When there is none in time, or the user does not want to wait any more.
+pub async fn until_ready(
+    cluster: &Cluster,
+    plan: &Open,
+    found: &[Found],
+    signals: &mut Signals,
+    output: &Output,
+) -> Result<(), Error> {
+    let Some(limit) = plan.wait else { return Ok(()) };
+    output.whisper("waiting for a ready endpoint");
+    let all_ready = try_join_all(found.iter().map(|found| watch::until_ready(cluster, &found.target, limit)));
+    tokio::select! {
+        outcome = all_ready => outcome.map(drop),
+        _ = signals.next() => Err(Error::cancelled()),
+    }
+}
+
+/// Tells what happens to the endpoints of each Target, rights permitting, until the result is dropped.
+pub fn watch(cluster: &Cluster, found: &[Found], output: &Output) -> JoinSet<()> {
+    let mut watching = JoinSet::new();
+    for Found { target, .. } in found {
+        let (cluster, target, output) = (cluster.clone(), target.clone(), output.clone());
+        let told = target.clone();
+        watching.spawn(watch::tell(cluster, target, move |change| output.say(&change.line(&told))));
+    }
+    watching
 }
 
 /// Says what is served and to whom; the context too, since the wrong one costs hours.

@@ -86,11 +86,13 @@ async fn all_services(cluster: &Cluster, scope: Scope, selector: Option<&str>) -
 
 /// Chooses port and scheme of `service` for `named`.
 async fn open(cluster: &Cluster, service: Service, named: &Named) -> Result<Outcome, Error> {
-    if let Some(error) = without_pods(cluster, &service).await {
-        return Err(error);
-    }
     let spelled = (named.spelling.id.name() == service.name).then(|| typed_id(named)).transpose()?;
-    chosen(service, &named.wish, spelled.as_ref())
+    let hand_made = service.selector.is_empty().then(|| service.clone());
+    let outcome = chosen(service, &named.wish, spelled.as_ref())?;
+    match hand_made {
+        Some(service) => has_pods(cluster, &service).await.map(|()| outcome),
+        None => Ok(outcome),
+    }
 }
 
 /// Chooses port and scheme of `service`.
@@ -120,12 +122,9 @@ fn typed_id(named: &Named) -> Result<ServiceId, Error> {
 }
 
 /// A Service without a selector works only if somebody wrote endpoints for it that are Pods (apiserver-proxy.md 1.3).
-async fn without_pods(cluster: &Cluster, service: &Service) -> Option<Error> {
-    let has_endpoints_of_its_own = service.selector.is_empty() && service.external_name.is_none();
-    if !has_endpoints_of_its_own || (service.namespace == "default" && service.name == "kubernetes") {
-        return None;
-    }
-    let slices = cluster.endpoints(&service.namespace, &service.name).await.ok()?;
+/// Where the endpoints cannot be seen, it may.
+async fn has_pods(cluster: &Cluster, service: &Service) -> Result<(), Error> {
+    let Ok(slices) = cluster.endpoints(&service.namespace, &service.name).await else { return Ok(()) };
     let has_pod = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.pod.is_some());
-    (!has_pod).then(|| wording::no_pods(service))
+    if has_pod { Ok(()) } else { Err(wording::no_pods(service)) }
 }

@@ -150,7 +150,7 @@ impl Namespace {
             "metadata": {"name": pod.name, "labels": pod.labels},
             "spec": {
                 "nodeName": NODE_NAME,
-                "automountServiceAccountToken": false,
+                "automountServiceAccountToken": false, "serviceAccountName": "default",
                 "containers": [{"name": "app", "image": "app", "ports": pod.ports}],
             },
         }))

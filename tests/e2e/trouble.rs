@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cluster::{Cluster, Pod};
-use crate::harness::{Nginx, backend_in, http, nginx_in, plugin, proxy_right, serve};
+use crate::harness::{Nginx, assert_shows_nginx, backend_in, http, nginx_in, plugin, proxy_right, serve};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -72,17 +72,16 @@ async fn https_where_http_is_spoken(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx = nginx_in(cluster, &namespace).await;
     let serving = serve(cluster, &namespace, &["https:nginx:80"]).await;
-    assert_explained(&http::get(&serving.proxy_url()).await, 503, "wrong-scheme", "--scheme http");
+    assert_shows_nginx(&serving.proxy_url()).await;
+    serving.until_stderr("nginx speaks http, not https").await;
 }
 
-/// nginx itself answers this, and its answer is not another's to change.
 async fn http_where_https_is_spoken(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx = nginx_in(cluster, &namespace).await;
     let serving = serve(cluster, &namespace, &["http:nginx:443"]).await;
-    let answer = http::get(&serving.proxy_url()).await;
-    assert_eq!(answer.status.as_u16(), 400);
-    assert!(answer.text().contains("The plain HTTP request was sent to HTTPS port"), "{}", answer.text());
+    assert_shows_nginx(&serving.proxy_url()).await;
+    serving.until_stderr("nginx speaks https, not http").await;
 }
 
 async fn a_pod_that_refuses(cluster: &'static Cluster) {
