@@ -97,7 +97,12 @@ async fn services_that_cannot_be_opened(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let service = |name: &str, spec| json!({"kind": "Service", "metadata": {"name": name}, "spec": spec});
     namespace.create(service("elsewhere", json!({"type": "ExternalName", "externalName": "www.example.org"}))).await;
-    namespace.create(service("dns", json!({"ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}))).await;
+    namespace
+        .create(service(
+            "dns",
+            json!({"selector": {"app": "dns"}, "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}),
+        ))
+        .await;
     namespace.create(service("handmade", json!({"ports": [{"port": 80}]}))).await;
     for (arguments, words) in [
         (&["elsewhere"][..], "www.example.org"),
