@@ -27,6 +27,7 @@ mod plugin;
 pub(crate) use nginx::Nginx;
 pub(crate) use plugin::Plugin;
 
+#[allow(unused_imports, reason = "tests and benchmarks use different parts")]
 pub(crate) use crate::rig::{Backend, Canned, Finished, Peer, Serving, http, pattern};
 
 use std::sync::LazyLock;
