@@ -162,6 +162,12 @@ impl FakeApiServer {
         self.state.changed();
     }
 
+    /// Creates or replaces many objects at once.
+    pub(crate) fn put_all(&self, objects: impl IntoIterator<Item = Value>) {
+        self.world().put_all(objects);
+        self.state.changed();
+    }
+
     /// Changes an object, named by plural, namespace and name.
     pub(crate) fn change(&self, plural: &'static str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
         self.world().change(plural, namespace, name, change);

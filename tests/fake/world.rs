@@ -72,6 +72,12 @@ impl World {
         self.follow();
     }
 
+    /// Creates or replaces many; the endpoints follow once.
+    pub(crate) fn put_all(&mut self, objects: impl IntoIterator<Item = Value>) {
+        objects.into_iter().for_each(|object| self.store(object));
+        self.follow();
+    }
+
     /// Changes an object that is there; the endpoints follow.
     pub(crate) fn change(
         &mut self,

@@ -17,7 +17,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::Ipv4Addr;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -29,6 +29,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::fake::{ADMIN_TOKEN, FakeApiServer};
+use crate::rig::terminal::{Size, Terminal};
 use crate::rig::{Backend, Finished, Running, Serving};
 
 /// A backend behind the Service `web` of the namespace `default`, whose port `http` is 80.
@@ -122,6 +123,17 @@ impl Plugin {
         Running::spawn(command)
     }
 
+    /// The command with what was typed, to be started in a way of the test's own.
+    pub(crate) fn command(&mut self) -> &mut Command {
+        self.command.args(&self.options).args(&self.arguments)
+    }
+
+    /// Starts it in a terminal, without a ready line's worth of waiting.
+    pub(crate) fn in_terminal(mut self, size: Size) -> InTerminal {
+        self.command();
+        InTerminal::start(self, size)
+    }
+
     /// Runs it to its end, which it must reach by itself.
     pub(crate) async fn finish(mut self) -> Finished {
         self.spawn().end().await
@@ -150,6 +162,43 @@ impl Plugin {
     pub(crate) async fn serve_targets(mut self, count: usize) -> Served {
         let serving = self.spawn().ready(count).await;
         Served { serving, server: self.server, _home: self.home }
+    }
+}
+
+/// A plugin in a terminal. It is killed when dropped.
+pub(crate) struct InTerminal {
+    terminal: Terminal,
+    plugin: Plugin,
+}
+
+impl InTerminal {
+    fn start(plugin: Plugin, size: Size) -> Self {
+        Self { terminal: Terminal::start(plugin.command.as_std(), size), plugin }
+    }
+
+    /// Starts it again in a new terminal with the same home, with other words after `kubectl svcproxy`.
+    pub(crate) fn again(mut self, arguments: &[&str], size: Size) -> Self {
+        let mut command = Command::new(self.plugin.command.as_std().get_program());
+        command.env_clear().current_dir(self.plugin.home.path()).args(&self.plugin.options).args(arguments);
+        for (name, value) in self.plugin.command.as_std().get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        self.plugin.command = command;
+        Self::start(self.plugin, size)
+    }
+}
+
+impl Deref for InTerminal {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        &self.terminal
+    }
+}
+
+impl DerefMut for InTerminal {
+    fn deref_mut(&mut self) -> &mut Terminal {
+        &mut self.terminal
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod http;
 mod process;
 mod raw;
 pub(crate) mod stream;
+pub(crate) mod terminal;
 mod websocket;
 
 use std::time::{Duration, Instant};
