@@ -39,7 +39,7 @@ pub async fn run(command: &[OsString], urls: &Urls, terminal: bool, signals: &mu
         .map_err(|error| cannot_run(program, &error))?;
     loop {
         tokio::select! {
-            status = child.wait() => return Ok(Exit::Command(code(status))),
+            status = child.wait() => return Ok(status.map_or(Exit::Failed, |status| Exit::Command(code(status)))),
             signal = signals.next() => pass_on(signal, &child, terminal),
         }
     }
@@ -73,8 +73,7 @@ fn pass_on(signal: Signal, child: &Child, terminal: bool) {
 #[cfg(windows)]
 fn pass_on(_signal: Signal, _child: &Child, _terminal: bool) {}
 
-fn code(status: io::Result<ExitStatus>) -> u8 {
-    let Ok(status) = status else { return Exit::Failed.code() };
+fn code(status: ExitStatus) -> u8 {
     if let Some(code) = status.code() {
         return u8::try_from(code).unwrap_or(u8::MAX);
     }

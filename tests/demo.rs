@@ -2,6 +2,8 @@
 //!
 //! On a terminal it opens the Service `shop` in the browser, or does what the arguments say (`-- --pick`, `-- --list`).
 //! Elsewhere it makes one request through the proxy and prints the answer.
+#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
+#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(clippy::unwrap_used, reason = "a demonstration that cannot be set up ends with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
 #![allow(dead_code, reason = "the stand-in offers more than this shows")]

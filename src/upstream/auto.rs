@@ -9,13 +9,14 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 
 use super::choose::{Choice, Known, Need, Via, choose};
-use super::diagnose::{Asker, Cause, ClusterLook, Diagnostics, Hindrance, Subject};
+use super::diagnose::{Cause, ClusterLook, Diagnostics, Hindrance, Subject, Trouble};
 use super::notices::Notices;
 use super::port_forward::PortForward;
 use super::repeat::{self, Again};
 use super::rights::Rights;
 use super::service_proxy::ServiceProxy;
 use super::{Body, Transport, Upstream};
+use crate::asker::Asker;
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::service::Service;
@@ -51,9 +52,17 @@ struct Inner {
     turned: AtomicBool,
     /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
     moved: AtomicBool,
-    /// Whether the Service has answered: from then on no request is kept for a second try another way.
-    settled: AtomicBool,
     told: Mutex<HashSet<(Need, Choice)>>,
+    /// Whether it was told that the API server could not pass on an answer.
+    told_of_answers: AtomicBool,
+}
+
+/// A transport by which it is worth trying once more.
+enum Better {
+    /// Something was learned that holds from now on; that cannot happen for ever.
+    Known(Transport),
+    /// It may have been bad luck.
+    PerhapsNow(Transport),
 }
 
 /// Both transports, speaking one scheme to the Pods.
@@ -80,8 +89,8 @@ impl Auto {
             options,
             turned: AtomicBool::new(false),
             moved: AtomicBool::new(false),
-            settled: AtomicBool::new(false),
             told: Mutex::default(),
+            told_of_answers: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -107,8 +116,7 @@ impl Upstream for Auto {
         let inner = self.inner.clone();
         Box::pin(async move {
             match inner.transport(Need::of(&request)).await {
-                Ok(transport) if inner.settled.load(Ordering::Relaxed) => inner.send(request, transport).await,
-                Ok(transport) => inner.send_and_learn(request, transport).await,
+                Ok(transport) => inner.send(request, transport).await,
                 Err(need) => inner.refuse(Asker::of(&request), need).await,
             }
         })
@@ -138,40 +146,42 @@ impl Inner {
         }
     }
 
-    async fn send(&self, request: Request<Body>, transport: Transport) -> Response<Body> {
-        let answer = self.way().send(request, transport).await;
-        if answer.extensions().get() == Some(&Cause::PodUnreachable) {
-            self.correct(&Cause::PodUnreachable, transport).await;
-        }
-        answer
-    }
-
-    /// Sends a request of the time before the Service has answered for the first time: what goes wrong because of a
-    /// wrong idea of the Service is tried once more with a better one.
-    async fn send_and_learn(&self, mut request: Request<Body>, mut transport: Transport) -> Response<Body> {
+    /// Sends `request`, and once more where a failure teaches a better way and that does no harm.
+    async fn send(&self, mut request: Request<Body>, mut transport: Transport) -> Response<Body> {
+        let mut repeated = false;
         loop {
             let (now, again) = repeat::keep(request);
             let answer = self.way().send(now, transport).await;
-            let Some(cause) = answer.extensions().get::<Cause>().cloned() else {
-                self.settled.store(true, Ordering::Relaxed);
-                return answer;
+            let Some(cause) = answer.extensions().get::<Cause>().cloned() else { return answer };
+            let better = match self.correct(&cause, transport).await {
+                Some(Better::Known(better)) => better,
+                Some(Better::PerhapsNow(better)) if !repeated => better,
+                _ => return answer,
             };
-            let Some(better) = self.correct(&cause, transport).await else { return answer };
-            let Some(repeated) = again.and_then(Again::take) else { return answer };
-            (request, transport) = (repeated, better);
+            let Some(once_more) = again.and_then(Again::take) else { return answer };
+            repeated = true;
+            (request, transport) = (once_more, better);
         }
     }
 
     /// Learns from a failure of `transport`. Gives the transport by which it is worth trying once more.
-    async fn correct(&self, cause: &Cause, transport: Transport) -> Option<Transport> {
+    async fn correct(&self, cause: &Cause, transport: Transport) -> Option<Better> {
         match cause {
-            Cause::WrongScheme { right } => self.turn_to(*right).then_some(transport),
-            Cause::PodUnreachable if transport == Transport::ServiceProxy => {
-                let may = self.options.via == Via::Auto && self.rights.port_forward().await;
-                may.then(|| self.move_over())
-            }
+            Cause::WrongScheme { right } => self.turn_to(*right).then_some(Better::Known(transport)),
+            // Port-forward tries another Pod itself.
+            _ if transport == Transport::PortForward => None,
+            Cause::PodUnreachable => self.may_move().await.then(|| Better::Known(self.move_over())),
+            Cause::PodBreaksOff | Cause::PodRefuses => Some(Better::PerhapsNow(transport)),
+            Cause::BadEncoding | Cause::BadRedirect if self.may_move().await => Some(self.step_aside()),
+            // So it ends, too, when the API server cannot read the encoding of HTML.
+            Cause::ApiServer(Trouble::BrokeOff) if self.may_move().await => Some(self.step_aside()),
+            Cause::ApiServer(Trouble::BrokeOff) => Some(Better::PerhapsNow(transport)),
             _ => None,
         }
+    }
+
+    async fn may_move(&self) -> bool {
+        self.options.via == Via::Auto && self.rights.port_forward().await
     }
 
     /// Whether `right` is spoken from now on. Nobody who asked for verified certificates is led to plain text.
@@ -197,6 +207,17 @@ impl Inner {
             ));
         }
         Transport::PortForward
+    }
+
+    /// One request goes by port-forward, for the API server could not pass on its answer.
+    fn step_aside(&self) -> Better {
+        if !self.told_of_answers.swap(true, Ordering::Relaxed) {
+            self.options.notices.tell(format_args!(
+                "{}: the API server could not pass on an answer: such requests go by port-forward",
+                self.service
+            ));
+        }
+        Better::PerhapsNow(Transport::PortForward)
     }
 
     fn way(&self) -> &Way {

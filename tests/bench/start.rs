@@ -1,5 +1,8 @@
 //! `cargo bench --bench start`: beside `kubectl proxy`, in one run on one real API server, rounds interleaved: from the start
 //! of the process to the first byte of the Service, and the memory it then holds. Prints medians and ratios.
+#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
+#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
+#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 #![allow(dead_code, reason = "the tests' harness offers more than this needs")]

@@ -2,6 +2,9 @@
 //!
 //! All tests run beside each other on one cluster, in namespaces (of the kernel) of their own. Where that is not possible, this
 //! says what was not run and succeeds, but fails under `CI=true`.
+#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
+#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
+#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a person")]
 #![allow(dead_code, reason = "the harness offers more than each version of the tests needs")]
@@ -23,6 +26,7 @@ mod rights;
 mod trouble;
 mod life;
 mod service_proxy;
+mod transports;
 
 use std::env;
 use std::path::Path;
@@ -74,6 +78,7 @@ fn all_tests() -> Vec<Test> {
         trouble::tests(),
         life::tests(),
         service_proxy::tests(),
+        transports::tests(),
         apps::tests(),
     ]
     .into_iter()

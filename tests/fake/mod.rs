@@ -225,7 +225,7 @@ impl FakeApiServer {
     }
 
     /// Nobody asked it anything, and that is right.
-    pub(crate) fn is_never_asked(self) {
+    pub(crate) fn end_unasked(self) {
         let requests = self.requests();
         assert!(requests.is_empty(), "asked for {requests:?}");
         self.state.may_be_unasked.store(true, Ordering::Relaxed);

@@ -228,7 +228,7 @@ fn gateway(request: &Request<Incoming>, state: &State) -> Option<Response<Body>>
 /// Reads the request line as Go's server does.
 fn understood(request: Request<Incoming>, options: &Options, connection: &Connection) -> Result<Call, Response<Body>> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let (path, query) = cut(target[options.base_path.len()..].as_bytes(), b'?');
+    let (path, query) = cut(&target.as_bytes()[options.base_path.len()..], b'?');
     let Ok(path) = decode(path, Part::Path) else {
         let mut response = whole("400 Bad Request");
         *response.status_mut() = StatusCode::BAD_REQUEST;

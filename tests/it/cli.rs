@@ -86,7 +86,7 @@ async fn help_speaks_of_kubectl() {
     }
     let version = Plugin::new(&fake).plain().args(["--version"]).finish().await;
     assert_eq!(version.stdout, format!("kubectl-svcproxy {}\n", env!("CARGO_PKG_VERSION")));
-    fake.is_never_asked();
+    fake.end_unasked();
 }
 
 #[tokio::test]
@@ -113,5 +113,5 @@ async fn wrong_usage_is_2_and_touches_nothing() {
         assert_eq!((finished.code(), &finished.stdout[..]), (2, ""), "{line}");
         assert!(finished.stderr.starts_with(error), "{line}: {}", finished.stderr);
     }
-    fake.is_never_asked();
+    fake.end_unasked();
 }

@@ -179,7 +179,7 @@ async fn an_api_server_that_cannot_be_reached() {
         ],
     )
     .await;
-    fake.is_never_asked();
+    fake.end_unasked();
 }
 
 /// A port where nobody listens.
@@ -214,7 +214,7 @@ async fn a_certificate_that_is_not_trusted() {
         )],
     )
     .await;
-    fake.is_never_asked();
+    fake.end_unasked();
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn an_api_server_that_speaks_no_tls() {
     );
     check(&fake, &[(&format!("web --server=https://{address}"), 1, &error)]).await;
     answering.abort();
-    fake.is_never_asked();
+    fake.end_unasked();
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn a_kubeconfig_that_is_missing_or_broken() {
         .args(["web", "--kubeconfig=broken"])
         .ends(2, "", "error: the kubeconfig broken cannot be understood at line 4, column 9\n")
         .await;
-    fake.is_never_asked();
+    fake.end_unasked();
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn a_kubeconfig_without_what_was_asked_for() {
         ],
     )
     .await;
-    fake.is_never_asked();
+    fake.end_unasked();
 }
 
 #[tokio::test]
@@ -322,5 +322,5 @@ async fn nothing_to_choose_from() {
              hint: choose a Service with kubectl svcproxy, or name one\n",
         )
         .await;
-    fake.is_never_asked();
+    fake.end_unasked();
 }

@@ -38,16 +38,16 @@ impl Authority {
     }
 
     pub(crate) fn server(&self, names: &[&str]) -> Signed {
-        self.sign(server_params(names))
+        self.sign(&server_params(names))
     }
 
     pub(crate) fn client(&self, name: &str) -> Signed {
         let mut params = named(name, &[]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params)
+        self.sign(&params)
     }
 
-    pub(crate) fn sign(&self, params: CertificateParams) -> Signed {
+    pub(crate) fn sign(&self, params: &CertificateParams) -> Signed {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }

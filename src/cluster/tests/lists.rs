@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -206,7 +206,7 @@ async fn rights_are_asked_for() {
         let review = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
         let review: Value = serde_json::from_slice(&review).unwrap();
         let expected =
-            json!({"namespace": "web", "verb": "create", "resource": "pods", "subresource": "portforward", "name": ""});
+            json!({"namespace": "web", "verb": "create", "group": "", "resource": "pods", "subresource": "portforward", "name": ""});
         let allowed = review["spec"]["resourceAttributes"] == expected;
         answer(201, &json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}))
     })
@@ -234,7 +234,7 @@ async fn failures_in_the_users_words() {
             "the API server does not accept these credentials; they may have expired",
             "log in again; `kubectl auth whoami` shows whether that worked",
         ),
-        (500, status(500, "InternalError", "etcd is gone"), "etcd is gone", ""),
+        (500, status(500, "InternalError", "etcd is gone"), "the API server answered 500: etcd is gone", ""),
         (502, json!("<html>"), "the API server answered 502 Bad Gateway", ""),
         (
             200,
@@ -278,7 +278,7 @@ enum Say {
 /// A server whose watches say what the test says.
 async fn watched(list: Value) -> (Server, mpsc::UnboundedSender<Say>) {
     let (say, said) = mpsc::unbounded_channel();
-    let said = Arc::new(Mutex::new(Some(said)));
+    let said = Arc::new(tokio::sync::Mutex::new(said));
     let server = Server::https(move |request: Request<Incoming>| {
         let answer = match request.uri().query().unwrap().contains("watch=1") {
             true => Response::new(lines(said.clone())),
@@ -290,19 +290,13 @@ async fn watched(list: Value) -> (Server, mpsc::UnboundedSender<Say>) {
     (server, say)
 }
 
-fn lines(source: Arc<Mutex<Option<mpsc::UnboundedReceiver<Say>>>>) -> Body {
-    let said = source.lock().unwrap().take();
-    let lines = stream::unfold(said, move |said| {
-        let source = source.clone();
-        async move {
-            let mut said = said?;
-            match said.recv().await {
-                Some(Say::Line(line)) => Some((Ok(Frame::data(Bytes::from(format!("{line}\n")))), Some(said))),
-                _ => {
-                    *source.lock().unwrap() = Some(said);
-                    None
-                }
-            }
+/// What is said while this watch is open; what comes when it has ended is for the next one.
+fn lines(said: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Say>>>) -> Body {
+    let lines = stream::unfold(said, |said| async move {
+        let say = said.lock().await.recv().await;
+        match say {
+            Some(Say::Line(line)) => Some((Ok(Frame::data(Bytes::from(format!("{line}\n")))), said)),
+            Some(Say::Hangup) | None => None,
         }
     });
     Body::boxed(StreamBody::new(lines))
@@ -343,7 +337,7 @@ async fn a_watch_tells_what_changes() {
     event("ERROR", status(410, "Expired", "too old"));
     assert_eq!(names(&mut watch).await.unwrap(), ["shop:80"]);
     event("ERROR", status(500, "InternalError", "etcd is gone"));
-    assert_eq!(names(&mut watch).await.unwrap_err().to_string(), "etcd is gone");
+    assert_eq!(names(&mut watch).await.unwrap_err().to_string(), "the API server answered 500: etcd is gone");
     assert_eq!(names(&mut watch).await.unwrap(), ["shop:80"]);
 }
 

@@ -76,7 +76,7 @@ async fn trap_16_a_burst_waits_for_its_turn() {
 async fn answers_that_never_end_do_not_keep_others_out() {
     let server = Server::http(|request: Request<_>| async move {
         if request.uri().path() == "/events" {
-            std::future::pending::<()>().await
+            std::future::pending::<()>().await;
         }
         Response::new(Body::full("hello"))
     })

@@ -39,6 +39,7 @@ pub(crate) async fn text(answer: Response<Body>) -> String {
 
 /// What arrived.
 #[derive(Debug, Clone)]
+#[allow(dead_code, reason = "a note of everything, whatever a test asks for")]
 pub(crate) struct Seen {
     pub(crate) method: Method,
     pub(crate) uri: Uri,

@@ -142,7 +142,7 @@ async fn problems_in_the_users_words() {
     let mut later = server_params(&["127.0.0.1"]);
     (later.not_before, later.not_after) = (date_time_ymd(2100, 1, 2), date_time_ymd(2101, 1, 1));
     let cases = [
-        (authority.sign(later), "its certificate is not valid yet, only from 2100-01-02"),
+        (authority.sign(&later), "its certificate is not valid yet, only from 2100-01-02"),
         (
             authority.server(&["a.example", "10.0.0.1"]),
             "its certificate is not for 127.0.0.1 but for a.example, 10.0.0.1",
