@@ -11,6 +11,7 @@ mod rig;
 mod fake;
 mod harness;
 
+mod architecture;
 mod attacks;
 mod browser;
 mod cases;
@@ -23,5 +24,6 @@ mod golden;
 mod journey;
 mod list;
 mod pick;
+mod readme;
 mod shutdown;
 mod websocket;
