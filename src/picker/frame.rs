@@ -214,7 +214,7 @@ impl Layout {
     fn fitting(natural: [usize; 6], width: usize) -> Self {
         let room = width.saturating_sub(GUTTER);
         let least = |column: Column| match column {
-            Column::Service => natural[0].min(24),
+            Column::Service => natural[0].min(16),
             Column::Port => natural[1].min(12),
             other => natural[other as usize],
         };
@@ -402,9 +402,9 @@ mod tests {
     fn narrow_screens_lose_columns_by_importance_and_keep_names_end() {
         let row = |width| drawn(&mut picker(), width, 9)[3].clone();
         assert_eq!(row(68), "> monitoring/grafana    service:80    http    ClusterIP  1/2    3d");
-        assert_eq!(row(60), "> monitoring/grafana    service:80    http    1/2");
+        assert_eq!(row(60), "> monitoring/grafana  service:80    http    ClusterIP  1/2");
         assert_eq!(row(45), "> monitoring/grafana    service:80    1/2");
-        assert_eq!(row(39), "> monitoring/grafana    service:80");
+        assert_eq!(row(39), "> …itoring/grafana  service:80    1/2");
         assert_eq!(row(20), "> monitoring/grafana");
         assert_eq!(row(12), "> …g/grafana");
         assert_eq!(row(3), "> …");

@@ -19,12 +19,17 @@ mod rig;
 #[path = "../fake/cases/mod.rs"]
 mod cases;
 mod golden;
+mod completion;
 mod journey;
 mod paths;
 mod bulk;
 mod rights;
 mod trouble;
 mod life;
+mod krew;
+#[path = "../man.rs"]
+mod man;
+mod pick;
 mod service_proxy;
 mod transports;
 
@@ -80,6 +85,9 @@ fn all_tests() -> Vec<Test> {
         service_proxy::tests(),
         transports::tests(),
         apps::tests(),
+        pick::tests(),
+        completion::tests(),
+        krew::tests(),
     ]
     .into_iter()
     .flatten()

@@ -134,6 +134,18 @@ impl Plugin {
         InTerminal::start(self, size)
     }
 
+    /// Starts an interactive shell in a terminal instead, in which `$PLUGIN` is the plugin.
+    pub(crate) fn in_shell(mut self, size: Size) -> InTerminal {
+        let mut shell = Command::new("bash");
+        shell.args(["--norc", "--noprofile", "-i"]).env_clear().current_dir(self.home.path());
+        for (name, value) in self.command.as_std().get_envs() {
+            shell.env(name, value.unwrap_or_default());
+        }
+        shell.env("PS1", "$ ").env("PLUGIN", self.command.as_std().get_program());
+        self.command = shell;
+        InTerminal::start(self, size)
+    }
+
     /// Runs it to its end, which it must reach by itself.
     pub(crate) async fn finish(mut self) -> Finished {
         self.spawn().end().await

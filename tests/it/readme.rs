@@ -17,14 +17,20 @@ fn flags(text: &str) -> BTreeSet<&str> {
         let rest = &text[start..];
         &rest[..rest.find(|character| !is_of_flag(character)).unwrap_or(rest.len())]
     };
-    text.match_indices(" --").map(|(at, _)| word(at + 1)).filter(|flag| flag.trim_start_matches('-').len() == flag.len() - 2 && flag.len() > 2).collect()
+    text.match_indices(" --")
+        .map(|(at, _)| word(at + 1))
+        .filter(|flag| flag.trim_start_matches('-').len() == flag.len() - 2 && flag.len() > 2)
+        .collect()
 }
 
 #[test]
 fn every_flag_of_the_help_is_in_the_readme() {
     let help = help();
     for flag in flags(&help) {
-        assert!(README.contains(&format!("`{flag}")) || README.contains(&format!("/`{flag}")), "README.md lacks {flag}");
+        assert!(
+            README.contains(&format!("`{flag}")) || README.contains(&format!("/`{flag}")),
+            "README.md lacks {flag}"
+        );
     }
 }
 

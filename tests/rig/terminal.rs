@@ -130,6 +130,12 @@ impl Terminal {
         start.elapsed()
     }
 
+    /// Gives the terminal another size, as dragging a window's edge does.
+    pub(crate) fn resize(&self, (rows, cols): Size) {
+        self.shown.resize((rows, cols));
+        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+    }
+
     /// Whether the terminal is as a program found it: line mode with echo, cursor shown, ordinary screen.
     pub(crate) fn is_given_back(&self) -> bool {
         let ordinary =
@@ -150,6 +156,14 @@ impl Terminal {
         eventually("the rest of what it wrote", async || self.shown.state().ended.then_some(())).await;
         status.exit_code()
     }
+}
+
+/// Whether the picker has drawn the whole screen for what is `typed`: it shows the text cursor last.
+pub(crate) fn is_drawn(screen: &vt100::Screen, typed: &str) -> bool {
+    let (_, columns) = screen.size();
+    let prompt = screen.rows(0, columns.get()).nth(1).unwrap_or_default();
+    let shown = prompt.strip_prefix("> ").and_then(|rest| rest.split("  ").next()).unwrap_or_default();
+    !screen.hide_cursor() && shown.trim_end() == typed
 }
 
 impl Drop for Terminal {

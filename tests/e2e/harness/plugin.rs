@@ -8,6 +8,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use crate::cluster::Cluster;
+use crate::rig::terminal::{Size, Terminal};
 use crate::rig::{Finished, Running, Serving};
 
 /// A `kubectl svcproxy …` to be run. Nothing of the environment of the tests reaches it.
@@ -54,10 +55,19 @@ impl Plugin {
         self
     }
 
-    fn spawn(mut self) -> Running {
-        // In front of what is typed, which may end in `-- COMMAND`.
+    /// In front of what is typed, which may end in `-- COMMAND`.
+    fn command(mut self) -> Command {
         self.command.arg("svcproxy").args(self.options).args(self.arguments);
-        Running::spawn(self.command)
+        self.command
+    }
+
+    fn spawn(self) -> Running {
+        Running::spawn(self.command())
+    }
+
+    /// Starts it in a terminal of that size.
+    pub(crate) fn in_terminal(self, size: Size) -> Terminal {
+        Terminal::start(self.command().as_std(), size)
     }
 
     /// Runs it to its end, which it must reach by itself.

@@ -1,0 +1,177 @@
+//! `cargo bench --bench list`: beside `kubectl get services -A`, on one real API server with 5,000 and then 50,000 Services and
+//! an EndpointSlice for each, rounds interleaved: wall time and peak memory of the whole process. Prints medians and ratios.
+#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
+#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
+#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
+#![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
+#![allow(dead_code, reason = "the tests' harness offers more than this needs")]
+
+#[path = "../cluster/mod.rs"]
+mod cluster;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, isolation};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+/// How many Services, and how often each program then lists them.
+const SIZES: [(usize, usize); 2] = [(5_000, 7), (50_000, 3)];
+/// Namespaces they are spread over.
+const NAMESPACES: usize = 50;
+/// Objects that are created at once.
+const AT_ONCE: usize = 64;
+/// Between two looks at a process's memory.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The program itself, as kubectl executes it.
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
+
+/// A program and how it fared.
+struct Column {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    times: Vec<Duration>,
+    memory: Vec<u64>,
+}
+
+/// `kubectl` stands for itself, anything else for the plugin.
+fn columns() -> Vec<Column> {
+    let column = |name, arguments| Column { name, arguments, times: Vec::new(), memory: Vec::new() };
+    vec![
+        column("kubectl get services -A", &["kubectl", "get", "services", "-A"][..]),
+        column("kubectl get services -A -o name", &["kubectl", "get", "services", "-A", "-o", "name"]),
+        column("--list -A", &["", "--list", "-A"]),
+        column("--list -A -o json", &["", "--list", "-A", "-o", "json"]),
+        column("--list -A -o name", &["", "--list", "-A", "-o", "name"]),
+    ]
+}
+
+fn main() -> ExitCode {
+    let directory = match isolation::enter() {
+        Ok(directory) => directory,
+        Err(reason) => {
+            eprintln!("NOT RUN: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cluster: &'static Cluster = Box::leak(Box::new(runtime.block_on(Cluster::start(&directory)).unwrap()));
+    let kubectl = cluster.programs().path("kubectl").unwrap();
+    let kubeconfig = cluster.admin().kubeconfig("default");
+    let mut made = 0;
+    for (size, rounds) in SIZES {
+        runtime.block_on(furnish(cluster, made, size));
+        made = size;
+        report(size, &measure(&kubectl, &kubeconfig, rounds));
+    }
+    isolation::leave(&directory, 0)
+}
+
+async fn furnish(cluster: &'static Cluster, from: usize, to: usize) {
+    let api = cluster.api();
+    if from == 0 {
+        for number in 0..NAMESPACES {
+            api.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace(number)}})).await;
+        }
+    }
+    let start = Instant::now();
+    let create = |number: usize| async move {
+        let place = format!("namespaces/{}", namespace(number));
+        api.create(&format!("/api/v1/{place}/services"), &service(number)).await;
+        api.create(&format!("/apis/discovery.k8s.io/v1/{place}/endpointslices"), &slice(number)).await;
+    };
+    stream::iter(from..to).map(create).buffer_unordered(AT_ONCE).for_each(|()| async {}).await;
+    eprintln!("{} Services and slices made in {:.0?}", to - from, start.elapsed());
+}
+
+fn namespace(number: usize) -> String {
+    format!("team-{:02}", number % NAMESPACES)
+}
+
+fn name(number: usize) -> String {
+    format!("service-{number:05}")
+}
+
+/// Headless, since addresses are few, and without a selector, since controllers are slow; with what Helm adds.
+fn service(number: usize) -> Value {
+    let name = name(number);
+    json!({
+        "metadata": {"name": name,
+            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": name, "helm.sh/chart": "app-1.2.3",
+                       "app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/version": "4.5.6"},
+            "annotations": {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace(number)}},
+        "spec": {"clusterIP": "None", "ports": [{"name": "http", "port": 80}, {"name": "metrics", "port": 9090}]},
+    })
+}
+
+fn slice(number: usize) -> Value {
+    let address = format!("10.77.{}.{}", number / 250, number % 250 + 1);
+    json!({
+        "metadata": {"name": format!("{}-x{number:05}", name(number)), "labels": {"kubernetes.io/service-name": name(number)}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "metrics", "port": 9090, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true},
+                       "targetRef": {"kind": "Pod", "name": format!("{}-0", name(number)), "namespace": namespace(number)}}],
+    })
+}
+
+fn measure(kubectl: &Path, kubeconfig: &Path, rounds: usize) -> Vec<Column> {
+    let mut columns = columns();
+    for _ in 0..rounds {
+        for column in &mut columns {
+            let (program, arguments) = column.arguments.split_first().unwrap();
+            let program = if program.is_empty() { PathBuf::from(PLUGIN) } else { kubectl.to_owned() };
+            let (time, memory) = run(Command::new(program).args(arguments).env("KUBECONFIG", kubeconfig));
+            column.times.push(time);
+            column.memory.push(memory);
+        }
+    }
+    columns
+}
+
+/// Wall time, and peak memory in KiB.
+fn run(command: &mut Command) -> (Duration, u64) {
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut memory = 0;
+    while child.try_wait().unwrap().is_none() {
+        memory = peak(&child).unwrap_or(memory);
+        std::thread::sleep(LOOK);
+    }
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
+    (started.elapsed(), memory)
+}
+
+fn peak(child: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+fn report(size: usize, columns: &[Column]) {
+    println!(
+        "\n{size} Services: medians of {} interleaved rounds; ratios to kubectl get services -A",
+        columns[0].times.len()
+    );
+    println!("{:<32} {:>10} {:>8} {:>16}", "", "time s", "ratio", "peak memory MiB");
+    let seconds = |column: &Column| median(column.times.iter().map(Duration::as_secs_f64).collect());
+    let base = seconds(&columns[0]);
+    for column in columns {
+        let time = seconds(column);
+        let memory = median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
+        println!("{:<32} {time:>10.3} {:>8.3} {memory:>16.1}", column.name, time / base);
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
