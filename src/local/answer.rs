@@ -261,9 +261,9 @@ impl Handshake {
             return finish(said, exchange);
         }
         server.counts.tunnels.fetch_add(1, Ordering::Relaxed);
-        exchange.answered(response.status(), &mut Extensions::new());
-        exchange.left_http();
         let service = hyper::upgrade::on(&mut response);
+        exchange.answered(response.status(), response.extensions_mut());
+        exchange.left_http();
         let end = server.stages.drain.clone();
         server.tasks.spawn(tunnel::run(self.client, service, end, exchange));
         prepare_agreement(response.headers_mut(), authority);

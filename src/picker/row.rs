@@ -6,7 +6,7 @@ use crate::output::printable;
 use crate::service::{PortRef, Readiness, Service, ServicePort};
 use crate::target::choose::{Choice, openable, port_likeness};
 
-/// What a row shows, in this order; the order of importance is another one (see [`super::frame`]).
+/// What a row shows, in this order; the order of importance is another one (see [`mod@super::frame`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
     /// `namespace/name`.
