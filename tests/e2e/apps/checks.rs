@@ -108,7 +108,7 @@ async fn log_in(page: &Page<'_>) -> Outcome {
 async fn compute(page: &Page<'_>) -> Outcome {
     let browser = page.browser;
     let notebook = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps/jupyterlab/sums.ipynb");
-    fs::copy(notebook, page.data.join("work/sums.ipynb")).map_err(|error| error.to_string())?; // without output
+    fs::copy(notebook, page.data.join("notebooks/sums.ipynb")).map_err(|error| error.to_string())?; // without output
     browser.open(&page.at("lab/tree/sums.ipynb")).await?;
     browser.until_text(".jp-Notebook .jp-CodeCell", "1+1").await?;
     kernel_is_there(page).await?;
