@@ -180,13 +180,14 @@ pub async fn until_ready(
     }
 }
 
-/// Tells what happens to the endpoints of each Target, rights permitting, until the result is dropped.
-pub fn watch(cluster: &Cluster, found: &[Found], output: &Output) -> JoinSet<()> {
+/// Tells what happens to each Target, and each of `ways` about its endpoints, rights permitting, until the result is
+/// dropped.
+pub fn watch(cluster: &Cluster, found: &[Found], ways: &[Auto], output: &Output) -> JoinSet<()> {
     let mut watching = JoinSet::new();
-    for Found { target, .. } in found {
-        let (cluster, target, output) = (cluster.clone(), target.clone(), output.clone());
-        let told = target.clone();
-        watching.spawn(watch::tell(cluster, target, move |change| output.say(&change.line(&told))));
+    for (Found { target, .. }, way) in found.iter().zip(ways) {
+        let (target, told, output) = (target.clone(), target.clone(), output.clone());
+        let tell = move |change: &watch::Change| output.say(&change.line(&told));
+        watching.spawn(watch::tell(cluster.clone(), target, way.clone(), tell));
     }
     watching
 }

@@ -9,6 +9,7 @@ use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::service::{Service, ServicePort};
 use crate::target::Target;
+use crate::upstream::Auto;
 
 /// What is seen of a Service; `None` where nothing has been seen yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,14 +79,17 @@ fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'
     Some((port.name.as_deref(), port.number, behind))
 }
 
-/// Tells every change of `target` until a right is missing, as long as it is polled.
-pub async fn tell(cluster: Cluster, target: Target, tell: impl Fn(&Change)) {
+/// Tells every change of `target`, and `way` of its endpoints, until a right is missing, as long as it is polled.
+pub async fn tell(cluster: Cluster, target: Target, way: Auto, tell: impl Fn(&Change)) {
     let mut seen = Seen::default();
     let mut news = pin!(news(&cluster, &target));
     while let Some(one) = news.next().await {
         let mut now = seen.clone();
         match one {
-            News::Ready(count) => now.ready = Some(count),
+            News::Endpoints(slices) => {
+                now.ready = Some(ready_count(&slices));
+                way.learn(&slices).await;
+            }
             News::Ports(ports) => now.ports = Some(ports),
         }
         changes(&target, &seen, &now).iter().for_each(&tell);
@@ -95,13 +99,13 @@ pub async fn tell(cluster: Cluster, target: Target, tell: impl Fn(&Change)) {
 
 /// One thing that was looked at anew.
 enum News {
-    Ready(usize),
+    Endpoints(Vec<EndpointSlice>),
     Ports(Option<Vec<ServicePort>>),
 }
 
 fn news(cluster: &Cluster, target: &Target) -> impl Stream<Item = News> + use<> {
     let endpoints = cluster.watch_endpoints(&target.namespace, target.service());
-    let ready = endpoints.filter_map(|slices| async { slices.ok().map(|slices| News::Ready(ready_count(&slices))) });
+    let ready = endpoints.filter_map(|slices| async { slices.ok().map(News::Endpoints) });
     let services = cluster.watch_service(&target.namespace, target.service());
     let ports = services.filter_map(|services| async { services.ok().map(|services| News::Ports(ports(services))) });
     futures_util::stream::select(ready.boxed(), ports.boxed())

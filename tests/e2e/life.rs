@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         the_default_port_is_taken,
         a_browser_gets_the_url,
         waiting_for_an_endpoint,
+        the_terminal_hears_of_the_service,
         waiting_in_vain,
         idling_ends_it,
     ]
@@ -209,4 +210,18 @@ async fn idling_ends_it(cluster: &'static Cluster) {
     let _nginx = nginx_in(cluster, &namespace).await;
     let serving = serve(cluster, &namespace, &["nginx:http", "--idle-timeout=1s"]).await;
     assert_eq!(serving.end().await.code(), 0);
+}
+
+async fn the_terminal_hears_of_the_service(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let serving = serve(cluster, &namespace, &["app"]).await;
+    let place = format!("app in {}", namespace.name());
+    namespace.set_ready("app-0", false).await;
+    serving.until_stderr(&format!("{place} has no ready endpoint")).await;
+    namespace.set_ready("app-0", true).await;
+    serving.until_stderr(&format!("{place} has a ready endpoint again")).await;
+    cluster.api().delete(&format!("{}/app", namespace.path("Service"))).await;
+    serving.until_stderr(&format!("{place} has been deleted")).await;
+    serving.stop().await;
 }
