@@ -200,7 +200,7 @@ async fn another_size_is_drawn_at_once() {
     assert!(rows(&terminal)[0].contains("ClusterIP"));
     terminal.resize((2, 12));
     let text = terminal.until("two lines", |text| text.lines().count() == 2).await;
-    assert!(text.ends_with("> default/web") || text.contains("default/web"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with('>')), "what is typed stays visible: {text}");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn ctrl_z_stops_it_and_fg_goes_on() {
         terminal.press("\x0c");
     }
     terminal.press(ESCAPE);
-    terminal.until("the shell", |text| text.ends_with("$")).await;
+    terminal.until("the shell", |text| text.trim_end().ends_with('$')).await;
     terminal.press("echo \"code=$?\"\r");
     terminal.until_text("code=130").await;
 }
