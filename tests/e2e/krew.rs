@@ -120,6 +120,8 @@ async fn installs_works_and_goes_away_without_a_trace(cluster: &'static Cluster)
     let asked = krew.kubectl("__complete svcproxy --buil").await;
     assert_eq!(asked.stdout, "--builtin\tWith --list: what `kubectl cluster-info` shows\n:4\n");
 
+    // krew takes nothing away before it has an index, which it would clone from the network.
+    fs::create_dir_all(krew.root.join("index/default/.git")).unwrap();
     let removed = krew.kubectl("krew uninstall svcproxy").await;
     assert_eq!(removed.code(), 0, "{}", removed.stderr);
     assert_ne!(krew.kubectl("svcproxy --help").await.code(), 0);
