@@ -13,7 +13,9 @@ use crate::cluster::Cluster;
 use crate::command::{self, Urls};
 use crate::error::{Error, Exit};
 use crate::find::Found;
-use crate::local::{Activity, GuardPolicy, Listen, Listener, Local, Port, Presentation, RequestLog, Site, serve};
+use crate::local::{
+    Activity, GuardPolicy, Listen, Listener, Local, Port, Presentation, RequestLog, ServeSummary, Site, serve,
+};
 use crate::output::Output;
 use crate::plan::{self, Open, ReadyFormat};
 use crate::request_line::RequestLine;
@@ -29,6 +31,8 @@ pub(crate) const DEFAULT_PORT: u16 = 8001;
 const DERIVED_PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long running requests may go on once the user wants to stop.
 const GRACE: Duration = Duration::from_secs(2);
+/// Before watching begins: until then the first page has the machine and the connections to itself.
+const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// Binds where `plan` says.
 ///
@@ -187,7 +191,11 @@ pub fn watch(cluster: &Cluster, found: &[Found], ways: &[Auto], output: &Output)
     for (Found { target, .. }, way) in found.iter().zip(ways) {
         let (target, told, output) = (target.clone(), target.clone(), output.clone());
         let tell = move |change: &watch::Change| output.say(&change.line(&told));
-        watching.spawn(watch::tell(cluster.clone(), target, way.clone(), tell));
+        let watch = watch::tell(cluster.clone(), target, way.clone(), tell);
+        watching.spawn(async move {
+            tokio::time::sleep(UNWATCHED).await;
+            watch.await;
+        });
     }
     watching
 }
@@ -265,7 +273,7 @@ pub async fn until_told_to_stop(
         command::run(&plan.command, &urls, plan.can_prompt, &mut signals).await
     };
     drop(stop);
-    drained(server, &mut signals).await;
+    drained(server, &mut signals, output).await;
     exit
 }
 
@@ -282,9 +290,14 @@ async fn wait_for_the_end(limit: Option<Duration>, activity: &Activity, signals:
     }
 }
 
-async fn drained<T>(server: JoinHandle<T>, signals: &mut Signals) {
+/// Waits for what is under way, and says what did not finish in time; not when a second signal ends it all.
+async fn drained(server: JoinHandle<ServeSummary>, signals: &mut Signals, output: &Output) {
     tokio::select! {
-        _ = server => {}
+        summary = server => match summary.map_or(0, |summary| summary.cut) {
+            0 => {}
+            1 => output.whisper(&format!("cut off a connection that was still busy after {} s", GRACE.as_secs())),
+            cut => output.whisper(&format!("cut off {cut} connections that were still busy after {} s", GRACE.as_secs())),
+        },
         _ = signals.next() => {}
     }
 }
