@@ -199,10 +199,9 @@ impl History {
         // Where the file is a link, as dotfile managers make them, the link stays.
         let target = fs::canonicalize(self.file()).unwrap_or_else(|_| self.file());
         let new = target.with_extension(format!("json.{}", std::process::id()));
-        let written = private_file(&new).and_then(|mut file| {
-            serde_json::to_writer_pretty(&mut file, document)?;
-            file.write_all(b"\n")
-        });
+        let mut text = serde_json::to_vec_pretty(document)?;
+        text.push(b'\n');
+        let written = private_file(&new).and_then(|mut file| file.write_all(&text));
         let renamed = written.and_then(|()| fs::rename(&new, &target));
         if renamed.is_err() {
             let _ = fs::remove_file(&new);
