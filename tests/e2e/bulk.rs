@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::cluster::Cluster;
-use crate::harness::{Nginx, Serving, http, nginx_in, pattern, serve};
+use crate::harness::{Nginx, Serving, http, nginx_in, pattern, plugin};
 use crate::rig::matches_pattern;
 
 pub(crate) fn tests() -> Vec<crate::Test> {
@@ -25,12 +25,14 @@ const PEAK: u64 = 40 * 1024;
 async fn a_gibibyte_down_and_up(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx: Nginx = nginx_in(cluster, &namespace).await;
-    let serving = serve(cluster, &namespace, &["nginx:http", "https:nginx:443"]).await;
-    let url = serving.proxy_url();
-    download(&url).await;
-    assert_small(&serving, "download");
-    upload(&url).await;
-    assert_small(&serving, "upload");
+    let serving = plugin(cluster, &namespace, &["nginx:http", "https:nginx:443"]).serve_targets(2).await;
+    for target in 0..2 {
+        let url = serving.ready_target(target)["proxyUrl"].as_str().unwrap().to_owned();
+        download(&url).await;
+        assert_small(&serving, &format!("download from {url}"));
+        upload(&url).await;
+        assert_small(&serving, &format!("upload to {url}"));
+    }
 }
 
 async fn download(url: &str) {
