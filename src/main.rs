@@ -20,7 +20,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Threads that carry traffic: the two busiest directions; a laptop's other cores stay free (spike.md section 2).
+/// Threads that carry traffic: the two busiest directions; a laptop's other cores stay free.
 const WORKERS: usize = 2;
 
 pub(crate) fn main() -> ExitCode {

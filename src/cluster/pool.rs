@@ -33,7 +33,7 @@ const PLACES: usize = 64;
 /// answers that never end (event streams, long polls).
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Octets per direction and connection (spike figures: more is no faster and costs memory at 128 connections).
+/// Octets per direction and connection. More is no faster, and costs memory when many connections are open.
 const BUFFER: usize = 64 * 1024;
 
 /// Makes the connections that a pool keeps.

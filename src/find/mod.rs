@@ -121,7 +121,8 @@ fn typed_id(named: &Named) -> Result<ServiceId, Error> {
         .map_err(|error| Error::usage(format!("SERVICE \"{}\" {error}", named.text)))
 }
 
-/// A Service without a selector works only if somebody wrote endpoints for it that are Pods (apiserver-proxy.md 1.3).
+/// A Service without a selector works only if somebody wrote endpoints for it that are Pods
+/// (kubernetes/kubernetes#57265).
 /// Where the endpoints cannot be seen, it may.
 async fn has_pods(cluster: &Cluster, service: &Service) -> Result<(), Error> {
     let Ok(slices) = cluster.endpoints(&service.namespace, &service.name).await else { return Ok(()) };

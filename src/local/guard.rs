@@ -237,7 +237,8 @@ fn check_method(policy: &GuardPolicy, facts: &Facts<'_>, is_handshake: bool) -> 
 }
 
 /// A client's half of RFC 6455 section 4.1. Whatever else asks for an upgrade is a plain request: to the API server
-/// any `Connection` with "upgrade" in it opens a raw tunnel (apiserver-proxy.md 2.4).
+/// any `Connection` with "upgrade" in it opens a raw tunnel (apimachinery `pkg/util/httpstream`,
+/// `IsUpgradeRequest`).
 fn is_handshake(facts: &Facts<'_>) -> bool {
     facts.method == Method::GET
         && facts.version == Version::HTTP_11

@@ -1,5 +1,5 @@
 //! Header fields on their way through: what belongs to one connection only (RFC 9110 section 7.6.1) ends here, and so
-//! does what only a proxy or a client of the API server may say (apiserver-proxy.md section 4). Pure.
+//! does what only a proxy or a client of the API server may say. Pure.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,

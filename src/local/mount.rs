@@ -1,5 +1,6 @@
 //! A Service below its proxy path: what its answer says of its own `/…` is put below the path, as the API server does
-//! it for whoever uses that path directly (apiserver-proxy.md 3.3, 3.4). Cookies are fitted with the other headers.
+//! it for whoever uses that path directly (apimachinery `pkg/util/proxy/transport.go`). Cookies are fitted with the
+//! other headers.
 
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue, Response};

@@ -176,7 +176,7 @@ fn with_final_slash(target: &str) -> String {
 }
 
 /// Whether the browser knows by itself where `NAME.localhost` is (RFC 6761 section 6.3). Safari asks the system, which
-/// before version 26 does not know (apiserver-proxy.md 7.2).
+/// before version 26 does not know.
 fn resolves_names_below_localhost(user_agent: Option<&str>) -> bool {
     let Some(user_agent) = user_agent else { return true };
     let is_safari = user_agent.contains(" Safari/") && !user_agent.contains("Chrom");

@@ -19,7 +19,8 @@ use super::connection::{ClientStream, Socket, Unanswered};
 use super::guard::Peer;
 use super::listener::{Door, Listener, Sockets};
 
-/// Octets buffered per direction of a connection, and the limit of a request's head (spike.md trap 18).
+/// Octets buffered per direction of a connection, and the limit of a request's head. More is no
+/// faster, and costs memory when many connections are open.
 const BUFFER_SIZE: usize = 64 * 1024;
 /// How long a client may take for a request's head, and how long a connection may wait for the next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

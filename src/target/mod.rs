@@ -43,7 +43,7 @@ impl Target {
     /// The Target that `choice` makes of `service`.
     ///
     /// The port stands in the ID as the user spelled it, since a role may name just that spelling; otherwise by name,
-    /// and for an unnamed port by number only if there are several (peers.md G2, G3, G5).
+    /// and for an unnamed port by number only if there are several.
     pub fn new(service: &Service, choice: &choose::Choice, spelled: Option<&ServiceId>) -> Self {
         let port = TargetPort::new(service, &choice.port);
         let id = match spelled {
@@ -133,7 +133,7 @@ impl TargetPort {
     }
 
     /// Whether the API server resolves `id` to this very port and scheme. A number that two ports share goes to the
-    /// first of them (apiserver-proxy.md 1.2), so then only the name will do.
+    /// first of them (kubernetes `pkg/registry/core/service/storage/storage.go`), so then only the name will do.
     fn is_meant_by(&self, id: &ServiceId, scheme: Scheme, service: &Service) -> bool {
         let same_port = match id.port() {
             Some(PortRef::Name(name)) => self.name.as_ref() == Some(name),

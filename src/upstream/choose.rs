@@ -19,7 +19,8 @@ pub enum Via {
     PortForward,
 }
 
-/// Something in a request that the API server's service proxy would lose or change (apiserver-proxy.md section 9.11).
+/// Something in a request that the API server's service proxy would lose or change (apimachinery
+/// `pkg/util/proxy/upgradeaware.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Need {
     /// The query of a WebSocket handshake is dropped (kubernetes/kubernetes#77142).

@@ -123,7 +123,8 @@ fn after_any<'a>(message: &'a str, starts: &[&str]) -> Option<&'a str> {
     starts.iter().find_map(|start| message.strip_prefix(start))
 }
 
-/// Sentences of the API server's proxy code (apiserver-proxy.md section 5).
+/// Sentences of the API server's proxy code (kubernetes `pkg/registry/core/service/storage/storage.go`, apimachinery
+/// `pkg/util/proxy/upgradeaware.go`), and of Go's `net` and `crypto/tls` below it.
 fn of_fixed_words(message: &str) -> Option<Cause> {
     let begins = |start: &str| message.starts_with(start);
     Some(match message {

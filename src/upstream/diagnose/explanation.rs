@@ -430,7 +430,8 @@ fn forbidden(missing: &Missing, subject: &Subject) -> Words {
     Words::new("forbidden", title, text, rule)
 }
 
-/// Commands that grant `verbs` on `resource`. A role for one Service must name the literal ID (peers.md G5).
+/// Commands that grant `verbs` on `resource`. A role for one Service must name the literal ID: RBAC compares
+/// `resourceNames` with the text in the path.
 fn rule(verbs: &str, resource: &str, name: Option<&str>, user: Option<&str>, subject: &Subject) -> Vec<Check> {
     let role = format!("svcproxy-{}", subject.service);
     let only = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The API server's own errors, told from a Service's answers by their shape (apimachinery `pkg/apis/meta/v1`, type
-//! `Status`; apiserver-proxy.md section 5).
+//! `Status`).
 
 use http::StatusCode;
 use serde::Deserialize;

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::html_links;
 
-/// Asks for what comes through whole (apiserver-proxy.md 3.4).
+/// Asks for what comes through whole (apimachinery `pkg/util/proxy/transport.go`).
 ///
 /// The API server changes HTML that is plain or gzip and breaks HTML in any other encoding; it fails on `HEAD` of
 /// compressed HTML, and a range of a compressed body is of no use to it. Without the header it asks for gzip itself and
