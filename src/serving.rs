@@ -191,10 +191,11 @@ pub fn watch(cluster: &Cluster, found: &[Found], ways: &[Auto], output: &Output)
     for (Found { target, .. }, way) in found.iter().zip(ways) {
         let (target, told, output) = (target.clone(), target.clone(), output.clone());
         let tell = move |change: &watch::Change| output.say(&change.line(&told));
-        let watch = watch::tell(cluster.clone(), target, way.clone(), tell);
+        let (cluster, way) = (cluster.clone(), way.clone());
         watching.spawn(async move {
+            way.warm().await;
             tokio::time::sleep(UNWATCHED).await;
-            watch.await;
+            watch::tell(cluster, target, way, tell).await;
         });
     }
     watching

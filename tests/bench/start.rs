@@ -1,5 +1,5 @@
 //! `cargo bench --bench start`: beside `kubectl proxy`, in one run on one real API server, rounds interleaved: from the start
-//! of the process to the first byte of the Service, and the memory it then holds. Prints medians and ratios.
+//! of the process to the first byte of the Service, and the memory it holds when it is idle. Prints medians and ratios.
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
 #![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
@@ -27,6 +27,10 @@ use serde_json::json;
 
 /// Rounds; each starts every program once.
 const ROUNDS: usize = 15;
+/// Rounds in which the programs, after one request, have nothing to do.
+const IDLE_ROUNDS: usize = 5;
+/// So long they do nothing before their memory is read: by then everything that follows a start is over.
+const IDLE: Duration = Duration::from_secs(4);
 /// Longer than any start; a program that needs more has failed.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Local ports, one per start, so that none waits for another's sockets.
@@ -105,30 +109,45 @@ fn columns() -> [Column; 3] {
 
 fn measure(setup: &Setup) -> [Column; 3] {
     let mut columns = columns();
-    let mut port = FIRST_PORT;
+    let mut ports = FIRST_PORT..;
     for _ in 0..ROUNDS {
         for column in &mut columns {
-            port += 1;
-            let (start, memory) = start_once(setup, column.command, port);
-            column.starts.push(start);
-            column.memory.push(memory);
+            let (program, took) = Program::start(setup, column.command, ports.next().unwrap());
+            program.end();
+            column.starts.push(took);
+        }
+    }
+    for _ in 0..IDLE_ROUNDS {
+        let start = |column: &Column| Program::start(setup, column.command, ports.next().unwrap()).0;
+        let programs: Vec<Program> = columns.iter().map(start).collect();
+        std::thread::sleep(IDLE);
+        for (column, program) in columns.iter_mut().zip(programs) {
+            column.memory.push(resident(program.0.id()));
+            program.end();
         }
     }
     columns
 }
 
-fn start_once(setup: &Setup, command: fn(&Setup, u16) -> Command, port: u16) -> (Duration, u64) {
-    let mut command = command(setup, port);
-    command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", &setup.plugin_folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let started = Instant::now();
-    let mut child = command.spawn().unwrap();
-    until_served(&mut child, started, port, &setup.path);
-    let took = started.elapsed();
-    let memory = resident(child.id());
-    child.kill().unwrap();
-    child.wait().unwrap();
-    (took, memory)
+/// One that has served a request.
+struct Program(Child);
+
+impl Program {
+    /// And how long it took to the first byte.
+    fn start(setup: &Setup, command: fn(&Setup, u16) -> Command, port: u16) -> (Self, Duration) {
+        let mut command = command(setup, port);
+        command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", &setup.plugin_folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap();
+        until_served(&mut child, started, port, &setup.path);
+        (Self(child), started.elapsed())
+    }
+
+    fn end(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }
 
 fn until_served(child: &mut Child, started: Instant, port: u16, path: &str) {
@@ -159,8 +178,8 @@ fn resident(pid: u32) -> u64 {
 fn report(columns: &[Column; 3]) {
     let micros = |column: &Column| median(column.starts.iter().map(|start| start.as_secs_f64() * 1e3).collect());
     let mebibytes = |column: &Column| median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
-    println!("medians of {ROUNDS} interleaved starts; ratios to kubectl proxy");
-    println!("{:<18} {:>14} {:>7} {:>12} {:>7}", "", "first byte ms", "ratio", "memory MiB", "ratio");
+    println!("medians of {ROUNDS} interleaved starts, and of {IDLE_ROUNDS} times idling; ratios to kubectl proxy");
+    println!("{:<18} {:>14} {:>7} {:>12} {:>7}", "", "first byte ms", "ratio", "idle MiB", "ratio");
     let (base_start, base_memory) = (micros(&columns[0]), mebibytes(&columns[0]));
     for column in columns {
         let (start, memory) = (micros(column), mebibytes(column));
