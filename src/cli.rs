@@ -110,12 +110,12 @@ pub struct Choosing {
 #[command(next_help_heading = "Serving")]
 pub struct Serving {
     /// Local port; 0 is any free one. Without: 8001, or if that is taken one that stays the same for this Service
-    #[arg(short = 'p', long, value_name = "PORT")]
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = local_port)]
     pub port: Option<u16>,
 
-    /// Local addresses to listen on. Without: 127.0.0.1 and ::1
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
-    pub address: Vec<IpAddr>,
+    /// Local addresses to listen on. Without: localhost, which is 127.0.0.1 and ::1
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = local_address)]
+    pub address: Vec<LocalAddress>,
 
     /// Listen on this Unix socket instead
     #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "address"], value_hint = ValueHint::FilePath)]
@@ -135,7 +135,7 @@ pub struct Serving {
     pub verify_tls: bool,
 
     /// The Host that the app sees, instead of the local one
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]
     pub host_header: Option<Authority>,
 
     /// Do not open a browser
@@ -143,7 +143,8 @@ pub struct Serving {
     pub no_browser: bool,
 
     /// Open with CMD; the URL takes the place of %s, or comes last
-    #[arg(long, value_name = "CMD", conflicts_with = "no_browser", value_hint = ValueHint::CommandString)]
+    #[arg(long, value_name = "CMD", conflicts_with = "no_browser", value_hint = ValueHint::CommandString,
+          value_parser = browser_command)]
     pub browser: Option<String>,
 
     /// Wait until the Service has a ready endpoint, at most DURATION
@@ -151,7 +152,7 @@ pub struct Serving {
           value_parser = duration)]
     pub wait: Option<Duration>,
 
-    /// End after this long without a request
+    /// End after this long without a request; 0 is never
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub idle_timeout: Option<Duration>,
 }
@@ -165,11 +166,11 @@ pub struct Guarding {
     pub read_only: bool,
 
     /// Also answer to this Host (NAME or NAME:PORT)
-    #[arg(long, value_name = "HOST", value_delimiter = ',')]
-    pub allow_host: Vec<String>,
+    #[arg(long, value_name = "HOST", value_delimiter = ',', value_parser = host)]
+    pub allow_host: Vec<Authority>,
 
     /// Also let pages of this origin in (http://NAME:PORT)
-    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub allow_origin: Vec<String>,
 
     /// Let other users of this machine in
@@ -312,6 +313,15 @@ impl KubectlFlags {
     }
 }
 
+/// One of `--address`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalAddress {
+    /// Both loopback addresses, as far as the machine has them.
+    Localhost,
+    /// This one.
+    Ip(IpAddr),
+}
+
 /// `--scheme`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemeFlag {
@@ -382,6 +392,41 @@ fn port_ref(text: &str) -> Result<PortRef, String> {
     parse_port(text).map_err(|_| "neither a port name nor a number from 1 to 65535".to_owned())
 }
 
+fn local_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "not a number from 0 to 65535".to_owned())
+}
+
+fn local_address(text: &str) -> Result<LocalAddress, String> {
+    match text.parse() {
+        Ok(address) => Ok(LocalAddress::Ip(address)),
+        Err(_) if text.eq_ignore_ascii_case("localhost") => Ok(LocalAddress::Localhost),
+        Err(_) => Err("neither an IP address nor localhost".to_owned()),
+    }
+}
+
+fn browser_command(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("it names no program; --no-browser opens none".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn host(text: &str) -> Result<Authority, String> {
+    let authority = text.parse().ok().filter(|authority: &Authority| !authority.as_str().contains('@'));
+    authority.ok_or_else(|| "not a host such as dev.example or dev.example:8443".to_owned())
+}
+
+/// Browsers write an origin without a path (RFC 6454 section 6.2); a `/` at the end is a habit of people.
+fn origin(text: &str) -> Result<String, String> {
+    let plain = text.strip_suffix('/').unwrap_or(text);
+    let is_origin = |(scheme, authority): (&str, &str)| !scheme.is_empty() && host(authority).is_ok();
+    match plain.split_once("://") {
+        Some(parts) if is_origin(parts) => Ok(plain.to_owned()),
+        _ => Err("not an origin such as http://localhost:3000".to_owned()),
+    }
+}
+
 /// A duration as kubectl reads it: `90s`, `1m30s`, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
@@ -415,6 +460,22 @@ mod tests {
         check("", None);
         check("-1s", None);
         check("soon", None);
+    }
+
+    #[test]
+    fn origins_and_hosts() {
+        for text in ["http://localhost:3000", "https://dev.example/", "chrome-extension://abcdef"] {
+            assert_eq!(origin(text).as_deref(), Ok(text.trim_end_matches('/')), "{text:?}");
+        }
+        for text in ["", "dev.example", "http://", "://dev.example", "http://dev.example/ui", "http://me@dev.example"] {
+            assert!(origin(text).is_err(), "{text:?}");
+        }
+        for text in ["dev.example", "dev.example:8443", "[::1]:80", "10.0.0.1"] {
+            assert_eq!(host(text).unwrap().as_str(), text);
+        }
+        for text in ["", "http://dev.example", "dev.example/", "me@dev.example", "a b"] {
+            assert!(host(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Flags and what is known of the terminal → what this run will do. Pure.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
 
 use crate::browser::{self, Opening};
-use crate::cli::{Choosing, Cli, Guarding, LogFormat, OriginFlag, OutputFlag, Printing, Serving, ViaFlag};
+use crate::cli::{
+    Choosing, Cli, Guarding, LocalAddress, LogFormat, OriginFlag, OutputFlag, Printing, Serving, ViaFlag,
+};
 use crate::error::Error;
 use crate::target::choose::Wish;
 use crate::target::{Scheme, Spelling};
@@ -220,7 +222,7 @@ pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
         guard: guard(guarding),
         opening,
         wait: serving.wait,
-        idle_timeout: serving.idle_timeout,
+        idle_timeout: serving.idle_timeout.filter(|limit| !limit.is_zero()),
         command,
         ready,
         dry_run: printing.dry_run,
@@ -329,14 +331,29 @@ fn rooted(path: &str) -> String {
 fn listen(serving: &Serving) -> Listen {
     match &serving.unix_socket {
         Some(path) => Listen::Unix(path.clone()),
-        None => Listen::Tcp { addresses: serving.address.clone(), port: serving.port },
+        None => Listen::Tcp { addresses: addresses(&serving.address), port: serving.port },
     }
+}
+
+fn addresses(flags: &[LocalAddress]) -> Vec<IpAddr> {
+    if flags.iter().all(|flag| *flag == LocalAddress::Localhost) {
+        return Vec::new();
+    }
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let mut addresses = Vec::new();
+    for flag in flags {
+        match flag {
+            LocalAddress::Localhost => addresses.extend(loopback),
+            LocalAddress::Ip(address) => addresses.push(*address),
+        }
+    }
+    addresses
 }
 
 fn guard(flags: Guarding) -> Guard {
     Guard {
         read_only: flags.read_only,
-        allow_hosts: flags.allow_host,
+        allow_hosts: flags.allow_host.iter().map(ToString::to_string).collect(),
         allow_origins: flags.allow_origin,
         allow_other_users: flags.allow_other_users,
         require_token: flags.require_token,

@@ -69,6 +69,9 @@ pub enum ServiceIdError {
     /// Neither `http` nor `https`, in lower case.
     #[error("has the scheme \"{0}\"; it can only be http or https")]
     Scheme(String),
+    /// No name.
+    #[error("does not name a Service; it is [scheme:]name[:port]")]
+    NoName,
     /// Not a DNS label.
     #[error("has the Service name \"{0}\", which is not a valid name (a-z, 0-9 and -)")]
     Name(String),
@@ -88,6 +91,9 @@ impl ServiceId {
     /// # Errors
     /// When `name` or the port's name is no DNS label.
     pub fn from_parts(scheme: Option<Scheme>, name: &str, port: Option<PortRef>) -> Result<Self, ServiceIdError> {
+        if name.is_empty() {
+            return Err(ServiceIdError::NoName);
+        }
         if !is_dns_label(name) {
             return Err(ServiceIdError::Name(name.to_owned()));
         }

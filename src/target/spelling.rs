@@ -22,7 +22,7 @@ pub enum SpellingError {
     #[error("is empty")]
     Empty,
     /// Some other kind of object.
-    #[error("is a {0}, and only a Service can be opened")]
+    #[error("is of kind {0}, and only a Service can be opened")]
     Kind(String),
     /// A namespace that cannot be one.
     #[error("has the namespace \"{0}\", which is not a valid name (a-z, 0-9 and -)")]

@@ -4,7 +4,7 @@ use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, web};
 
 /// Flags that a dry run of the Service `web` takes.
-const FLAGS: [&str; 38] = [
+const FLAGS: [&str; 40] = [
     "-A",
     "--all-namespaces",
     "-l app=web",
@@ -16,6 +16,7 @@ const FLAGS: [&str; 38] = [
     "-p 0",
     "--address=127.0.0.1",
     "--address=127.0.0.1,::1",
+    "--address=localhost",
     "--origin=site",
     "--origin=localhost",
     "--origin=path",
@@ -28,6 +29,7 @@ const FLAGS: [&str; 38] = [
     "--wait",
     "--wait=1m30s",
     "--idle-timeout=5m",
+    "--idle-timeout=0",
     "-o url",
     "--output=text",
     "--read-only",
@@ -94,15 +96,33 @@ async fn wrong_usage_is_2_and_touches_nothing() {
     let fake = FakeApiServer::start().await;
     for (line, error) in [
         ("web --porrt=1", "error: unexpected argument '--porrt' found"),
-        ("web --port=99999", "error: invalid value '99999' for '--port <PORT>'"),
-        ("web --port=x", "error: invalid value 'x' for '--port <PORT>'"),
-        ("web --address=nonsense", "error: invalid value 'nonsense' for '--address <ADDRESS>'"),
+        ("web --port=99999", "error: invalid value '99999' for '--port <PORT>': not a number from 0 to 65535\n"),
+        ("web --port=x", "error: invalid value 'x' for '--port <PORT>': not a number from 0 to 65535\n"),
+        (
+            "web --address=nonsense",
+            "error: invalid value 'nonsense' for '--address <ADDRESS>': neither an IP address nor localhost\n",
+        ),
+        (
+            "web --allow-origin=dev.example",
+            "error: invalid value 'dev.example' for '--allow-origin <ORIGIN>': not an origin such as \
+             http://localhost:3000\n",
+        ),
+        (
+            "web --allow-host=http://dev.example",
+            "error: invalid value 'http://dev.example' for '--allow-host <HOST>': not a host such as dev.example or \
+             dev.example:8443\n",
+        ),
+        (
+            "web --browser=",
+            "error: invalid value '' for '--browser <CMD>': it names no program; --no-browser opens none\n",
+        ),
+        (":80", "error: SERVICE \":80\" does not name a Service; it is [scheme:]name[:port]\n"),
         ("web --idle-timeout=soon", "error: invalid value 'soon' for '--idle-timeout <DURATION>'"),
         ("web --svc-port=99999", "error: invalid value '99999' for '--svc-port <NAME|NUMBER>'"),
         ("web --scheme=ftp", "error: invalid value 'ftp' for '--scheme <SCHEME>'"),
         ("web --pick --list", "error: the argument '--pick' cannot be used with '--list'"),
         ("web --no-browser --browser=x", "error: the argument '--no-browser' cannot be used with '--browser <CMD>'"),
-        ("pod/web", "error: SERVICE \"pod/web\" is a pod, and only a Service can be opened"),
+        ("pod/web", "error: SERVICE \"pod/web\" is of kind pod, and only a Service can be opened"),
         ("web:80 --svc-port=81", "error: --svc-port 81 contradicts \"web:80\""),
         ("a:b:c:d", "error: SERVICE \"a:b:c:d\""),
         ("web -o wide", "error: -o wide, yaml and name are for --list"),
