@@ -209,10 +209,11 @@ pub fn say(cluster: &Cluster, plan: &Open, found: &[Found], ready: &[Ready], lis
         let (service, namespace) = (found.target.service(), &found.target.namespace);
         output.whisper(&format!("you may not read Service {service} in {namespace}: port and scheme are as typed"));
     }
-    for ready in ready {
+    for (found, ready) in found.iter().zip(ready) {
         output.data(&ready.line(plan.ready));
         if plan.ready == ReadyFormat::Text && ready.site_url != ready.proxy_url {
-            output.whisper(&format!("  in a browser: {}", ready.site_url));
+            let landing = found.target.path.trim_start_matches('/');
+            output.whisper(&format!("  in a browser: {}{landing}", ready.site_url));
         }
     }
     if let Some(path) = listener.socket_path() {
