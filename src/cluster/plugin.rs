@@ -187,8 +187,7 @@ impl Plugin {
         let unclear = |what: &str| {
             Error::failed(format!("the credential plugin {} of user {:?} {what}", self.command, self.user))
         };
-        let answer: Answer =
-            serde_json::from_slice(stdout).map_err(|_| unclear("does not print an ExecCredential in JSON"))?;
+        let answer = answer(stdout).ok_or_else(|| unclear("does not print an ExecCredential"))?;
         if answer.kind != "ExecCredential" || answer.api_version != self.api_version {
             return Err(unclear(&format!("does not print an ExecCredential of {}", self.api_version)));
         }
@@ -209,6 +208,11 @@ impl Plugin {
         };
         Ok(Issued { authorization, identity, expires, renew: expires.and_then(in_time) })
     }
+}
+
+/// JSON, or YAML, as client-go's decoder takes it (`plugin/pkg/client/auth/exec/exec.go`).
+fn answer(stdout: &[u8]) -> Option<Answer> {
+    serde_json::from_slice(stdout).ok().or_else(|| serde_saphyr::from_slice(stdout).ok())
 }
 
 async fn finished(mut command: Command) -> io::Result<Output> {

@@ -247,7 +247,7 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     assert_eq!(script.runs(), 0);
 
     let cases = [
-        (json!("hunter2"), "does not print an ExecCredential in JSON"),
+        (json!("hunter2"), "does not print an ExecCredential"),
         (
             json!({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "status": {"token": "x"}}),
             "does not print an ExecCredential of client.authentication.k8s.io/v1",
@@ -268,6 +268,16 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let old = "{exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: x}}";
     let error = failure(&server.kubeconfig(old), &environment).await;
     assert!(error.message().contains("v1alpha1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plugin_may_print_yaml() {
+    let valid = Arc::new(Mutex::new("Bearer one".to_owned()));
+    let server = guarded(&valid).await;
+    let yaml = "apiVersion: client.authentication.k8s.io/v1\nkind: ExecCredential\nstatus:\n  token: one\n";
+    let script = Script::new(&[json!(yaml)]);
+    let cluster = server.kubeconfig(&script.user("")).load().await;
+    get(cluster.api(), "/").await;
 }
 
 #[tokio::test]

@@ -22,13 +22,14 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    /// Prints these, one each time it runs, and the last one from then on.
+    /// Prints these, one each time it runs, and the last one from then on; a text as it is.
     pub(crate) fn new(answers: &[Value]) -> Self {
         let script = Self { folder: tempfile::tempdir().unwrap() };
         std::fs::write(script.path(), SCRIPT).unwrap();
         for (number, answer) in answers.iter().enumerate() {
-            std::fs::write(script.beside(&format!("{}.json", number + 1)), answer.to_string()).unwrap();
-            std::fs::write(script.beside("last.json"), answer.to_string()).unwrap();
+            let printed = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
+            std::fs::write(script.beside(&format!("{}.json", number + 1)), &printed).unwrap();
+            std::fs::write(script.beside("last.json"), &printed).unwrap();
         }
         script
     }
