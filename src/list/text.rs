@@ -49,7 +49,8 @@ enum Column {
     Ready,
     Age,
     Url,
-    /// Without a title of its own while empty: most Services are inside the cluster only.
+    /// The only one that may be empty, and has no title then: most Services are inside the cluster only. What later
+    /// pages have to say here stands without a title.
     AlsoAt,
 }
 
@@ -113,9 +114,6 @@ impl Listing {
 
     fn table(&mut self, services: &[Service], readiness: impl Fn(&Service) -> Option<Readiness>, text: &mut String) {
         let mut lines: Vec<Vec<String>> = Vec::new();
-        if self.is_first {
-            lines.push(self.columns.iter().map(|column| column.title().to_owned()).collect());
-        }
         for service in services {
             let ready = readiness(service);
             match openable(service) {
@@ -125,12 +123,21 @@ impl Listing {
                 Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), ready)),
             }
         }
+        if self.is_first {
+            lines.insert(0, self.titles(&lines));
+        }
         for line in &lines {
             for (width, cell) in self.widths.iter_mut().zip(line) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         lines.iter().for_each(|line| self.write_line(line, text));
+    }
+
+    fn titles(&self, lines: &[Vec<String>]) -> Vec<String> {
+        let is_used = |index: usize| lines.iter().any(|line| !line[index].is_empty());
+        let title = |(index, column): (usize, &Column)| if is_used(index) { column.title() } else { "" }.to_owned();
+        self.columns.iter().enumerate().map(title).collect()
     }
 
     fn write_line(&self, line: &[String], text: &mut String) {
@@ -370,11 +377,21 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
         let text = printed(about, &[&services()[..1]]);
         let titles: Vec<&str> =
             text.lines().next().unwrap().split("   ").map(str::trim).filter(|title| !title.is_empty()).collect();
-        assert_eq!(
-            titles,
-            ["NAME", "PORT", "SCHEME", "TYPE", "CLUSTER-IP", "READY", "AGE", "PROXY URL", "WITHOUT PROXY"]
-        );
+        assert_eq!(titles, ["NAME", "PORT", "SCHEME", "TYPE", "CLUSTER-IP", "READY", "AGE", "PROXY URL"]);
         assert!(text.contains("10.0.0.1") && text.contains("1h"), "{text}");
+    }
+
+    #[test]
+    fn what_is_reachable_without_a_proxy_has_a_column_where_there_is_something() {
+        let services = services();
+        for format in [ListFormat::Table, ListFormat::Wide] {
+            let titles = |pages: &[&[Service]]| printed(about(format), pages).lines().next().unwrap().to_owned();
+            assert!(titles(&[&services]).ends_with(" WITHOUT PROXY"));
+            assert!(titles(&[&services[..3]]).ends_with("PROXY URL"));
+            let late = [&services[..3], &services[3..]];
+            assert!(titles(&late).ends_with("PROXY URL"));
+            assert!(printed(about(format), &late).ends_with("port 30443 of every node\n"));
+        }
     }
 
     #[test]
