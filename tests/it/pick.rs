@@ -10,7 +10,7 @@ use crate::fake::users::Rule;
 use crate::fake::{ADMIN_TOKEN, FakeApiServer};
 use crate::harness::{InTerminal, Plugin, web};
 use crate::rig::http;
-use crate::rig::terminal::{Terminal, USUAL, is_drawn};
+use crate::rig::terminal::{Size, Terminal, USUAL, is_drawn};
 
 const DOWN: &str = "\x1b[B";
 const UP: &str = "\x1b[A";
@@ -198,9 +198,32 @@ async fn another_size_is_drawn_at_once() {
         .until("the last line", |text| text.lines().nth(29).is_some_and(|line| line.starts_with("Enter open")))
         .await;
     assert!(rows(&terminal)[0].contains("ClusterIP"));
-    terminal.resize((2, 12));
-    let text = terminal.until("two lines", |text| text.lines().count() == 2).await;
-    assert!(text.lines().any(|line| line.starts_with('>')), "what is typed stays visible: {text}");
+}
+
+/// What one chooses by goes first: the prompt, then the row under the cursor, then everything else.
+#[tokio::test]
+async fn a_tiny_terminal_shows_prompt_and_rows_before_headings() {
+    let fake = FakeApiServer::start().await;
+    let _backend = small(&fake).await;
+    let mut terminal = picker(&fake);
+    terminal.until_text("1/1").await;
+    let sizes: [(Size, &[&str]); 6] = [
+        ((2, 12), &[">        3/3", "> …fault/web"]),
+        ((3, 12), &[">        3/3", "> …fault/web", "  …g/grafana"]),
+        (
+            (4, 26),
+            &[">                      3/3", "> default/web", "  monitoring/grafana", "Enter open  Tab mark seve…"],
+        ),
+        ((1, 12), &[">        3/3"]),
+        ((5, 12), &["context test", ">        3/3", "> …fault/web", "  …g/grafana", "Enter open …"]),
+        ((2, 3), &[">", "> …"]),
+    ];
+    for (size, expect) in sizes {
+        terminal.resize(size);
+        terminal.until(&format!("{size:?}: {expect:?}"), |text| text.lines().eq(expect.iter().copied())).await;
+    }
+    terminal.resize(USUAL);
+    terminal.until("everything again", |text| rows_of(text).len() == 3 && text.starts_with("context test")).await;
 }
 
 #[tokio::test]
