@@ -79,13 +79,15 @@ impl Auto {
     /// # Errors
     /// When certificates are to be verified and the system trusts nobody.
     pub fn new(cluster: &Cluster, target: &Target, service: Option<&Service>, options: Options) -> Result<Self, Error> {
-        let way = |target: &Target| Way::new(cluster, target, service, options.verify_tls);
+        let subject = |target: &Target| Subject::new(target, cluster.context(), cluster.server());
+        let way = |target: &Target, subject: Subject| Way::new(cluster, target, service, options.verify_tls, subject);
+        let turned = target.with_scheme(target.scheme.other());
         let inner = Inner {
             service: target.service().to_owned(),
             namespace: target.namespace.clone(),
             rights: Rights::new(cluster, target),
-            first: way(target)?,
-            other: way(&target.with_scheme(target.scheme.other()))?,
+            first: way(target, subject(target))?,
+            other: way(&turned, subject(&turned).turned())?,
             options,
             turned: AtomicBool::new(false),
             moved: AtomicBool::new(false),
@@ -263,9 +265,14 @@ impl Inner {
 }
 
 impl Way {
-    fn new(cluster: &Cluster, target: &Target, service: Option<&Service>, verify_tls: bool) -> Result<Self, Error> {
+    fn new(
+        cluster: &Cluster,
+        target: &Target,
+        service: Option<&Service>,
+        verify_tls: bool,
+        subject: Subject,
+    ) -> Result<Self, Error> {
         let look = ClusterLook::new(cluster, target, service);
-        let subject = Subject::new(target, cluster.context(), cluster.server());
         let diagnostics = Diagnostics::new(subject, Some(Arc::new(look)));
         Ok(Self {
             scheme: target.scheme,

@@ -188,6 +188,11 @@ impl Browser {
         fs::write(file, image).map_err(|error| format!("{}: {error}", file.display()))
     }
 
+    /// Shows pages to somebody who prefers `light` or `dark`.
+    pub(crate) async fn prefer_colours(&self, scheme: &'static str) -> Outcome {
+        self.client.issue_cmd(PreferColours(scheme)).await.map(drop).map_err(|error| error.to_string())
+    }
+
     /// What happened in the current tab since the last call.
     pub(crate) async fn record(&self) -> Outcome<Record> {
         let mut record = Record::default();
@@ -261,6 +266,22 @@ impl WebDriverCompatibleCommand for ReadLog {
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
         (http::Method::POST, Some(json!({"type": self.0}).to_string()))
+    }
+}
+
+/// A command of the DevTools protocol: `prefers-color-scheme`.
+#[derive(Debug)]
+struct PreferColours(&'static str);
+
+impl WebDriverCompatibleCommand for PreferColours {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        let features = json!([{"name": "prefers-color-scheme", "value": self.0}]);
+        let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
+        (http::Method::POST, Some(command.to_string()))
     }
 }
 

@@ -25,6 +25,7 @@ mod paths;
 mod bulk;
 mod rights;
 mod trouble;
+mod diagnosis;
 mod life;
 mod krew;
 #[path = "../man.rs"]
@@ -81,6 +82,7 @@ fn all_tests() -> Vec<Test> {
         bulk::tests(),
         rights::tests(),
         trouble::tests(),
+        diagnosis::tests(),
         life::tests(),
         service_proxy::tests(),
         transports::tests(),

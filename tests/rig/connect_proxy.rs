@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::stream::{read_until, send};
 
-/// A running proxy; it ends when dropped.
+/// A running proxy; it ends when dropped, and its connections with it.
 pub(crate) struct ConnectProxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -44,8 +44,9 @@ impl Drop for ConnectProxy {
 }
 
 async fn accept(listener: TcpListener, to: SocketAddr, asked: Arc<Mutex<Vec<String>>>) {
+    let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connect(client, to, Arc::clone(&asked)));
+        connections.spawn(connect(client, to, Arc::clone(&asked)));
     }
 }
 

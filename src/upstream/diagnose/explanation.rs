@@ -22,8 +22,12 @@ pub struct Subject {
     pub id: String,
     /// The Service port as people write it; empty when it is not known.
     pub port: String,
+    /// What the port is called or numbered in the Pods, where the Service says so.
+    pub target_port: Option<String>,
     /// What the Pods are spoken to in.
     pub scheme: Scheme,
+    /// Whether that is not the scheme that was asked for, since the Pods speak another.
+    pub turned: bool,
     /// The kubeconfig's context.
     pub context: Option<String>,
     /// URL of the API server.
@@ -70,10 +74,18 @@ impl Subject {
             namespace: target.namespace.clone(),
             id: target.id.to_string(),
             port: port.or_else(|| target.id.port().map(ToString::to_string)).unwrap_or_default(),
+            target_port: target.port.as_ref().and_then(|port| port.target_port.as_ref()).map(ToString::to_string),
             scheme: target.scheme,
+            turned: false,
             context: context.map(str::to_owned),
             server: server.to_owned(),
         }
+    }
+
+    /// The same, for when the Pods turned out to speak another scheme than was asked for.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self { turned: true, ..self }
     }
 
     /// A kubectl command in the Service's namespace.
@@ -197,7 +209,13 @@ fn no_endpoints(subject: &Subject, facts: &Facts) -> Words {
         WhyNone::NotReady => (format!("No Pod of {service} is ready"), facts.unready_pods()),
         WhyNone::NoSuchPort => (
             format!("No Pod of {service} has the port {port}"),
-            format!("Its endpoints have: {}.", facts.port_names().join(", ")),
+            match (&facts.port_names()[..], &subject.target_port) {
+                ([], Some(name)) => {
+                    format!("The Service leads to a port named {name}, and no container of the Pods has one.")
+                }
+                ([], None) => "Its endpoints have no port at all.".to_owned(),
+                (names, _) => format!("Its endpoints have: {}.", names.join(", ")),
+            },
         ),
         WhyNone::NotPods => (
             format!("{service} leads to addresses that are no Pods"),
@@ -413,14 +431,21 @@ fn of_user(cause: &Cause, subject: &Subject) -> Words {
 }
 
 fn forbidden(missing: &Missing, subject: &Subject) -> Words {
-    let Subject { service, namespace, id, .. } = subject;
+    let Subject { service, namespace, id, scheme, turned, .. } = subject;
     let Missing { user, verb, resource } = missing;
     let verb = if verb.is_empty() { "*" } else { verb };
     let title = match resource.as_str() {
         "services/proxy" => format!("You may not open {service} through the API server"),
         _ => format!("You may not {verb} {resource}"),
     };
-    let text = format!("{user} lacks the verb {verb} on {resource} in {namespace}. An administrator can grant it:");
+    let lacks = format!("{user} lacks the verb {verb} on {resource} in {namespace}. An administrator can grant it:");
+    let text = match resource.as_str() {
+        "services/proxy" if *turned => format!(
+            "{service} speaks {scheme} on this port, not {}, and {id} takes a right of its own. {lacks}",
+            scheme.other()
+        ),
+        _ => lacks,
+    };
     let rule = match resource.as_str() {
         "services/proxy" if verb == "*" => rule("'*'", resource, Some(id), Some(user), subject),
         "services/proxy" => rule("get,create,update,patch,delete", resource, Some(id), Some(user), subject),

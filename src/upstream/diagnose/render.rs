@@ -62,7 +62,7 @@ impl Explanation {
     fn page(&self, may_repeat: bool) -> String {
         let text: String = paragraphs(&self.text);
         let checks: String = self.checks.iter().map(item).collect();
-        let list = if checks.is_empty() { checks } else { format!("<ul>{checks}</ul>") };
+        let list = if checks.is_empty() { checks } else { format!("<ul class=\"checks\">{checks}</ul>") };
         let original = self.original.as_deref().map(details).unwrap_or_default();
         let again = match self.again {
             Some(_) if may_repeat => "<p class=\"again\">This page looks again every few seconds.</p>",
@@ -78,9 +78,15 @@ fn paragraphs(text: &str) -> String {
 
 fn item(check: &Check) -> String {
     match &check.command {
-        Some(command) => format!("<li>{}<pre>{}</pre></li>\n", escaped(&check.text), escaped(command)),
+        Some(command) => format!("<li>{}<pre>{}</pre></li>\n", escaped(&check.text), words(command)),
         None => format!("<li>{}</li>\n", escaped(&check.text)),
     }
+}
+
+/// A command whose lines break between its words only: after the hyphens of `--flag` nobody expects an end.
+fn words(command: &str) -> String {
+    let words: Vec<String> = command.split(' ').map(|word| format!("<span>{}</span>", escaped(word))).collect();
+    words.join(" ")
 }
 
 fn details(original: &str) -> String {

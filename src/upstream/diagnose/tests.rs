@@ -12,7 +12,9 @@ fn subject() -> Subject {
         namespace: "shop".to_owned(),
         id: "web:http".to_owned(),
         port: "http (80)".to_owned(),
+        target_port: None,
         scheme: Scheme::Http,
+        turned: false,
         context: Some("prod eu".to_owned()),
         server: "https://api.example:6443".to_owned(),
     }
