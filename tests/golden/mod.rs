@@ -7,6 +7,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::Request;
@@ -96,6 +97,11 @@ const LOST_IN_PAGES: [(&str, &str); 21] = [
 const REFUSED_PATHS: [(&str, u16); 6] =
     [("/a/./b", 400), ("/a/../b", 400), ("/%2e%2e/x", 400), ("/../../x", 400), ("/a%00b", 400), ("/a%2Fb", 501)];
 
+/// A kind of document, whether it is compressed, and the answer to a browser that has it already. Of a page in gzip the API
+/// server cannot pass on that nothing has changed, so it comes anew.
+const RELOADS: [(&str, bool, u16); 4] =
+    [("text/css", false, 304), ("text/css", true, 304), ("text/html", false, 304), ("text/html", true, 200)];
+
 /// Plays every row; the failures in words.
 pub(crate) async fn run_all(stage: &Stage<'_>) -> Vec<String> {
     let mut failures = Vec::new();
@@ -104,6 +110,10 @@ pub(crate) async fn run_all(stage: &Stage<'_>) -> Vec<String> {
     }
     for (sent, seen, _) in PATHS {
         failures.extend(stage.walk(sent, seen).await.err().map(|why| format!("path {sent}: {why}")));
+    }
+    for (kind, zipped, status) in RELOADS {
+        let reloaded = stage.reload(kind, zipped, status).await;
+        failures.extend(reloaded.err().map(|why| format!("reload of {kind} zipped: {zipped}: {why}")));
     }
     failures
 }
@@ -185,6 +195,21 @@ impl Stage<'_> {
             .replace("{NS}", self.namespace)
             .replace("{POD}", &self.pod.to_string())
             .replace("{HOST}", self.site().trim_start_matches("http://"))
+    }
+
+    /// Asks twice for the same, the second time as a browser does that has it.
+    async fn reload(&self, kind: &str, zipped: bool, status: u16) -> Result<(), String> {
+        let mut said = vec![format!("content-type: {kind}"), "etag: \"1\"".to_owned()];
+        said.extend(zipped.then(|| "content-encoding: gzip".to_owned()));
+        let row = Row { name: String::new(), said, body: b"<p>".to_vec(), gets: Vec::new(), gets_body: String::new() };
+        self.backend.answer("/reload", self.canned(&row));
+        let url = format!("{}/reload", self.site());
+        let ask = || Request::builder().header("accept-encoding", "gzip, deflate, br, zstd");
+        let first = client::send(&url, ask()).await;
+        let again = client::send(&url, ask().header("if-none-match", first.header("etag"))).await;
+        let body = if status == 304 { Bytes::new() } else { first.body.clone() };
+        let is_right = first.status == 200 && again.status == status && again.body == body;
+        if is_right { Ok(()) } else { Err(format!("{first:?}, and then {again:?}")) }
     }
 
     async fn play(&self, row: &Row) -> Result<(), String> {

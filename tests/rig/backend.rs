@@ -29,7 +29,8 @@ type Body = BoxBody<Bytes, Infallible>;
 
 /// A running server. It answers:
 ///
-/// - a path given to [`Backend::answer`]: with that answer, for every method and query;
+/// - a path given to [`Backend::answer`]: with that answer, for every method and query; 304 with the same headers to
+///   whoever has it already, by its `ETag`;
 /// - `/bytes/N`: N bytes of [`pattern`];
 /// - `/sink`: how many bytes of [`pattern`] it was sent, as `{"length": N}`, or 400 at the first byte that is another;
 /// - `/events/N`: N server-sent events, `data: 0` and so on, the next one only after [`Backend::tick`] was called;
@@ -188,11 +189,13 @@ async fn answer(mut request: Request<Incoming>, state: &Arc<State>) -> Response<
         return sink(request.into_body()).await;
     }
     let (head, body) = request.into_parts();
+    let known = head.headers.get(header::IF_NONE_MATCH).cloned();
     let length = body.collect().await.map_or(0, |body| body.to_bytes().len());
     let description = describe(&Request::from_parts(head, ()), Some(length));
     record(state, description.clone());
     let (kind, count) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
     match (canned, kind, count.parse()) {
+        (Some(canned), ..) if canned.is_known_by(known.as_ref()) => canned.unchanged().response(),
         (Some(canned), ..) => canned.response(),
         (None, "bytes", Ok(count)) => bytes(count),
         (None, "events", Ok(count)) => events(count, Arc::clone(state)),
@@ -228,6 +231,17 @@ fn whole(status: StatusCode, body: &Value) -> Response<Body> {
 }
 
 impl Canned {
+    /// Whether `If-None-Match` names its `ETag`, weak or not (RFC 9110 section 13.1.2).
+    fn is_known_by(&self, if_none_match: Option<&HeaderValue>) -> bool {
+        let bare = |tag: &str| tag.trim_start_matches("W/").to_owned();
+        let etag = self.headers.iter().find(|(name, _)| name == "etag").map(|(_, tag)| bare(tag));
+        etag.is_some() && etag == if_none_match.and_then(|tag| tag.to_str().ok()).map(bare)
+    }
+
+    fn unchanged(self) -> Self {
+        Self { status: 304, body: Vec::new(), ..self }
+    }
+
     fn response(self) -> Response<Body> {
         let mut response = Response::new(Full::from(self.body).boxed());
         if self.status != 0 {

@@ -1,5 +1,6 @@
 //! The API server's service proxy as a transport: requests below one Target's proxy path, answers without it.
 
+mod conditional;
 mod encoding;
 mod gateway;
 mod handshake;
@@ -94,16 +95,25 @@ impl Upstream for ServiceProxy {
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            let asker = Asker::of(&request);
-            match inner.send(request).await {
-                Ok(answer) => inner.diagnostics.examine(asker, answer).await,
-                Err(refusal) => inner.explain(asker, &refusal).await,
+            let unconditional = conditional::without(&request);
+            let answer = inner.answer(request).await;
+            match unconditional.filter(|_| answer.extensions().get() == Some(&Cause::BadEncoding)) {
+                None => answer,
+                Some(request) => inner.answer(request).await,
             }
         })
     }
 }
 
 impl Inner {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let asker = Asker::of(&request);
+        match self.send(request).await {
+            Ok(answer) => self.diagnostics.examine(asker, answer).await,
+            Err(refusal) => self.explain(asker, &refusal).await,
+        }
+    }
+
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Refusal> {
         self.lead_below(request.uri_mut())?;
         let expected = self.prepare(&mut request)?;
