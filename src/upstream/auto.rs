@@ -109,6 +109,10 @@ impl Auto {
 
     /// Takes over the endpoints that a watch saw.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
+        let Inner { first, other, .. } = &*self.inner;
+        for way in [first, other] {
+            way.service_proxy.learn(slices);
+        }
         self.inner.way().port_forward.learn(slices).await;
     }
 }
@@ -276,7 +280,7 @@ impl Way {
         let diagnostics = Diagnostics::new(subject, Some(Arc::new(look)));
         Ok(Self {
             scheme: target.scheme,
-            service_proxy: ServiceProxy::new(cluster.api().clone(), target, diagnostics.clone()),
+            service_proxy: ServiceProxy::new(cluster.api().clone(), target, service, diagnostics.clone()),
             port_forward: PortForward::new(cluster, target, service, verify_tls, diagnostics.clone())?,
             diagnostics,
         })

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use http::Request;
 
 use super::rows::{LOCATIONS, MARKUP, PATHS};
-use crate::rig::{Backend, Canned, Serving, http as client};
+use crate::rig::{Backend, Canned, Serving, eventually, http as client};
 
 /// An app with the Service `named`, whose port `http` is 80, opened by this program.
 pub(crate) struct Stage<'a> {
@@ -35,8 +35,9 @@ struct Row {
 }
 
 /// What the API server changes for good, in `Location`: said, and what arrives. Everything else arrives as it was said.
-const LOST_IN_LOCATIONS: [(&str, &str); 22] = [
+const LOST_IN_LOCATIONS: [(&str, &str); 23] = [
     // The app's own address is the browser's.
+    ("http://{POD}", "/"),
     ("http://{POD}/x?y#z", "/x?y#z"),
     ("https://{POD}/x", "/x"),
     ("http://{POD}/", "/"),
@@ -65,7 +66,7 @@ const LOST_IN_LOCATIONS: [(&str, &str); 22] = [
 
 /// The same in pages. A browser sees a difference only where links were cleaned, or character references were resolved in a
 /// page that is not UTF-8.
-const LOST_IN_PAGES: [(&str, &str); 21] = [
+const LOST_IN_PAGES: [(&str, &str); 22] = [
     ("<a href=\"/../up\">", "<a href=\"/api/v1/namespaces/{NS}/services/named:http/up\">"),
     ("<a href=\"/d//e/\">", "<a href=\"/d/e/\">"),
     ("<a href=\"/a b\">", "<a href=\"/a%20b\">"),
@@ -75,6 +76,7 @@ const LOST_IN_PAGES: [(&str, &str); 21] = [
     ("<a href=\"javascript:alert('/x')\">", "<a href=\"javascript:alert(&#39;/x&#39;)\">"),
     ("<a href=\"data:text/html,<b>\">", "<a href=\"data:text/html,&lt;b&gt;\">"),
     ("<a href=\"http://{POD}/x\">", "<a href=\"/x\">"),
+    ("<a href=\"http://{POD}\">", "<a href=\"/\">"),
     ("<a href='/x' title='it\"s'>", "<a href=\"/x\" title=\"it&#34;s\">"),
     ("<a href=/x>", "<a href=\"/x\">"),
     ("<A HREF=/x>T</A>", "<a href=\"/x\">T</A>"),
@@ -105,6 +107,7 @@ const RELOADS: [(&str, bool, u16); 4] =
 /// Plays every row; the failures in words.
 pub(crate) async fn run_all(stage: &Stage<'_>) -> Vec<String> {
     let mut failures = Vec::new();
+    stage.until_pods_are_known().await;
     for row in locations().into_iter().chain(pages()).chain(headers()) {
         failures.extend(stage.play(&row).await.err().map(|why| format!("{}: {why}", row.name)));
     }
@@ -195,6 +198,13 @@ impl Stage<'_> {
             .replace("{NS}", self.namespace)
             .replace("{POD}", &self.pod.to_string())
             .replace("{HOST}", self.site().trim_start_matches("http://"))
+    }
+
+    /// The watch of endpoints tells the program its Pods a moment after it is ready.
+    async fn until_pods_are_known(&self) {
+        let rows = locations();
+        let row = rows.iter().find(|row| row.name == "Location http://{POD}").expect("there is such a row");
+        eventually(&row.name, async || self.play(row).await.ok()).await;
     }
 
     /// Asks twice for the same, the second time as a browser does that has it.

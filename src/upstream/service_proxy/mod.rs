@@ -4,10 +4,12 @@ mod conditional;
 mod encoding;
 mod gateway;
 mod handshake;
+mod names;
 mod path;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use http::header::HOST;
 use http::uri::PathAndQuery;
@@ -15,12 +17,13 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use super::diagnose::{Asker, Cause, Diagnostics, Trouble};
-use super::unprefix::{Hosts, ServiceNames, Unprefix};
+use super::unprefix::{Hosts, Unprefix};
 use super::{Body, Carried, Transport, Upstream};
-use crate::cluster::{ApiServer, SendError};
-use crate::service::PortRef;
+use crate::cluster::{ApiServer, EndpointSlice, SendError};
+use crate::service::Service;
 use crate::target::{Scheme, Target};
 use gateway::Gateway;
+use names::Names;
 
 pub use path::{PathRefusal, below};
 
@@ -35,7 +38,8 @@ struct Inner {
     /// The proxy path, without a slash at its end.
     prefix: String,
     scheme: Scheme,
-    unprefix: Arc<Unprefix>,
+    names: Names,
+    unprefix: ArcSwap<Unprefix>,
     gateway: Gateway,
     diagnostics: Diagnostics,
 }
@@ -61,14 +65,17 @@ pub enum Refusal {
 }
 
 impl ServiceProxy {
-    /// Everything goes to `target` through `api`; `diagnostics` explains what comes back from the API server itself.
-    pub fn new(api: ApiServer, target: &Target, diagnostics: Diagnostics) -> Self {
+    /// Everything goes to `target` through `api`; `service` is `None` where the user may not read it. `diagnostics`
+    /// explains what comes back from the API server itself.
+    pub fn new(api: ApiServer, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
         let proxy_path = target.proxy_path();
-        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names(target));
+        let names = Names::new(target, service);
+        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names.without_endpoints());
         let inner = Inner {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,
-            unprefix: Arc::new(unprefix),
+            names,
+            unprefix: ArcSwap::from_pointee(unprefix),
             gateway: Gateway::new(&api),
             diagnostics,
             api,
@@ -79,6 +86,12 @@ impl ServiceProxy {
     /// Finds out ahead what the first request would have to find out.
     pub async fn warm(&self) {
         self.inner.gateway.routes_by_host(&self.inner.api).await;
+    }
+
+    /// Takes over the endpoints that a watch saw: an app may name itself by its own address.
+    pub fn learn(&self, slices: &[EndpointSlice]) {
+        let Inner { names, unprefix, .. } = &*self.inner;
+        unprefix.store(Arc::new(unprefix.load().with_names(names.with_endpoints(slices))));
     }
 
     /// Sends `request` as [`Upstream::send`] does, but says with a type why there is no answer, and leaves errors of the
@@ -121,7 +134,7 @@ impl Inner {
         let mut answer = self.api.send(request).await?;
         check_upgrade(&mut answer, expected.as_ref())?;
         answer.extensions_mut().insert(Carried { transport: Transport::ServiceProxy, pod: None });
-        Ok(self.unprefix.answer(hosts, answer))
+        Ok(self.unprefix.load_full().answer(hosts, answer))
     }
 
     fn lead_below(&self, uri: &mut Uri) -> Result<(), PathRefusal> {
@@ -178,19 +191,4 @@ fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) ->
     }
     let is_accepted = expected.is_some_and(|expected| handshake::is_accepted(answer.headers(), expected));
     if is_accepted { Ok(()) } else { Err(Refusal::Handshake) }
-}
-
-fn names(target: &Target) -> ServiceNames {
-    let names = ServiceNames::new(&target.namespace, target.service());
-    let number = |port: &PortRef| match port {
-        PortRef::Number(number) => Some(*number),
-        PortRef::Name(_) => None,
-    };
-    match &target.port {
-        Some(port) => {
-            let container = port.target_port.as_ref().and_then(number);
-            names.with_ports([Some(port.number), container].into_iter().flatten(), !port.has_siblings)
-        }
-        None => names.with_ports(target.id.port().and_then(number), true),
-    }
 }

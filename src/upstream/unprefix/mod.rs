@@ -51,6 +51,12 @@ impl Unprefix {
         Self { prefixes, api: Some(api.to_owned()), names }
     }
 
+    /// The same for a Service that has become known by other names.
+    #[must_use]
+    pub fn with_names(&self, names: ServiceNames) -> Self {
+        Self { names, ..self.clone() }
+    }
+
     /// For an app that was told another host than the local one, by a transport that puts nothing in front.
     pub fn hosts_only() -> Self {
         Self::default()

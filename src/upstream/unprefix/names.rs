@@ -8,8 +8,11 @@ use std::net::IpAddr;
 pub struct ServiceNames {
     /// From the shortest: `web`, `web.ns`, `web.ns.svc`.
     names: Vec<String>,
+    /// Its cluster IP.
     addresses: Vec<IpAddr>,
     ports: Vec<u16>,
+    /// Addresses of its Pods, each with the container's port, if that is known.
+    endpoints: Vec<(IpAddr, Option<u16>)>,
     /// Whether a URL without a port can only mean this one.
     is_only_port: bool,
 }
@@ -18,7 +21,7 @@ impl ServiceNames {
     /// The names of Service `name`, for its only port of whatever number.
     pub fn new(namespace: &str, name: &str) -> Self {
         let names = vec![name.to_owned(), format!("{name}.{namespace}"), format!("{name}.{namespace}.svc")];
-        Self { names, addresses: Vec::new(), ports: Vec::new(), is_only_port: true }
+        Self { names, addresses: Vec::new(), ports: Vec::new(), endpoints: Vec::new(), is_only_port: true }
     }
 
     /// For one port, by the numbers that mean it: the Service's and the container's. `is_only` says that the Service
@@ -30,26 +33,39 @@ impl ServiceNames {
         self
     }
 
-    /// Adds cluster IPs or addresses of endpoints.
+    /// Adds cluster IPs.
     #[must_use]
     pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         self.addresses.extend(addresses);
         self
     }
 
+    /// Adds addresses of Pods, with the number of the port there.
+    #[must_use]
+    pub fn with_endpoints(mut self, addresses: impl IntoIterator<Item = IpAddr>, port: Option<u16>) -> Self {
+        self.endpoints.extend(addresses.into_iter().map(|address| (address, port)));
+        self
+    }
+
     /// Whether `authority` (`host[:port]`) of a URL with a scheme whose port is `default` means this port of the Service.
     pub(super) fn contains(&self, authority: &str, default: u16) -> bool {
         let (host, port) = split(authority);
-        self.has_host(host) && self.has_port(port, default)
+        (self.has_host(host) && self.has_port(port, default)) || self.has_endpoint(authority, default)
+    }
+
+    /// Whether it means this port of one of the Service's Pods, by address: what the API server itself looks for.
+    pub(super) fn has_endpoint(&self, authority: &str, default: u16) -> bool {
+        let (host, port) = split(authority);
+        let (Some(address), Some(port)) = (address(host), port_of(port, default)) else { return false };
+        let is_it = |(own, container): &(IpAddr, Option<u16>)| {
+            *own == address && container.map_or_else(|| self.ports.contains(&port), |own| own == port)
+        };
+        self.endpoints.iter().any(is_it)
     }
 
     /// Whether `port` of a URL with a scheme whose port is `default` means this port of the Service.
     pub(super) fn has_port(&self, port: Option<&str>, default: u16) -> bool {
-        let port = match port.map(str::parse) {
-            None => default,
-            Some(Ok(port)) => port,
-            Some(Err(_)) => return false,
-        };
+        let Some(port) = port_of(port, default) else { return false };
         self.ports.contains(&port) || (port == default && self.is_only_port)
     }
 
@@ -67,9 +83,16 @@ impl ServiceNames {
     }
 
     fn has_address(&self, host: &str) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        !self.addresses.is_empty() && bare.parse().is_ok_and(|address| self.addresses.contains(&address))
+        !self.addresses.is_empty() && address(host).is_some_and(|address| self.addresses.contains(&address))
     }
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn port_of(port: Option<&str>, default: u16) -> Option<u16> {
+    port.map_or(Some(default), |port| port.parse().ok())
 }
 
 /// Host (with brackets, if any) and port of an authority.
@@ -126,6 +149,23 @@ mod tests {
             check(names, "web:3000", true);
             check(names, "web:9090", false);
         }
+    }
+
+    #[test]
+    fn endpoints() {
+        let addresses = || ["10.1.0.1", "fd00::2"].map(|address| address.parse().unwrap());
+        let names = ServiceNames::new("ns", "web").with_ports([80], true).with_endpoints(addresses(), Some(8080));
+        for own in ["10.1.0.1:8080", "[fd00::2]:8080", "[FD00:0::2]:8080"] {
+            check(&names, own, true);
+            assert!(names.has_endpoint(own, 80), "{own}");
+        }
+        for other in ["10.1.0.1", "10.1.0.1:80", "10.1.0.1:9090", "10.1.0.2:8080", "10.1.0.1:x", "010.1.0.1:8080"] {
+            check(&names, other, false);
+        }
+        assert!(names.contains("web", 80) && !names.has_endpoint("web", 80));
+        let unknown = ServiceNames::new("ns", "web").with_ports([80], true).with_endpoints(addresses(), None);
+        check(&unknown, "10.1.0.1", true);
+        check(&unknown, "10.1.0.1:8080", false);
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl References<'_> {
         self.look_at(url, true).map(|undone| undone.of(url))
     }
 
-    /// The same for an attribute's value as it stands in HTML. Names of the Service in the cluster stay.
+    /// The same for an attribute's value as it stands in HTML. Names of the Service in the cluster stay; the address of
+    /// its Pod does not, nor does it at the API server if there is a path behind it.
     pub(super) fn undo_in_html(&self, value: &str) -> Option<String> {
         let cut = self.cut_in_html(value);
         let by_api_server = self.unprefix.api.is_some();
@@ -107,9 +108,10 @@ impl References<'_> {
             Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => return Whose::Other,
             _ => 80,
         };
-        let is_name = |authority: &str| {
-            with_names
-                && (self.unprefix.names.contains(authority, default) || self.is_sent_with_own_port(authority, default))
+        let names = &self.unprefix.names;
+        let is_name = |authority: &str| match with_names {
+            true => names.contains(authority, default) || self.is_sent_with_own_port(authority, default),
+            false => names.has_endpoint(authority, default),
         };
         if str::from_utf8(url.authority).is_ok_and(is_name) { Whose::Service } else { Whose::Other }
     }
@@ -167,6 +169,7 @@ fn scheme(url: &[u8]) -> Option<(Option<&[u8]>, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ServiceNames;
     use super::super::tests::{PREFIX, hosts, spelled, unprefix};
     use super::*;
     use proptest::prelude::*;
@@ -314,6 +317,25 @@ mod tests {
         same("https://web.other/x");
         let (unprefix, hosts) = (unprefix(), hosts("l:1", "l:1"));
         assert_eq!(unprefix.references(&hosts).undo_in_html("https://web.ns/x"), None);
+    }
+
+    #[test]
+    fn absolute_by_the_address_of_a_pod() {
+        let names = ServiceNames::new("ns", "web").with_endpoints(["10.1.0.1".parse().unwrap()], Some(8080));
+        let (unprefix, hosts) = (unprefix().with_names(names), hosts("l:1", "l:1"));
+        let references = unprefix.references(&hosts);
+        for (url, expect) in [
+            ("http://10.1.0.1:8080", Some("/")),
+            ("http://10.1.0.1:8080?a=b", Some("/?a=b")),
+            ("//10.1.0.1:8080#f", Some("/#f")),
+            ("https://10.1.0.1:8080//evil.example", Some("/evil.example")),
+            ("http://10.1.0.1", None),
+            ("http://10.1.0.1:8080.evil.example/", None),
+            ("ftp://10.1.0.1:8080/x", None),
+        ] {
+            assert_eq!(references.undo(url.as_bytes()).as_deref(), expect.map(str::as_bytes), "{url}");
+            assert_eq!(references.undo_in_html(url).as_deref(), expect, "{url}");
+        }
     }
 
     #[test]

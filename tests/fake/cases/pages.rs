@@ -8,7 +8,7 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use super::script::{Case, answer, html, unframed};
 
 /// What the Pod says, and what the client gets; "same" is unchanged.
-pub(crate) const MARKUP: [(&str, &str); 63] = [
+pub(crate) const MARKUP: [(&str, &str); 64] = [
     ("<a href=\"/x\">", "<a href=\"{P}/x\">"),
     ("<a href=\"rel\">", "same"),
     ("<a href=\"//cdn/x\">", "same"),
@@ -30,6 +30,7 @@ pub(crate) const MARKUP: [(&str, &str); 63] = [
     ("<a href=\"javascript:alert('/x')\">", "<a href=\"javascript:alert(&#39;/x&#39;)\">"),
     ("<a href=\"data:text/html,<b>\">", "<a href=\"data:text/html,&lt;b&gt;\">"),
     ("<a href=\"http://{POD}/x\">", "<a href=\"{P}/x\">"),
+    ("<a href=\"http://{POD}\">", "same"),
     ("<a href=\"http://{HOST}/x\">", "<a href=\"http://{HOST}{P}/x\">"),
     ("<a href=\"https://other/x\">", "same"),
     ("<a href=\"{P}/q\">", "same"),
