@@ -1,7 +1,7 @@
 //! Who the program is to the API server, and that nobody else learns it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,8 +12,8 @@ use crate::fake::faults::Fault;
 use crate::fake::status::Status;
 use crate::fake::users::Rule;
 use crate::fake::{ADMIN_TOKEN, FakeApiServer};
-use crate::harness::{Plugin, web};
-use crate::rig::{Canned, eventually, http as client};
+use crate::harness::{Plugin, Served, web};
+use crate::rig::{Backend, Canned, eventually, http as client};
 
 /// A credential plugin that notes each run in `runs` and prints `credential`.
 fn exec_login(plugin: &Plugin) -> String {
@@ -37,103 +37,102 @@ fn write_credential(home: &Path, token: &str, expiry: Option<&str>) {
     fs::rename(new, home.join("credential")).unwrap();
 }
 
-fn runs(home: &Path) -> usize {
-    fs::read_to_string(home.join("runs")).map_or(0, |runs| runs.lines().count())
+/// The Service `web`, served with the credentials of a credential plugin.
+struct LoggedIn {
+    fake: FakeApiServer,
+    backend: Backend,
+    served: Served,
+    home: PathBuf,
+}
+
+impl LoggedIn {
+    async fn new(expiry: Option<&str>) -> Self {
+        let fake = FakeApiServer::start().await;
+        let backend = web(&fake).await;
+        let plugin = Plugin::without_kubeconfig(&fake);
+        let home = plugin.home().to_owned();
+        write_credential(&home, ADMIN_TOKEN, expiry);
+        let login = exec_login(&plugin);
+        let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+        Self { fake, backend, served, home }
+    }
+
+    /// What the credential plugin prints from now on.
+    fn next_credential(&self, token: &str, expiry: Option<&str>) {
+        self.fake.add_token(token, "admin");
+        write_credential(&self.home, token, expiry);
+    }
+
+    /// The status of an answer to a request for `/`.
+    async fn ask(&self) -> StatusCode {
+        client::get(&self.served.proxy_url()).await.status
+    }
+
+    /// How often the credential plugin ran.
+    fn runs(&self) -> usize {
+        fs::read_to_string(self.home.join("runs")).map_or(0, |runs| runs.lines().count())
+    }
 }
 
 #[tokio::test]
 async fn a_credential_plugin_runs_once() {
-    let fake = FakeApiServer::start().await;
-    let _backend = web(&fake).await;
-    let plugin = Plugin::without_kubeconfig(&fake);
-    let home = plugin.home().to_owned();
-    write_credential(&home, ADMIN_TOKEN, None);
-    let login = exec_login(&plugin);
-    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    let logged_in = LoggedIn::new(None).await;
     for _ in 0..3 {
-        assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
+        assert_eq!(logged_in.ask().await, StatusCode::OK);
     }
-    assert_eq!(runs(&home), 1);
-    served.stop().await;
+    assert_eq!(logged_in.runs(), 1);
+    logged_in.served.stop().await;
 }
 
 #[tokio::test]
 async fn a_token_that_expires_is_renewed_without_a_refusal() {
-    let fake = FakeApiServer::start().await;
-    let _backend = web(&fake).await;
-    let plugin = Plugin::without_kubeconfig(&fake);
-    let home = plugin.home().to_owned();
-    write_credential(&home, ADMIN_TOKEN, Some("2020-01-01T00:00:00Z"));
-    let login = exec_login(&plugin);
-    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
-    fake.add_token("second", "admin");
-    write_credential(&home, "second", Some("2999-01-01T00:00:00Z"));
+    let logged_in = LoggedIn::new(Some("2020-01-01T00:00:00Z")).await;
+    logged_in.next_credential("second", Some("2999-01-01T00:00:00Z"));
     eventually("the new token is used", async || {
-        assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::OK);
-        let sent = fake.requests().pop().unwrap();
+        assert_eq!(logged_in.ask().await, StatusCode::OK);
+        let sent = logged_in.fake.requests().pop().unwrap();
         (sent.values("authorization") == ["Bearer second"]).then_some(())
     })
     .await;
-    let before = runs(&home);
-    client::get(&served.proxy_url()).await;
-    assert_eq!(runs(&home), before, "renewed although it is good");
-    served.stop().await;
+    let before = logged_in.runs();
+    logged_in.ask().await;
+    assert_eq!(logged_in.runs(), before, "renewed although it is good");
+    logged_in.served.stop().await;
 }
 
 #[tokio::test]
 async fn a_401_of_the_api_server_renews_once() {
-    let fake = FakeApiServer::start().await;
-    let backend = web(&fake).await;
-    let plugin = Plugin::without_kubeconfig(&fake);
-    let home = plugin.home().to_owned();
-    write_credential(&home, ADMIN_TOKEN, None);
-    let login = exec_login(&plugin);
-    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
-    client::get(&served.proxy_url()).await;
-    fake.add_token("second", "admin");
-    write_credential(&home, "second", None);
-    fake.revoke_token(ADMIN_TOKEN);
-    let url = served.proxy_url();
-    for answer in futures_util::future::join_all((0..8).map(|_| client::get(&url))).await {
-        assert_eq!(answer.status, StatusCode::OK);
+    let logged_in = LoggedIn::new(None).await;
+    logged_in.ask().await;
+    logged_in.next_credential("second", None);
+    logged_in.fake.revoke_token(ADMIN_TOKEN);
+    for status in futures_util::future::join_all((0..8).map(|_| logged_in.ask())).await {
+        assert_eq!(status, StatusCode::OK);
     }
-    assert_eq!(runs(&home), 2, "one renewal for all requests at once");
-    assert_eq!(backend.requests().len(), 9);
-    served.stop().await;
+    assert_eq!(logged_in.runs(), 2, "one renewal for all requests at once");
+    assert_eq!(logged_in.backend.requests().len(), 9);
+    logged_in.served.stop().await;
 }
 
 #[tokio::test]
 async fn a_401_that_stays_is_no_reason_to_renew_again_and_again() {
-    let fake = FakeApiServer::start().await;
-    let _backend = web(&fake).await;
-    let plugin = Plugin::without_kubeconfig(&fake);
-    let home = plugin.home().to_owned();
-    write_credential(&home, ADMIN_TOKEN, None);
-    let login = exec_login(&plugin);
-    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
-    fake.fault("/proxy/", 100, Fault::Answer(Status::unauthorized()));
+    let logged_in = LoggedIn::new(None).await;
+    logged_in.fake.fault("/proxy/", 100, Fault::Answer(Status::unauthorized()));
     for _ in 0..5 {
-        assert_eq!(client::get(&served.proxy_url()).await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(logged_in.ask().await, StatusCode::UNAUTHORIZED);
     }
-    assert!(runs(&home) <= 6, "{} runs for five requests", runs(&home));
+    assert!(logged_in.runs() <= 6, "{} runs for five requests", logged_in.runs());
 }
 
 #[tokio::test]
 async fn a_401_of_the_app_is_the_apps_own() {
-    let fake = FakeApiServer::start().await;
-    let backend = web(&fake).await;
-    backend.answer("/login", Canned { status: 401, ..Canned::default() });
-    let plugin = Plugin::without_kubeconfig(&fake);
-    let home = plugin.home().to_owned();
-    write_credential(&home, ADMIN_TOKEN, None);
-    let login = exec_login(&plugin);
-    let served = plugin.login(&fake, &login).args(["web"]).serve().await;
+    let logged_in = LoggedIn::new(None).await;
+    logged_in.backend.answer("/", Canned { status: 401, ..Canned::default() });
     for _ in 0..3 {
-        let answer = client::get(&format!("{}login", served.proxy_url())).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(logged_in.ask().await, StatusCode::UNAUTHORIZED);
     }
-    assert_eq!((runs(&home), backend.requests().len()), (1, 3));
-    served.stop().await;
+    assert_eq!((logged_in.runs(), logged_in.backend.requests().len()), (1, 3));
+    logged_in.served.stop().await;
 }
 
 #[tokio::test]
