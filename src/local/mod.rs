@@ -4,6 +4,8 @@ mod listener;
 #[cfg(unix)]
 mod unix_socket;
 mod serve;
+#[cfg(unix)]
+mod open_files;
 mod connection;
 mod peer;
 #[cfg(target_os = "linux")]

@@ -48,6 +48,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> ServeSummary {
+    #[cfg(unix)]
+    super::open_files::allow_many();
     let server = Arc::new(Server::new(local, &listener));
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     tokio::select! {

@@ -33,6 +33,7 @@ mod man;
 mod pick;
 mod service_proxy;
 mod transports;
+mod web_sockets;
 
 use std::env;
 use std::path::Path;
@@ -86,6 +87,7 @@ fn all_tests() -> Vec<Test> {
         life::tests(),
         service_proxy::tests(),
         transports::tests(),
+        web_sockets::tests(),
         apps::tests(),
         pick::tests(),
         completion::tests(),

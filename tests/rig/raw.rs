@@ -13,7 +13,12 @@ pub(crate) struct RawBackend(TcpListener);
 impl RawBackend {
     /// On a free port of 127.0.0.1.
     pub(crate) async fn start() -> Self {
-        Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+        Self::listen(Ipv4Addr::LOCALHOST, 0).await
+    }
+
+    /// On `ip` and `port`; 0 is any free one.
+    pub(crate) async fn listen(ip: Ipv4Addr, port: u16) -> Self {
+        Self(TcpListener::bind((ip, port)).await.unwrap())
     }
 
     /// Where it listens.

@@ -1,8 +1,9 @@
 //! The built plugin, started the way its users start it: by kubectl, which finds it on PATH.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -13,6 +14,7 @@ use crate::rig::{Finished, Running, Serving};
 
 /// A `kubectl svcproxy …` to be run. Nothing of the environment of the tests reaches it.
 pub(crate) struct Plugin {
+    home: PathBuf,
     command: Command,
     options: Vec<OsString>,
     arguments: Vec<OsString>,
@@ -34,12 +36,23 @@ impl Plugin {
             .current_dir(&home)
             .stdin(Stdio::null());
         let options = ["--no-browser", "--port=0", "--output=json"].map(OsString::from).to_vec();
-        Self { command, options, arguments: Vec::new() }
+        Self { home, command, options, arguments: Vec::new() }
     }
 
     /// What is typed after `kubectl svcproxy`.
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Lets it have only so many open files until it asks for more, as many as its hard limit: on macOS that is 256.
+    pub(crate) fn open_files(self, soft: u32) -> Self {
+        let program = self.home.join("kubectl-svcproxy");
+        std::fs::remove_file(&program).unwrap();
+        let built = env!("CARGO_BIN_EXE_kubectl-svcproxy");
+        let script = format!("#!/bin/sh\nulimit -Sn {soft} && exec {built} \"$@\"\n");
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         self
     }
 
