@@ -6,6 +6,7 @@
 
 mod checks;
 mod instance;
+mod noting;
 mod same;
 mod score;
 
@@ -19,10 +20,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::browser::{Browser, Outcome, Record};
-use crate::cluster::{Cluster, Namespace, Pod, eventually};
+use crate::cluster::{Cluster, Namespace, Pod};
 use crate::harness::{Plugin, Serving};
 use instance::Instance;
 pub(crate) use instance::{install, installed};
+pub(crate) use noting::Noting;
 use same::Visit;
 pub(crate) use score::print as print_scores;
 
@@ -37,7 +39,7 @@ struct App {
     /// How many WebSockets a person's visit needs at least.
     web_sockets: usize,
     /// What a person does with it, from an opened page on, and what must be seen then.
-    check: for<'p> fn(&'p Page<'p>) -> LocalBoxFuture<'p, Outcome>,
+    check: Check,
 }
 
 /// An app, opened in a browser in one of the three ways.
@@ -60,111 +62,53 @@ impl Page<'_> {
     }
 }
 
-const NGINX: App =
-    App { name: "nginx", ready: "/", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::nginx(page)) };
-const HTTPBIN: App =
-    App { name: "httpbin", ready: "/", landing: "/", web_sockets: 0, check: |page| Box::pin(checks::httpbin(page)) };
-const PROMETHEUS: App = App {
-    name: "prometheus",
-    ready: "/-/ready",
-    landing: "/",
-    web_sockets: 0,
-    check: |page| Box::pin(checks::prometheus(page)),
-};
-const FLOWER: App = App {
-    name: "flower",
-    ready: "/worker/worker@IP",
-    landing: "/",
-    web_sockets: 0,
-    check: |page| Box::pin(checks::flower(page)),
-};
-const JUPYTERLAB: App = App {
-    name: "jupyterlab",
-    ready: "/login",
-    landing: "/",
-    web_sockets: 1,
-    check: |page| Box::pin(checks::jupyterlab(page)),
-};
-const TENSORBOARD: App = App {
-    name: "tensorboard",
-    ready: "/",
-    landing: "/",
-    web_sockets: 0,
-    check: |page| Box::pin(checks::tensorboard(page)),
-};
-const STREAMLIT: App = App {
-    name: "streamlit",
-    ready: "/",
-    landing: "/",
-    web_sockets: 1,
-    check: |page| Box::pin(checks::streamlit(page)),
-};
-const NODE_RED: App =
-    App { name: "node-red", ready: "/", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::node_red(page)) };
-const VITE: App =
-    App { name: "vite", ready: "/", landing: "/", web_sockets: 1, check: |page| Box::pin(checks::vite(page)) };
-const FASTAPI: App = App {
-    name: "fastapi",
-    ready: "/docs",
-    landing: "/docs",
-    web_sockets: 0,
-    check: |page| Box::pin(checks::fastapi(page)),
-};
+/// What a person does on an opened page.
+type Check = for<'p> fn(&'p Page<'p>) -> LocalBoxFuture<'p, Outcome>;
 
-pub(crate) fn tests() -> Vec<crate::Test> {
-    crate::tests![
-        nginx,
-        httpbin,
-        prometheus,
-        flower,
-        jupyterlab,
-        tensorboard,
-        streamlit,
-        node_red,
-        vite,
-        fastapi,
-        two_jupyterlabs_at_once,
-    ]
+impl App {
+    /// One that answers at `/` once it is there, and needs no WebSocket.
+    const fn new(name: &'static str, check: Check) -> Self {
+        Self { name, ready: "/", landing: "/", web_sockets: 0, check }
+    }
 }
 
-async fn nginx(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &NGINX).await;
+const NGINX: App = App::new("nginx", |page| Box::pin(checks::nginx(page)));
+const HTTPBIN: App = App::new("httpbin", |page| Box::pin(checks::httpbin(page)));
+const PROMETHEUS: App = App { ready: "/-/ready", ..App::new("prometheus", |page| Box::pin(checks::prometheus(page))) };
+const FLOWER: App = App { ready: "/worker/worker@IP", ..App::new("flower", |page| Box::pin(checks::flower(page))) };
+const JUPYTERLAB: App =
+    App { ready: "/login", web_sockets: 1, ..App::new("jupyterlab", |page| Box::pin(checks::jupyterlab(page))) };
+const TENSORBOARD: App = App::new("tensorboard", |page| Box::pin(checks::tensorboard(page)));
+const STREAMLIT: App = App { web_sockets: 1, ..App::new("streamlit", |page| Box::pin(checks::streamlit(page))) };
+const NODE_RED: App = App { web_sockets: 1, ..App::new("node-red", |page| Box::pin(checks::node_red(page))) };
+const VITE: App = App { web_sockets: 1, ..App::new("vite", |page| Box::pin(checks::vite(page))) };
+const FASTAPI: App =
+    App { ready: "/docs", landing: "/docs", ..App::new("fastapi", |page| Box::pin(checks::fastapi(page))) };
+
+/// A test for each app.
+macro_rules! each_app {
+    ($($test:ident: $app:ident),* $(,)?) => {
+        $(async fn $test(cluster: &'static Cluster) {
+            use_in_three_ways(cluster, &$app).await;
+        })*
+
+        pub(crate) fn tests() -> Vec<crate::Test> {
+            crate::tests![$($test,)* two_jupyterlabs_at_once]
+        }
+    };
 }
 
-async fn httpbin(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &HTTPBIN).await;
-}
-
-async fn prometheus(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &PROMETHEUS).await;
-}
-
-async fn flower(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &FLOWER).await;
-}
-
-async fn jupyterlab(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &JUPYTERLAB).await;
-}
-
-async fn tensorboard(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &TENSORBOARD).await;
-}
-
-async fn streamlit(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &STREAMLIT).await;
-}
-
-async fn node_red(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &NODE_RED).await;
-}
-
-async fn vite(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &VITE).await;
-}
-
-async fn fastapi(cluster: &'static Cluster) {
-    use_in_three_ways(cluster, &FASTAPI).await;
+each_app! {
+    nginx: NGINX,
+    httpbin: HTTPBIN,
+    prometheus: PROMETHEUS,
+    flower: FLOWER,
+    jupyterlab: JUPYTERLAB,
+    tensorboard: TENSORBOARD,
+    streamlit: STREAMLIT,
+    node_red: NODE_RED,
+    vite: VITE,
+    fastapi: FASTAPI,
 }
 
 /// Two of the kind that shares most when it may: cookies of the same names, the same storage keys, a service's own kernels.
@@ -332,16 +276,10 @@ async fn replace_pod(cluster: &'static Cluster, namespace: &Namespace, app: &App
 
 /// `kubectl svcproxy NAME` with a browser that only notes what it is given.
 async fn svcproxy(cluster: &Cluster, kubeconfig: &Path, app: &App) -> (Serving, String) {
-    let home = cluster.scratch();
-    let noted = home.join("opened");
-    let browser = home.join("browser");
-    let script = format!("#!/bin/sh\nprintf %s \"$1\" > {0}.new && mv {0}.new {0}\n", noted.display());
-    instance::write_program(&browser, &script);
-    let browser = format!("--browser={}", browser.display());
-    let arguments = [app.name, "--port=0", "--output=json", &browser];
+    let noting = Noting::new(cluster);
+    let arguments = [app.name, "--port=0", "--output=json", noting.flag()];
     let serving = Plugin::new(cluster, kubeconfig).plain().args(arguments).serve().await;
-    let opened = eventually("the browser is started", async || std::fs::read_to_string(&noted).ok()).await;
-    (serving, opened)
+    (serving, noting.opened().await)
 }
 
 /// `kubectl proxy`, and its port.

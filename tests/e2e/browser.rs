@@ -44,6 +44,11 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts it, keeping its profile and downloads below `home`, which is empty.
     pub(crate) async fn start(home: &Path) -> Self {
+        Self::start_with(home, &[]).await
+    }
+
+    /// The same with further switches of Chromium's command line.
+    pub(crate) async fn start_with(home: &Path, switches: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .env("HOME", home)
@@ -55,7 +60,7 @@ impl Browser {
             .expect("chromedriver can be started: tests/apps/install installs it");
         let port = announced_port(&mut driver).await;
         let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities(home))
+            .capabilities(capabilities(home, switches))
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("Chromium starts");
@@ -232,8 +237,8 @@ async fn announced_port(driver: &mut Child) -> u16 {
     panic!("chromedriver ended before it said its port");
 }
 
-fn capabilities(home: &Path) -> serde_json::Map<String, Value> {
-    let mut switches: Vec<String> = SWITCHES.map(str::to_owned).to_vec();
+fn capabilities(home: &Path, further: &[&str]) -> serde_json::Map<String, Value> {
+    let mut switches: Vec<String> = SWITCHES.iter().chain(further).map(|&switch| switch.to_owned()).collect();
     switches.push(format!("--user-data-dir={}", home.join("profile").display()));
     switches.push("--window-size=1280,900".to_owned());
     let capabilities = json!({

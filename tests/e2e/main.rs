@@ -13,6 +13,7 @@
 mod cluster;
 mod apps;
 mod browser;
+mod browser_attacks;
 mod harness;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -60,7 +61,7 @@ impl Test {
     }
 
     fn needs_apps(&self) -> bool {
-        self.short_name().starts_with("apps::")
+        ["apps::", "browser_attacks::"].iter().any(|module| self.short_name().starts_with(module))
     }
 }
 
@@ -89,6 +90,7 @@ fn all_tests() -> Vec<Test> {
         transports::tests(),
         web_sockets::tests(),
         apps::tests(),
+        browser_attacks::tests(),
         pick::tests(),
         completion::tests(),
         krew::tests(),

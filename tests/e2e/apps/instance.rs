@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -117,9 +116,4 @@ fn installer() -> Command {
     let mut installer = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps/install"));
     installer.stdin(Stdio::null());
     installer
-}
-
-pub(super) fn write_program(file: &Path, text: &str) {
-    fs::write(file, text).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
