@@ -5,7 +5,7 @@
 
 pub(crate) mod isolation;
 mod objects;
-mod programs;
+pub(crate) mod programs;
 mod users;
 
 use std::fs::{self, File};
