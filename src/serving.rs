@@ -188,14 +188,15 @@ pub async fn until_ready(
 /// dropped.
 pub fn watch(cluster: &Cluster, found: &[Found], ways: &[Auto], output: &Output) -> JoinSet<()> {
     let mut watching = JoinSet::new();
-    for (Found { target, .. }, way) in found.iter().zip(ways) {
+    for (Found { target, read }, way) in found.iter().zip(ways) {
+        let seen = watch::Seen::at_start(read.as_ref().map(|(service, _)| service));
         let (target, told, output) = (target.clone(), target.clone(), output.clone());
         let tell = move |change: &watch::Change| output.say(&change.line(&told));
         let (cluster, way) = (cluster.clone(), way.clone());
         watching.spawn(async move {
             way.warm().await;
             tokio::time::sleep(UNWATCHED).await;
-            watch::tell(cluster, target, way, tell).await;
+            watch::tell(cluster, target, way, seen, tell).await;
         });
     }
     watching

@@ -79,9 +79,16 @@ fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'
     Some((port.name.as_deref(), port.number, behind))
 }
 
-/// Tells every change of `target`, and `way` of its endpoints, until a right is missing, as long as it is polled.
-pub async fn tell(cluster: Cluster, target: Target, way: Auto, tell: impl Fn(&Change)) {
-    let mut seen = Seen::default();
+impl Seen {
+    /// What was seen when `service` was read; `None` where it may not be read.
+    pub fn at_start(service: Option<&Service>) -> Self {
+        Self { ready: None, ports: service.map(|service| Some(service.ports.clone())) }
+    }
+}
+
+/// Tells every change of `target` after it was `seen`, and `way` of its endpoints, until a right is missing, as long as it
+/// is polled.
+pub async fn tell(cluster: Cluster, target: Target, way: Auto, mut seen: Seen, tell: impl Fn(&Change)) {
     let mut news = pin!(news(&cluster, &target));
     while let Some(one) = news.next().await {
         let mut now = seen.clone();
@@ -203,6 +210,7 @@ mod tests {
         let (one, other, more) =
             ([port("http", 80, 8080)], [port("http", 80, 9090)], [port("http", 80, 8080), port("x", 1, 1)]);
         check((None, None), (None, Some(Some(&one))), &[]);
+        check((None, None), (None, Some(None)), &[]);
         check((None, Some(Some(&one))), (None, Some(None)), &[Change::Deleted]);
         check((None, Some(None)), (None, Some(Some(&one))), &[Change::Recreated]);
         check((None, Some(Some(&one))), (None, Some(Some(&other))), &[Change::PortChanged]);
