@@ -47,7 +47,7 @@ fn check(said: &HeaderMap, got: &HeaderMap) {
 
 fn names_us(url: &[u8]) -> bool {
     let text = String::from_utf8_lossy(url).to_ascii_lowercase();
-    [PREFIX, "l:1", "app.example", "//web", "@web"].iter().any(|name| text.contains(name))
+    [PREFIX, "//l", "@l", "app.example", "//web", "@web"].iter().any(|name| text.contains(name))
 }
 
 fn replaced(bytes: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {

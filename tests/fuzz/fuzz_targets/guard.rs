@@ -1,0 +1,93 @@
+//! Whoever a request comes from and whatever it says: what the guard admits is this user's, calls us by our name, and is
+//! no other page's doing. One header a line, its first octet names it.
+#![no_main]
+
+use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use libfuzzer_sys::fuzz_target;
+use svcproxy::local::GuardPolicy;
+use svcproxy::local::guard::{Admitted, Facts, Peer, admit};
+use svcproxy::local::hosts::{Host, Hosts};
+
+const LABEL: &str = "web--ns--abc123";
+const PORT: u16 = 8001;
+const NAMES: [&str; 9] = [
+    "host",
+    "origin",
+    "sec-fetch-site",
+    "sec-fetch-mode",
+    "sec-fetch-dest",
+    "connection",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "x-http-method-override",
+];
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "PROPFIND"];
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&first, rest)) = data.split_first() else { return };
+    let mut lines = rest.split(|&byte| byte == b'\n');
+    let Ok(uri) = Uri::try_from(lines.next().unwrap_or_default()) else { return };
+    let mut headers = HeaderMap::new();
+    // With most of them missing nothing would ever be a handshake.
+    if first & 1 == 1 {
+        headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    for line in lines.take(12) {
+        let Some((&name, value)) = line.split_first() else { continue };
+        // `§` keeps the fuzzer from having to find our name.
+        let value = String::from_utf8_lossy(value).replace('§', &format!("{LABEL}.localhost:{PORT}"));
+        let Ok(value) = HeaderValue::from_str(&value) else { continue };
+        headers.append(HeaderName::from_static(NAMES[usize::from(name) % NAMES.len()]), value);
+    }
+    let method: Method = METHODS[usize::from(first >> 2) % METHODS.len()].parse().unwrap();
+    let peer = if first & 2 == 0 { Peer::Trusted } else { Peer::Unknown };
+    let policy = GuardPolicy { read_only: first >= 128, ..GuardPolicy::default() };
+    let hosts = Hosts { labels: vec![LABEL.to_owned()], port: Some(PORT), addresses: Vec::new(), allowed: Vec::new() };
+    let facts = Facts { peer, method: &method, uri: &uri, version: Version::HTTP_11, headers: &headers };
+    if let Ok(admitted) = admit(&policy, &hosts, &facts) {
+        check(&policy, &facts, &admitted);
+    }
+});
+
+fn check(policy: &GuardPolicy, facts: &Facts<'_>, admitted: &Admitted<'_>) {
+    let values = |name: &str| facts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+    assert_eq!(facts.peer, Peer::Trusted);
+
+    assert_eq!(values(HOST.as_str()), [admitted.authority.as_bytes()]);
+    let name = admitted.authority.to_ascii_lowercase();
+    let ours = match admitted.host {
+        Host::Site(0) => name == format!("{LABEL}.localhost:{PORT}"),
+        Host::Localhost => name == format!("localhost:{PORT}"),
+        Host::Loopback => name == format!("127.0.0.1:{PORT}") || (name.starts_with('[') && name.ends_with("]:8001")),
+        Host::Site(_) | Host::Named => false,
+    };
+    assert!(ours, "{name}");
+
+    let own = format!("http://{name}");
+    let origins = values(ORIGIN.as_str());
+    let is_own = |origin: &[u8]| origin.eq_ignore_ascii_case(own.as_bytes());
+    let sites = values("sec-fetch-site");
+    match origins[..] {
+        [] => assert!(!admitted.is_handshake),
+        [b"null"] => assert!(sites == [b"same-origin"] && !admitted.is_handshake),
+        [origin] => assert!(is_own(origin), "{origin:?}"),
+        _ => panic!("{origins:?}"),
+    }
+
+    let reads = matches!(*facts.method, Method::GET | Method::HEAD);
+    let is_of_another_page = !matches!(sites[..], [] | [b"same-origin" | b"none"]);
+    if is_of_another_page && !admitted.is_handshake {
+        let navigates = values("sec-fetch-mode") == [b"navigate"] && values("sec-fetch-dest") == [b"document"];
+        assert!(reads && navigates, "{:?}", facts.headers);
+    }
+    let framed =
+        values("sec-fetch-dest").iter().any(|dest| matches!(*dest, b"iframe" | b"frame" | b"embed" | b"object"));
+    assert!(!framed || sites == [b"same-origin"] || values("sec-fetch-dest").len() > 1);
+    assert!(!policy.read_only || (!admitted.is_handshake && (reads || facts.method == Method::OPTIONS)));
+    assert!(facts.uri.authority().is_none() && facts.uri.path().starts_with('/'));
+    assert!(!facts.uri.path().split('/').any(|segment| matches!(segment, "." | "..")));
+}
