@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 
 use super::choose::{Choice, Known, Need, Via, choose};
 use super::diagnose::{Cause, ClusterLook, Diagnostics, Hindrance, Subject, Trouble};
+use super::host::{self, Speaks};
 use super::notices::Notices;
 use super::port_forward::PortForward;
 use super::repeat::{self, Again};
@@ -129,6 +130,12 @@ impl Upstream for Auto {
     }
 }
 
+impl Speaks for Auto {
+    fn scheme(&self) -> Scheme {
+        self.inner.way().scheme
+    }
+}
+
 impl Inner {
     /// The way that a request with `need` takes, or what stands against all of them.
     async fn transport(&self, need: Option<Need>) -> Result<Transport, Need> {
@@ -157,7 +164,8 @@ impl Inner {
         let mut repeated = false;
         loop {
             let (now, again) = repeat::keep(request);
-            let answer = self.way().send(now, transport).await;
+            let way = self.way();
+            let answer = way.send(now, transport).await;
             let Some(cause) = answer.extensions().get::<Cause>().cloned() else { return answer };
             let better = match self.correct(&cause, transport).await {
                 Some(Better::Known(better)) => better,
@@ -167,6 +175,9 @@ impl Inner {
             let Some(once_more) = again.and_then(Again::take) else { return answer };
             repeated = true;
             (request, transport) = (once_more, better);
+            if self.way().scheme != way.scheme {
+                host::turn(request.headers_mut(), self.way().scheme);
+            }
         }
     }
 

@@ -22,8 +22,14 @@ use crate::asker::{Asker, Reader};
 use crate::target::{Scheme, Target};
 use verdict::Verdict;
 
-pub(super) use present::{X_FORWARDED_HOST, show};
+pub(super) use present::{X_FORWARDED_HOST, show, turn};
 pub use routes::{ClusterRoutes, Routes};
+
+/// An upstream that knows in which scheme it speaks to the Pods; it may find out better.
+pub trait Speaks: Upstream {
+    /// The scheme of the next request.
+    fn scheme(&self) -> Scheme;
+}
 
 /// Shows the app behind `inner` a host that it accepts.
 pub struct AppHost {
@@ -31,11 +37,8 @@ pub struct AppHost {
 }
 
 struct Shared {
-    inner: Arc<dyn Upstream>,
-    service: String,
-    scheme: Scheme,
-    /// The Service's names in the cluster, with the port where it is not the scheme's own.
-    names: Vec<String>,
+    inner: Arc<dyn Speaks>,
+    target: Target,
     routes: Arc<dyn Routes>,
     notices: Notices,
     settled: OnceLock<Settled>,
@@ -65,7 +68,7 @@ impl AppHost {
     /// For the app of `target` behind `inner`. `forced` is the host to show it whatever it says; otherwise `routes` know
     /// under which hosts others reach it, and `notices` are told which of them it is.
     pub fn new(
-        inner: Arc<dyn Upstream>,
+        inner: Arc<dyn Speaks>,
         target: &Target,
         forced: Option<&Authority>,
         routes: Arc<dyn Routes>,
@@ -74,9 +77,7 @@ impl AppHost {
         let forced = forced.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
         let shared = Shared {
             inner,
-            service: target.service().to_owned(),
-            scheme: target.scheme,
-            names: names(target),
+            target: target.clone(),
             routes,
             notices,
             settled: forced.map_or_else(OnceLock::new, |host| OnceLock::from(Settled::Other(host))),
@@ -104,8 +105,9 @@ impl Upstream for AppHost {
 impl Shared {
     async fn send_as(&self, sent: HeaderValue, local: HeaderValue, mut request: Request<Body>) -> Response<Body> {
         let hosts = Hosts { sent, local };
-        if hosts.sent != hosts.local || self.scheme == Scheme::Https {
-            show(request.headers_mut(), self.scheme, &hosts);
+        let scheme = self.inner.scheme();
+        if hosts.sent != hosts.local || scheme == Scheme::Https {
+            show(request.headers_mut(), scheme, &hosts);
         }
         let answer = self.inner.send(request).await;
         if self.must_be_mapped_back(&hosts, &answer) { self.back.answer(hosts, answer) } else { answer }
@@ -115,7 +117,7 @@ impl Shared {
     fn must_be_mapped_back(&self, hosts: &Hosts, answer: &Response<Body>) -> bool {
         let by_service_proxy =
             answer.extensions().get::<Carried>().is_some_and(|carried| carried.transport == Transport::ServiceProxy);
-        hosts.sent != hosts.local || (self.scheme == Scheme::Https && !by_service_proxy)
+        hosts.sent != hosts.local || (self.inner.scheme() == Scheme::Https && !by_service_proxy)
     }
 
     async fn send_and_look(&self, local: HeaderValue, request: Request<Body>) -> Response<Body> {
@@ -154,13 +156,13 @@ impl Shared {
 
     fn tell(&self, local: &HeaderValue, host: &HeaderValue) {
         let [local, host] = [local, host].map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let service = &self.service;
+        let service = self.target.service();
         self.notices.tell(format_args!("{service} refuses the host {local}: it sees {host} from now on"));
     }
 
     async fn others(&self, local: &HeaderValue) -> Vec<HeaderValue> {
         let mut hosts = vec![localhost(local)];
-        hosts.extend(self.names.iter().cloned());
+        hosts.extend(names(&self.target, self.inner.scheme()));
         hosts.extend(self.routes.hosts().await);
         let hosts = hosts.iter().filter_map(|host| HeaderValue::try_from(host).ok());
         let mut others: Vec<HeaderValue> = Vec::new();
@@ -204,11 +206,11 @@ fn localhost(local: &HeaderValue) -> String {
     }
 }
 
-/// As clients in the cluster write it, the fullest first.
-fn names(target: &Target) -> Vec<String> {
+/// The Service's names, as clients in the cluster write them to speak `scheme`, the fullest first.
+fn names(target: &Target, scheme: Scheme) -> Vec<String> {
     let service = target.service();
     let short = format!("{service}.{}.svc", target.namespace);
-    let default = match target.scheme {
+    let default = match scheme {
         Scheme::Http => 80,
         Scheme::Https => 443,
     };

@@ -1,4 +1,5 @@
 use std::sync::Mutex as StdMutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -11,11 +12,21 @@ struct App {
     accepts: &'static str,
     refuses_with: u16,
     asked: StdMutex<Vec<String>>,
+    /// `Origin`, as it came last.
+    origin: StdMutex<Option<HeaderValue>>,
+    /// Whether it is spoken to over TLS.
+    tls: AtomicBool,
 }
 
 impl App {
     fn new(accepts: &'static str, refuses_with: u16) -> Arc<Self> {
-        Arc::new(Self { accepts, refuses_with, asked: StdMutex::default() })
+        Arc::new(Self {
+            accepts,
+            refuses_with,
+            asked: StdMutex::default(),
+            origin: StdMutex::default(),
+            tls: AtomicBool::new(false),
+        })
     }
 
     fn asked(&self) -> Vec<String> {
@@ -24,8 +35,11 @@ impl App {
 
     fn answer(&self, request: &Request<Body>) -> Response<Body> {
         let host = request.headers()[HOST].to_str().unwrap();
+        *self.origin.lock().unwrap() = request.headers().get("origin").cloned();
         self.asked.lock().unwrap().push(format!("{} {host}", request.method()));
-        let mut answer = Response::new(Body::full(format!("<a href=\"http://{host}/x\">")));
+        let link =
+            format!("<a href=\"{}://{host}/x\">", if self.tls.load(Ordering::Relaxed) { "https" } else { "http" });
+        let mut answer = Response::new(Body::full(link));
         answer.headers_mut().insert("content-type", HeaderValue::from_static("text/html"));
         if host != self.accepts {
             *answer.status_mut() = StatusCode::from_u16(self.refuses_with).unwrap();
@@ -38,6 +52,12 @@ impl Upstream for Arc<App> {
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let answer = self.answer(&request);
         Box::pin(async { answer })
+    }
+}
+
+impl Speaks for Arc<App> {
+    fn scheme(&self) -> Scheme {
+        if self.tls.load(Ordering::Relaxed) { Scheme::Https } else { Scheme::Http }
     }
 }
 
@@ -157,4 +177,22 @@ async fn a_forced_host_is_sent_whatever_the_app_says() {
     let upstream = upstream(&app, Some("app.example"));
     assert_eq!(get(&upstream, "navigate").await, (403, "<a href=\"/x\">".to_owned()));
     assert_eq!(app.asked(), ["GET app.example"]);
+}
+
+#[tokio::test]
+async fn the_origin_is_of_the_scheme_that_is_spoken_now() {
+    let app = App::new("web.localhost:8001", 403);
+    let upstream = upstream(&app, None);
+    for (tls, origin, link) in [
+        (false, "http://web.localhost:8001", "<a href=\"http://web.localhost:8001/x\">"),
+        (true, "https://web.localhost:8001", "<a href=\"/x\">"),
+        (false, "http://web.localhost:8001", "<a href=\"http://web.localhost:8001/x\">"),
+    ] {
+        app.tls.store(tls, Ordering::Relaxed);
+        let mut request = request(Method::GET, "navigate");
+        request.headers_mut().insert("origin", HeaderValue::from_static("http://web.localhost:8001"));
+        let answer = upstream.send(request).await.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(app.origin.lock().unwrap().as_ref().unwrap(), origin);
+        assert_eq!(answer, link, "{origin}");
+    }
 }
