@@ -10,6 +10,7 @@ pub mod find;
 pub mod cluster;
 pub mod announce;
 pub mod request_line;
+pub mod status_line;
 pub mod serving;
 pub mod command;
 pub mod asker;

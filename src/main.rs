@@ -32,7 +32,7 @@ pub(crate) fn main() -> ExitCode {
         Err(usage) => return explain_usage(&usage),
     };
     let output = Output::new(variable("NO_COLOR").is_some());
-    start_logging(&cli);
+    start_logging(&cli, &output);
     let exit = run_to_end(cli, &output).unwrap_or_else(|error| {
         output.error(&error);
         error.exit()
@@ -100,6 +100,7 @@ fn facts() -> Facts {
         stdin_is_terminal: std::io::stdin().is_terminal(),
         stdout_is_terminal: std::io::stdout().is_terminal(),
         stderr_is_terminal: std::io::stderr().is_terminal(),
+        terminal_is_dumb: variable("TERM").is_some_and(|name| name == "dumb"),
         over_ssh: ["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"].iter().any(|name| variable(name).is_some()),
         has_display: has_display(),
         has_browser_variable: variable("BROWSER").is_some(),
@@ -117,7 +118,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 }
 
 /// Logs of this program only: what libraries log may hold headers.
-fn start_logging(cli: &Cli) {
+fn start_logging(cli: &Cli, output: &Output) {
     let level = match cli.printing.verbosity.iter().map(|&level| u32::from(level)).sum::<u32>() {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
@@ -125,7 +126,8 @@ fn start_logging(cli: &Cli) {
         _ => LevelFilter::TRACE,
     };
     let filter = Targets::new().with_target("svcproxy", level);
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let output = output.clone();
+    let format = tracing_subscriber::fmt::layer().with_writer(move || output.clone()).with_target(false);
     let ansi = std::io::stderr().is_terminal() && variable("NO_COLOR").is_none();
     let layer = match cli.printing.log_format {
         LogFormat::Text => format.with_ansi(ansi).without_time().boxed(),

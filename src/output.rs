@@ -1,9 +1,11 @@
-//! The only printer: data on stdout, words for people on stderr, nothing that a terminal would obey.
+//! The only printer: data on stdout, words for people on stderr, nothing that a terminal would obey. A status line, if
+//! there is one, stays below everything else.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use console::Style;
+use console::{Style, Term};
 
 use crate::error::Error;
 
@@ -11,20 +13,38 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub struct Output {
     colour: bool,
+    /// Whoever prints holds it.
+    bottom: Arc<Mutex<Bottom>>,
 }
+
+/// What is shown below everything else.
+#[derive(Debug, Default)]
+struct Bottom {
+    /// The status line; empty where there is none.
+    line: String,
+    /// Whether there will be none any more.
+    over: bool,
+}
+
+/// Back to the start of the line, and nothing on it.
+const CLEAR: &str = "\r\u{1b}[2K";
+/// Columns of a terminal that does not say.
+const USUAL_WIDTH: u16 = 80;
 
 impl Output {
     /// Colour on stderr if it is a terminal and neither `NO_COLOR` nor a dumb terminal speaks against it.
     pub fn new(no_colour: bool) -> Self {
-        Self { colour: !no_colour && io::stderr().is_terminal() }
+        Self { colour: !no_colour && io::stderr().is_terminal(), bottom: Arc::default() }
     }
 
     /// One line of data.
     ///
     /// A reader that went away is no error: the run goes on for those who use the URL.
     pub fn data(&self, line: &str) {
-        let mut stdout = io::stdout().lock();
-        let _ = writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush());
+        self.above_status(|_| {
+            let mut stdout = io::stdout().lock();
+            let _ = writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush());
+        });
     }
 
     /// Many lines of data at once, with their line ends.
@@ -75,10 +95,80 @@ impl Output {
         style.force_styling(self.colour).apply_to(text).to_string()
     }
 
-    fn write(&self, line: &str) {
-        let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "{line}");
+    /// Shows the line that `text` makes for so many columns below everything else, instead of the one before. Only for
+    /// a terminal.
+    pub fn status(&self, text: impl FnOnce(usize) -> String) {
+        let columns = Term::stderr().size_checked().map_or(USUAL_WIDTH, |(_, columns)| columns);
+        // The last column stays empty: a cursor beyond it may be on the next line.
+        let line = self.styled(Style::new().dim(), &text(usize::from(columns).saturating_sub(1)));
+        let mut bottom = self.bottom();
+        if bottom.over || !is_in_foreground() {
+            // What is on the terminal's last line by now is the shell's.
+            bottom.line.clear();
+            return;
+        }
+        let _ = write!(io::stderr().lock(), "{CLEAR}{line}");
+        bottom.line = line;
     }
+
+    /// Takes the status line away for good.
+    pub fn end_status(&self) {
+        let mut bottom = self.bottom();
+        bottom.over = true;
+        if !std::mem::take(&mut bottom.line).is_empty() && is_in_foreground() {
+            let _ = write!(io::stderr().lock(), "{CLEAR}");
+        }
+    }
+
+    fn write(&self, line: &str) {
+        self.above_status(|stderr| {
+            let _ = writeln!(stderr, "{line}");
+        });
+    }
+
+    /// Lets `print` print whole lines, as if there was no status line.
+    fn above_status(&self, print: impl FnOnce(&mut String)) {
+        let mut bottom = self.bottom();
+        if !bottom.line.is_empty() && !is_in_foreground() {
+            bottom.line.clear();
+        }
+        let mut text = String::new();
+        if bottom.line.is_empty() {
+            print(&mut text);
+        } else {
+            let _ = write!(io::stderr().lock(), "{CLEAR}");
+            print(&mut text);
+            text.push_str(&bottom.line);
+        }
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    fn bottom(&self) -> MutexGuard<'_, Bottom> {
+        self.bottom.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes lines of the log where [`Output`] prints: each write is one or more whole lines.
+impl Write for Output {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.above_status(|stderr| stderr.push_str(&String::from_utf8_lossy(lines)));
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether the terminal's last line is this program's: a job that was sent to the background shares it with the shell.
+#[cfg(unix)]
+fn is_in_foreground() -> bool {
+    rustix::termios::tcgetpgrp(io::stderr()).map_or(true, |group| group == rustix::process::getpgrp())
+}
+
+#[cfg(not(unix))]
+fn is_in_foreground() -> bool {
+    true
 }
 
 /// `text` with everything that a terminal could obey or that could hide the rest made visible: controls (C0, C1, DEL)

@@ -24,6 +24,8 @@ pub struct Facts {
     pub stdout_is_terminal: bool,
     /// Whether a person reads stderr.
     pub stderr_is_terminal: bool,
+    /// Whether that terminal takes no orders: `TERM` is `dumb`.
+    pub terminal_is_dumb: bool,
     /// Whether the session came by SSH.
     pub over_ssh: bool,
     /// Whether a window can be opened.
@@ -83,7 +85,7 @@ pub struct Open {
     pub log_requests: Option<LogFormat>,
     /// Whether a prompt can be shown.
     pub can_prompt: bool,
-    /// Whether a person sees stderr change.
+    /// Whether a line at the bottom of the terminal says what is going on.
     pub live_status: bool,
 }
 
@@ -210,6 +212,7 @@ pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
     let opening = browser::opening(&browser_facts(&cli, ready, facts));
     let wanted = wanted(&cli.choosing, cli.services, facts)?;
     let Cli { serving, guarding, printing, command, .. } = cli;
+    let live_status = live_status(&printing, ready, &command, facts);
     check_together(&serving, &printing, &command)?;
     Ok(Plan::Open(Box::new(Open {
         wanted,
@@ -228,7 +231,7 @@ pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
         dry_run: printing.dry_run,
         log_requests: printing.log_requests.then_some(printing.log_format),
         can_prompt: facts.can_prompt(),
-        live_status: facts.stderr_is_terminal && !printing.log_requests && ready == ReadyFormat::Text,
+        live_status,
     })))
 }
 
@@ -370,6 +373,12 @@ fn check_together(serving: &Serving, printing: &Printing, command: &[OsString]) 
     Ok(())
 }
 
+/// Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
+fn live_status(printing: &Printing, ready: ReadyFormat, command: &[OsString], facts: &Facts) -> bool {
+    let for_people = ready == ReadyFormat::Text && printing.log_format == LogFormat::Text && command.is_empty();
+    for_people && facts.stderr_is_terminal && !facts.terminal_is_dumb
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,6 +389,7 @@ mod tests {
         stdin_is_terminal: true,
         stdout_is_terminal: true,
         stderr_is_terminal: true,
+        terminal_is_dumb: false,
         over_ssh: false,
         has_display: true,
         has_browser_variable: false,
@@ -436,6 +446,23 @@ mod tests {
             assert_eq!(open(line).opening, Opening::Not(browser::Why::Asked), "{line}");
         }
         assert_eq!(open("svcproxy nginx -o url --browser x").opening, Opening::With("x".to_owned()));
+    }
+
+    #[test]
+    fn a_status_line_for_people_only() {
+        for line in ["svcproxy nginx", "svcproxy nginx --log-requests", "svcproxy nginx -v"] {
+            assert!(open(line).live_status, "{line}");
+        }
+        let formats = ["svcproxy nginx -o json", "svcproxy nginx -o url", "svcproxy nginx --log-format json"];
+        for line in formats.iter().chain(&["svcproxy nginx -- true"]) {
+            assert!(!open(line).live_status, "{line}");
+        }
+        let piped = Facts { stderr_is_terminal: false, ..AT_DESK };
+        let dumb = Facts { terminal_is_dumb: true, ..AT_DESK };
+        for facts in [piped, dumb] {
+            let Ok(Plan::Open(open)) = planned("svcproxy nginx", &facts) else { panic!("it opens") };
+            assert!(!open.live_status, "{facts:?}");
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ async fn open_services(
     serving::open_browser(plan, &local, &listener, output);
     let urls = Urls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
     let watching = serving::watch(cluster, &found, &ways, output);
-    let exit = serving::until_told_to_stop(plan, local, listener, signals, urls, output).await;
+    let exit = serving::until_told_to_stop(plan, local, listener, signals, urls, &ways, output).await;
     drop(watching);
     let _ = remembered.await;
     exit

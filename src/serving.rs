@@ -20,6 +20,7 @@ use crate::output::Output;
 use crate::plan::{self, Open, ReadyFormat};
 use crate::request_line::RequestLine;
 use crate::shutdown::Signals;
+use crate::status_line::StatusLine;
 use crate::target::{Target, served_paths, site_label};
 use crate::upstream::choose::Via;
 use crate::upstream::{self, Auto, Notices};
@@ -264,9 +265,12 @@ pub async fn until_told_to_stop(
     listener: Listener,
     mut signals: Signals,
     urls: Urls,
+    ways: &[Auto],
     output: &Output,
 ) -> Result<Exit, Error> {
     let activity = local.activity.clone();
+    let ready = ways.iter().map(Auto::ready).collect();
+    let status = plan.live_status.then(|| StatusLine::show(output, activity.clone(), ready));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, GRACE));
     let exit = if plan.command.is_empty() {
@@ -275,6 +279,7 @@ pub async fn until_told_to_stop(
     } else {
         command::run(&plan.command, &urls, plan.can_prompt, &mut signals).await
     };
+    drop(status);
     drop(stop);
     drained(server, &mut signals, output).await;
     exit

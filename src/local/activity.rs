@@ -1,12 +1,13 @@
-//! Whether anything is going on: what `--idle-timeout` asks.
+//! What is going on: whether anything, as `--idle-timeout` asks, and how much, as the status line shows.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Counts the requests and tunnels that are open, and remembers when the last one ended. Clones share the count.
+/// Counts requests, octets and tunnels, and remembers when the last one ended. Clones share the count.
 #[derive(Debug, Clone)]
 pub struct Activity(Arc<State>);
 
@@ -16,11 +17,35 @@ struct State {
     /// Milliseconds from `started` to the end of the last one.
     last_end: AtomicU64,
     started: Instant,
+    requests: AtomicU64,
+    tunnels: AtomicUsize,
+    /// Counted only while somebody watches.
+    octets: AtomicU64,
+    watcher: OnceLock<Notify>,
+}
+
+/// How much has been going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests so far.
+    pub requests: u64,
+    /// Octets of bodies and tunnels so far, both ways.
+    pub octets: u64,
+    /// Tunnels that are open.
+    pub tunnels: usize,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Arc::new(State { open: AtomicUsize::new(0), last_end: AtomicU64::new(0), started: Instant::now() }))
+        Self(Arc::new(State {
+            open: AtomicUsize::new(0),
+            last_end: AtomicU64::new(0),
+            started: Instant::now(),
+            requests: AtomicU64::new(0),
+            tunnels: AtomicUsize::new(0),
+            octets: AtomicU64::new(0),
+            watcher: OnceLock::new(),
+        }))
     }
 }
 
@@ -28,7 +53,31 @@ impl Activity {
     /// Something begins; it lasts until the result is dropped.
     pub(crate) fn begin(&self) -> Busy {
         self.0.open.fetch_add(1, Ordering::AcqRel);
-        Busy(Arc::clone(&self.0))
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.tell();
+        Busy { state: Arc::clone(&self.0), is_tunnel: false }
+    }
+
+    /// From now on octets are counted too, and [`Activity::changed`] tells of changes.
+    pub fn watch(&self) {
+        let _ = self.0.watcher.set(Notify::new()); // or somebody watches already
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            requests: self.0.requests.load(Ordering::Relaxed),
+            octets: self.0.octets.load(Ordering::Relaxed),
+            tunnels: self.0.tunnels.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits for the next change since the last time, for one who watches; without [`Activity::watch`] for ever.
+    pub async fn changed(&self) {
+        match self.0.watcher.get() {
+            Some(watcher) => watcher.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until nothing has been open for `limit`. An open WebSocket or an answer still streaming is not idle.
@@ -50,14 +99,101 @@ impl Activity {
     }
 }
 
+impl State {
+    fn tell(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.notify_one();
+        }
+    }
+
+    fn carried(&self, octets: u64) {
+        if self.watcher.get().is_some() {
+            self.octets.fetch_add(octets, Ordering::Relaxed);
+            self.tell();
+        }
+    }
+}
+
 /// One thing that is open.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<State>);
+pub(crate) struct Busy {
+    state: Arc<State>,
+    is_tunnel: bool,
+}
+
+impl Busy {
+    /// It has become a tunnel.
+    pub(crate) fn tunnels(&mut self) {
+        self.is_tunnel = true;
+        self.state.tunnels.fetch_add(1, Ordering::Relaxed);
+        self.state.tell();
+    }
+
+    /// It has carried so many octets, in whichever direction.
+    pub(crate) fn carried(&self, octets: u64) {
+        self.state.carried(octets);
+    }
+
+    /// Counts octets for as long as it lives, if anybody wants to know.
+    pub(crate) fn meter(&self) -> Option<Meter> {
+        self.state.watcher.get().is_some().then(|| Meter(Arc::clone(&self.state)))
+    }
+}
+
+/// Counts octets.
+#[derive(Debug)]
+pub(crate) struct Meter(Arc<State>);
+
+impl Meter {
+    /// So many more.
+    pub(crate) fn carried(&self, octets: u64) {
+        self.0.carried(octets);
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let now = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last_end.fetch_max(now, Ordering::AcqRel);
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        let now = u64::try_from(self.state.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.state.last_end.fetch_max(now, Ordering::AcqRel);
+        self.state.open.fetch_sub(1, Ordering::AcqRel);
+        if self.is_tunnel {
+            self.state.tunnels.fetch_sub(1, Ordering::Relaxed);
+            self.state.tell();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn what_was_counted() {
+        let activity = Activity::default();
+        let mut first = activity.begin();
+        first.carried(7);
+        assert_eq!(activity.counts(), Counts { requests: 1, octets: 0, tunnels: 0 }, "nobody watches");
+        activity.watch();
+        first.carried(7);
+        first.meter().unwrap().carried(3);
+        first.tunnels();
+        let second = activity.begin();
+        assert_eq!(activity.counts(), Counts { requests: 2, octets: 10, tunnels: 1 });
+        drop((first, second));
+        assert_eq!(activity.counts(), Counts { requests: 2, octets: 10, tunnels: 0 });
+    }
+
+    #[test]
+    fn who_watches_is_told() {
+        let activity = Activity::default();
+        drop(activity.begin());
+        assert_eq!(activity.changed().now_or_never(), None, "nobody watches");
+        activity.watch();
+        assert_eq!(activity.changed().now_or_never(), None);
+        let busy = activity.begin();
+        busy.carried(1);
+        assert_eq!(activity.changed().now_or_never(), Some(()), "even of what happened before");
+        assert_eq!(activity.changed().now_or_never(), None, "once");
     }
 }

@@ -11,7 +11,7 @@ use http::{Extensions, Method, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::activity::Busy;
+use super::activity::{Busy, Meter};
 use super::connection::Answering;
 use super::request_log::{Record, RequestLog};
 use crate::upstream::Body;
@@ -20,7 +20,7 @@ use crate::upstream::body::BoxError;
 /// What lasts as long as one request: from its head to the last octet of its answer, or to the end of its tunnel.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    _busy: Busy,
+    busy: Busy,
     _answering: Option<Answering>,
     entry: Option<Box<Entry>>,
 }
@@ -54,7 +54,7 @@ impl Exchange {
                 extensions: Extensions::new(),
             })
         });
-        Self { _busy: busy, _answering: Some(answering), entry }
+        Self { busy, _answering: Some(answering), entry }
     }
 
     /// The site is known.
@@ -74,11 +74,17 @@ impl Exchange {
 
     /// `body`, counted if anybody wants to know.
     pub(crate) fn watch_request(&self, body: Incoming) -> Body {
-        match &self.entry {
-            None => Body::Incoming(body),
-            Some(_) if body.is_end_stream() => Body::Incoming(body),
-            Some(entry) => Body::boxed(CountedRequest { body, octets: Arc::clone(&entry.bytes_in) }),
+        let meter = self.busy.meter();
+        if body.is_end_stream() || (meter.is_none() && self.entry.is_none()) {
+            return Body::Incoming(body);
         }
+        let octets = self.entry.as_ref().map(|entry| Arc::clone(&entry.bytes_in)).unwrap_or_default();
+        Body::boxed(CountedRequest { body, octets, meter })
+    }
+
+    /// Octets that a tunnel has just carried, in whichever direction.
+    pub(crate) fn tunnels(&self, octets: usize) {
+        self.busy.carried(octets as u64);
     }
 
     /// Octets that a tunnel carried.
@@ -92,9 +98,11 @@ impl Exchange {
     /// The connection is the tunnel's now, and its HTTP side has nothing left to answer.
     pub(crate) fn left_http(&mut self) {
         self._answering = None;
+        self.busy.tunnels();
     }
 
     fn sent(&mut self, octets: usize) {
+        self.busy.carried(octets as u64);
         if let Some(entry) = &mut self.entry {
             entry.bytes_out += octets as u64;
         }
@@ -123,6 +131,7 @@ impl Drop for Entry {
 struct CountedRequest {
     body: Incoming,
     octets: Arc<AtomicU64>,
+    meter: Option<Meter>,
 }
 
 impl HttpBody for CountedRequest {
@@ -133,6 +142,9 @@ impl HttpBody for CountedRequest {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
             self.octets.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if let Some(meter) = &self.meter {
+                meter.carried(data.len() as u64);
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }

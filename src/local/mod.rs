@@ -32,7 +32,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use activity::Activity;
+pub use activity::{Activity, Counts};
 pub use listener::{BindError, Listen, Listener, Port};
 pub use request_log::{Record, RequestLog};
 pub use serve::{ServeSummary, serve};

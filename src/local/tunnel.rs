@@ -44,7 +44,7 @@ pub(crate) async fn run(client: OnUpgrade, service: OnUpgrade, end: Cancellation
     let carried = Carried::default();
     let carrying = async {
         if let (Ok(client), Ok(service)) = (client.await, service.await) {
-            carry(client, service, &carried).await;
+            carry(client, service, &carried, &exchange).await;
         }
     };
     tokio::select! {
@@ -61,13 +61,19 @@ struct Carried {
     to_client: AtomicU64,
 }
 
-async fn carry(client: Upgraded, service: Upgraded, carried: &Carried) {
+async fn carry(client: Upgraded, service: Upgraded, carried: &Carried, exchange: &Exchange) {
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_service, to_service) = tokio::io::split(TokioIo::new(service));
     let both = async {
         tokio::try_join!(
-            copy(from_client, to_service, &carried.from_client),
-            copy(from_service, to_client, &carried.to_client),
+            copy(from_client, to_service, |octets| {
+                carried.from_client.fetch_add(octets as u64, Ordering::Relaxed);
+                exchange.tunnels(octets);
+            }),
+            copy(from_service, to_client, |octets| {
+                carried.to_client.fetch_add(octets as u64, Ordering::Relaxed);
+                exchange.tunnels(octets);
+            }),
         )
     };
     if let Err(cause) = both.await {
@@ -76,7 +82,11 @@ async fn carry(client: Upgraded, service: Upgraded, carried: &Carried) {
 }
 
 /// Copies until `from` ends, and then ends `to`: what is still under way in the other direction arrives.
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, count: &AtomicU64) -> io::Result<()> {
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    count: impl Fn(usize),
+) -> io::Result<()> {
     let mut buffer = vec![0; SMALL_BUFFER];
     loop {
         let read = from.read(&mut buffer).await?;
@@ -85,7 +95,7 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         }
         to.write_all(&buffer[..read]).await?;
         to.flush().await?;
-        count.fetch_add(read as u64, Ordering::Relaxed);
+        count(read);
         if read == buffer.len() && read < LARGE_BUFFER {
             buffer.resize(read * 2, 0);
         }
@@ -138,13 +148,16 @@ mod tests {
         let (mut near, from) = tokio::io::duplex(64);
         let (to, mut far) = tokio::io::duplex(64);
         let count = AtomicU64::new(0);
+        let add = |octets| {
+            count.fetch_add(octets as u64, Ordering::Relaxed);
+        };
         let long = vec![7; 200_000];
         let send = async {
             near.write_all(&long).await.unwrap();
             near.shutdown().await.unwrap();
         };
         let mut arrived = Vec::new();
-        let (copied, (), read) = tokio::join!(copy(from, to, &count), send, far.read_to_end(&mut arrived));
+        let (copied, (), read) = tokio::join!(copy(from, to, add), send, far.read_to_end(&mut arrived));
         copied.unwrap();
         assert_eq!((read.unwrap(), arrived == long), (long.len(), true));
         assert_eq!(count.into_inner(), long.len() as u64);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
+use tokio::sync::watch;
 
 use super::choose::{Choice, Known, Need, Via, choose};
 use super::diagnose::{Cause, ClusterLook, Diagnostics, Hindrance, Subject, Trouble};
@@ -56,6 +57,8 @@ struct Inner {
     told: Mutex<HashSet<(Need, Choice)>>,
     /// Whether it was told that the API server could not pass on an answer.
     told_of_answers: AtomicBool,
+    /// How many Pods are ready, once somebody has seen them.
+    ready: watch::Sender<Option<usize>>,
 }
 
 /// A transport by which it is worth trying once more.
@@ -94,6 +97,7 @@ impl Auto {
             moved: AtomicBool::new(false),
             told: Mutex::default(),
             told_of_answers: AtomicBool::new(false),
+            ready: watch::Sender::new(None),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -114,7 +118,13 @@ impl Auto {
         for way in [first, other] {
             way.service_proxy.learn(slices);
         }
-        self.inner.way().port_forward.learn(slices).await;
+        let ready = self.inner.way().port_forward.learn(slices).await;
+        self.inner.ready.send_replace(Some(ready));
+    }
+
+    /// How many Pods are ready, as far as a watch saw.
+    pub fn ready(&self) -> watch::Receiver<Option<usize>> {
+        self.inner.ready.subscribe()
     }
 }
 

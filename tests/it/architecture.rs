@@ -24,6 +24,7 @@ const RULES: [Rule; 8] = [
             "error.rs",
             "announce.rs",
             "request_line.rs",
+            "status_line/text.rs",
             "link_fields.rs",
             "find/name.rs",
             "local/guard.rs",

@@ -26,4 +26,5 @@ mod list;
 mod pick;
 mod readme;
 mod shutdown;
+mod status_line;
 mod websocket;

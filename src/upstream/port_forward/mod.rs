@@ -80,9 +80,11 @@ impl PortForward {
     }
 
     /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
-    pub async fn learn(&self, slices: &[EndpointSlice]) {
+    /// Gives the number of ready Pods.
+    pub async fn learn(&self, slices: &[EndpointSlice]) -> usize {
         let ready = self.inner.finder.learn(slices).await;
         self.inner.pool.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+        ready.len()
     }
 }
 
