@@ -74,7 +74,7 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn endpoints(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, ApiError> {
-        self.pages::<Entry, EndpointSlice>(slices_of(namespace, service)).try_concat().await
+        self.portions::<Entry, EndpointSlice>(slices_of(namespace, service)).try_concat().await
     }
 
     /// How many endpoints of one Service are ready.
@@ -95,7 +95,7 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn readiness(&self, scope: &Scope) -> Result<ReadinessTable, ApiError> {
         let mut table = ReadinessTable::default();
-        let pages = self.pages::<Entry, EndpointSlice>(List::new(GROUP, "endpointslices", scope.clone()));
+        let pages = self.portions::<Entry, EndpointSlice>(List::new(GROUP, "endpointslices", scope.clone()));
         pin_mut!(pages);
         while let Some(page) = pages.next().await {
             page?.iter().for_each(|slice| table.add(slice));

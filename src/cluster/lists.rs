@@ -5,14 +5,21 @@ use std::fmt;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Cluster;
 use super::api_error::ApiError;
+use super::calls::{Packed, Pieces, TOO_SHORT, malformed};
+use super::list_reader::{ListReader, Malformed, PageMetadata};
 use super::rights::Rule;
 
-/// Objects per page: what kubectl asks for (`--chunk-size`).
-const PAGE: usize = 500;
+/// Objects on the first page: what kubectl asks for (`--chunk-size`), and soon there.
+const FIRST_PAGE: usize = 500;
+/// Objects on further ones. Whatever their size, each costs an API server a walk over the whole list.
+const FURTHER_PAGES: usize = 5_000;
+/// Objects that are handed on at once.
+const PORTION: usize = 500;
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,71 +89,111 @@ impl List {
     pub(crate) fn target(&self, parameters: &str) -> String {
         format!("{}?{parameters}{}", self.path, self.selectors)
     }
-
-    fn page(&self, token: &str) -> String {
-        match token {
-            "" => self.target(&format!("limit={PAGE}")),
-            token => self.target(&format!("limit={PAGE}&continue={}", encoded(token))),
-        }
-    }
-}
-
-/// A page as it comes.
-#[derive(Deserialize)]
-#[serde(bound = "T: Deserialize<'de>")]
-pub(crate) struct Page<T> {
-    pub(crate) metadata: PageMetadata,
-    items: Option<Vec<T>>,
-}
-
-impl<T> Page<T> {
-    /// What is on it.
-    pub(crate) fn items<U: From<T>>(self) -> Vec<U> {
-        self.items.unwrap_or_default().into_iter().map(U::from).collect()
-    }
-}
-
-/// What a page says of itself.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PageMetadata {
-    /// Where the next page begins; empty on the last one.
-    #[serde(rename = "continue", default)]
-    next: String,
-    /// The state of the cluster that it shows.
-    #[serde(default)]
-    pub(crate) resource_version: String,
 }
 
 impl Cluster {
-    /// The objects of `list` in pages of 500, in the API server's order.
+    /// The objects of `list` in portions of about 500, in the API server's order.
     ///
     /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one: there may be
     /// gaps, as with kubectl, but nothing comes twice.
-    pub(crate) fn pages<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static
+    pub(crate) fn portions<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static
     where
-        T: for<'de> Deserialize<'de> + Send,
+        T: DeserializeOwned + Send,
         U: From<T> + Send + 'static,
     {
-        let cluster = self.clone();
-        try_unfold(Some(String::new()), move |token| {
-            let (cluster, list) = (cluster.clone(), list.clone());
-            async move {
-                let Some(token) = token else { return Ok(None) };
-                let page: Page<T> = cluster.page(&list, token).await?;
-                let next = Some(page.metadata.next.clone()).filter(|next| !next.is_empty());
-                Ok(Some((page.items(), next)))
-            }
+        let reading = Reading { cluster: self.clone(), list, page: None, next: Next::First };
+        try_unfold(reading, |mut reading| async move {
+            let portion = reading.portion::<T>().await?;
+            Ok(portion.map(|objects| (objects.into_iter().map(U::from).collect(), reading)))
         })
     }
 
-    async fn page<T: for<'de> Deserialize<'de>>(&self, list: &List, token: String) -> Result<Page<T>, ApiError> {
-        match self.read(&list.page(&token), list.rule()).await {
+    async fn page(&self, list: &List, token: &str) -> Result<Packed, ApiError> {
+        match self.read_packed(&self.target(list, token), list.rule()).await {
             Err(ApiError::Expired { next: Some(next) }) if !token.is_empty() => {
-                self.read(&list.page(&next), list.rule()).await
+                self.read_packed(&self.target(list, &next), list.rule()).await
             }
             result => result,
         }
+    }
+
+    fn target(&self, list: &List, token: &str) -> String {
+        match token {
+            "" => list.target(&format!("limit={FIRST_PAGE}")),
+            token => {
+                let limit = if self.disable_compression() { FIRST_PAGE } else { FURTHER_PAGES };
+                list.target(&format!("limit={limit}&continue={}", encoded(token)))
+            }
+        }
+    }
+}
+
+/// A list on its way. While one page is read the API server makes the next one.
+struct Reading {
+    cluster: Cluster,
+    list: List,
+    page: Option<(Pieces, ListReader)>,
+    next: Next,
+}
+
+/// The page after the one that is being read.
+enum Next {
+    First,
+    /// Not known yet, or there is none.
+    None,
+    Asked(AbortOnDropHandle<Result<Packed, ApiError>>),
+}
+
+impl Reading {
+    /// The next objects, at most a page of them; `None` after the last.
+    async fn portion<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ApiError> {
+        if self.page.is_none() {
+            let Some(page) = self.next_page().await? else { return Ok(None) };
+            self.page = Some((page.pieces(), ListReader::default()));
+        }
+        self.objects().map(Some)
+    }
+
+    async fn next_page(&mut self) -> Result<Option<Packed>, ApiError> {
+        match std::mem::replace(&mut self.next, Next::None) {
+            Next::First => self.cluster.page(&self.list, "").await.map(Some),
+            Next::None => Ok(None),
+            Next::Asked(page) => page.await.expect("asking for a page does not panic, and is not cancelled").map(Some),
+        }
+    }
+
+    fn objects<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, ApiError> {
+        let mut objects = Vec::new();
+        let Some((mut pieces, mut reader)) = self.page.take() else { return Ok(objects) };
+        while let Some(piece) = pieces.next()? {
+            reader.read(&piece, &mut objects).map_err(|problem| self.malformed(problem))?;
+            self.ask_for_what_follows(reader.metadata());
+            if objects.len() >= PORTION {
+                self.page = Some((pieces, reader));
+                return Ok(objects);
+            }
+        }
+        reader.finish().map_err(|problem| self.malformed(problem))?;
+        Ok(objects)
+    }
+
+    fn ask_for_what_follows(&mut self, metadata: Option<&PageMetadata>) {
+        let Some(token) = metadata.map(|metadata| metadata.next.clone()).filter(|token| !token.is_empty()) else {
+            return;
+        };
+        if matches!(self.next, Next::None) {
+            let (cluster, list) = (self.cluster.clone(), self.list.clone());
+            let page = tokio::spawn(async move { cluster.page(&list, &token).await });
+            self.next = Next::Asked(AbortOnDropHandle::new(page));
+        }
+    }
+
+    fn malformed(&self, problem: Malformed) -> ApiError {
+        let cause = match problem {
+            Malformed::TooShort => TOO_SHORT.to_owned(),
+            Malformed::After(count) => format!("unexpected content after {count} bytes"),
+        };
+        malformed(&self.list.path, cause)
     }
 }
 

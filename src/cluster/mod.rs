@@ -22,6 +22,7 @@ mod kube_client;
 mod send_error;
 mod api_error;
 mod calls;
+mod list_reader;
 mod lists;
 mod services;
 mod endpoints;

@@ -43,7 +43,7 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
         let list = List::new("/api/v1", "namespaces", Scope::All);
-        self.pages::<Entry, String>(list).try_concat().await
+        self.portions::<Entry, String>(list).try_concat().await
     }
 }
 

@@ -26,7 +26,7 @@ impl Cluster {
     pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, ApiError> {
         let scope = Scope::Namespace(namespace.to_owned());
         let list = List::new("/api/v1", "pods", scope).labelled(Some(selector));
-        self.pages::<Entry, Pod>(list).try_concat().await
+        self.portions::<Entry, Pod>(list).try_concat().await
     }
 }
 

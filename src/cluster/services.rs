@@ -30,7 +30,7 @@ impl Cluster {
         }
     }
 
-    /// The Services in `scope` that `selector` (a label selector) selects, in pages of 500 by namespace and name.
+    /// The Services in `scope` that `selector` (a label selector) selects, in portions of about 500, by namespace and name.
     ///
     /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one.
     pub fn services(
@@ -38,7 +38,7 @@ impl Cluster {
         scope: Scope,
         selector: Option<&str>,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static {
-        self.pages::<Entry, Service>(List::new("/api/v1", "services", scope).labelled(selector))
+        self.portions::<Entry, Service>(List::new("/api/v1", "services", scope).labelled(selector))
     }
 }
 

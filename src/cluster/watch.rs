@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 use super::Cluster;
 use super::api_error::{ApiError, Status};
 use super::endpoints::{self, EndpointSlice};
-use super::lists::{List, Page, Scope, encoded};
+use super::list_reader::PageMetadata;
+use super::lists::{List, Scope, encoded};
 use super::send_error::SendError;
 use super::services;
 use crate::service::Service;
@@ -78,6 +79,13 @@ struct Watch<U> {
     failures: u32,
 }
 
+/// A list whose objects are looked into later.
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+    items: Option<Vec<Box<RawValue>>>,
+}
+
 /// What to do next.
 enum Step {
     /// Read everything.
@@ -124,10 +132,9 @@ impl<U: Clone + PartialEq> Watch<U> {
         if self.failures > 0 {
             sleep(wait(self.failures)).await;
         }
-        let page: Page<Box<RawValue>> =
-            self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
+        let page: Page = self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
         let version = page.metadata.resource_version.clone();
-        let parsed = page.items::<Box<RawValue>>().iter().map(|raw| parse::<T>(raw)).collect::<Result<Vec<_>, _>>();
+        let parsed = page.items.iter().flatten().map(|raw| parse::<T>(raw)).collect::<Result<Vec<_>, _>>();
         let objects = parsed.map_err(|_| self.unclear())?;
         self.objects = objects.into_iter().map(|(metadata, object)| (metadata.name, object.into())).collect();
         self.failures = 0;

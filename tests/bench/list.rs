@@ -1,5 +1,6 @@
 //! `cargo bench --bench list`: beside `kubectl get services -A`, on one real API server with 5,000 and then 50,000 Services and
-//! an EndpointSlice for each, rounds interleaved: wall time and peak memory of the whole process. Prints medians and ratios.
+//! an EndpointSlice for each, rounds interleaved: wall time and peak memory of the whole process. Prints medians and ratios,
+//! and fails when `--list -A` exceeds what the design allows at 50,000.
 #![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
 #![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
@@ -27,6 +28,10 @@ const SIZES: [(usize, usize); 2] = [(5_000, 7), (50_000, 3)];
 const NAMESPACES: usize = 50;
 /// Objects that are created at once.
 const AT_ONCE: usize = 64;
+/// At most this part of `kubectl get services -A`'s time, and so many MiB, at the largest size.
+const LIMITS: (f64, f64) = (1.0 / 15.0, 12.0);
+/// The column that they are about.
+const LIMITED: &str = "--list -A";
 /// Between two looks at a process's memory.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -66,12 +71,14 @@ fn main() -> ExitCode {
     let kubectl = cluster.programs().path("kubectl").unwrap();
     let kubeconfig = cluster.admin().kubeconfig("default");
     let mut made = 0;
+    let mut holds = true;
     for (size, rounds) in SIZES {
         runtime.block_on(furnish(cluster, made, size));
         made = size;
-        report(size, &measure(&kubectl, &kubeconfig, rounds));
+        holds = report(size, &measure(&kubectl, &kubeconfig, rounds));
     }
-    isolation::leave(&directory, 0)
+    println!("\n{LIMITED} {} 1/15 of kubectl's time and 12 MiB", if holds { "keeps within" } else { "EXCEEDS" });
+    isolation::leave(&directory, i32::from(!holds))
 }
 
 async fn furnish(cluster: &'static Cluster, from: usize, to: usize) {
@@ -156,7 +163,8 @@ fn peak(child: &Child) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-fn report(size: usize, columns: &[Column]) {
+/// Prints the figures, and returns whether they keep within the limits.
+fn report(size: usize, columns: &[Column]) -> bool {
     println!(
         "\n{size} Services: medians of {} interleaved rounds; ratios to kubectl get services -A",
         columns[0].times.len()
@@ -164,11 +172,14 @@ fn report(size: usize, columns: &[Column]) {
     println!("{:<32} {:>10} {:>8} {:>16}", "", "time s", "ratio", "peak memory MiB");
     let seconds = |column: &Column| median(column.times.iter().map(Duration::as_secs_f64).collect());
     let base = seconds(&columns[0]);
+    let mut holds = true;
     for column in columns {
-        let time = seconds(column);
+        let ratio = seconds(column) / base;
         let memory = median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
-        println!("{:<32} {time:>10.3} {:>8.3} {memory:>16.1}", column.name, time / base);
+        println!("{:<32} {:>10.3} {ratio:>8.3} {memory:>16.1}", column.name, seconds(column));
+        holds &= column.name != LIMITED || (ratio <= LIMITS.0 && memory <= LIMITS.1);
     }
+    holds
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -162,7 +162,7 @@ async fn a_page_that_fails_ends_the_list_with_the_reason() {
                "spec": {"type": "ClusterIP", "ports": [{"port": 80}]}})
     };
     fake.put_all((0..700).map(service));
-    fake.fault("services?limit=500&continue=", 1, Fault::Answer(Status::bad_request("no")));
+    fake.fault("services?limit=5000&continue=", 1, Fault::Answer(Status::bad_request("no")));
     let run = list(&fake, &["-o", "name"]).finish().await;
     assert_eq!((run.code(), run.stdout.lines().count()), (1, 500));
     assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
