@@ -118,6 +118,11 @@ impl History {
         Self { folder }
     }
 
+    /// What was opened of `cluster`, for those who can say nothing: whatever is wrong stays as it is.
+    pub fn glance(&self, cluster: &ClusterName) -> Recalled {
+        self.read().map(|document| document.recalled(cluster, None)).unwrap_or_default()
+    }
+
     /// What was opened of `cluster`.
     pub fn recall(&self, cluster: &ClusterName) -> Recalled {
         let (document, warning) = match self.read() {
@@ -129,8 +134,7 @@ impl History {
                 Err(error) => (Document::default(), Some(self.complaint("lock", &error))),
             },
         };
-        let of_cluster = document.targets.into_iter().filter(|stored| stored.cluster == *cluster);
-        Recalled { entries: of_cluster.map(Stored::entry).collect(), warning }
+        document.recalled(cluster, warning)
     }
 
     /// Puts `entries` before all others, the first of them first. Returns one sentence if something was wrong.
@@ -287,6 +291,11 @@ impl Document {
         }
     }
 
+    fn recalled(self, cluster: &ClusterName, warning: Option<String>) -> Recalled {
+        let of_cluster = self.targets.into_iter().filter(|stored| stored.cluster == *cluster);
+        Recalled { entries: of_cluster.map(Stored::entry).collect(), warning }
+    }
+
     fn put_first(&mut self, cluster: &ClusterName, entries: &[Entry]) {
         let is_new = |stored: &Stored| {
             let same = |entry: &Entry| entry.namespace == stored.namespace && entry.id == stored.id;
@@ -435,6 +444,7 @@ mod tests {
         let (_folder, history) = scratch();
         fs::create_dir_all(&history.folder).unwrap();
         fs::write(history.file(), text).unwrap();
+        assert_eq!(history.glance(&cluster("a")), Recalled::default());
         let warning = history.recall(&cluster("a")).warning.unwrap();
         assert!(warning.contains(reason) && warning.contains("unusable-1"), "{warning}");
         assert_eq!(fs::read_to_string(history.folder.join("history.json.unusable-1")).unwrap(), text);

@@ -33,8 +33,11 @@ pub async fn run(
     match plan {
         Plan::Open(open) => open_services(&cluster, &open, history, output).await,
         Plan::List(plan) => {
-            let others = history.recall().namespaces();
-            list(&cluster, &plan, &others, now(), output).await.map(|()| Exit::Ok)
+            let recalled = history.recall();
+            if let Some(warning) = &recalled.warning {
+                output.warn(warning);
+            }
+            list(&cluster, &plan, &recalled.namespaces(), now(), output).await.map(|()| Exit::Ok)
         }
     }
 }

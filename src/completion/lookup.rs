@@ -79,7 +79,7 @@ impl Lookup {
 
     fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<Candidate> {
         let name = ClusterName::new(cluster.context(), cluster.server());
-        let recalled = self.history.as_ref().map(|history| history.recall(&name)).unwrap_or_default();
+        let recalled = self.history.as_ref().map(|history| history.glance(&name)).unwrap_or_default();
         let before = recalled.namespaces();
         names(std::iter::once(cluster.namespace()).chain(before.iter().map(String::as_str)), typed)
     }

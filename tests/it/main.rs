@@ -21,6 +21,7 @@ mod credentials;
 mod errors;
 mod forwarding;
 mod golden;
+mod history;
 mod journey;
 mod list;
 mod pick;
