@@ -87,7 +87,17 @@ fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> 
     let is_flag = typed.as_encoded_bytes().starts_with(b"-");
     let found = found.iter().map(candidate);
     // Flags are offered to who begins one, as kubectl does.
-    found.filter(|candidate| is_flag || !candidate.value.starts_with('-')).collect()
+    let found = found.filter(|candidate| is_flag || !candidate.value.starts_with('-'));
+    found.map(|candidate| value_alone(candidate, &typed.to_string_lossy())).collect()
+}
+
+/// After `--flag=` only the value is offered: kubectl's scripts for the shells put the flag in front of it.
+fn value_alone(mut candidate: Candidate, typed: &str) -> Candidate {
+    let flag = typed.split_once('=').map(|(flag, _)| format!("{flag}=")).filter(|flag| flag.starts_with('-'));
+    if let Some(value) = flag.and_then(|flag| candidate.value.strip_prefix(&flag).map(str::to_owned)) {
+        candidate.value = value;
+    }
+    candidate
 }
 
 /// Tells each argument where its values come from.
@@ -187,7 +197,8 @@ mod tests {
         let flags = answered(&["--list", "-"]);
         assert!(flags.contains("--namespace\tNamespace\n") && flags.contains("-n\tNamespace\n"), "{flags}");
         assert_eq!(answered(&["--origin", "s"]), "site\thttp://SERVICE--NAMESPACE--HASH.localhost:PORT/\n:4\n");
-        assert!(answered(&["--via="]).contains("--via=port-forward\t"));
+        assert!(answered(&["--via="]).starts_with("auto\t"));
+        assert!(answered(&["--via=p"]).starts_with("port-forward\t"));
         assert_eq!(answered(&["-o", "na"]), "name\tservice/NAME\n:4\n");
     }
 

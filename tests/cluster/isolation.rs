@@ -17,7 +17,7 @@ const ENTERED: &str = "SVCPROXY_TEST_ISOLATED";
 const UNSHARE: [&str; 7] = ["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
 /// Programs that the tests start and that come from the distribution's packages.
-const INSTALLED: [&str; 4] = ["unshare", "ip", "nginx", "curl"];
+const INSTALLED: [&str; 7] = ["unshare", "ip", "nginx", "curl", "bash", "zsh", "fish"];
 
 /// Whether this program runs isolated already.
 pub(crate) fn is_inside() -> bool {

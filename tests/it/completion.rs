@@ -36,7 +36,7 @@ async fn services_ports_and_namespaces() {
     check(&["https:gr"], "https:grafana:\tClusterIP service:80 metrics:9090\n:6\n").await;
     check(&["grafana", "--svc-port", "m"], "metrics\t9090\n:4\n").await;
     check(&["-n", "mo"], "monitoring\n:4\n").await;
-    check(&["--namespace=mo"], "--namespace=monitoring\n:4\n").await;
+    check(&["--namespace=mo"], "monitoring\n:4\n").await;
     check(&["--context", ""], "test\n:4\n").await;
     check(&["--via", "p"], "port-forward\tBy port-forward to a ready Pod only\n:4\n").await;
     check(&["--kubeconfig", ""], ":0\n").await;
