@@ -206,8 +206,10 @@ async fn at_tab_in_zsh(cluster: &'static Cluster) {
     at_tab(cluster, "zsh", &["-i"], (".zshrc", script), &["nginx:http", "nginx:metrics"]).await;
 }
 
+/// Where that folder is missing, fish reads every manual page of the machine first.
 async fn at_tab_in_fish(cluster: &'static Cluster) {
-    let script = "function fish_prompt; echo -n 'ready$ '; end\nset -g fish_greeting\n\
+    let script = "mkdir -p $__fish_user_data_dir/generated_completions\n\
+                  function fish_prompt; echo -n 'ready$ '; end\nset -g fish_greeting\n\
                   set -g fish_autosuggestion_enabled 0\nsource ~/kubectl-completion\n";
     at_tab(cluster, "fish", &["-i"], (".config/fish/config.fish", script), &["nginx:http", "nginx:metrics"]).await;
 }
