@@ -5,6 +5,8 @@ use super::explanation::WhyNone;
 /// What is known beside the error itself. Nothing, where the user may not look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
+    /// Whether there is no such Service. From Kubernetes 1.37 on the API server then only says that there are no endpoints.
+    pub is_gone: bool,
     /// The Service's selector as `kubectl -l` takes it; `Some("")` when it has none.
     pub selector: Option<String>,
     /// The Service's endpoints.

@@ -1,4 +1,4 @@
-//! What the cluster shows of a Service's endpoints.
+//! What the cluster shows of a Service and its endpoints.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,10 @@ impl ClusterLook {
         pods.into_iter().filter_map(unready).collect()
     }
 
+    async fn is_gone(self) -> bool {
+        matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
+    }
+
     async fn endpoints(self) -> Option<Endpoints> {
         let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()?;
         Some(summary(&slices, &WantedPort::of(&self.target)))
@@ -43,8 +47,9 @@ impl Look for ClusterLook {
         let look = self.clone();
         Box::pin(async move {
             let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
-            let (endpoints, unready) = tokio::join!(look.clone().endpoints(), look.unready());
-            Facts { selector, endpoints, unready }
+            let (is_gone, endpoints, unready) =
+                tokio::join!(look.clone().is_gone(), look.clone().endpoints(), look.unready());
+            Facts { is_gone, selector, endpoints, unready }
         })
     }
 }

@@ -66,6 +66,7 @@ impl Diagnostics {
     /// An answer of our own for a request that got none.
     pub async fn explain(&self, asker: Asker, cause: Cause, code: StatusCode, original: &str) -> Response<Body> {
         let facts = self.facts(&cause).await;
+        let cause = if facts.is_gone { Cause::NoService } else { cause };
         let original = crate::output::printable(original);
         let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts);
         let mut response = explanation.answer(asker);

@@ -46,10 +46,15 @@ fn answer(code: u16, kind: &str, body: &str) -> Response<Body> {
 
 async fn examined(asker: Asker, response: Response<Body>) -> (http::response::Parts, String) {
     let facts = Facts {
+        is_gone: false,
         selector: Some("app=web".to_owned()),
         endpoints: Some(Endpoints { total: 1, ..Endpoints::default() }),
         unready: vec![UnreadyPod { name: "web-1".to_owned(), why: "<CrashLoopBackOff>".to_owned() }],
     };
+    examined_with(facts, asker, response).await
+}
+
+async fn examined_with(facts: Facts, asker: Asker, response: Response<Body>) -> (http::response::Parts, String) {
     let diagnostics = Diagnostics::new(subject(), Some(Arc::new(Seen(facts))));
     let (parts, body) = diagnostics.examine(asker, response).await.into_parts();
     (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
@@ -72,6 +77,15 @@ async fn a_browser_gets_a_page_that_looks_again() {
         assert!(body.replace("<span>", "").replace("</span>", "").contains(part), "{part} in {body}");
     }
     assert!(!body.contains("<script"), "{body}");
+}
+
+#[tokio::test]
+async fn no_endpoints_because_there_is_no_service() {
+    let facts = Facts { is_gone: true, ..Facts::default() };
+    let (parts, body) = examined_with(facts, asker(&[]), answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert_eq!((parts.status.as_u16(), &parts.headers["svcproxy-error"]), (503, &"no-such-service".parse().unwrap()));
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoService));
+    assert!(body.starts_with("There is no Service web in shop."), "{body}");
 }
 
 #[tokio::test]
@@ -190,6 +204,7 @@ fn why_there_is_no_endpoint() {
         assert_eq!(explanation.title, expect);
     };
     let endpoints = |total, ready, ready_pods, has_port| Facts {
+        is_gone: false,
         selector: Some("app=web".to_owned()),
         endpoints: Some(Endpoints { total, ready, ready_pods, ports: vec!["a".to_owned()], has_port }),
         unready: Vec::new(),
