@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::cases::{self, Door, Pod, SERVICES, Stage, narrow_rules, ports_of};
+use crate::cases::{self, Door, Pod, Release, SERVICES, Stage, narrow_rules, ports_of};
 use crate::cluster::{self, Cluster, Namespace};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
@@ -24,7 +24,8 @@ async fn the_fake_agrees_with_the_real_one(cluster: &'static Cluster) {
         narrow_user: narrow.name().to_owned(),
         namespace: namespace.name().to_owned(),
     };
-    let failures = cases::run_all(&Stage::new(door, pod).await).await;
+    let version = cluster.api().get("/version").await.expect("an API server says its version");
+    let failures = cases::run_all(&Stage::new(door, pod).await, Release::of(&version)).await;
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 

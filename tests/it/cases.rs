@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use crate::fake::cases::{self, Door, Pod, SERVICES, Stage, ports_of};
+use crate::fake::cases::{self, Door, Pod, Release, SERVICES, Stage, ports_of};
 use crate::fake::users::Rule;
 use crate::fake::{ADMIN_TOKEN, FakeApiServer};
 
@@ -21,7 +21,7 @@ async fn the_fake_agrees_with_the_real_one() {
         narrow_user: "narrow".to_owned(),
         namespace: "default".to_owned(),
     };
-    let failures = cases::run_all(&Stage::new(door, pod).await).await;
+    let failures = cases::run_all(&Stage::new(door, pod).await, Release::V1_36).await;
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 

@@ -1,8 +1,9 @@
 //! `[scheme:]name[:port]`, and which Pod it leads to.
 
+use super::Release;
 use super::script::Case;
 
-pub(crate) fn cases() -> Vec<Case> {
+pub(crate) fn cases(release: Release) -> Vec<Case> {
     let reached = [
         "named:http",
         "named:80",
@@ -17,16 +18,20 @@ pub(crate) fn cases() -> Vec<Case> {
         "two:8080",
     ];
     let reached = reached.map(|id| Case::new(format!("ID {id} leads to a Pod"), "GET /").id(id).sees("GET /"));
-    [reached.to_vec(), nowhere(), nonsense()].concat()
+    [reached.to_vec(), nowhere(release), nonsense()].concat()
 }
 
-fn nowhere() -> Vec<Case> {
+fn nowhere(release: Release) -> Vec<Case> {
     let nowhere = |id, message: &str| {
         Case::new(format!("ID {id} leads nowhere"), "GET /").id(id).sees_nothing().gets_status(
             503,
             "ServiceUnavailable",
             message,
         )
+    };
+    let podless = |id: &'static str, name: &str| {
+        let named = if release == Release::V1_36 { id } else { name };
+        nowhere(id, &format!("no endpoints available for service \"{named}\""))
     };
     let missing = |id, name: &str| {
         let details = format!(r#"{{"name":"{name}","kind":"services"}}"#);
@@ -37,21 +42,25 @@ fn nowhere() -> Vec<Case> {
             &details,
         )
     };
+    let unheard_of = |id, name: &str| match release {
+        Release::V1_36 => missing(id, name),
+        Release::V1_37 => podless(id, name),
+    };
     vec![
-        nowhere("named", "no endpoints available for service \"named\""),
-        nowhere("two", "no endpoints available for service \"two\""),
-        nowhere("plain:http", "no endpoints available for service \"plain:http\""),
+        podless("named", "named"),
+        podless("two", "two"),
+        podless("plain:http", "plain"),
         nowhere("named:81", "no service port 81 found for service \"named\""),
-        nowhere("unready:http", "no endpoints available for service \"unready:http\""),
-        nowhere("unready:80", "no endpoints available for service \"unready:80\""),
+        podless("unready:http", "unready"),
+        podless("unready:80", "unready"),
         nowhere("empty:http", "no endpoints available for service \"empty\""),
         nowhere("deaf:http", "error trying to reach service: dial tcp {DEAF}: connect: connection refused"),
         nowhere("https:deaf:http", "error trying to reach service: dial tcp {DEAF}: connect: connection refused"),
         missing("nothing:80", "nothing"),
-        missing("nothing", "nothing"),
-        missing("nothing:http", "nothing"),
-        missing("http:named", "http"),
-        missing("https:named", "https"),
+        unheard_of("nothing", "nothing"),
+        unheard_of("nothing:http", "nothing"),
+        unheard_of("http:named", "http"),
+        unheard_of("https:named", "https"),
     ]
 }
 
