@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::browser::Browser;
+use crate::cases::Release;
 use crate::cluster::{Cluster, Namespace, Pod, eventually};
 use crate::harness::{Backend, Plugin, Serving, backend_in, http, nginx_in, pattern, proxy_right, serve};
 use crate::rig::ConnectProxy;
@@ -233,11 +234,16 @@ async fn the_service_is_deleted(cluster: &'static Cluster) {
     cluster.api().delete(&format!("{}/app", namespace.path("Service"))).await;
     serving.until_stderr("has been deleted").await;
     let title = format!("There is no Service app in {}", namespace.name());
+    let version = cluster.api().get("/version").await.unwrap();
+    let (status, original) = match Release::of(&version) {
+        Release::V1_36 => (404, "services \"app\" not found"),
+        Release::V1_37 => (503, "no endpoints available for service \"app\""),
+    };
     let told = Told {
-        status: 404,
+        status,
         word: "no-such-service",
         title: &title,
-        original: "services \"app\" not found",
+        original,
         words: &["It was deleted", "get services"],
         refreshes: true,
     };
