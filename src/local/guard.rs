@@ -424,8 +424,11 @@ mod tests {
     fn t2_only_reading_navigations_come_from_elsewhere() {
         let navigation = ["sec-fetch-site: cross-site", "sec-fetch-mode: navigate", "sec-fetch-dest: document"];
         request("GET", &navigation).passes();
+        let unclear = [&navigation[..], &["sec-fetch-site: same-origin"]].concat();
+        request("GET", &unclear).passes();
         for method in ["POST", "PUT", "DELETE"] {
             request(method, &navigation).fails(&Refusal::CrossSite);
+            request(method, &unclear).fails(&Refusal::CrossSite);
         }
     }
 

@@ -339,6 +339,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_utf_8_stays_as_it_is() {
+        let (unprefix, hosts) = (unprefix(), hosts("l:8001", "l:8001"));
+        let references = unprefix.references(&hosts);
+        assert_eq!(references.undo(b"//l:443#\xff\xfe").as_deref(), Some(&b"/#\xff\xfe"[..]));
+        assert_eq!(references.undo(&[PREFIX.as_bytes(), b"/\xff"].concat()).as_deref(), Some(&b"/\xff"[..]));
+        assert_eq!(references.undo(b"//l\xff/x"), None);
+    }
+
+    #[test]
     fn never_a_host_where_a_path_was_meant() {
         check("§//evil.example", "/evil.example");
         check("§///evil.example", "/evil.example");
