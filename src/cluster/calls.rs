@@ -1,6 +1,7 @@
-//! Our own calls to the API server: whole answers in memory, within `--request-timeout`.
+//! Our own calls to the API server, within `--request-timeout`.
 
 use std::io::Write;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -9,6 +10,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
 
 use super::Cluster;
 use super::api_error::ApiError;
@@ -23,11 +25,11 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubectl-svcproxy/",
 impl Cluster {
     /// Reads one object. `rule` is the right that it takes.
     pub(crate) async fn read<T: DeserializeOwned>(&self, target: &str, rule: &Rule) -> Result<T, ApiError> {
-        parse(&self.read_packed(target, rule).await?.unpacked()?, target)
+        parse(&self.begin_to_read(target, rule).await?.whole().await?, target)
     }
 
-    /// Reads something large, and leaves it as it came over the wire.
-    pub(crate) async fn read_packed(&self, target: &str, rule: &Rule) -> Result<Packed, ApiError> {
+    /// Begins to read something large.
+    pub(crate) async fn begin_to_read(&self, target: &str, rule: &Rule) -> Result<Content, ApiError> {
         let mut request = self.request(Method::GET, target, Body::Empty);
         if !self.disable_compression() {
             request.headers_mut().insert(ACCEPT_ENCODING, GZIP);
@@ -45,7 +47,7 @@ impl Cluster {
         let json = serde_json::to_vec(object).expect("our own objects are JSON");
         let mut request = self.request(Method::POST, target, Body::full(json));
         request.headers_mut().insert(CONTENT_TYPE, JSON);
-        parse(&self.call(request, rule).await?.unpacked()?, target)
+        parse(&self.call(request, rule).await?.whole().await?, target)
     }
 
     /// A request with our own headers.
@@ -59,16 +61,28 @@ impl Cluster {
             .expect("names of Kubernetes objects and selectors are encoded before they get into a target")
     }
 
-    async fn call(&self, request: Request<Body>, rule: &Rule) -> Result<Packed, ApiError> {
-        let whole = async {
-            let response = self.api().send(request).await?;
-            let code = response.status();
-            let body = Packed::receive(response).await?;
-            if code.is_success() { Ok(body) } else { Err(ApiError::from_answer(code, &body.unpacked()?, rule)) }
-        };
-        match self.request_timeout() {
-            Some(limit) => tokio::time::timeout(limit, whole).await.map_err(|_| ApiError::TimedOut(limit))?,
-            None => whole.await,
+    async fn call(&self, request: Request<Body>, rule: &Rule) -> Result<Content, ApiError> {
+        let limit = Limit::from_now(self.request_timeout());
+        let response = limit.of(self.api().send(request)).await??;
+        let code = response.status();
+        let content = Content::of(response, limit);
+        if code.is_success() { Ok(content) } else { Err(ApiError::from_answer(code, &content.whole().await?, rule)) }
+    }
+}
+
+/// How long a call may take, from its first byte to its last.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<(Duration, Instant)>);
+
+impl Limit {
+    fn from_now(limit: Option<Duration>) -> Self {
+        Self(limit.map(|limit| (limit, Instant::now() + limit)))
+    }
+
+    async fn of<T>(self, future: impl Future<Output = T>) -> Result<T, ApiError> {
+        match self.0 {
+            Some((limit, end)) => timeout_at(end, future).await.map_err(|_| ApiError::TimedOut(limit)),
+            None => Ok(future.await),
         }
     }
 }
@@ -93,62 +107,71 @@ fn position(error: &serde_json::Error) -> String {
 /// What is wrong with an answer of which only the beginning came.
 pub(super) const TOO_SHORT: &str = "it ends too early";
 
-/// The body of an answer as it came over the wire. Lists are a tenth of their size there, or less.
+/// An answer's content on its way, in pieces, so that it is never there as a whole.
 #[derive(Debug)]
-pub(crate) struct Packed {
-    bytes: Bytes,
-    gzip: bool,
-}
-
-impl Packed {
-    async fn receive(response: Response<Body>) -> Result<Self, SendError> {
-        let gzip = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == GZIP);
-        let collected = response.into_body().collect().await.map_err(|error| interrupted(error.to_string()))?;
-        Ok(Self { bytes: collected.to_bytes(), gzip })
-    }
-
-    fn unpacked(self) -> Result<Vec<u8>, SendError> {
-        let mut pieces = self.pieces();
-        let mut plain = Vec::new();
-        while let Some(piece) = pieces.next()? {
-            plain.extend_from_slice(&piece);
-        }
-        Ok(plain)
-    }
-
-    /// The content in pieces, so that it is never there as a whole.
-    pub(super) fn pieces(self) -> Pieces {
-        Pieces { packed: self.bytes, gzip: self.gzip.then(|| MultiGzDecoder::new(Vec::new())) }
-    }
-}
-
-/// What is left of an answer's content.
-#[derive(Debug)]
-pub(super) struct Pieces {
+pub(crate) struct Content {
+    body: Body,
+    /// What came over the wire and is not unpacked yet.
     packed: Bytes,
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
+    limit: Limit,
 }
 
-impl Pieces {
+impl Content {
     /// Bytes that are unpacked at once: some 100 KiB of a list.
     const AT_ONCE: usize = 4096;
 
+    fn of(response: Response<Body>, limit: Limit) -> Self {
+        let is_packed = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == GZIP);
+        let gzip = is_packed.then(|| MultiGzDecoder::new(Vec::new()));
+        Self { body: response.into_body(), packed: Bytes::new(), gzip, limit }
+    }
+
     /// The next piece, never an empty one.
-    pub(super) fn next(&mut self) -> Result<Option<Bytes>, SendError> {
-        while !self.packed.is_empty() {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        while self.receive().await? {
             let piece = self.packed.split_to(self.packed.len().min(Self::AT_ONCE));
-            let Some(decoder) = &mut self.gzip else { return Ok(Some(piece)) };
-            decoder.write_all(&piece).map_err(|error| interrupted(error.to_string()))?;
-            if self.packed.is_empty() {
-                decoder.try_finish().map_err(|error| interrupted(error.to_string()))?;
-            }
-            let plain = std::mem::take(decoder.get_mut());
+            let plain = match &mut self.gzip {
+                None => piece,
+                Some(decoder) => unpacked(decoder, |decoder| decoder.write_all(&piece))?,
+            };
             if !plain.is_empty() {
-                return Ok(Some(plain.into()));
+                return Ok(Some(plain));
             }
         }
-        Ok(None)
+        let Some(mut decoder) = self.gzip.take() else { return Ok(None) };
+        let rest = unpacked(&mut decoder, MultiGzDecoder::try_finish)?;
+        Ok(Some(rest).filter(|rest| !rest.is_empty()))
     }
+
+    /// Whether there is something to unpack.
+    async fn receive(&mut self) -> Result<bool, ApiError> {
+        while self.packed.is_empty() {
+            match self.limit.of(self.body.frame()).await? {
+                Some(Ok(frame)) => self.packed = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Err(interrupted(error.to_string()).into()),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn whole(mut self) -> Result<Vec<u8>, ApiError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+}
+
+/// What `decoder` has unpacked after `step`.
+fn unpacked<W: Fn(&mut MultiGzDecoder<Vec<u8>>) -> std::io::Result<()>>(
+    decoder: &mut MultiGzDecoder<Vec<u8>>,
+    step: W,
+) -> Result<Bytes, SendError> {
+    step(decoder).map_err(|error| interrupted(error.to_string()))?;
+    Ok(std::mem::take(decoder.get_mut()).into())
 }
 
 fn interrupted(cause: String) -> SendError {

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::calls::{Packed, Pieces, TOO_SHORT, malformed};
+use super::calls::{Content, TOO_SHORT, malformed};
 use super::list_reader::{ListReader, Malformed, PageMetadata};
 use super::rights::Rule;
 
@@ -108,10 +108,10 @@ impl Cluster {
         })
     }
 
-    async fn page(&self, list: &List, token: &str) -> Result<Packed, ApiError> {
-        match self.read_packed(&self.target(list, token), list.rule()).await {
+    async fn page(&self, list: &List, token: &str) -> Result<Content, ApiError> {
+        match self.begin_to_read(&self.target(list, token), list.rule()).await {
             Err(ApiError::Expired { next: Some(next) }) if !token.is_empty() => {
-                self.read_packed(&self.target(list, &next), list.rule()).await
+                self.begin_to_read(&self.target(list, &next), list.rule()).await
             }
             result => result,
         }
@@ -128,11 +128,11 @@ impl Cluster {
     }
 }
 
-/// A list on its way. While one page is read the API server makes the next one.
+/// A list on its way. While one page is read the API server begins with the next one.
 struct Reading {
     cluster: Cluster,
     list: List,
-    page: Option<(Pieces, ListReader)>,
+    page: Option<(Content, ListReader)>,
     next: Next,
 }
 
@@ -141,7 +141,7 @@ enum Next {
     First,
     /// Not known yet, or there is none.
     None,
-    Asked(AbortOnDropHandle<Result<Packed, ApiError>>),
+    Asked(AbortOnDropHandle<Result<Content, ApiError>>),
 }
 
 impl Reading {
@@ -149,12 +149,12 @@ impl Reading {
     async fn portion<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ApiError> {
         if self.page.is_none() {
             let Some(page) = self.next_page().await? else { return Ok(None) };
-            self.page = Some((page.pieces(), ListReader::default()));
+            self.page = Some((page, ListReader::default()));
         }
-        self.objects().map(Some)
+        self.objects().await.map(Some)
     }
 
-    async fn next_page(&mut self) -> Result<Option<Packed>, ApiError> {
+    async fn next_page(&mut self) -> Result<Option<Content>, ApiError> {
         match std::mem::replace(&mut self.next, Next::None) {
             Next::First => self.cluster.page(&self.list, "").await.map(Some),
             Next::None => Ok(None),
@@ -162,14 +162,14 @@ impl Reading {
         }
     }
 
-    fn objects<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, ApiError> {
+    async fn objects<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, ApiError> {
         let mut objects = Vec::new();
-        let Some((mut pieces, mut reader)) = self.page.take() else { return Ok(objects) };
-        while let Some(piece) = pieces.next()? {
+        let Some((mut content, mut reader)) = self.page.take() else { return Ok(objects) };
+        while let Some(piece) = content.next().await? {
             reader.read(&piece, &mut objects).map_err(|problem| self.malformed(problem))?;
             self.ask_for_what_follows(reader.metadata());
             if objects.len() >= PORTION {
-                self.page = Some((pieces, reader));
+                self.page = Some((content, reader));
                 return Ok(objects);
             }
         }
