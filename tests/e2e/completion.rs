@@ -164,10 +164,10 @@ impl Line {
         self.clear().await;
     }
 
-    /// What Ctrl-C does to a line in every shell, and Ctrl-L to the screen.
+    /// Ctrl-U takes the line back in every shell, Ctrl-L what is on the screen. (Ctrl-C would take Ctrl-L along: a terminal
+    /// forgets what was typed when it sends a signal.)
     async fn clear(&mut self) {
-        self.terminal.press("\x03");
-        self.terminal.press("\x0c");
+        self.terminal.press("\x15\x0c");
         self.terminal.until("an empty line", |text| text.trim() == "ready$").await;
     }
 }
@@ -177,6 +177,9 @@ async fn at_tab(cluster: &'static Cluster, name: &str, arguments: &[&str], start
     let namespace = cluster.namespace().await;
     namespace.service("nginx", json!([{"name": "http", "port": 80}, {"name": "metrics", "port": 9090}])).await;
     namespace.service("redis", json!([{"name": "redis", "port": 6379}])).await;
+    // No other namespace has one of that name.
+    let only = format!("only-{name}");
+    namespace.service(&only, json!([{"name": "http", "port": 80}])).await;
     let mut line = Line::start(cluster, cluster.admin().kubeconfig(namespace.name()), name, arguments, start_up).await;
     line.completes("ngi", "nginx").await;
     line.completes("nginx:h", "nginx:http").await;
@@ -184,7 +187,7 @@ async fn at_tab(cluster: &'static Cluster, name: &str, arguments: &[&str], start
     line.completes("redis:", "redis:redis").await;
     line.completes("https:ngi", "https:nginx:").await;
     line.completes("https:nginx:m", "https:nginx:metrics").await;
-    line.completes(&format!("nginx.{}", &namespace.name()[..4]), &format!("nginx.{}", namespace.name())).await;
+    line.completes(&format!("{only}.te"), &format!("{only}.{}", namespace.name())).await;
     line.completes("-n kube-n", "-n kube-node-lease").await;
     line.completes("--namespace=kube-n", "--namespace=kube-node-lease").await;
     line.completes("--via=s", "--via=service-proxy").await;
