@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::Request;
-use http::header::{AUTHORIZATION, UPGRADE};
-use percent_encoding::percent_decode_str;
+use http::header::{AUTHORIZATION, TRAILER, UPGRADE};
+use percent_encoding::{percent_decode, percent_decode_str};
 
 /// `--via`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,8 +33,12 @@ pub enum Need {
     DryRun,
     /// Only seven methods are routed.
     Method,
+    /// Fields after the body are announced, and then left out.
+    Trailer,
     /// `//` in the path becomes `/`.
     EmptySegment,
+    /// The path is decoded and escaped anew, by other rules than the client's.
+    Escapes,
     /// OPTIONS takes the verb `*`, which few roles give.
     Options,
 }
@@ -71,8 +75,12 @@ impl Need {
             _ if request.headers().contains_key(AUTHORIZATION) => Some(Self::Authorization),
             _ if has_encoded_slash(path) => Some(Self::EncodedSlash),
             _ if query.is_some_and(has_dry_run) => Some(Self::DryRun),
+            _ if request.headers().contains_key(TRAILER) => Some(Self::Trailer),
             "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" if path.contains("//") => {
                 Some(Self::EmptySegment)
+            }
+            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" if is_escaped_anew(path) => {
+                Some(Self::Escapes)
             }
             "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => None,
             "OPTIONS" => Some(Self::Options),
@@ -85,15 +93,32 @@ impl Need {
         match self {
             // Servers and other proxies collapse slashes too.
             Self::EmptySegment => true,
+            // Whoever decodes the path sees the same.
+            Self::Escapes => true,
             // The API server answers 403 itself.
             Self::Options => true,
-            Self::WebSocketQuery | Self::Authorization | Self::EncodedSlash | Self::DryRun | Self::Method => false,
+            Self::WebSocketQuery
+            | Self::Authorization
+            | Self::EncodedSlash
+            | Self::DryRun
+            | Self::Trailer
+            | Self::Method => false,
         }
     }
 }
 
 fn has_encoded_slash(path: &str) -> bool {
     path.as_bytes().windows(3).any(|octets| octets.eq_ignore_ascii_case(b"%2f"))
+}
+
+/// Whether Go's `net/url` (`URL.EscapedPath`) would write `path` so that it is no longer equal (RFC 3986 section 6.2.2):
+/// it escapes some of the octets that may delimit something, and leaves the others as they are.
+fn is_escaped_anew(path: &str) -> bool {
+    const ESCAPED: &[u8] = b"!'()*";
+    const LEFT: &[u8] = b"$&+,:;=@";
+    let escapes = path.as_bytes().windows(3).filter(|octets| octets[0] == b'%');
+    let mut decoded = escapes.filter_map(|octets| percent_decode(octets).next());
+    path.bytes().any(|octet| ESCAPED.contains(&octet)) || decoded.any(|octet| LEFT.contains(&octet))
 }
 
 /// As Go reads a query: keys are decoded, and their case counts.
@@ -127,7 +152,9 @@ impl fmt::Display for Need {
             Self::EncodedSlash => "a path with %2F",
             Self::DryRun => "a query with dryRun",
             Self::Method => "a method other than GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS",
+            Self::Trailer => "a request with trailers",
             Self::EmptySegment => "a path with //",
+            Self::Escapes => "a path with ! ' ( ) * or an escape of $ & + , : ; = @",
             Self::Options => "OPTIONS, for which you lack the verb *",
         })
     }
@@ -141,7 +168,9 @@ impl Need {
             Self::Authorization => "take it for yours and remove it",
             Self::EncodedSlash => "make it /",
             Self::DryRun => "take it for its own",
+            Self::Trailer => "drop them",
             Self::Method | Self::Options => "refuse it",
+            Self::Escapes => "escape it otherwise",
             Self::EmptySegment => "make it /",
         }
     }
@@ -184,6 +213,18 @@ mod tests {
         check("PROPFIND /", &[], Some(Need::Method));
         check("TRACE /", &[], Some(Need::Method));
         check("OPTIONS /", &[], Some(Need::Options));
+        check("POST /", &[("trailer", "x-sum")], Some(Need::Trailer));
+        check("GET /", &[("te", "trailers")], None);
+        for path in ["/a!", "/a'b", "/(a)", "/a*", "/%24", "/%26", "/%2b", "/%2C", "/%3a", "/%3B", "/%3D", "/@%40"] {
+            check(&format!("GET {path}"), &[], Some(Need::Escapes));
+        }
+        for path in ["/$&+,:;=@", "/%21%27%28%29%2A", "/%20%25"] {
+            check(&format!("GET {path}"), &[], None);
+        }
+        check("GET /%253B%7E%41%c3%A9", &[], None);
+        check("GET /?a=(b)%3B", &[], None);
+        check("GET //(a)", &[], Some(Need::EmptySegment));
+        check("OPTIONS /(a)", &[], Some(Need::Escapes));
         check("GET /?dryRun=All", &[], Some(Need::DryRun));
         check("GET /?a=b&dryRun", &[], Some(Need::DryRun));
         check("GET /?dry%52un=1", &[], Some(Need::DryRun));
@@ -213,6 +254,11 @@ mod tests {
             (Some(Need::DryRun), Via::ServiceProxy, true, false, Refuse),
             (Some(Need::Method), Via::Auto, true, false, PortForward),
             (Some(Need::Method), Via::Auto, false, true, Refuse),
+            (Some(Need::Trailer), Via::Auto, true, false, PortForward),
+            (Some(Need::Trailer), Via::Auto, false, false, Refuse),
+            (Some(Need::Trailer), Via::ServiceProxy, true, false, Refuse),
+            (Some(Need::Escapes), Via::Auto, true, false, PortForward),
+            (Some(Need::Escapes), Via::Auto, false, false, ServiceProxy),
             (Some(Need::EmptySegment), Via::Auto, true, false, PortForward),
             (Some(Need::EmptySegment), Via::Auto, false, false, ServiceProxy),
             (Some(Need::EmptySegment), Via::ServiceProxy, true, false, ServiceProxy),

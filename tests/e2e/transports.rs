@@ -2,14 +2,17 @@
 
 mod app;
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ::http::{Method, Request, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Empty, StreamBody};
+use hyper::body::Frame;
 use serde_json::{Value, json};
+use svcproxy::upstream::choose::Need;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -24,6 +27,8 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         port_forward_carries_everything,
         the_service_proxy_refuses_what_it_would_change,
         auto_without_the_right_refuses_and_says_why,
+        trailers_of_a_request,
+        every_octet_of_a_path,
         web_sockets,
         a_narrow_role_may_not_send_options,
         streaming_html_streams_by_port_forward,
@@ -31,12 +36,14 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_gibibyte_each_way,
         two_hundred_connections_at_once,
         a_slow_reader_holds_up_nobody,
+        pods_that_the_api_server_cannot_reach,
         a_pod_is_deleted_under_a_request,
         a_request_that_must_not_be_sent_twice,
         session_affinity_keeps_to_one_pod,
         a_pod_that_is_no_longer_ready_gets_nothing_new,
         https_by_port_forward,
         a_wrong_scheme_is_put_right,
+        a_page_has_the_origin_of_the_scheme_that_is_spoken,
     ]
 }
 
@@ -139,7 +146,7 @@ const fn case(method: &'static str, path: &'static str, by_service_proxy: Fate) 
     Case { method, path, headers: &[], by_service_proxy }
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 15] = [
     case("GET", "/plain?a=b%2Fc//d", Fate::Carried),
     case("HEAD", "/plain", Fate::Carried),
     case("DELETE", "/plain", Fate::Carried),
@@ -149,6 +156,8 @@ const CASES: [Case; 13] = [
     case("GET", "/a%2fb?c", Fate::Refused),
     case("GET", "/a//b", Fate::Changed("GET /a/b ")),
     case("GET", "//a", Fate::Changed("GET /a ")),
+    case("GET", "/a(b)", Fate::Changed("GET /a%28b%29 ")),
+    case("GET", "/a%3Bb", Fate::Changed("GET /a;b ")),
     case("PROPFIND", "/dav/", Fate::Refused),
     case("GET", "/x?dryRun=All", Fate::Refused),
     case("GET", "/page.br", Fate::NoAnswer),
@@ -195,7 +204,7 @@ async fn auto_carries_everything(cluster: &'static Cluster) {
     }
     assert_trailer(&stage).await;
     let said = stage.serving.stop().await.stderr;
-    for kind in ["a path with %2F", "a path with //", "a query with dryRun", "a method other"] {
+    for kind in ["a path with %2F", "a path with //", "a path with !", "a query with dryRun", "a method other"] {
         let lines = said.lines().filter(|line| line.contains(kind) && line.contains("goes by port-forward")).count();
         assert_eq!(lines, 1, "{kind}: {said}");
     }
@@ -272,6 +281,56 @@ async fn assert_web_socket_refused(stage: &Stage) {
     let origin = format!("http://{}", stage.host());
     let refusal = Peer::open(&url, &[("origin", &origin)]).await.err().expect("it is refused");
     assert_eq!(refusal.status(), StatusCode::NOT_IMPLEMENTED);
+}
+
+async fn trailers_of_a_request(cluster: &'static Cluster) {
+    for (via, arrive) in [("auto", true), ("port-forward", true), ("service-proxy", false)] {
+        let stage = Stage::new(cluster, &["--via", via]).await;
+        let trailers = HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static("42"))]);
+        let frames = [Frame::data(Bytes::from_static(b"data")), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let request = Request::post("/").header("trailer", "x-sum").header("te", "trailers").body(body).unwrap();
+        let answer = http::stream(&stage.through("/body"), request).await;
+        let (status, text) = (answer.status(), answer.into_body().collect().await.unwrap().to_bytes());
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if arrive {
+            assert_eq!((status, &*text), (StatusCode::OK, "4\r\ndata\r\n0\r\nx-sum: 42\r\n\r\n"), "{via}");
+        } else {
+            assert_eq!(status, StatusCode::NOT_IMPLEMENTED, "{via}: {text}");
+            assert!(text.contains("a request with trailers: the service proxy would drop them"), "{text}");
+        }
+        stage.serving.stop().await;
+    }
+}
+
+/// What the API server makes of each octet, and that `auto` knows it.
+async fn every_octet_of_a_path(cluster: &'static Cluster) {
+    let stage = Stage::new(cluster, &["--via", "service-proxy"]).await;
+    let plain = (b'!'..=b'~').filter(|octet| octet.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@".contains(octet));
+    let escaped = (b' '..=b'~').filter(|octet| *octet != b'/');
+    let paths = plain.map(|octet| format!("/a{}b", char::from(octet)));
+    let paths = paths.chain(escaped.map(|octet| format!("/a%{octet:02X}b")));
+    let mut mistakes = Vec::new();
+    for path in paths {
+        let answer = http::get(&stage.through(&path)).await.text();
+        let arrived = answer.split(' ').nth(1).unwrap_or_default();
+        let is_changed = normal(arrived) != normal(&path);
+        let is_known = Need::of(&Request::get(&path).body(()).unwrap()) == Some(Need::Escapes);
+        if is_changed != is_known {
+            mistakes.push(format!("{path} arrives as {arrived}"));
+        }
+    }
+    assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    stage.serving.stop().await;
+}
+
+/// `path` with the escapes decoded that mean the same decoded (RFC 3986 section 6.2.2.2).
+fn normal(path: &str) -> String {
+    let mut normal = path.to_owned();
+    for octet in (b'-'..=b'~').filter(|octet| octet.is_ascii_alphanumeric() || b"-_.~".contains(octet)) {
+        normal = normal.replace(&format!("%{octet:02X}"), &char::from(octet).to_string());
+    }
+    normal
 }
 
 async fn web_sockets(cluster: &'static Cluster) {
@@ -436,6 +495,49 @@ async fn a_slow_reader_holds_up_nobody(cluster: &'static Cluster) {
     serving.stop().await;
 }
 
+/// What the API server is told of the Pod's address leads nowhere (RFC 5737); its node knows better.
+async fn pods_that_the_api_server_cannot_reach(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = Backend::start(cluster.pod_address(), 8080).await;
+    add_pod(&namespace, "web-0", backend.ip()).await;
+    namespace
+        .create(json!({
+            "kind": "Service", "metadata": {"name": "web"},
+            "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+        }))
+        .await;
+    let pod = json!({"kind": "Pod", "name": "web-0", "namespace": namespace.name()});
+    namespace
+        .create(json!({
+            "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "web", "labels": {"kubernetes.io/service-name": "web"}},
+            "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": true}, "targetRef": pod}],
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        }))
+        .await;
+    namespace
+        .create(json!({
+            "kind": "Endpoints", "metadata": {"name": "web"},
+            "subsets": [{
+                "addresses": [{"ip": "192.0.2.1", "targetRef": pod}],
+                "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+            }],
+        }))
+        .await;
+    let serving = serve(cluster, &namespace, cluster.admin(), &[]).await;
+    // The API server hears of endpoints a moment after they are written.
+    eventually("the app answers", async || {
+        (http::get(&serving.site_url()).await.status == StatusCode::OK).then_some(())
+    })
+    .await;
+    assert_eq!(http::get(&serving.site_url()).await.json()["target"], "/");
+    serving.until_stderr("port-forward web-0").await;
+    let said = serving.stop().await.stderr;
+    let words = "the API server cannot reach the Pods of web: everything goes by port-forward from now on";
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+    assert!(!said.lines().any(|line| line.contains(" 200 ") && line.contains("service-proxy")), "{said}");
+}
+
 async fn a_pod_is_deleted_under_a_request(cluster: &'static Cluster) {
     for via in ["auto", "port-forward"] {
         let namespace = cluster.namespace().await;
@@ -552,6 +654,34 @@ async fn a_wrong_scheme_is_put_right(cluster: &'static Cluster) {
             }
             let said = serving.stop().await.stderr;
             assert_eq!(said.matches(right).count(), 1, "{service} via {via}: {said}");
+        }
+    }
+}
+
+/// Apps compare `Origin` and `Referer` with their own scheme and `Host`.
+async fn a_page_has_the_origin_of_the_scheme_that_is_spoken(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let plain = Backend::start(cluster.pod_address(), 8080).await;
+    namespace.expose("plain", plain.ip(), json!([{"name": "https", "port": 443, "targetPort": 8080}])).await;
+    let secure = Backend::start_tls(cluster.pod_address(), 8443, cluster.authority()).await;
+    namespace.expose("secure", secure.ip(), json!([{"name": "http", "port": 80, "targetPort": 8443}])).await;
+    let kubeconfig = cluster.admin().kubeconfig(namespace.name());
+    for via in ["service-proxy", "port-forward"] {
+        for (service, backend, scheme) in [("plain", &plain, "http"), ("secure", &secure, "https")] {
+            let serving = Plugin::new(cluster, &kubeconfig).args([service, "--via", via]).serve().await;
+            let origin = serving.site_url().trim_end_matches('/').to_owned();
+            let expected = origin.replace("http://", &format!("{scheme}://"));
+            // The one that finds out the scheme, and one that knows it.
+            for _ in 0..2 {
+                let page = format!("{origin}/page");
+                let request = Request::builder().header("origin", &origin).header("referer", &page);
+                assert_eq!(http::send(&serving.site_url(), request).await.status, StatusCode::OK);
+                let seen = backend.requests().pop().unwrap();
+                for (name, value) in [("origin", expected.clone()), ("referer", format!("{expected}/page"))] {
+                    assert!(seen["headers"].as_array().unwrap().contains(&json!([name, value])), "{via}: {seen}");
+                }
+            }
+            serving.stop().await;
         }
     }
 }

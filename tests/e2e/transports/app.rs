@@ -20,6 +20,7 @@ pub(super) const HALVES: [&str; 2] = ["<p>first</p>", "<p>second</p>"];
 /// - `/page.br`: HTML in brotli, whatever was asked for;
 /// - `/trailers`: a trailer `x-sum`;
 /// - `/until-close`: a body that ends with the connection;
+/// - `/body`: the body of the request, chunks and trailers and all;
 /// - `/hang`: nothing;
 /// - anything else: the head of the request, as it came.
 pub(super) struct App {
@@ -95,6 +96,10 @@ async fn serve(mut stream: TcpStream, go_on: &Notify, asked: &Notify) -> std::io
                 stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end").await?;
                 return stream.shutdown().await;
             }
+            "/body" => {
+                let body = read_chunks(&mut stream).await?;
+                send(&mut stream, "200 OK", "Content-Type: text/plain\r\n", &body).await?;
+            }
             "/hang" => {
                 asked.notify_one();
                 std::future::pending::<()>().await;
@@ -122,6 +127,15 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<String>> {
         }
     }
     Ok(Some(String::from_utf8_lossy(&head).into_owned()))
+}
+
+/// A chunked body to the end of its trailers; no chunk in it holds an empty line.
+async fn read_chunks(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while !body.ends_with(b"\r\n\r\n") {
+        body.push(stream.read_u8().await?);
+    }
+    Ok(body)
 }
 
 async fn send(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
