@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
+use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
@@ -57,6 +58,8 @@ struct Inner {
     told: Mutex<HashSet<(Need, Choice)>>,
     /// Whether it was told that the API server could not pass on an answer.
     told_of_answers: AtomicBool,
+    /// Whether it was told that a WebSocket was taken for something else.
+    told_of_upgrades: AtomicBool,
     /// How many Pods are ready, once somebody has seen them.
     ready: watch::Sender<Option<usize>>,
 }
@@ -97,6 +100,7 @@ impl Auto {
             moved: AtomicBool::new(false),
             told: Mutex::default(),
             told_of_answers: AtomicBool::new(false),
+            told_of_upgrades: AtomicBool::new(false),
             ready: watch::Sender::new(None),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -172,11 +176,17 @@ impl Inner {
     /// Sends `request`, and once more where a failure teaches a better way and that does no harm.
     async fn send(&self, mut request: Request<Body>, mut transport: Transport) -> Response<Body> {
         let mut repeated = false;
+        let is_handshake = request.headers().contains_key(UPGRADE);
         loop {
             let (now, again) = repeat::keep(request);
             let way = self.way();
             let answer = way.send(now, transport).await;
-            let Some(cause) = answer.extensions().get::<Cause>().cloned() else { return answer };
+            let Some(cause) = answer.extensions().get::<Cause>().cloned() else {
+                if is_handshake && transport == Transport::ServiceProxy {
+                    self.look_for_lost_upgrade(answer.status());
+                }
+                return answer;
+            };
             let better = match self.correct(&cause, transport).await {
                 Some(Better::Known(better)) => better,
                 Some(Better::PerhapsNow(better)) if !repeated => better,
@@ -245,6 +255,19 @@ impl Inner {
             ));
         }
         Better::PerhapsNow(Transport::PortForward)
+    }
+
+    /// Apps that see a handshake without its upgrade answer so; but an app that has no WebSocket there does too.
+    fn look_for_lost_upgrade(&self, status: StatusCode) {
+        let is_odd = matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::UPGRADE_REQUIRED);
+        if is_odd && !self.told_of_upgrades.swap(true, Ordering::Relaxed) {
+            self.options.notices.tell(format_args!(
+                "{}: a WebSocket was answered {}, as if it were none: the app has none there, or something between \
+                 here and the API server does not let WebSockets pass",
+                self.service,
+                status.as_u16()
+            ));
+        }
     }
 
     fn way(&self) -> &Way {

@@ -28,4 +28,5 @@ mod pick;
 mod readme;
 mod shutdown;
 mod status_line;
+mod transports;
 mod websocket;

@@ -82,7 +82,7 @@ async fn an_answer_that_is_no_upgrade_is_passed_on() {
         let (refusal, _) = tokio::join!(Peer::open(&socket, &headers), answer);
         assert_eq!(refusal.err().expect("a refusal").status().as_str(), &line[..3]);
     }
-    served.stop().await;
+    served.until_stderr("a WebSocket was answered 400").await;
 }
 
 #[tokio::test]
