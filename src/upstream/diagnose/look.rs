@@ -32,7 +32,7 @@ impl ClusterLook {
         pods.into_iter().filter_map(unready).collect()
     }
 
-    async fn is_gone(self) -> bool {
+    async fn is_gone(&self) -> bool {
         matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
     }
 
@@ -48,7 +48,7 @@ impl Look for ClusterLook {
         Box::pin(async move {
             let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
             let (is_gone, endpoints, unready) =
-                tokio::join!(look.clone().is_gone(), look.clone().endpoints(), look.unready());
+                tokio::join!(look.is_gone(), look.clone().endpoints(), look.clone().unready());
             Facts { is_gone, selector, endpoints, unready }
         })
     }
