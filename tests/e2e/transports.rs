@@ -495,35 +495,34 @@ async fn a_slow_reader_holds_up_nobody(cluster: &'static Cluster) {
     serving.stop().await;
 }
 
-/// What the API server is told of the Pod's address leads nowhere (RFC 5737); its node knows better.
+/// The Pod has a second address, to which no network leads (RFC 3849); its node forwards to the first.
 async fn pods_that_the_api_server_cannot_reach(cluster: &'static Cluster) {
+    const NOWHERE: &str = "2001:db8::1";
     let namespace = cluster.namespace().await;
     let backend = Backend::start(cluster.pod_address(), 8080).await;
     add_pod(&namespace, "web-0", backend.ip()).await;
-    namespace
-        .create(json!({
+    let status = json!({"status": {"podIPs": [{"ip": backend.ip().to_string()}, {"ip": NOWHERE}]}});
+    cluster.api().patch(&format!("{}/web-0/status", namespace.path("Pod")), &status).await;
+    let ports = json!([{"name": "http", "port": 8080, "protocol": "TCP"}]);
+    let pod = json!({"kind": "Pod", "name": "web-0", "namespace": namespace.name()});
+    for object in [
+        json!({
             "kind": "Service", "metadata": {"name": "web"},
             "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
-        }))
-        .await;
-    let pod = json!({"kind": "Pod", "name": "web-0", "namespace": namespace.name()});
-    namespace
-        .create(json!({
-            "kind": "EndpointSlice", "addressType": "IPv4",
+        }),
+        json!({
+            "kind": "EndpointSlice", "addressType": "IPv6",
             "metadata": {"name": "web", "labels": {"kubernetes.io/service-name": "web"}},
-            "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": true}, "targetRef": pod}],
-            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        }))
-        .await;
-    namespace
-        .create(json!({
+            "endpoints": [{"addresses": [NOWHERE], "conditions": {"ready": true}, "targetRef": pod}],
+            "ports": ports,
+        }),
+        json!({
             "kind": "Endpoints", "metadata": {"name": "web"},
-            "subsets": [{
-                "addresses": [{"ip": "192.0.2.1", "targetRef": pod}],
-                "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-            }],
-        }))
-        .await;
+            "subsets": [{"addresses": [{"ip": NOWHERE, "targetRef": pod}], "ports": ports}],
+        }),
+    ] {
+        namespace.create(object).await;
+    }
     let serving = serve(cluster, &namespace, cluster.admin(), &[]).await;
     // The API server hears of endpoints a moment after they are written.
     eventually("the app answers", async || {
