@@ -19,7 +19,7 @@ const FIRST_PAGE: usize = 500;
 /// Objects on further ones. Whatever their size, each costs an API server a walk over the whole list.
 const FURTHER_PAGES: usize = 5_000;
 /// Objects that are handed on at once.
-const PORTION: usize = 500;
+const PORTION: usize = 250;
 
 /// Where to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl List {
 }
 
 impl Cluster {
-    /// The objects of `list` in portions of about 500, in the API server's order.
+    /// The objects of `list` in portions of about 250, in the API server's order.
     ///
     /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one: there may be
     /// gaps, as with kubectl, but nothing comes twice.
