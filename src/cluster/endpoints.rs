@@ -174,9 +174,11 @@ impl ReadinessTable {
     pub fn get(&self, namespace: &str, service: &str) -> Readiness {
         let key = key(&self.hasher, namespace, service);
         let row = |rows: &Vec<Row>| rows.binary_search_by_key(&key, |row| row.key).ok().map(|at| rows[at]);
-        let rows: Vec<Row> = self.families.iter().filter_map(row).collect();
-        let most = |of: fn(&Row) -> u16| usize::from(rows.iter().map(of).max().unwrap_or_default());
-        Readiness { ready: most(|row| row.ready), total: most(|row| row.total) }
+        let rows = self.families.iter().filter_map(row);
+        rows.fold(Readiness { ready: 0, total: 0 }, |most, row| Readiness {
+            ready: most.ready.max(row.ready.into()),
+            total: most.total.max(row.total.into()),
+        })
     }
 }
 
