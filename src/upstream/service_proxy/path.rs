@@ -1,8 +1,9 @@
 //! The path of a request, put below the proxy path so that nobody on the way can read it as another one.
 //!
-//! The API server decodes a path once, cleans it and encodes it again; gateways before it may do so too, or do it
-//! twice, and then choose by the result where the request goes (apiserver `pkg/endpoints/request/requestinfo.go` splits the decoded path). So what is sent is
-//! already clean, and what would lead out of the proxy path in any reading is not sent.
+//! The API server decodes a path once, cleans it and encodes it again (apiserver
+//! `pkg/endpoints/request/requestinfo.go` splits the decoded path); gateways before it may do so too, or do it twice,
+//! and then choose by the result where the request goes. So what is sent is already clean, and what would lead out of
+//! the proxy path in any reading is not sent.
 
 use std::borrow::Cow;
 
