@@ -637,12 +637,18 @@ async fn https_by_port_forward(cluster: &'static Cluster) {
     serving.stop().await;
 }
 
-async fn a_wrong_scheme_is_put_right(cluster: &'static Cluster) {
-    let namespace = cluster.namespace().await;
+/// Services `plain` and `secure`, whose ports are named after what they do not speak.
+async fn behind_the_other_scheme(cluster: &Cluster, namespace: &Namespace) -> [Backend; 2] {
     let plain = Backend::start(cluster.pod_address(), 8080).await;
     namespace.expose("plain", plain.ip(), json!([{"name": "https", "port": 443, "targetPort": 8080}])).await;
     let secure = Backend::start_tls(cluster.pod_address(), 8443, cluster.authority()).await;
     namespace.expose("secure", secure.ip(), json!([{"name": "http", "port": 80, "targetPort": 8443}])).await;
+    [plain, secure]
+}
+
+async fn a_wrong_scheme_is_put_right(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backends = behind_the_other_scheme(cluster, &namespace).await;
     let kubeconfig = cluster.admin().kubeconfig(namespace.name());
     for via in ["auto", "service-proxy", "port-forward"] {
         for (service, right) in [("plain", "speaks http, not https"), ("secure", "speaks https, not http")] {
@@ -660,10 +666,7 @@ async fn a_wrong_scheme_is_put_right(cluster: &'static Cluster) {
 /// Apps compare `Origin` and `Referer` with their own scheme and `Host`.
 async fn a_page_has_the_origin_of_the_scheme_that_is_spoken(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
-    let plain = Backend::start(cluster.pod_address(), 8080).await;
-    namespace.expose("plain", plain.ip(), json!([{"name": "https", "port": 443, "targetPort": 8080}])).await;
-    let secure = Backend::start_tls(cluster.pod_address(), 8443, cluster.authority()).await;
-    namespace.expose("secure", secure.ip(), json!([{"name": "http", "port": 80, "targetPort": 8443}])).await;
+    let [plain, secure] = behind_the_other_scheme(cluster, &namespace).await;
     let kubeconfig = cluster.admin().kubeconfig(namespace.name());
     for via in ["service-proxy", "port-forward"] {
         for (service, backend, scheme) in [("plain", &plain, "http"), ("secure", &secure, "https")] {
