@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -12,10 +11,10 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio_rustls::TlsConnector;
 
-use super::rig::{Authority, Backend};
+use super::rig::{Authority, Backend, nginx};
 
 /// Where it listens. It has no name, so nobody has to ask whether a gateway routes by name.
 pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6443);
@@ -52,16 +51,7 @@ impl StandIn {
         }
         tokio::spawn(swallow(TcpListener::bind(SINK).await.unwrap()));
         let echo = Backend::start(std::net::Ipv4Addr::LOCALHOST, ECHO).await;
-        let nginx = Command::new("nginx")
-            .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
-            .arg("-p")
-            .arg(folder)
-            .args(["-c", "nginx.conf", "-e", "error.log"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null()) // the same as in error.log
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let nginx = nginx(folder);
         super::rig::eventually("nginx listens", async || TcpStream::connect(ADDRESS).await.ok()).await;
         Self { folder: folder.to_owned(), _nginx: nginx, _echo: echo }
     }

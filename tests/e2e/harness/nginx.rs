@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::Backend;
 use crate::cluster::{Cluster, eventually};
+use crate::rig::nginx;
 
 /// nginx from the distribution's packages, on a Pod address: http on port 8080, https on port 8443. `/` is a static page that
 /// says "Welcome to nginx!", `/numbers.txt` holds the numbers from 5 to 999, one a line; what is below `/app/` is answered by a [`Backend`] behind it, unbuffered, WebSockets included.
@@ -37,16 +37,7 @@ impl Nginx {
         let numbers: String = (5..1000).map(|number| format!("{number}\n")).collect();
         fs::write(directory.join("html/numbers.txt"), numbers).unwrap();
         fs::write(directory.join("nginx.conf"), configuration(ip, backend.ip())).unwrap();
-        let mut process = Command::new("nginx")
-            .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
-            .arg("-p")
-            .arg(&directory)
-            .args(["-c", "nginx.conf", "-e", "error.log"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null()) // the same as in error.log
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut process = nginx(&directory);
         eventually("nginx listens", async || {
             let ended = process.try_wait().unwrap();
             assert!(ended.is_none(), "nginx ended: {}", fs::read_to_string(directory.join("error.log")).unwrap());
