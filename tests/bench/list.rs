@@ -10,15 +10,17 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+#[path = "figures.rs"]
+mod figures;
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, isolation};
+use figures::{PEAK, median};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -149,18 +151,12 @@ fn run(command: &mut Command) -> (Duration, u64) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let mut memory = 0;
     while child.try_wait().unwrap().is_none() {
-        memory = peak(&child).unwrap_or(memory);
+        memory = figures::memory(child.id(), PEAK).unwrap_or(memory);
         std::thread::sleep(LOOK);
     }
     let status = child.wait().unwrap();
     assert!(status.success(), "{command:?}: {status}");
     (started.elapsed(), memory)
-}
-
-fn peak(child: &Child) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// Prints the figures, and returns whether they keep within the limits.
@@ -180,9 +176,4 @@ fn report(size: usize, columns: &[Column]) -> bool {
         holds &= column.name != LIMITED || (ratio <= LIMITS.0 && memory <= LIMITS.1);
     }
     holds
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

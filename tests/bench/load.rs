@@ -1,6 +1,5 @@
 //! Clients that put load on something and take its time.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -223,20 +222,4 @@ impl Client {
             }
         }
     }
-}
-
-/// Processor time of a process, in user and in kernel mode (proc(5)).
-pub(crate) fn processor_time(pid: u32) -> Duration {
-    /// Ticks per second that Linux shows to programs, on every architecture.
-    const TICKS: f64 = 100.0;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS)
-}
-
-/// The median.
-pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -10,12 +10,13 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+#[path = "figures.rs"]
+mod figures;
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use ::http::Request;
 use bytes::Bytes;
 use cluster::{Cluster, isolation};
+use figures::{median, processor_time};
 use harness::{backend_in, pattern};
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Frame;
@@ -173,7 +175,7 @@ fn host(port: u16) -> String {
 
 impl Load {
     async fn run(self, port: u16, pid: u32) -> Taken {
-        let (used, started) = (cpu_time(pid), Instant::now());
+        let (used, started) = (processor_time(pid), Instant::now());
         let (took, requests) = match self {
             Self::Get { octets, requests, connections } => {
                 (get_many(port, octets, requests, connections).await, requests)
@@ -188,7 +190,7 @@ impl Load {
             }
             Self::BesideSlow { requests } => (beside_slow(port, requests).await, requests),
         };
-        let cpu = (cpu_time(pid) - used).as_secs_f64() * 1e3 / requests as f64;
+        let cpu = (processor_time(pid) - used).as_secs_f64() * 1e3 / requests as f64;
         Taken { took: took.as_secs_f64() * 1e3, cpu }
     }
 }
@@ -241,16 +243,6 @@ async fn beside_slow(port: u16, requests: usize) -> Duration {
     median(took)
 }
 
-/// Processor time of a process, in user and in kernel mode (proc(5)).
-fn cpu_time(pid: u32) -> Duration {
-    /// Ticks per second that Linux shows to programs, on every architecture.
-    const TICKS: f64 = 100.0;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    Duration::from_secs_f64((ticks(11) + ticks(12)) / TICKS)
-}
-
 fn report(rows: &[Row]) {
     println!("medians of {ROUNDS} interleaved rounds, milliseconds per request or transfer; ratios: {} = 1", NAMES[0]);
     println!("{:<28} {:>30} {:>30}", "", "time", "processor time of the proxy");
@@ -259,8 +251,8 @@ fn report(rows: &[Row]) {
         "", "port-fwd", "svcproxy", "ratio", "port-fwd", "svcproxy", "ratio"
     );
     for row in rows {
-        let [base, ours] = row.took.clone().map(middle);
-        let [base_cpu, our_cpu] = row.cpu.clone().map(middle);
+        let [base, ours] = row.took.clone().map(median);
+        let [base_cpu, our_cpu] = row.cpu.clone().map(median);
         let stalled = |took: f64| {
             if took >= STALL.as_secs_f64() * 1e3 && row.is_small() { "stalls".to_owned() } else { format!("{took:.3}") }
         };
@@ -280,14 +272,4 @@ impl Row {
     fn is_small(&self) -> bool {
         !matches!(self.load, Load::Download | Load::Upload)
     }
-}
-
-fn median(mut values: Vec<Duration>) -> Duration {
-    values.sort();
-    values[values.len() / 2]
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

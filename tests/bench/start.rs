@@ -9,12 +9,13 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+#[path = "figures.rs"]
+mod figures;
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -22,6 +23,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use cluster::{Cluster, isolation};
+use figures::{RESIDENT, median, memory};
 use harness::Nginx;
 use serde_json::json;
 
@@ -122,7 +124,7 @@ fn measure(setup: &Setup) -> [Column; 3] {
         let programs: Vec<Program> = columns.iter().map(start).collect();
         std::thread::sleep(IDLE);
         for (column, program) in columns.iter_mut().zip(programs) {
-            column.memory.push(resident(program.0.id()));
+            column.memory.push(memory(program.0.id(), RESIDENT).unwrap());
             program.end();
         }
     }
@@ -168,13 +170,6 @@ fn is_served(port: u16, path: &str) -> bool {
         && answer.starts_with(b"HTTP/1.1 200")
 }
 
-/// Resident memory of a process, KiB.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 fn report(columns: &[Column; 3]) {
     let micros = |column: &Column| median(column.starts.iter().map(|start| start.as_secs_f64() * 1e3).collect());
     let mebibytes = |column: &Column| median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
@@ -186,9 +181,4 @@ fn report(columns: &[Column; 3]) {
         let (start_ratio, memory_ratio) = (start / base_start, memory / base_memory);
         println!("{:<18} {start:>14.1} {start_ratio:>7.3} {memory:>12.1} {memory_ratio:>7.3}", column.name);
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

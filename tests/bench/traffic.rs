@@ -9,6 +9,8 @@
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
+#[path = "figures.rs"]
+mod figures;
 #[path = "load.rs"]
 mod load;
 #[path = "../rig/mod.rs"]
@@ -24,7 +26,8 @@ use std::time::{Duration, Instant};
 
 use cluster::isolation;
 use cluster::programs::Programs;
-use load::{Client, Load, Taken, middle, processor_time};
+use figures::{PEAK, RESIDENT, median, processor_time};
+use load::{Client, Load, Taken};
 use stand_in::{PROXY_PATH, StandIn};
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
@@ -93,7 +96,7 @@ async fn measure(directory: &Path) {
     let stand_in = StandIn::start(directory).await;
     let mut columns = columns(&stand_in).await;
     let mut rows = rows();
-    let idle: Vec<_> = columns.iter().map(Column::memory).collect();
+    let idle: Vec<_> = columns.iter().map(|column| column.memory(RESIDENT)).collect();
     let mut crowded = Vec::new();
     for _ in 0..ROUNDS {
         for row in &mut rows {
@@ -101,12 +104,12 @@ async fn measure(directory: &Path) {
                 taken.push(column.run(row.load, &stand_in).await);
             }
             if matches!(row.load, Load::Get { connections: 128, .. }) {
-                crowded = columns.iter().map(Column::memory).collect();
+                crowded = columns.iter().map(|column| column.memory(RESIDENT)).collect();
             }
         }
     }
     report(&columns, &rows);
-    let peak: Vec<_> = columns.iter().map(|column| column.memory_line("VmHWM:")).collect();
+    let peak: Vec<_> = columns.iter().map(|column| column.memory(PEAK)).collect();
     for (name, memory) in [("idle", &idle), ("after 128 connections", &crowded), ("at most", &peak)] {
         report_memory(name, memory);
     }
@@ -164,15 +167,10 @@ impl Column {
         self.program.as_ref().map_or(Duration::ZERO, |program| processor_time(program.id()))
     }
 
-    /// Resident now, KiB.
-    fn memory(&self) -> Option<f64> {
-        self.memory_line("VmRSS:")
-    }
-
-    fn memory_line(&self, name: &str) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.as_ref()?.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        Some(line.trim().trim_end_matches(" kB").parse().unwrap())
+    /// KiB.
+    fn memory(&self, kind: &str) -> Option<f64> {
+        let program = self.program.as_ref()?;
+        Some(figures::memory(program.id(), kind).unwrap() as f64)
     }
 
     fn end(&mut self) {
@@ -208,7 +206,7 @@ fn report(columns: &[Column; 4], rows: &[Row]) {
         let unit = if row.load.is_transfer() { "s" } else { "µs p50" };
         let scale = if row.load.is_transfer() { 1.0 } else { 1e6 };
         let per = |of: fn(&Taken) -> f64| -> Vec<Option<f64>> {
-            row.taken.iter().map(|taken| Some(middle(taken.iter().map(of).collect()))).collect()
+            row.taken.iter().map(|taken| Some(median(taken.iter().map(of).collect()))).collect()
         };
         line(&format!("{}, {unit}", row.name), &per(|taken| taken.took.typical), scale);
         if matches!(row.load, Load::Get { .. }) {
