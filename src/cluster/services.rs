@@ -30,7 +30,8 @@ impl Cluster {
         }
     }
 
-    /// The Services in `scope` that `selector` (a label selector) selects, in portions of about 500, by namespace and name.
+    /// The Services in `scope` that `selector` (a label selector) selects, in portions of about 250, by namespace and
+    /// name.
     ///
     /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one.
     pub fn services(
