@@ -29,10 +29,7 @@ pub enum ApiError {
     },
     /// 410: the API server has forgotten the state that was asked for.
     #[error("the list changed too fast to be read to its end")]
-    Expired {
-        /// Where to go on in a newer state.
-        next: Option<String>,
-    },
+    Expired,
     /// Any other error status.
     #[error("{message}")]
     Status {
@@ -69,14 +66,6 @@ pub(crate) struct Status {
     message: String,
     #[serde(default)]
     reason: String,
-    #[serde(default)]
-    metadata: StatusMetadata,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct StatusMetadata {
-    #[serde(rename = "continue")]
-    next: Option<String>,
 }
 
 impl Status {
@@ -90,12 +79,12 @@ impl ApiError {
     /// What an answer with an error status means; `rule` is what the call needed.
     pub(crate) fn from_answer(code: http::StatusCode, body: &[u8], rule: &Rule) -> Self {
         let unsaid = || Status { message: format!("the API server answered {code}"), ..Status::default() };
-        let Status { message, reason, metadata, .. } = Status::parse(body).unwrap_or_else(unsaid);
+        let Status { message, reason, .. } = Status::parse(body).unwrap_or_else(unsaid);
         match code.as_u16() {
             401 => Self::Unauthorized,
             403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
             404 => Self::NotFound { message },
-            410 => Self::Expired { next: metadata.next },
+            410 => Self::Expired,
             code => Self::Status { code, reason, message },
         }
     }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Cluster;
 use super::api_error::ApiError;
+use super::read_ahead::Ahead;
 use super::rights::Rule;
 use super::send_error::SendError;
 use crate::upstream::Body;
@@ -110,11 +111,17 @@ pub(super) const TOO_SHORT: &str = "it ends too early";
 /// An answer's content on its way, in pieces, so that it is never there as a whole.
 #[derive(Debug)]
 pub(crate) struct Content {
-    body: Body,
+    source: Source,
     /// What came over the wire and is not unpacked yet.
     packed: Bytes,
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
-    limit: Limit,
+}
+
+/// Where the pieces come from.
+#[derive(Debug)]
+enum Source {
+    Wire(Wire),
+    Ahead(Ahead),
 }
 
 impl Content {
@@ -124,7 +131,16 @@ impl Content {
     fn of(response: Response<Body>, limit: Limit) -> Self {
         let is_packed = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == GZIP);
         let gzip = is_packed.then(|| MultiGzDecoder::new(Vec::new()));
-        Self { body: response.into_body(), packed: Bytes::new(), gzip, limit }
+        Self { source: Source::Wire(Wire { body: response.into_body(), limit }), packed: Bytes::new(), gzip }
+    }
+
+    /// The same, taken from the wire however slowly it is read here.
+    pub(super) fn read_ahead(self) -> Self {
+        let source = match self.source {
+            Source::Wire(wire) => Source::Ahead(Ahead::of(wire)),
+            ahead @ Source::Ahead(_) => ahead,
+        };
+        Self { source, ..self }
     }
 
     /// The next piece, never an empty one.
@@ -147,11 +163,12 @@ impl Content {
     /// Whether there is something to unpack.
     async fn receive(&mut self) -> Result<bool, ApiError> {
         while self.packed.is_empty() {
-            match self.limit.of(self.body.frame()).await? {
-                Some(Ok(frame)) => self.packed = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Err(interrupted(error.to_string()).into()),
-                None => return Ok(false),
-            }
+            let piece = match &mut self.source {
+                Source::Wire(wire) => wire.next().await,
+                Source::Ahead(ahead) => ahead.next().await,
+            };
+            let Some(piece) = piece? else { return Ok(false) };
+            self.packed = piece;
         }
         Ok(true)
     }
@@ -162,6 +179,24 @@ impl Content {
             whole.extend_from_slice(&piece);
         }
         Ok(whole)
+    }
+}
+
+/// An answer's body, and how long it may take.
+#[derive(Debug)]
+pub(super) struct Wire {
+    body: Body,
+    limit: Limit,
+}
+
+impl Wire {
+    /// The next octets; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        match self.limit.of(self.body.frame()).await? {
+            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+            Some(Err(error)) => Err(interrupted(error.to_string()).into()),
+            None => Ok(None),
+        }
     }
 }
 

@@ -1,14 +1,12 @@
-//! EndpointSlices: which Pods answer for a Service, and how many of them are ready.
+//! EndpointSlices: which Pods answer for a Service.
 
-use std::hash::{BuildHasher, RandomState};
-
-use futures_util::{StreamExt, TryStreamExt, pin_mut};
+use futures_util::TryStreamExt;
 use serde::Deserialize;
 
 use super::Cluster;
 use super::api_error::ApiError;
 use super::lists::{List, Scope};
-use crate::service::{Protocol, Readiness};
+use crate::service::Protocol;
 
 const GROUP: &str = "/apis/discovery.k8s.io/v1";
 
@@ -75,116 +73,17 @@ impl Cluster {
     pub async fn endpoints(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, ApiError> {
         self.portions::<Entry, EndpointSlice>(slices_of(namespace, service)).try_concat().await
     }
+}
 
-    /// How many endpoints of one Service are ready.
-    ///
-    /// # Errors
-    /// When the API server cannot be asked or refuses.
-    pub async fn service_readiness(&self, namespace: &str, service: &str) -> Result<Readiness, ApiError> {
-        let mut tally = Tally::default();
-        for slice in self.endpoints(namespace, service).await? {
-            tally.add(&slice);
-        }
-        Ok(tally.table().get(namespace, service))
-    }
-
-    /// How many endpoints of every Service in `scope` are ready.
-    ///
-    /// # Errors
-    /// When the API server cannot be asked or refuses.
-    pub async fn readiness(&self, scope: &Scope) -> Result<ReadinessTable, ApiError> {
-        let mut tally = Tally::default();
-        let pages = self.portions::<Entry, EndpointSlice>(List::new(GROUP, "endpointslices", scope.clone()));
-        pin_mut!(pages);
-        while let Some(page) = pages.next().await {
-            page?.iter().for_each(|slice| tally.add(slice));
-        }
-        Ok(tally.table())
-    }
+/// The slices of all Services in `scope`.
+pub(super) fn slices_in(scope: &Scope) -> List {
+    List::new(GROUP, "endpointslices", scope.clone())
 }
 
 /// The slices of one Service.
 pub(crate) fn slices_of(namespace: &str, service: &str) -> List {
     let scope = Scope::Namespace(namespace.to_owned());
     List::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
-}
-
-/// Slices are counted here as they come.
-#[derive(Debug, Default)]
-struct Tally {
-    hasher: RandomState,
-    families: [Vec<Row>; 3],
-}
-
-/// Readiness by Service: 50,000 of them in 0.6 MiB, since names are kept as 64-bit keyed hashes only. That two of 50,000
-/// Services share one is a matter of 1 in 10,000,000,000.
-#[derive(Debug)]
-pub struct ReadinessTable {
-    hasher: RandomState,
-    /// Sorted by key, each key once. A dual-stack Service has each Pod in two slices, once per family, so families are
-    /// counted apart.
-    families: [Vec<Row>; 3],
-}
-
-/// What is known of one Service. More endpoints than can be counted here are as good as infinitely many.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    /// A hash in two halves, which need not be aligned like a whole.
-    key: [u32; 2],
-    ready: u16,
-    total: u16,
-}
-
-impl Tally {
-    fn add(&mut self, slice: &EndpointSlice) {
-        let count = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
-        self.families[slice.addresses as usize].push(Row {
-            key: key(&self.hasher, &slice.namespace, &slice.service),
-            ready: count(slice.endpoints.iter().filter(|endpoint| endpoint.ready).count()),
-            total: count(slice.endpoints.len()),
-        });
-    }
-
-    fn table(self) -> ReadinessTable {
-        let Self { hasher, mut families } = self;
-        for rows in &mut families {
-            rows.sort_unstable_by_key(|row| row.key);
-            rows.dedup_by(|next, kept| {
-                let is_same = next.key == kept.key;
-                if is_same {
-                    kept.take_in(*next);
-                }
-                is_same
-            });
-        }
-        ReadinessTable { hasher, families }
-    }
-}
-
-impl Row {
-    /// Adds another slice of the same Service.
-    fn take_in(&mut self, other: Self) {
-        self.ready = self.ready.saturating_add(other.ready);
-        self.total = self.total.saturating_add(other.total);
-    }
-}
-
-impl ReadinessTable {
-    /// What is known of a Service; nothing known is nothing there.
-    pub fn get(&self, namespace: &str, service: &str) -> Readiness {
-        let key = key(&self.hasher, namespace, service);
-        let row = |rows: &Vec<Row>| rows.binary_search_by_key(&key, |row| row.key).ok().map(|at| rows[at]);
-        let rows = self.families.iter().filter_map(row);
-        rows.fold(Readiness { ready: 0, total: 0 }, |most, row| Readiness {
-            ready: most.ready.max(row.ready.into()),
-            total: most.total.max(row.total.into()),
-        })
-    }
-}
-
-fn key(hasher: &RandomState, namespace: &str, service: &str) -> [u32; 2] {
-    let hash = hasher.hash_one((namespace, service));
-    [(hash >> 32) as u32, hash as u32]
 }
 
 #[derive(Deserialize)]

@@ -4,11 +4,11 @@
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-/// What a page says of itself.
+/// What a list says of itself.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct PageMetadata {
-    /// Where the next page begins; empty on the last one.
+pub(crate) struct ListMetadata {
+    /// Where it goes on; empty where this was all.
     #[serde(rename = "continue", default)]
     pub(super) next: String,
     /// The state of the cluster that it shows.
@@ -33,7 +33,7 @@ pub(super) struct ListReader {
     /// How many bytes were before that.
     before: usize,
     place: Place,
-    metadata: Option<PageMetadata>,
+    metadata: Option<ListMetadata>,
 }
 
 /// What comes next.
@@ -59,16 +59,10 @@ impl ListReader {
         Ok(())
     }
 
-    /// What the page says of itself, once it has.
-    pub(super) fn metadata(&self) -> Option<&PageMetadata> {
-        self.metadata.as_ref()
-    }
-
-    /// Whether the list was complete.
-    pub(super) fn finish(self) -> Result<(), Malformed> {
+    /// What the list says of itself, if it was complete.
+    pub(super) fn finish(self) -> Result<ListMetadata, Malformed> {
         match self.place {
-            Place::End if self.metadata.is_some() => Ok(()),
-            Place::End => Err(Malformed::After(self.before)),
+            Place::End => self.metadata.ok_or(Malformed::After(self.before)),
             _ => Err(Malformed::TooShort),
         }
     }
@@ -157,8 +151,7 @@ mod tests {
         for piece in text.as_bytes().chunks(size) {
             reader.read(piece, &mut items)?;
         }
-        let next = reader.metadata().cloned().unwrap_or_default().next;
-        reader.finish().map(|()| (items, next))
+        reader.finish().map(|metadata| (items, metadata.next))
     }
 
     #[test]
@@ -173,12 +166,11 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_known_before_the_items_are() {
+    fn no_more_is_kept_than_has_to_be() {
         let mut reader = ListReader::default();
         let mut items: Vec<Value> = Vec::new();
         reader.read(br#"{"metadata":{"continue":"next"},"items":[{"a":1},{"b":"#, &mut items).unwrap();
-        assert_eq!((reader.metadata().unwrap().next.as_str(), items.len()), ("next", 1));
-        assert_eq!(reader.text, br#",{"b":"#, "no more is kept than has to be");
+        assert_eq!((items.len(), &reader.text[..]), (1, &br#",{"b":"#[..]));
     }
 
     #[test]

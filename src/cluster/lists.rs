@@ -1,4 +1,4 @@
-//! Lists of objects, read in pages so that memory does not grow with the cluster.
+//! Lists of objects, read in portions so that memory does not grow with the cluster.
 
 use std::fmt;
 
@@ -6,18 +6,13 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::Cluster;
 use super::api_error::ApiError;
 use super::calls::{Content, TOO_SHORT, malformed};
-use super::list_reader::{ListReader, Malformed, PageMetadata};
+use super::list_reader::{ListReader, Malformed};
 use super::rights::Rule;
 
-/// Objects on the first page: what kubectl asks for (`--chunk-size`), and soon there.
-const FIRST_PAGE: usize = 500;
-/// Objects on further ones. Whatever their size, each costs an API server a walk over the whole list.
-const FURTHER_PAGES: usize = 5_000;
 /// Objects that are handed on at once.
 const PORTION: usize = 250;
 
@@ -89,112 +84,97 @@ impl List {
     pub(crate) fn target(&self, parameters: &str) -> String {
         format!("{}?{parameters}{}", self.path, self.selectors)
     }
+
+    /// The target of the request for all of it, from `token` on.
+    fn from(&self, token: &str) -> String {
+        match (token, self.selectors.strip_prefix('&')) {
+            ("", None) => self.path.clone(),
+            ("", Some(selectors)) => format!("{}?{selectors}", self.path),
+            (token, _) => self.target(&format!("continue={}", encoded(token))),
+        }
+    }
 }
 
 impl Cluster {
     /// The objects of `list` in portions of about 250, in the API server's order.
     ///
-    /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one: there may be
-    /// gaps, as with kubectl, but nothing comes twice.
+    /// The list is asked for as a whole: in pages it takes an API server up to twice the work (1.36, 50,000 objects), and
+    /// read piece by piece it takes no more memory here.
     pub(crate) fn portions<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static
     where
         T: DeserializeOwned + Send,
         U: From<T> + Send + 'static,
     {
-        let reading = Reading { cluster: self.clone(), list, page: None, next: Next::First };
+        let reading = Reading { cluster: self.clone(), list, place: Place::From(String::new()) };
         try_unfold(reading, |mut reading| async move {
             let portion = reading.portion::<T>().await?;
             Ok(portion.map(|objects| (objects.into_iter().map(U::from).collect(), reading)))
         })
     }
-
-    async fn page(&self, list: &List, token: &str) -> Result<Content, ApiError> {
-        match self.begin_to_read(&self.target(list, token), list.rule()).await {
-            Err(ApiError::Expired { next: Some(next) }) if !token.is_empty() => {
-                self.begin_to_read(&self.target(list, &next), list.rule()).await
-            }
-            result => result,
-        }
-    }
-
-    fn target(&self, list: &List, token: &str) -> String {
-        match token {
-            "" => list.target(&format!("limit={FIRST_PAGE}")),
-            token => {
-                let limit = if self.disable_compression() { FIRST_PAGE } else { FURTHER_PAGES };
-                list.target(&format!("limit={limit}&continue={}", encoded(token)))
-            }
-        }
-    }
 }
 
-/// A list on its way. While one page is read the API server begins with the next one.
+/// A list on its way.
 struct Reading {
     cluster: Cluster,
     list: List,
-    page: Option<(Content, ListReader)>,
-    next: Next,
+    place: Place,
 }
 
-/// The page after the one that is being read.
-enum Next {
-    First,
-    /// Not known yet, or there is none.
-    None,
-    Asked(AbortOnDropHandle<Result<Content, ApiError>>),
+enum Place {
+    /// Where the API server says that there is more; the empty text means the beginning.
+    From(String),
+    Within(Box<Content>, ListReader),
+    /// What came before has been handed on.
+    Failed(ApiError),
+    End,
 }
 
 impl Reading {
-    /// The next objects, at most a page of them; `None` after the last.
+    /// The next objects; `None` after the last.
     async fn portion<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ApiError> {
-        if self.page.is_none() {
-            let Some(page) = self.next_page().await? else { return Ok(None) };
-            self.page = Some((page, ListReader::default()));
-        }
-        self.objects().await.map(Some)
-    }
-
-    async fn next_page(&mut self) -> Result<Option<Content>, ApiError> {
-        match std::mem::replace(&mut self.next, Next::None) {
-            Next::First => self.cluster.page(&self.list, "").await.map(Some),
-            Next::None => Ok(None),
-            Next::Asked(page) => page.await.expect("asking for a page does not panic, and is not cancelled").map(Some),
-        }
-    }
-
-    async fn objects<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, ApiError> {
+        let (content, reader) = match std::mem::replace(&mut self.place, Place::End) {
+            Place::From(token) => (begin(&self.cluster, &self.list, &token).await?, ListReader::default()),
+            Place::Within(content, reader) => (content, reader),
+            Place::Failed(error) => return Err(error),
+            Place::End => return Ok(None),
+        };
         let mut objects = Vec::new();
-        let Some((mut content, mut reader)) = self.page.take() else { return Ok(objects) };
-        while let Some(piece) = content.next().await? {
-            reader.read(&piece, &mut objects).map_err(|problem| self.malformed(problem))?;
-            self.ask_for_what_follows(reader.metadata());
-            if objects.len() >= PORTION {
-                self.page = Some((content, reader));
-                return Ok(objects);
-            }
+        match read(&self.list.path, content, reader, &mut objects).await {
+            Ok(place) => self.place = place,
+            Err(error) if objects.is_empty() => return Err(error),
+            Err(error) => self.place = Place::Failed(error),
         }
-        reader.finish().map_err(|problem| self.malformed(problem))?;
-        Ok(objects)
+        Ok(Some(objects))
     }
+}
 
-    fn ask_for_what_follows(&mut self, metadata: Option<&PageMetadata>) {
-        let Some(token) = metadata.map(|metadata| metadata.next.clone()).filter(|token| !token.is_empty()) else {
-            return;
-        };
-        if matches!(self.next, Next::None) {
-            let (cluster, list) = (self.cluster.clone(), self.list.clone());
-            let page = tokio::spawn(async move { cluster.page(&list, &token).await });
-            self.next = Next::Asked(AbortOnDropHandle::new(page));
+/// Adds a portion of the list at `path` to `objects`, or what is left of it, and gives the place after that.
+async fn read<T: DeserializeOwned>(
+    path: &str,
+    mut content: Box<Content>,
+    mut reader: ListReader,
+    objects: &mut Vec<T>,
+) -> Result<Place, ApiError> {
+    while let Some(piece) = content.next().await? {
+        reader.read(&piece, objects).map_err(|problem| no_list(path, problem))?;
+        if objects.len() >= PORTION {
+            return Ok(Place::Within(content, reader));
         }
     }
+    let metadata = reader.finish().map_err(|problem| no_list(path, problem))?;
+    Ok(if metadata.next.is_empty() { Place::End } else { Place::From(metadata.next) })
+}
 
-    fn malformed(&self, problem: Malformed) -> ApiError {
-        let cause = match problem {
-            Malformed::TooShort => TOO_SHORT.to_owned(),
-            Malformed::After(count) => format!("unexpected content after {count} bytes"),
-        };
-        malformed(&self.list.path, cause)
-    }
+fn no_list(path: &str, problem: Malformed) -> ApiError {
+    let cause = match problem {
+        Malformed::TooShort => TOO_SHORT.to_owned(),
+        Malformed::After(count) => format!("unexpected content after {count} bytes"),
+    };
+    malformed(path, cause)
+}
+
+async fn begin(cluster: &Cluster, list: &List, token: &str) -> Result<Box<Content>, ApiError> {
+    Ok(Box::new(cluster.begin_to_read(&list.from(token), list.rule()).await?.read_ahead()))
 }
 
 /// A path segment or the value of a parameter.

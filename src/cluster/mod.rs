@@ -22,10 +22,12 @@ mod kube_client;
 mod send_error;
 mod api_error;
 mod calls;
+mod read_ahead;
 mod list_reader;
 mod lists;
 mod services;
 mod endpoints;
+mod readiness;
 mod names;
 mod pods;
 mod watch;
@@ -39,11 +41,12 @@ use std::time::Duration;
 
 pub use api_error::ApiError;
 pub use api_server::ApiServer;
-pub use endpoints::{AddressType, Endpoint, EndpointPort, EndpointSlice, ReadinessTable};
+pub use endpoints::{AddressType, Endpoint, EndpointPort, EndpointSlice};
 pub use flags::{ConnectFlags, Environment, ProxyVariables};
 pub use lists::Scope;
 pub use names::Names;
 pub use pods::Pod;
+pub use readiness::{ReadinessInOrder, ReadinessTable};
 pub use rights::Rule;
 pub use send_error::SendError;
 

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::Cluster;
 use super::api_error::{ApiError, Status};
 use super::endpoints::{self, EndpointSlice};
-use super::list_reader::PageMetadata;
+use super::list_reader::ListMetadata;
 use super::lists::{List, Scope, encoded};
 use super::send_error::SendError;
 use super::services;
@@ -82,7 +82,7 @@ struct Watch<U> {
 /// A list whose objects are looked into later.
 #[derive(Deserialize)]
 struct Page {
-    metadata: PageMetadata,
+    metadata: ListMetadata,
     items: Option<Vec<Box<RawValue>>>,
 }
 
@@ -197,7 +197,7 @@ impl<U: Clone + PartialEq> Watch<U> {
     /// A state that is forgotten is read anew; anything else is an error.
     fn refused(&mut self, error: ApiError) -> Result<bool, ApiError> {
         match error {
-            ApiError::Expired { .. } => {
+            ApiError::Expired => {
                 self.failures += 1;
                 Ok(false)
             }

@@ -75,8 +75,8 @@ async fn by_part_of_name(cluster: &Cluster, search: &Search, scope: Scope, named
 }
 
 async fn all_services(cluster: &Cluster, scope: Scope, selector: Option<&str>) -> Result<Vec<Service>, ApiError> {
-    let pages = cluster.services(scope, selector);
-    pages
+    let portions = cluster.services(scope, selector);
+    portions
         .try_fold(Vec::new(), |mut all, page| async move {
             all.extend(page);
             Ok(all)

@@ -79,7 +79,7 @@ async fn feed(
     others: Vec<String>,
     sender: mpsc::Sender<Arrival>,
 ) {
-    let Sweep { scopes, narrowed, mut pages } = match sweep(&cluster, scope, selector.as_deref(), &others).await {
+    let Sweep { scopes, narrowed, mut portions } = match sweep(&cluster, scope, selector.as_deref(), &others).await {
         Ok(sweep) => sweep,
         Err(error) => return drop(sender.send(Arrival::Failed(error.into())).await),
     };
@@ -87,7 +87,7 @@ async fn feed(
         let _ = sender.send(Arrival::Scope(scopes_text(&scopes), why)).await;
     }
     let services = async {
-        while let Some(page) = pages.next().await {
+        while let Some(page) = portions.next().await {
             let arrival = page.map_or_else(|error| Arrival::Failed(error.into()), Arrival::Services);
             if sender.send(arrival).await.is_err() {
                 return;

@@ -5,14 +5,14 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use crate::cluster::{ApiError, Cluster, ReadinessTable, Scope};
 use crate::service::{Readiness, Service};
 
-/// Services that arrive page by page.
+/// Services that arrive portion by portion.
 pub struct Sweep {
     /// Where they come from.
     pub scopes: Vec<Scope>,
     /// Why that is less than was asked for: one sentence.
     pub narrowed: Option<String>,
-    /// The pages.
-    pub pages: BoxStream<'static, Result<Vec<Service>, ApiError>>,
+    /// The portions.
+    pub portions: BoxStream<'static, Result<Vec<Service>, ApiError>>,
 }
 
 impl std::fmt::Debug for Sweep {
@@ -33,17 +33,17 @@ pub async fn sweep(
     others: &[String],
 ) -> Result<Sweep, ApiError> {
     let refusal = match begin(cluster, scope.clone(), selector).await {
-        Ok(pages) => return Ok(Sweep { scopes: vec![scope], narrowed: None, pages }),
+        Ok(portions) => return Ok(Sweep { scopes: vec![scope], narrowed: None, portions }),
         Err(refusal @ ApiError::Forbidden { .. }) if scope == Scope::All => refusal,
         Err(error) => return Err(error),
     };
     let mut allowed = Vec::new();
-    let mut pages = stream::empty().boxed();
+    let mut portions = stream::empty().boxed();
     for namespace in fallbacks(cluster.namespace(), others) {
         match begin(cluster, Scope::Namespace(namespace.to_owned()), selector).await {
             Ok(more) => {
                 allowed.push(namespace);
-                pages = pages.chain(more).boxed();
+                portions = portions.chain(more).boxed();
             }
             Err(ApiError::Forbidden { .. }) => {}
             Err(error) => return Err(error),
@@ -53,19 +53,19 @@ pub async fn sweep(
         return Err(refusal);
     }
     let scopes = allowed.iter().map(|namespace| Scope::Namespace((*namespace).to_owned())).collect();
-    Ok(Sweep { scopes, narrowed: Some(narrowed(&allowed)), pages })
+    Ok(Sweep { scopes, narrowed: Some(narrowed(&allowed)), portions })
 }
 
-/// The first page tells whether the user may have the others.
+/// The first portion tells whether the user may have the others.
 async fn begin(
     cluster: &Cluster,
     scope: Scope,
     selector: Option<&str>,
 ) -> Result<BoxStream<'static, Result<Vec<Service>, ApiError>>, ApiError> {
-    let mut pages = cluster.services(scope, selector).boxed();
-    match pages.next().await {
-        Some(first) => Ok(stream::iter([Ok(first?)]).chain(pages).boxed()),
-        None => Ok(pages),
+    let mut portions = cluster.services(scope, selector).boxed();
+    match portions.next().await {
+        Some(first) => Ok(stream::iter([Ok(first?)]).chain(portions).boxed()),
+        None => Ok(portions),
     }
 }
 

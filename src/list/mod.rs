@@ -1,15 +1,17 @@
 //! `--list`: what could be opened, page by page as it arrives.
 
+mod ready;
 mod text;
 
 use futures_util::TryStreamExt;
 
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
-use crate::find::sweep::{ReadinessBoard, Sweep, readiness, scopes_text, sweep};
+use crate::find::sweep::{Sweep, scopes_text, sweep};
 use crate::output::Output;
 use crate::plan::{List, ListFormat};
 use crate::serving::DEFAULT_PORT;
+use ready::Ready;
 use text::{About, Listing};
 
 /// What `kubectl cluster-info` looks for (kubectl `pkg/cmd/clusterinfo`).
@@ -27,7 +29,7 @@ pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, o
     if let Some(why) = &sweep.narrowed {
         output.warn(why);
     }
-    let board = if plan.format == ListFormat::Name { None } else { board(cluster, &sweep.scopes, output).await };
+    let ready = (plan.format != ListFormat::Name).then(|| Ready::new(cluster, &sweep.scopes));
     let about = About {
         format: plan.format,
         context: cluster.context().map(str::to_owned),
@@ -36,23 +38,26 @@ pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, o
         local: format!("http://127.0.0.1:{DEFAULT_PORT}"),
         now,
     };
-    print(sweep, plan.filter.as_deref(), board.as_ref(), Listing::new(about), output).await
+    print(sweep, plan.filter.as_deref(), ready, Listing::new(about), output).await
 }
 
 async fn print(
     sweep: Sweep,
     filter: Option<&str>,
-    board: Option<&ReadinessBoard>,
+    mut ready: Option<Ready>,
     mut listing: Listing,
     output: &Output,
 ) -> Result<(), Error> {
-    let Sweep { scopes, mut pages, .. } = sweep;
+    let Sweep { scopes, mut portions, .. } = sweep;
     let mut found_any = false;
-    while let Some(mut page) = pages.try_next().await? {
+    while let Some(mut page) = portions.try_next().await? {
         page.retain(|service| filter.is_none_or(|part| service.name.contains(part)));
         found_any |= !page.is_empty();
-        let text = listing.page(&page, |service| board.and_then(|board| board.of(service)));
-        if output.pages(&text).is_err() {
+        let page = match &mut ready {
+            Some(ready) => ready.fill_in(page, output).await,
+            None => page.into_iter().map(|service| (service, None)).collect(),
+        };
+        if output.pages(&listing.page(&page)).is_err() {
             return Ok(());
         }
     }
@@ -79,20 +84,5 @@ fn selector(plan: &List) -> Option<String> {
         (selector, false) => selector.clone(),
         (None, true) => Some(BUILTIN_SELECTOR.to_owned()),
         (Some(selector), true) => Some(format!("{selector},{BUILTIN_SELECTOR}")),
-    }
-}
-
-/// Readiness is worth a column, not a failure.
-async fn board(cluster: &Cluster, scopes: &[Scope], output: &Output) -> Option<ReadinessBoard> {
-    match readiness(cluster, scopes).await {
-        Ok(Some(board)) => Some(board),
-        Ok(None) => {
-            output.whisper("READY is not known: you may not list endpointslices");
-            None
-        }
-        Err(error) => {
-            output.whisper(&format!("READY is not known: {error}"));
-            None
-        }
     }
 }

@@ -71,6 +71,9 @@ impl Column {
     }
 }
 
+/// A Service, and how many of its endpoints are ready, where that is known.
+type Entry = (Service, Option<Readiness>);
+
 impl Listing {
     /// Begins a list.
     pub(super) fn new(about: About) -> Self {
@@ -85,18 +88,18 @@ impl Listing {
         Self { widths: vec![0; columns.len()], about, columns, is_first: true }
     }
 
-    /// The text of a page of Services; `readiness` is `None` for what is not known. May be empty, and need not end a
-    /// line.
-    pub(super) fn page(&mut self, services: &[Service], readiness: impl Fn(&Service) -> Option<Readiness>) -> String {
+    /// The text of a page of Services, each with its readiness, `None` where that is not known. May be empty, and need
+    /// not end a line.
+    pub(super) fn page(&mut self, services: &[Entry]) -> String {
         let mut text = String::new();
         if services.is_empty() {
             return text;
         }
         match self.about.format {
-            ListFormat::Table | ListFormat::Wide => self.table(services, readiness, &mut text),
-            ListFormat::Json => self.json(services, readiness, &mut text),
-            ListFormat::Yaml => self.yaml(services, readiness, &mut text),
-            ListFormat::Name => services.iter().for_each(|service| self.name(service, &mut text)),
+            ListFormat::Table | ListFormat::Wide => self.table(services, &mut text),
+            ListFormat::Json => self.json(services, &mut text),
+            ListFormat::Yaml => self.yaml(services, &mut text),
+            ListFormat::Name => services.iter().for_each(|(service, _)| self.name(service, &mut text)),
         }
         self.is_first = false;
         text
@@ -112,15 +115,14 @@ impl Listing {
         }
     }
 
-    fn table(&mut self, services: &[Service], readiness: impl Fn(&Service) -> Option<Readiness>, text: &mut String) {
+    fn table(&mut self, services: &[Entry], text: &mut String) {
         let mut lines: Vec<Vec<String>> = Vec::new();
-        for service in services {
-            let ready = readiness(service);
+        for (service, ready) in services {
             match openable(service) {
                 Ok(choices) => {
-                    lines.extend(choices.iter().map(|choice| self.line(service, &Ok(choice), ready)));
+                    lines.extend(choices.iter().map(|choice| self.line(service, &Ok(choice), *ready)));
                 }
-                Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), ready)),
+                Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), *ready)),
             }
         }
         if self.is_first {
@@ -179,11 +181,11 @@ impl Listing {
         let _ = writeln!(text, "service/{}{namespace}", service.name);
     }
 
-    fn json(&self, services: &[Service], readiness: impl Fn(&Service) -> Option<Readiness>, text: &mut String) {
+    fn json(&self, services: &[Entry], text: &mut String) {
         let mut before = if self.is_first { self.json_head() + "\n" } else { ",\n".to_owned() };
-        for service in services {
+        for (service, ready) in services {
             text.push_str(&before);
-            let item = self.item(service, readiness(service));
+            let item = self.item(service, *ready);
             text.push_str(&serde_json::to_string(&item).expect("an item has text and numbers only"));
             ",\n".clone_into(&mut before);
         }
@@ -195,12 +197,12 @@ impl Listing {
         format!("{{\"context\":{context},\"server\":{server},\"services\":[")
     }
 
-    fn yaml(&self, services: &[Service], readiness: impl Fn(&Service) -> Option<Readiness>, text: &mut String) {
+    fn yaml(&self, services: &[Entry], text: &mut String) {
         if self.is_first {
             text.push_str(&self.yaml_head("services:\n"));
         }
-        for service in services {
-            let item = [self.item(service, readiness(service))];
+        for (service, ready) in services {
+            let item = [self.item(service, *ready)];
             text.push_str(&serde_saphyr::to_string(&item).expect("an item has text and numbers only"));
         }
     }
@@ -351,9 +353,11 @@ mod tests {
     }
 
     fn printed(about: About, pages: &[&[Service]]) -> String {
-        let readiness = |service: &Service| (service.name == "grafana").then_some(Readiness { ready: 1, total: 2 });
+        let known = |service: &Service| (service.name == "grafana").then_some(Readiness { ready: 1, total: 2 });
+        let entry = |service: &Service| (service.clone(), known(service));
         let mut listing = Listing::new(about);
-        let mut text: String = pages.iter().map(|page| listing.page(page, readiness)).collect();
+        let mut text: String =
+            pages.iter().map(|page| listing.page(&page.iter().map(entry).collect::<Vec<_>>())).collect();
         text += &listing.end();
         text
     }

@@ -11,8 +11,8 @@ pub(crate) enum Fault {
     Answer(Status),
     /// The connection breaks once so many bytes of the answer, its head included, have gone out.
     Cut(usize),
-    /// The request is taken and never answered.
-    Stall,
+    /// No more comes once so many bytes of the answer, its head included, have gone out; the connection stays.
+    Hold(usize),
 }
 
 struct Planned {

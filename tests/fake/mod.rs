@@ -212,13 +212,6 @@ impl FakeApiServer {
         self.state.faults.plan(target, times, fault);
     }
 
-    /// Continue tokens handed out so far are too old from now on.
-    pub(crate) fn expire_continue_tokens(&self) {
-        let version = self.world().version();
-        self.state.oldest_continue.store(version + 1, Ordering::Relaxed);
-        self.put(json!({"kind": "Namespace", "metadata": {"name": "kube-system"}}));
-    }
-
     /// Every request so far, in the order of arrival.
     pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.state.requests.lock().unwrap().clone()

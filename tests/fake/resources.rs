@@ -89,14 +89,12 @@ fn read(call: &Call, state: &Arc<State>, (version, kind): (&'static str, &'stati
             }
         },
         "watch" => Reply::Answer(watch(call, state)),
-        _ => match page(call, state) {
-            Ok(mut list) => {
-                list["apiVersion"] = version.into();
-                list["kind"] = format!("{kind}List").into();
-                Reply::Answer(object(call, &list))
-            }
-            Err(status) => call.refuse(&status),
-        },
+        _ => {
+            let mut list = list(call, state);
+            list["apiVersion"] = version.into();
+            list["kind"] = format!("{kind}List").into();
+            Reply::Answer(object(call, &list))
+        }
     }
 }
 
@@ -106,38 +104,13 @@ fn parameter(call: &Call, name: &str) -> Option<String> {
     (!decoded.is_empty()).then(|| decoded.replace('+', " "))
 }
 
-/// One page of a list, without what says of which kind.
-fn page(call: &Call, state: &State) -> Result<Value, Status> {
+/// A list, without what says of which kind.
+fn list(call: &Call, state: &State) -> Value {
     let world = state.world.lock().unwrap();
     let selector = parameter(call, "labelSelector").unwrap_or_default();
-    let (version, from) = match parameter(call, "continue") {
-        Some(token) => resume(&token, state.oldest_continue.load(Ordering::Relaxed))?,
-        None => (world.version(), 0),
-    };
     let all = world.list(&call.info.resource, &call.info.namespace);
     let matching: Vec<&Value> = all.into_iter().filter(|object| selects(&selector, object)).collect();
-    let limit = parameter(call, "limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
-    let until = limit.map_or(matching.len(), |limit: usize| (from + limit).min(matching.len()));
-    let mut metadata = json!({"resourceVersion": version.to_string()});
-    if until < matching.len() {
-        metadata["continue"] = URL_SAFE_NO_PAD.encode(format!("{version}/{until}")).into();
-        metadata["remainingItemCount"] = (matching.len() - until).into();
-    }
-    Ok(json!({"metadata": metadata, "items": &matching[from.min(until)..until]}))
-}
-
-/// The resource version and the place that a continue token stands for.
-fn resume(token: &str, oldest: u64) -> Result<(u64, usize), Status> {
-    let invalid = || Status::bad_request("continue key is not valid");
-    let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|text| String::from_utf8(text).ok()).ok_or_else(invalid)?;
-    let (version, from) = text.split_once('/').ok_or_else(invalid)?;
-    let (version, from) = (version.parse().map_err(|_| invalid())?, from.parse().map_err(|_| invalid())?);
-    if version < oldest {
-        let message = "The provided continue parameter is too old to display a consistent list result. You must start \
-                       a new list without the continue parameter.";
-        return Err(Status::new(410, "Expired", message));
-    }
-    Ok((version, from))
+    json!({"metadata": {"resourceVersion": world.version().to_string()}, "items": matching})
 }
 
 /// Label selectors: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a` and `!a`, with commas between them.

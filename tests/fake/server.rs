@@ -45,7 +45,6 @@ pub(crate) struct State {
     pub(crate) connections: AtomicUsize,
     pub(crate) may_be_unasked: AtomicBool,
     /// Continue tokens of older resource versions have expired.
-    pub(crate) oldest_continue: AtomicU64,
     /// Wakes watchers.
     pub(crate) changes: watch::Sender<()>,
 }
@@ -109,7 +108,6 @@ pub(crate) async fn start(options: Options, authority: &Authority) -> (Arc<State
         requests: Mutex::default(),
         connections: AtomicUsize::default(),
         may_be_unasked: AtomicBool::default(),
-        oldest_continue: AtomicU64::default(),
         changes: watch::Sender::new(()),
     });
     let server = tokio::spawn(accept(listener, tls, Arc::clone(&state)));
@@ -180,8 +178,8 @@ async fn serve(stream: TcpStream, client: SocketAddr, tls: TlsAcceptor, state: A
 async fn answer(request: Request<Incoming>, state: &Arc<State>, connection: &Connection) -> Reply {
     record(&request, state, connection.number);
     match state.faults.take(&request.uri().to_string()) {
-        Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::Cut(length)) => connection.tampering.cut_after(length),
+        Some(Fault::Hold(length)) => connection.tampering.hold_after(length),
         Some(Fault::Answer(status)) => {
             let audit_id = audit_id(request.headers());
             return dressed(status.response(request.headers(), ""), &audit_id);

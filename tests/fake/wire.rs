@@ -15,8 +15,14 @@ pub(crate) struct Tampering(Arc<Mutex<Plan>>);
 struct Plan {
     /// Bytes that go out before what the server writes next.
     first: Vec<u8>,
-    /// How many bytes may still go out before the connection breaks.
-    left: Option<usize>,
+    /// How many bytes may still go out, and what happens then.
+    left: Option<(usize, Then)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Break,
+    Wait,
 }
 
 impl Tampering {
@@ -27,7 +33,12 @@ impl Tampering {
 
     /// Breaks the connection once `length` more bytes have gone out.
     pub(crate) fn cut_after(&self, length: usize) {
-        self.0.lock().unwrap().left = Some(length);
+        self.0.lock().unwrap().left = Some((length, Then::Break));
+    }
+
+    /// Sends nothing once `length` more bytes have gone out.
+    pub(crate) fn hold_after(&self, length: usize) {
+        self.0.lock().unwrap().left = Some((length, Then::Wait));
     }
 }
 
@@ -68,13 +79,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_send_first(context))?;
         let left = self.tampering.0.lock().unwrap().left;
-        let allowed = left.map_or(bytes.len(), |left| left.min(bytes.len()));
+        let allowed = left.map_or(bytes.len(), |(left, _)| left.min(bytes.len()));
         if allowed == 0 && !bytes.is_empty() {
             ready!(pin!(&mut self.stream).poll_flush(context))?;
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            let is_over = left.is_some_and(|(_, then)| then == Then::Break);
+            return if is_over { Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())) } else { Poll::Pending };
         }
         let length = ready!(pin!(&mut self.stream).poll_write(context, &bytes[..allowed]))?;
-        self.tampering.0.lock().unwrap().left = left.map(|left| left - length);
+        self.tampering.0.lock().unwrap().left = left.map(|(left, then)| (left - length, then));
         Poll::Ready(Ok(length))
     }
 

@@ -106,7 +106,10 @@ impl World {
     pub(crate) fn list(&self, plural: &str, namespace: &str) -> Vec<&Value> {
         let all = self.objects.get(plural).into_iter().flatten();
         let wanted = all.filter(|((of, _), _)| namespace.is_empty() || of == namespace);
-        wanted.map(|(_, object)| object).collect()
+        let mut wanted: Vec<(&Key, &Value)> = wanted.collect();
+        // As etcd orders its keys.
+        wanted.sort_by_key(|((namespace, name), _)| format!("{namespace}/{name}"));
+        wanted.into_iter().map(|(_, object)| object).collect()
     }
 
     /// Where a Pod listens for one of a Service's ports, by the port's name. Ready endpoints only, the first of them:

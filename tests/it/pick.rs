@@ -105,12 +105,12 @@ async fn a_whole_screen() {
 async fn rows_are_there_before_the_list_is() {
     let fake = FakeApiServer::start().await;
     many(&fake, 600);
-    fake.fault("services?limit=5000&continue=", 1, Fault::Stall);
-    let mut terminal = picker(&fake);
-    let text = terminal.until_text("500/500 loading").await;
-    assert!(text.contains("team-00/api-00000"), "{text}");
-    terminal.press("api-00550 ");
-    terminal.until("what matches so far", |text| text.contains("api-00550")).await;
+    fake.fault("/services", 1, Fault::Hold(80_000));
+    let mut terminal = Plugin::new(&fake).args(["--disable-compression"]).in_terminal(USUAL);
+    let are_there = |text: &str| text.contains("team-00/api-00000") && text.contains(" loading");
+    terminal.until("the first rows", are_there).await;
+    terminal.press("team-10/api-00260 ");
+    terminal.until("what matches so far", |text| text.contains("1/") && text.contains("team-10/api-00260")).await;
     terminal.press(ESCAPE);
     assert_eq!(terminal.end().await, 130);
 }

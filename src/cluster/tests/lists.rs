@@ -14,7 +14,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::server::Server;
@@ -106,17 +106,17 @@ async fn a_service_with_everything() {
 async fn pages_follow_each_other() {
     let server = answering(vec![
         (
-            "/api/v1/services?limit=500",
+            "/api/v1/services",
             200,
             json!({"metadata": {"continue": "a+b="}, "items": [service("a", "one"), service("a", "two")]}),
         ),
         (
-            "/api/v1/services?limit=5000&continue=a%2Bb%3D",
+            "/api/v1/services?continue=a%2Bb%3D",
             200,
             json!({"metadata": {"continue": ""}, "items": [service("b", "three")]}),
         ),
         (
-            "/api/v1/namespaces/none/services?limit=500&labelSelector=app%20in%20%28a%2Cb%29",
+            "/api/v1/namespaces/none/services?labelSelector=app%20in%20%28a%2Cb%29",
             200,
             json!({"metadata": {}, "items": null}),
         ),
@@ -130,16 +130,34 @@ async fn pages_follow_each_other() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_when_its_state_is_forgotten() {
-    let mut forgotten = status(410, "Expired", "too old");
-    forgotten["metadata"]["continue"] = json!("newer");
-    let server = answering(vec![
-        ("/api/v1/services?limit=500", 200, json!({"metadata": {"continue": "old"}, "items": [service("a", "one")]})),
-        ("/api/v1/services?limit=5000&continue=old", 410, forgotten),
-        ("/api/v1/services?limit=5000&continue=newer", 200, json!({"metadata": {}, "items": [service("a", "two")]})),
-    ])
+async fn a_list_that_nobody_reads_on_is_taken_from_the_wire_all_the_same() {
+    const COUNT: usize = 700;
+    let sent = Arc::new(Notify::new());
+    let told = sent.clone();
+    let server = Server::https(move |_| {
+        let item = |number| {
+            let mut item = service("a", &format!("s-{number:03}"));
+            item["metadata"]["annotations"] = json!({"large": "x".repeat(64 * 1024)});
+            format!("{}{item}", if number == 0 { "" } else { "," })
+        };
+        let items = stream::iter(0..COUNT).map(item);
+        let told = told.clone();
+        let end = stream::once(async move {
+            told.notify_one();
+            "]}".to_owned()
+        });
+        let text = stream::iter(["{\"metadata\":{},\"items\":[".to_owned()]).chain(items).chain(end);
+        let body = StreamBody::new(text.map(|text| Ok(Frame::data(Bytes::from(text)))));
+        async move { Response::new(Body::boxed(body)) }
+    })
     .await;
-    assert_eq!(listed(&server.cluster().await, Scope::All, None).await.unwrap(), [["one"], ["two"]]);
+    let cluster = server.cluster().await;
+    let mut portions = pin!(cluster.services(Scope::All, None));
+    let first = portions.next().await.unwrap().unwrap().len();
+    assert!(first < COUNT);
+    timeout(Duration::from_secs(60), sent.notified()).await.expect("the API server may send it all");
+    let rest: Vec<Vec<Service>> = portions.try_collect().await.unwrap();
+    assert_eq!(first + rest.iter().map(Vec::len).sum::<usize>(), COUNT);
 }
 
 #[tokio::test]
@@ -182,9 +200,9 @@ async fn readiness_counts_each_endpoint_once() {
     ];
     let items = json!([shop[0], shop[1], slice("db", "IPv4", &[Some(false)]), slice("db", "IPv4", &[Some(true)])]);
     let server = answering(vec![
-        ("/apis/discovery.k8s.io/v1/endpointslices?limit=500", 200, json!({"metadata": {}, "items": items})),
+        ("/apis/discovery.k8s.io/v1/endpointslices", 200, json!({"metadata": {}, "items": items})),
         (
-            "/apis/discovery.k8s.io/v1/namespaces/web/endpointslices?limit=500&labelSelector=kubernetes.io%2Fservice-name%3Dshop",
+            "/apis/discovery.k8s.io/v1/namespaces/web/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dshop",
             200,
             json!({"metadata": {}, "items": shop}),
         ),
@@ -198,6 +216,51 @@ async fn readiness_counts_each_endpoint_once() {
     assert_eq!(cluster.service_readiness("web", "shop").await.unwrap(), Readiness { ready: 2, total: 3 });
     let slices = cluster.endpoints("web", "shop").await.unwrap();
     assert_eq!((slices[0].ports[0].number, slices[0].endpoints[0].pod.as_deref()), (Some(8080), Some("p")));
+}
+
+/// A page with a slice for each Service of the same name as its namespace.
+fn slices_of(namespaces: &[&str], next: &str) -> Value {
+    let slice = |namespace: &&str| {
+        let mut slice = slice(namespace, "IPv4", &[Some(true)]);
+        slice["metadata"]["namespace"] = json!(namespace);
+        slice
+    };
+    json!({"metadata": {"continue": next}, "items": namespaces.iter().map(slice).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn readiness_is_read_as_far_as_it_is_asked_for() {
+    let server = answering(vec![
+        ("/apis/discovery.k8s.io/v1/endpointslices", 200, slices_of(&["a-b", "a", "a", "c"], "more")),
+        ("/apis/discovery.k8s.io/v1/endpointslices?continue=more", 200, slices_of(&["c", "d"], "most")),
+        ("/apis/discovery.k8s.io/v1/endpointslices?continue=most", 200, slices_of(&["e"], "")),
+    ])
+    .await;
+    let mut readiness = server.cluster().await.readiness_in_order(&Scope::All);
+    let ready = |count| Some(Readiness { ready: count, total: count });
+    for (namespace, expect) in [("a-b", ready(1)), ("a", ready(2)), ("b", ready(0)), ("c", ready(2)), ("c", ready(2))] {
+        assert_eq!(readiness.get(namespace, namespace).await.unwrap(), expect, "{namespace}");
+    }
+    assert_eq!(readiness.get("c", "another").await.unwrap(), ready(0));
+    for (namespace, expect) in [("e", ready(1)), ("f", ready(0)), ("g", ready(0))] {
+        assert_eq!(readiness.get(namespace, namespace).await.unwrap(), expect, "{namespace}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_is_not_guessed_where_the_order_is_another_one() {
+    let cases: [(&[&str], &[&str]); 3] =
+        [(&["b", "a"], &["a", "b"]), (&["a", "b", "a"], &["a", "b", "c"]), (&["a", "b"], &["b", "a"])];
+    for (slices, asked) in cases {
+        let list = slices_of(slices, "");
+        let server = answering(vec![("/apis/discovery.k8s.io/v1/endpointslices", 200, list)]).await;
+        let mut readiness = server.cluster().await.readiness_in_order(&Scope::All);
+        for namespace in &asked[..asked.len() - 1] {
+            readiness.get(namespace, namespace).await.unwrap();
+        }
+        let last = asked.last().unwrap();
+        assert_eq!(readiness.get(last, last).await.unwrap(), None, "{slices:?} {asked:?}");
+    }
 }
 
 #[tokio::test]
@@ -244,7 +307,7 @@ async fn failures_in_the_users_words() {
         ),
     ];
     for (code, body, message, hint) in cases {
-        let server = answering(vec![("/api/v1/services?limit=500", code, body)]).await;
+        let server = answering(vec![("/api/v1/services", code, body)]).await;
         let error = listed(&server.cluster().await, Scope::All, None).await.unwrap_err();
         let error = Error::from(error);
         assert_eq!((error.message(), error.hint_text().unwrap_or_default()), (message, hint));
