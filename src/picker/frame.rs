@@ -78,6 +78,8 @@ const PROMPT: &str = "> ";
 const GUTTER: usize = 2;
 /// Between columns.
 const GAP: usize = 2;
+/// So much of a name's end tells it from most others.
+const LEGIBLE: usize = 24;
 
 /// How many rows a screen of `height` lines shows.
 pub fn page(height: usize) -> usize {
@@ -135,12 +137,15 @@ fn place_line(place: &Place, width: usize) -> Line {
         (context, Style::Strong),
         ("  ", Style::Quiet),
         (place.scope.as_str(), Style::Plain),
-        ("  ", Style::Quiet),
-        (place.server.as_str(), Style::Quiet),
     ];
     let mut line = LineBuilder::new(width);
     for (text, style) in words {
         line.push(&printable(text), style);
+    }
+    // A piece of a URL says nothing.
+    let server = format!("  {}", printable(&place.server));
+    if line.width + server.width() <= width {
+        line.push(&server, Style::Quiet);
     }
     line.done()
 }
@@ -183,7 +188,7 @@ fn footer(picker: &Picker, width: usize) -> Line {
     let mut line = LineBuilder::new(width);
     match picker.noted() {
         Some(note) => line.push(&printable(note), Style::Note),
-        None => line.push("Enter open  Tab mark several  Esc leave", Style::Quiet),
+        None => line.push(&keys(picker.marked()), Style::Quiet),
     }
     let refused = picker.rows().iter().filter(|row| row.offer.is_err()).count();
     let count = format!("{refused} cannot be opened");
@@ -192,6 +197,11 @@ fn footer(picker: &Picker, width: usize) -> Line {
         line.push(&count, Style::Quiet);
     }
     line.done()
+}
+
+fn keys(marked: usize) -> String {
+    let several = if marked == 0 { String::new() } else { format!(" the {marked} marked") };
+    format!("Enter open{several}  Tab mark several  Esc leave")
 }
 
 /// Which columns are shown, and how wide.
@@ -210,26 +220,38 @@ impl Layout {
         Self::fitting(natural, width)
     }
 
-    /// Leaves out columns until the rest fits, then shares what is left: the name first, then the port.
+    /// Leaves out columns until the rest fits, then shares what is left: names are to be told apart, then ports read;
+    /// a single very long name gets what nobody else wants.
     fn fitting(natural: [usize; 6], width: usize) -> Self {
         let room = width.saturating_sub(GUTTER);
-        let least = |column: Column| match column {
-            Column::Service => natural[0].min(16),
+        let legible = |column: Column| match column {
+            Column::Service => natural[0].min(LEGIBLE),
+            other => natural[other as usize],
+        };
+        // Type and age are not worth a name that nobody recognises.
+        let least_of = |count: usize, column: Column| match column {
+            Column::Service => natural[0].min(if count > 4 { LEGIBLE } else { 16 }),
             Column::Port => natural[1].min(12),
             other => natural[other as usize],
         };
-        let needed = |columns: &[Column]| -> usize {
-            columns.iter().map(|&column| least(column)).sum::<usize>() + GAP * (columns.len() - 1)
+        let needed = |count: usize| -> usize {
+            let kept = &Self::BY_IMPORTANCE[..count];
+            kept.iter().map(|&column| least_of(count, column)).sum::<usize>() + GAP * (count - 1)
         };
-        let count = (1..=6).rev().find(|&count| needed(&Self::BY_IMPORTANCE[..count]) <= room).unwrap_or(1);
+        let count = (1..=6).rev().find(|&count| needed(count) <= room).unwrap_or(1);
         let kept = &Self::BY_IMPORTANCE[..count];
-        let mut spare = room.saturating_sub(needed(kept));
-        let mut columns = Vec::with_capacity(count);
-        for column in Column::ALL.into_iter().filter(|column| kept.contains(column)) {
-            let more = spare.min(natural[column as usize] - least(column));
-            spare -= more;
-            columns.push((column, (least(column) + more).min(room)));
+        let least = |column| least_of(count, column);
+        let mut spare = room.saturating_sub(needed(count));
+        let mut columns: Vec<(Column, usize)> = Column::ALL.map(|column| (column, least(column))).into();
+        columns.retain(|(column, _)| kept.contains(column));
+        for wanted in [&legible as &dyn Fn(Column) -> usize, &|column| natural[column as usize]] {
+            for (column, width) in &mut columns {
+                let more = spare.min(wanted(*column) - *width);
+                spare -= more;
+                *width += more;
+            }
         }
+        columns[0].1 = columns[0].1.min(room);
         Self { columns, width }
     }
 
@@ -393,7 +415,7 @@ mod tests {
             "  shop/cart             metrics:9090  http    ClusterIP  0/2    3d",
             "  kube-system/kube-dns  no TCP port",
             "",
-            "Enter open  Tab mark several  Esc leave                       1 cannot be opened",
+            "Enter open the 1 marked  Tab mark several  Esc leave          1 cannot be opened",
         ];
         assert_eq!(drawn(&mut picker, 80, 9), expect);
     }
@@ -402,12 +424,30 @@ mod tests {
     fn narrow_screens_lose_columns_by_importance_and_keep_names_end() {
         let row = |width| drawn(&mut picker(), width, 9)[3].clone();
         assert_eq!(row(68), "> monitoring/grafana    service:80    http    ClusterIP  1/2    3d");
-        assert_eq!(row(60), "> monitoring/grafana  service:80    http    ClusterIP  1/2");
+        assert_eq!(row(62), "> monitoring/grafana    service:80    http    ClusterIP  1/2");
+        assert_eq!(row(60), "> monitoring/grafana    service:80    http    1/2");
         assert_eq!(row(45), "> monitoring/grafana    service:80    1/2");
         assert_eq!(row(39), "> …itoring/grafana  service:80    1/2");
         assert_eq!(row(20), "> monitoring/grafana");
         assert_eq!(row(12), "> …g/grafana");
         assert_eq!(row(3), "> …");
+    }
+
+    #[test]
+    fn one_very_long_name_does_not_take_the_ports_room() {
+        let widths = |width| Layout::fitting([73, 18, 6, 12, 5, 3], width).columns;
+        let (name, port) = (Column::Service, Column::Port);
+        assert_eq!(widths(50)[..2], [(name, 19), (port, 12)]);
+        assert_eq!(widths(62)[..2], [(name, 25), (port, 18)]);
+        assert_eq!(widths(80)[..2], [(name, 24), (port, 18)]);
+        assert_eq!(widths(100)[..2], [(name, 44), (port, 18)]);
+        assert_eq!(widths(200)[..2], [(name, 73), (port, 18)]);
+    }
+
+    #[test]
+    fn the_server_is_shown_as_a_whole_or_not_at_all() {
+        assert_eq!(drawn(&mut picker(), 51, 9)[0], "context prod  all namespaces  https://10.0.0.1:6443");
+        assert_eq!(drawn(&mut picker(), 50, 9)[0], "context prod  all namespaces");
     }
 
     #[test]

@@ -239,14 +239,15 @@ impl Picker {
 
     fn mark(&mut self, rows: isize) {
         let Some(&index) = self.shown.get(self.cursor) else { return };
-        match &self.rows[index].offer {
-            Ok(_) => match self.marked.iter().position(|&marked| marked == index) {
-                Some(place) => {
-                    self.marked.remove(place);
-                }
-                None => self.marked.push(index),
-            },
-            Err(_) => self.note = Some(self.why_not(index)),
+        if let Err(reason) = &self.rows[index].offer {
+            self.note = Some(why_not(reason));
+            return;
+        }
+        match self.marked.iter().position(|&marked| marked == index) {
+            Some(place) => {
+                self.marked.remove(place);
+            }
+            None => self.marked.push(index),
         }
         self.go(rows);
     }
@@ -259,25 +260,17 @@ impl Picker {
             self.note("nothing matches");
             return Step::Stay;
         };
-        match self.picked(index) {
-            Some(picked) => Step::Chosen(vec![picked]),
-            None => {
-                self.note = Some(self.why_not(index));
-                Step::Stay
-            }
+        match &self.rows[index].offer {
+            Ok(_) => return Step::Chosen(self.picked(index).into_iter().collect()),
+            Err(reason) => self.note = Some(why_not(reason)),
         }
+        Step::Stay
     }
 
     fn picked(&self, index: usize) -> Option<Picked> {
         let row = &self.rows[index];
         let choice = row.offer.as_ref().ok()?.clone();
         Some(Picked { service: Arc::clone(&row.service), choice })
-    }
-
-    fn why_not(&self, index: usize) -> String {
-        let row = &self.rows[index];
-        let reason = row.offer.as_ref().err().map_or("", String::as_str);
-        format!("{}/{} cannot be opened: {reason}", row.service.namespace, row.service.name)
     }
 
     /// What was typed.
@@ -337,6 +330,11 @@ impl Picker {
     pub fn matched(&mut self, place: usize) -> [Vec<usize>; Column::ALL.len()] {
         self.shown.get(place).map(|&index| self.query.matched(&self.rows[index])).unwrap_or_default()
     }
+}
+
+/// Which row that is the cursor shows; the reason must fit beside it.
+fn why_not(reason: &str) -> String {
+    format!("cannot be opened: {reason}")
 }
 
 /// Where the last character begins.
@@ -495,7 +493,7 @@ mod tests {
         picker.press(Key::Last, 10);
         for key in [Key::Enter, Key::Mark(0)] {
             assert!(matches!(picker.press(key, 10), Step::Stay));
-            assert_eq!(picker.noted(), Some("a/dns cannot be opened: no TCP port"));
+            assert_eq!(picker.noted(), Some("cannot be opened: no TCP port"));
         }
         assert_eq!(picker.marked(), 0);
         picker.press(Key::Move(-1), 10);
