@@ -57,7 +57,8 @@ fn complete(words: &[OsString]) -> ExitCode {
 
 fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Error> {
     if place == Some(Path::new("-")) {
-        output.data(completion::script().trim_end());
+        // Word for word, with the line ends of its system. Whoever closed stdout has seen enough.
+        let _ = output.pages(&completion::script());
         return Ok(Exit::Ok);
     }
     let search_path = std::env::var_os("PATH");

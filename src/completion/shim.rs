@@ -1,5 +1,7 @@
 //! The second program that kubectl looks for, which krew cannot install (kubernetes-sigs/krew#812): a script that
-//! calls this one.
+//! calls this one. On Windows a third: kubectl takes the plugin's whole file name for its name there, so that only
+//! `kubectl svcproxy.exe` would be completed (kubectl `pkg/cmd/plugin/plugin_completion.go`), unless there is a file
+//! without an extension too.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,17 +19,33 @@ pub(super) const SHIM: &str = "kubectl_complete-svcproxy";
 /// How a script of ours is recognised.
 const MARK: &str = "Written by kubectl svcproxy --install-completion";
 
-/// The script.
-pub fn script() -> String {
-    if cfg!(windows) {
-        format!("@rem {MARK}\r\n@{PROGRAM} {WORD} %*\r\n")
+/// A script to be found on `PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Script {
+    file: String,
+    text: String,
+}
+
+/// What kubectl needs to complete `kubectl svcproxy`, what it runs first.
+fn scripts(on_windows: bool) -> Vec<Script> {
+    // Silent where the plugin is gone: what is printed would end up in the line being typed.
+    if on_windows {
+        let answers = format!("@rem {MARK}\r\n@{PROGRAM}.exe {WORD} %* 2>nul\r\n");
+        // Windows runs the .exe; shells from elsewhere run this.
+        let names = format!("#!/bin/sh\n# {MARK}: its name is what kubectl offers.\nexec {PROGRAM}.exe \"$@\"\n");
+        vec![Script { file: format!("{SHIM}.cmd"), text: answers }, Script { file: PROGRAM.to_owned(), text: names }]
     } else {
-        // Silent where the plugin is gone: what is printed would end up in the line being typed.
-        format!(
+        let text = format!(
             "#!/bin/sh\n# {MARK}: kubectl runs this at each Tab.\n\
              command -v {PROGRAM} >/dev/null && exec {PROGRAM} {WORD} \"$@\"\n"
-        )
+        );
+        vec![Script { file: SHIM.to_owned(), text }]
     }
+}
+
+/// The script that kubectl runs.
+pub fn script() -> String {
+    scripts(cfg!(windows)).swap_remove(0).text
 }
 
 /// Writes the script into `folder`, or else beside this program as found on `search_path` (`PATH`), and returns where.
@@ -39,17 +57,29 @@ pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<Pat
         Some(folder) => folder.to_owned(),
         None => folder_on(search_path).ok_or_else(not_on_path)?,
     };
-    let file = folder.join(if cfg!(windows) { format!("{SHIM}.cmd") } else { SHIM.to_owned() });
-    match fs::read_to_string(&file) {
-        Ok(text) if !text.contains(MARK) => return Err(in_the_way(&file)),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(in_the_way(&file)),
-        _ => {}
+    install_all(&folder, &scripts(cfg!(windows)))
+}
+
+/// Nothing is written unless all can be.
+fn install_all(folder: &Path, scripts: &[Script]) -> Result<PathBuf, Error> {
+    let files: Vec<PathBuf> = scripts.iter().map(|script| folder.join(&script.file)).collect();
+    if let Some(file) = files.iter().find(|file| is_something_else(file)) {
+        return Err(in_the_way(file));
     }
-    write_program(&file).map_err(|error| {
-        Error::failed(format!("cannot write {}: {}", file.display(), system_words(&error)))
-            .hint("name a folder of your PATH that you may write to: --install-completion=FOLDER")
-    })?;
-    Ok(file)
+    for (file, script) in files.iter().zip(scripts) {
+        write_program(file, &script.text).map_err(|error| {
+            Error::failed(format!("cannot write {}: {}", file.display(), system_words(&error)))
+                .hint("name a folder of your PATH that you may write to: --install-completion=FOLDER")
+        })?;
+    }
+    Ok(folder.join(&scripts[0].file))
+}
+
+fn is_something_else(file: &Path) -> bool {
+    match fs::read_to_string(file) {
+        Ok(text) => !text.contains(MARK),
+        Err(error) => error.kind() == io::ErrorKind::InvalidData,
+    }
 }
 
 /// Whether `folder` is one of `search_path`: elsewhere kubectl does not find the script.
@@ -73,11 +103,11 @@ fn in_the_way(file: &Path) -> Error {
 }
 
 /// As a whole and executable, so that a Tab in another window meets the old or the new one.
-fn write_program(file: &Path) -> io::Result<()> {
+fn write_program(file: &Path, text: &str) -> io::Result<()> {
     let mut name = OsString::from(file);
     name.push(format!(".{}", std::process::id()));
     let new = PathBuf::from(name);
-    let written = fs::write(&new, script()).and_then(|()| make_executable(&new)).and_then(|()| fs::rename(&new, file));
+    let written = fs::write(&new, text).and_then(|()| make_executable(&new)).and_then(|()| fs::rename(&new, file));
     if written.is_err() {
         let _ = fs::remove_file(&new);
     }
@@ -117,6 +147,27 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&bin).unwrap().count(), 2);
         assert!(is_on_path(&bin, Some(&path)) && !is_on_path(folder.path(), Some(&path)));
+    }
+
+    /// Go finds a program without its extension as any of `PATHEXT` (`os/exec/lp_windows.go`), `.cmd` among them; of
+    /// plugins kubectl knows the names of all files that begin so, as they are.
+    #[test]
+    fn windows_gets_a_script_that_it_can_run_and_the_plugins_name_without_an_extension() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = install_all(folder.path(), &scripts(true)).unwrap();
+        assert_eq!(first, folder.path().join("kubectl_complete-svcproxy.cmd"));
+        let lines = fs::read_to_string(&first).unwrap();
+        assert!(lines.ends_with("\r\n@kubectl-svcproxy.exe __complete %* 2>nul\r\n"), "{lines}");
+        let named = fs::read_to_string(folder.path().join("kubectl-svcproxy")).unwrap();
+        assert!(named.starts_with("#!/bin/sh\n") && named.ends_with("\nexec kubectl-svcproxy.exe \"$@\"\n"), "{named}");
+    }
+
+    #[test]
+    fn nothing_is_written_where_one_of_several_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("kubectl-svcproxy"), [0xff, 0xfe]).unwrap();
+        assert!(install_all(folder.path(), &scripts(true)).unwrap_err().message().contains("something else"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

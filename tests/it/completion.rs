@@ -43,6 +43,17 @@ async fn services_ports_and_namespaces() {
 }
 
 #[tokio::test]
+async fn the_script_is_printed_as_it_is_installed() {
+    let fake = FakeApiServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let flag = format!("--install-completion={}", folder.path().display());
+    let installed = Plugin::new(&fake).plain().args([flag]).finish().await;
+    assert!(installed.stderr.contains("not on your PATH"), "{}", installed.stderr);
+    let script = std::fs::read_to_string(folder.path().join("kubectl_complete-svcproxy")).unwrap();
+    Plugin::new(&fake).plain().args(["--install-completion=-"]).ends(0, &script, "").await;
+}
+
+#[tokio::test]
 async fn silent_where_something_is_wrong() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
