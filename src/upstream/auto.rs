@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::choose::{Choice, Known, Need, Via, choose};
 use super::diagnose::{Cause, ClusterLook, Diagnostics, Hindrance, Subject, Trouble};
+use super::handshakes::{Doubt, Handshakes, Verdict};
 use super::host::{self, Speaks};
 use super::notices::Notices;
 use super::port_forward::PortForward;
@@ -58,8 +59,9 @@ struct Inner {
     told: Mutex<HashSet<(Need, Choice)>>,
     /// Whether it was told that the API server could not pass on an answer.
     told_of_answers: AtomicBool,
-    /// Whether it was told that a WebSocket was taken for something else.
-    told_of_upgrades: AtomicBool,
+    handshakes: Handshakes,
+    /// Whether it was told that handshakes seem to be taken for something else, and nothing can be done about it.
+    told_of_handshakes: AtomicBool,
     /// How many Pods are ready, once somebody has seen them.
     ready: watch::Sender<Option<usize>>,
 }
@@ -100,7 +102,8 @@ impl Auto {
             moved: AtomicBool::new(false),
             told: Mutex::default(),
             told_of_answers: AtomicBool::new(false),
-            told_of_upgrades: AtomicBool::new(false),
+            handshakes: Handshakes::default(),
+            told_of_handshakes: AtomicBool::new(false),
             ready: watch::Sender::new(None),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -136,7 +139,7 @@ impl Upstream for Auto {
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            match inner.transport(Need::of(&request)).await {
+            match inner.transport(Need::of(&request), is_handshake(&request)).await {
                 Ok(transport) => inner.send(request, transport).await,
                 Err(need) => inner.refuse(Asker::of(&request), need).await,
             }
@@ -152,10 +155,11 @@ impl Speaks for Auto {
 
 impl Inner {
     /// The way that a request with `need` takes, or what stands against all of them.
-    async fn transport(&self, need: Option<Need>) -> Result<Transport, Need> {
+    async fn transport(&self, need: Option<Need>, is_handshake: bool) -> Result<Transport, Need> {
         let via = self.options.via;
+        let has_moved = self.moved.load(Ordering::Relaxed) || (is_handshake && self.handshakes.go_by_port_forward());
         let Some(need) = need.filter(|_| via != Via::PortForward) else {
-            let by_port_forward = via == Via::PortForward || self.moved.load(Ordering::Relaxed);
+            let by_port_forward = via == Via::PortForward || has_moved;
             return Ok(if by_port_forward { Transport::PortForward } else { Transport::ServiceProxy });
         };
         let known = Known {
@@ -167,7 +171,7 @@ impl Inner {
         self.tell_once(need, choice, known);
         match choice {
             Choice::PortForward => Ok(Transport::PortForward),
-            Choice::ServiceProxy if self.moved.load(Ordering::Relaxed) => Ok(Transport::PortForward),
+            Choice::ServiceProxy if has_moved => Ok(Transport::PortForward),
             Choice::ServiceProxy => Ok(Transport::ServiceProxy),
             Choice::Refuse => Err(need),
         }
@@ -176,17 +180,16 @@ impl Inner {
     /// Sends `request`, and once more where a failure teaches a better way and that does no harm.
     async fn send(&self, mut request: Request<Body>, mut transport: Transport) -> Response<Body> {
         let mut repeated = false;
-        let is_handshake = request.headers().contains_key(UPGRADE);
+        let handshake = is_handshake(&request).then(|| request.uri().path().to_owned());
         loop {
             let (now, again) = repeat::keep(request);
             let way = self.way();
             let answer = way.send(now, transport).await;
-            let Some(cause) = answer.extensions().get::<Cause>().cloned() else {
-                if is_handshake && transport == Transport::ServiceProxy {
-                    self.look_for_lost_upgrade(answer.status());
-                }
-                return answer;
-            };
+            let path = handshake.as_deref().filter(|_| transport == Transport::ServiceProxy);
+            if let Some((path, doubt)) = path.zip(Doubt::of(&answer)) {
+                return self.examine_handshake(path, doubt, answer, again).await;
+            }
+            let Some(cause) = answer.extensions().get::<Cause>().cloned() else { return answer };
             let better = match self.correct(&cause, transport).await {
                 Some(Better::Known(better)) => better,
                 Some(Better::PerhapsNow(better)) if !repeated => better,
@@ -198,6 +201,33 @@ impl Inner {
             if self.way().scheme != way.scheme {
                 host::turn(request.headers_mut(), self.way().scheme);
             }
+        }
+    }
+
+    /// Gives back the service proxy's answer to a handshake, or port-forward's where that is nearer to what the app says.
+    async fn examine_handshake(
+        &self,
+        path: &str,
+        doubt: Doubt,
+        first: Response<Body>,
+        again: Option<Again>,
+    ) -> Response<Body> {
+        if self.handshakes.are_settled(path) {
+            return first;
+        }
+        if !self.may_move().await {
+            self.tell_of_doubt(doubt, first.status());
+            return first;
+        }
+        let Some(once_more) = again.and_then(Again::take) else { return first };
+        let second = Box::pin(self.send(once_more, Transport::PortForward)).await;
+        let verdict = Verdict::new(doubt, first.status(), second.status(), second.extensions().get());
+        if self.handshakes.learn(path, verdict) {
+            self.tell_of_handshakes(verdict, doubt, first.status());
+        }
+        match verdict {
+            Verdict::ByPortForward | Verdict::NoWebSocket | Verdict::Other => second,
+            Verdict::LostEverywhere | Verdict::Unknown => first,
         }
     }
 
@@ -257,16 +287,36 @@ impl Inner {
         Better::PerhapsNow(Transport::PortForward)
     }
 
-    /// Apps that see a handshake without its upgrade answer so; but an app that has no WebSocket there does too.
-    fn look_for_lost_upgrade(&self, status: StatusCode) {
-        let is_odd = matches!(status, StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::UPGRADE_REQUIRED);
-        if is_odd && !self.told_of_upgrades.swap(true, Ordering::Relaxed) {
-            self.options.notices.tell(format_args!(
-                "{}: a WebSocket was answered {}, as if it were none: the app has none there, or something between \
-                 here and the API server does not let WebSockets pass",
-                self.service,
-                status.as_u16()
-            ));
+    /// Once, where port-forward cannot show what is behind it.
+    fn tell_of_doubt(&self, doubt: Doubt, status: StatusCode) {
+        let Self { service, options, .. } = self;
+        if self.told_of_handshakes.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let status = status.as_u16();
+        let words = format_args!("{service}: a WebSocket was answered {status}, as if it were none");
+        match doubt {
+            Doubt::Lost => options.notices.tell(format_args!("{words}: {doubt}")),
+            Doubt::PerhapsLost => options.notices.tell(format_args!(
+                "{words}: the app has none there, or something between here and the API server does not let WebSockets \
+                 pass"
+            )),
+            Doubt::Refused => {}
+        }
+    }
+
+    fn tell_of_handshakes(&self, verdict: Verdict, doubt: Doubt, status: StatusCode) {
+        let Self { service, options, .. } = self;
+        let status = status.as_u16();
+        match verdict {
+            Verdict::LostEverywhere => options.notices.tell(format_args!(
+                "{service}: something between here and the API server takes Upgrade out of requests, so neither WebSockets \
+                 nor port-forward can pass: let it pass Upgrade and Connection on, or go to the API server itself with \
+                 --server"
+            )),
+            _ => options.notices.tell(format_args!(
+                "{service}: WebSockets go by port-forward from now on, the service proxy answered one {status}: {doubt}"
+            )),
         }
     }
 
@@ -310,6 +360,10 @@ impl Inner {
             _ => format!("you may not port-forward in {}", self.namespace),
         }
     }
+}
+
+fn is_handshake(request: &Request<Body>) -> bool {
+    request.headers().contains_key(UPGRADE)
 }
 
 impl Way {

@@ -6,6 +6,7 @@ mod backends;
 pub mod body;
 pub mod choose;
 pub mod diagnose;
+mod handshakes;
 pub mod host;
 mod notices;
 pub mod port_forward;

@@ -27,6 +27,7 @@ mod bulk;
 mod rights;
 mod trouble;
 mod diagnosis;
+mod gateways;
 mod life;
 mod krew;
 #[path = "../man.rs"]
@@ -85,6 +86,7 @@ fn all_tests() -> Vec<Test> {
         rights::tests(),
         trouble::tests(),
         diagnosis::tests(),
+        gateways::tests(),
         life::tests(),
         service_proxy::tests(),
         transports::tests(),

@@ -9,6 +9,8 @@ use super::status::Status;
 pub(crate) enum Fault {
     /// The API server's own error.
     Answer(Status),
+    /// A gateway's error: a status and a page.
+    Page(u16, &'static str),
     /// The connection breaks once so many bytes of the answer, its head included, have gone out.
     Cut(usize),
     /// No more comes once so many bytes of the answer, its head included, have gone out; the connection stays.

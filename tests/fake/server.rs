@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{CACHE_CONTROL, HOST};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -180,6 +180,7 @@ async fn answer(request: Request<Incoming>, state: &Arc<State>, connection: &Con
     match state.faults.take(&request.uri().to_string()) {
         Some(Fault::Cut(length)) => connection.tampering.cut_after(length),
         Some(Fault::Hold(length)) => connection.tampering.hold_after(length),
+        Some(Fault::Page(code, text)) => return Reply::Bare(page(code, text)),
         Some(Fault::Answer(status)) => {
             let audit_id = audit_id(request.headers());
             return dressed(status.response(request.headers(), ""), &audit_id);
@@ -218,9 +219,15 @@ fn gateway(request: &Request<Incoming>, state: &State) -> Option<Response<Body>>
     if knows_host && below.is_some_and(|below| below.starts_with('/')) {
         return None;
     }
-    let mut response = whole("default backend - 404");
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    Some(response)
+    Some(page(404, "default backend - 404"))
+}
+
+/// An error of somebody who knows no Kubernetes.
+fn page(code: u16, text: &'static str) -> Response<Body> {
+    let mut response = whole(text);
+    *response.status_mut() = StatusCode::from_u16(code).expect("a test gives a status");
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
 }
 
 /// Reads the request line as Go's server does.

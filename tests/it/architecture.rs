@@ -32,6 +32,7 @@ const RULES: [Rule; 8] = [
             "local/path.rs",
             "local/cookies.rs",
             "upstream/choose.rs",
+            "upstream/handshakes.rs",
             "upstream/unprefix/",
             "picker/row.rs",
             "picker/narrow.rs",

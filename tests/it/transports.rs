@@ -2,23 +2,25 @@
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::fake::FakeApiServer;
 use crate::fake::faults::Fault;
 use crate::fake::status::Status;
-use crate::harness::{Plugin, web};
-use crate::rig::{Canned, Peer, http as client};
+use crate::harness::{Plugin, Served, web};
+use crate::rig::{Backend, Canned, Peer, http as client, refusal};
 
 #[tokio::test]
 async fn an_api_server_that_forwards_ports_by_spdy_only_is_named() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
-    fake.fault("/portforward", 100, Fault::Answer(Status::bad_request("Upgrade request required")));
+    let words = "unable to upgrade: missing upgrade headers in request";
+    fake.fault("/portforward", 100, Fault::Answer(Status::bad_request(words)));
     let served = Plugin::new(&fake).args(["web", "--via=port-forward"]).serve().await;
     let answer = client::get(&served.proxy_url()).await;
     let seen = (answer.status, answer.header("svcproxy-error"));
     assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "spdy-only"), "{}", answer.text());
-    for words in ["no port-forward over WebSocket", "port-forward svc/web", "Upgrade request required"] {
+    for words in ["no port-forward over WebSocket", "port-forward svc/web", words] {
         assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
     }
     served.stop().await;
@@ -46,19 +48,97 @@ async fn rights_are_asked_for_once_and_each_kind_is_said_once() {
     }
 }
 
-#[tokio::test]
-async fn an_upgrade_that_gets_lost_on_the_way_is_said() {
-    let fake = FakeApiServer::start().await;
-    let backend = web(&fake).await;
-    backend.answer("/ws", Canned { status: 400, body: b"no WebSocket".to_vec(), ..Canned::default() });
-    let served = Plugin::new(&fake).args(["web"]).serve().await;
+/// A site's WebSocket, as a page there opens it.
+async fn open(served: &Served, path: &str) -> Result<Peer, Box<http::Response<Option<Vec<u8>>>>> {
     let origin = served.site_url().trim_end_matches('/').to_owned();
-    let socket = format!("{}/ws", origin.replace("http://", "ws://"));
+    let socket = format!("{}{path}", origin.replace("http://", "ws://"));
+    Peer::open(&socket, &[("origin", &origin)]).await
+}
+
+/// The same, where it is refused.
+async fn refused(served: &Served, path: &str) -> client::Answer {
+    let origin = served.site_url().trim_end_matches('/').to_owned();
+    refusal(&format!("{origin}{path}"), &origin).await
+}
+
+/// How often the Pod's port was connected to by port-forward.
+fn port_forwards(fake: &FakeApiServer) -> usize {
+    fake.requests().iter().filter(|request| request.target.contains("/portforward")).count()
+}
+
+/// An app that has no WebSocket at `/ws`.
+async fn without_web_socket(fake: &FakeApiServer) -> Backend {
+    let backend = web(fake).await;
+    backend.answer("/ws", Canned { status: 400, body: b"no WebSocket".to_vec(), ..Canned::default() });
+    backend
+}
+
+fn assert_is_the_apps(refused: &client::Answer) {
+    assert_eq!((refused.status, &*refused.text()), (StatusCode::BAD_REQUEST, "no WebSocket"));
+}
+
+#[tokio::test]
+async fn whoever_may_not_port_forward_is_told_of_a_doubtful_handshake() {
+    let fake = FakeApiServer::start().await;
+    let _backend = without_web_socket(&fake).await;
+    let served = Plugin::new(&fake).args(["web", "--via=service-proxy"]).serve().await;
     for _ in 0..2 {
-        let refusal = Peer::open(&socket, &[("origin", &origin)]).await.err().expect("it is refused");
-        assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
+        assert_is_the_apps(&refused(&served, "/ws").await);
     }
     let words = "a WebSocket was answered 400, as if it were none";
     served.until_stderr(words).await;
     assert_eq!(served.stderr().matches(words).count(), 1, "{}", served.stderr());
+}
+
+#[tokio::test]
+async fn an_app_without_a_web_socket_is_asked_twice_and_not_suspected() {
+    let fake = FakeApiServer::start().await;
+    let _backend = without_web_socket(&fake).await;
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    for _ in 0..3 {
+        assert_is_the_apps(&refused(&served, "/ws").await);
+    }
+    assert_eq!(port_forwards(&fake), 1);
+    assert!(!served.stderr().contains("WebSocket"), "{}", served.stderr());
+}
+
+#[tokio::test]
+async fn where_port_forward_loses_the_upgrade_too_it_is_named() {
+    let fake = FakeApiServer::start().await;
+    let _backend = without_web_socket(&fake).await;
+    fake.fault("/portforward", 100, Fault::Answer(Status::bad_request("Upgrade request required")));
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    for _ in 0..2 {
+        assert_is_the_apps(&refused(&served, "/ws").await);
+    }
+    assert_eq!(port_forwards(&fake), 1);
+    let words = "takes Upgrade out of requests, so neither WebSockets nor port-forward can pass";
+    served.until_stderr(words).await;
+    assert_eq!(served.stderr().matches(words).count(), 1, "{}", served.stderr());
+    // What only port-forward could carry.
+    let refused = refused(&served, "/ws?query").await;
+    let seen = (refused.status, refused.header("svcproxy-error"));
+    assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "upgrade-lost"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn handshakes_that_a_gateway_refuses_go_by_port_forward() {
+    for status in [429, 503] {
+        let fake = FakeApiServer::start().await;
+        let backend = web(&fake).await;
+        fake.fault("/proxy/ws", 1, Fault::Page(status, "too many"));
+        let served = Plugin::new(&fake).args(["web"]).serve().await;
+        for _ in 0..2 {
+            let mut peer = open(&served, "/ws").await.unwrap();
+            assert_eq!(peer.exchange(Message::text("hello")).await, Message::text("hello"));
+            peer.close().await;
+        }
+        assert_eq!(backend.requests().len(), 2);
+        let words = format!("WebSockets go by port-forward from now on, the service proxy answered one {status}");
+        served.until_stderr(&words).await;
+        assert_eq!(served.stderr().matches(&words).count(), 1, "{}", served.stderr());
+        // Nothing else moves.
+        assert_eq!(client::get(&served.site_url()).await.status, StatusCode::OK);
+        assert_eq!(port_forwards(&fake), 2);
+    }
 }

@@ -180,7 +180,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, sta
 async fn answer(mut request: Request<Incoming>, state: &Arc<State>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let canned = state.canned.lock().unwrap().get(&path).cloned();
-    if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) && canned.is_none() {
+    if request.headers().contains_key(header::UPGRADE) && canned.is_none() {
         record(state, describe(&request, None));
         return web_socket(&mut request);
     }

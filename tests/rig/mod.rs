@@ -19,7 +19,7 @@ pub(crate) use connect_proxy::ConnectProxy;
 pub(crate) use nginx::nginx;
 pub(crate) use process::{Finished, Running, Serving};
 pub(crate) use raw::RawBackend;
-pub(crate) use websocket::Peer;
+pub(crate) use websocket::{Peer, refusal};
 
 /// Between two looks at a condition.
 pub(crate) const POLL: Duration = Duration::from_millis(20);

@@ -7,7 +7,18 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::http::tcp;
+use super::http::{self as client, tcp};
+
+/// The whole answer to a handshake at a `http://` URL that is to be refused.
+pub(crate) async fn refusal(url: &str, origin: &str) -> client::Answer {
+    let handshake = http::Request::builder()
+        .header("origin", origin)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    client::send(url, handshake).await
+}
 
 /// One end of an open WebSocket.
 pub(crate) struct Peer {

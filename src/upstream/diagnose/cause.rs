@@ -56,6 +56,8 @@ pub enum Cause {
     NodeUnreachable,
     /// The API server offers no port-forward over WebSocket.
     SpdyOnly,
+    /// The API server saw no upgrade where one was sent.
+    UpgradeLost,
     /// The request cannot be carried without changing it.
     NotFaithful,
     /// Only port-forward could carry the request without changing it, and that is not to be had.
@@ -139,6 +141,11 @@ fn of_fixed_words(message: &str) -> Option<Cause> {
             Cause::BadEncoding
         }
         "dryRun is not supported" => Cause::DryRun,
+        "Upgrade request required" => Cause::UpgradeLost,
+        // Some apps see a handshake by its key alone. Go's `httputil.ReverseProxy`.
+        _ if begins("backend tried to switch protocol ") && message.ends_with(r#" when "" was requested"#) => {
+            Cause::UpgradeLost
+        }
         _ => return None,
     })
 }
@@ -276,6 +283,9 @@ mod tests {
             r#"Internal error occurred: error trying to parse Location header: parse "/%zz": invalid URL escape "%zz""#,
             Cause::BadRedirect,
         );
+        check(400, "BadRequest", "Upgrade request required", Cause::UpgradeLost);
+        let switched = r#"backend tried to switch protocol "websocket" when "" was requested"#;
+        check(500, "", switched, Cause::UpgradeLost);
         check(500, "", "flate: corrupt input before offset 1", Cause::BadEncoding);
         check(500, "", "errorf making gzip reader: EOF", Cause::BadEncoding);
     }

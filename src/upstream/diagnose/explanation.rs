@@ -188,7 +188,28 @@ fn words(cause: &Cause, original: &str, subject: &Subject, facts: &Facts) -> Wor
                 subject.kubectl(&format!("port-forward svc/{} 8080:PORT", subject.service)),
             )],
         ),
+        Cause::UpgradeLost => upgrade_lost(subject),
     }
+}
+
+fn upgrade_lost(subject: &Subject) -> Words {
+    let cluster = subject.whose_cluster();
+    Words::new(
+        "upgrade-lost",
+        "Something on the way to the API server takes Upgrade out of requests",
+        format!(
+            "The API server saw a plain request where an upgrade was sent: a gateway between here and it ({cluster}) does not \
+             pass Upgrade and Connection on. Neither WebSockets nor port-forward can pass there."
+        ),
+        vec![
+            Check::say(
+                "whoever runs the gateway can let both pass; nginx: proxy_http_version 1.1; \
+                 proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;",
+            ),
+            Check::say("or go to the API server itself: run again with --server https://ADDRESS:PORT"),
+            Check::say("everything else can go by the service proxy, without --via port-forward"),
+        ],
+    )
 }
 
 fn no_endpoints(subject: &Subject, facts: &Facts) -> Words {

@@ -86,7 +86,7 @@ fn code(cause: &Cause) -> StatusCode {
         Cause::Forbidden(_) | Cause::Denied => StatusCode::FORBIDDEN,
         Cause::Unauthorized => StatusCode::UNAUTHORIZED,
         Cause::PodUnreachable | Cause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
-        Cause::SpdyOnly => StatusCode::NOT_IMPLEMENTED,
+        Cause::SpdyOnly | Cause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
         _ => StatusCode::BAD_GATEWAY,
     }
 }
@@ -205,7 +205,8 @@ mod tests {
         );
         check(&failed(404, r#"pods "web-1" not found"#), &Cause::PodBreaksOff, 502, true);
         check(&failed(500, "unable to upgrade connection: pod does not exist"), &Cause::PodBreaksOff, 502, true);
-        check(&failed(400, "Upgrade request required"), &Cause::SpdyOnly, 501, false);
+        check(&failed(400, "Upgrade request required"), &Cause::UpgradeLost, 501, false);
+        check(&failed(400, "unable to upgrade: missing upgrade headers in request"), &Cause::SpdyOnly, 501, false);
         check(&failed(500, "something"), &Cause::PodNotReached, 502, false);
         let refused = failed(
             403,

@@ -18,17 +18,19 @@
 //!   are its own, and the plugin listens on a port of the kernel's choice unless the test says otherwise ([`default_port`]).
 //! - A test fails by a panic. It waits for conditions ([`cluster::eventually`]), never for a time.
 //! - [`Backend`] answers any request with a description of it, echoes WebSockets, streams, and gives canned answers;
-//!   [`Nginx`] is the real one, in front of a backend.
+//!   [`Nginx`] is the real one, in front of a backend. [`Gateway`] is one in front of the API server.
 //! - Narrow rights: `let user = cluster.user();`, then `namespace.grant(&user, …)` or `namespace.bind(&user, "edit")`.
 
+mod gateway;
 mod nginx;
 mod plugin;
 
+pub(crate) use gateway::{Gateway, UPGRADES};
 pub(crate) use nginx::Nginx;
 pub(crate) use plugin::Plugin;
 
 #[allow(unused_imports, reason = "tests and benchmarks use different parts")]
-pub(crate) use crate::rig::{Backend, Canned, Finished, Peer, Serving, http, pattern};
+pub(crate) use crate::rig::{Backend, Canned, Finished, Peer, Serving, http, pattern, refusal};
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,174 @@
+//! Gateways between users and the API server that let not everything pass: it is found out, and gone around or named.
+
+use ::http::StatusCode;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::cluster::Cluster;
+use crate::harness::{Backend, Canned, Gateway, Peer, Serving, UPGRADES, backend_in, http, refusal, serve};
+use crate::rig::RawBackend;
+use crate::rig::stream::send;
+
+pub(crate) fn tests() -> Vec<crate::Test> {
+    crate::tests![
+        upgrades_that_pass_nowhere,
+        upgrades_that_pass_for_port_forward_only,
+        an_app_that_upgrades_without_being_asked,
+        upgrades_beyond_a_limit,
+        an_app_without_a_web_socket_is_not_suspected,
+    ]
+}
+
+/// The way of the service proxy, as nginx writes it.
+const SERVICE_PROXY: &str = "~ /services/[^/]+/proxy/";
+
+/// As a page of the site opens it.
+async fn open(serving: &Serving, path: &str) -> Peer {
+    let origin = origin_of_site(serving);
+    let url = format!("{}{path}", origin.replacen("http", "ws", 1));
+    Peer::open(&url, &[("origin", &origin)]).await.unwrap_or_else(|answer| panic!("{answer:?}; {}", serving.stderr()))
+}
+
+fn origin_of_site(serving: &Serving) -> String {
+    serving.site_url().trim_end_matches('/').to_owned()
+}
+
+async fn works(serving: &Serving, path: &str) {
+    let mut peer = open(serving, path).await;
+    assert_eq!(peer.exchange(Message::text("hello")).await, Message::text("hello"));
+    peer.close().await;
+}
+
+async fn refused(serving: &Serving, path: &str) -> (u16, String) {
+    let origin = origin_of_site(serving);
+    let answer = refusal(&format!("{origin}{path}"), &origin).await;
+    (answer.status.as_u16(), answer.text())
+}
+
+fn said_once(serving: &Serving, words: &str) {
+    assert_eq!(serving.stderr().matches(words).count(), 1, "{words}: {}", serving.stderr());
+}
+
+/// What an app answers that sees no upgrade, or sees one and wants none.
+fn refuses(backend: &Backend, path: &str, status: u16) {
+    backend.answer(path, Canned { status, body: b"not so".to_vec(), ..Canned::default() });
+}
+
+async fn upgrades_that_pass_nowhere(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let gateway = Gateway::start(cluster, &[("/", "")]).await;
+    refuses(&backend, "/old", 400);
+    let words = "something between here and the API server takes Upgrade out of requests, so neither WebSockets nor \
+                 port-forward can pass";
+    for (path, status) in [("/socket", 200), ("/old", 400)] {
+        let serving = serve(cluster, &namespace, &["app", &gateway.flag()]).await;
+        for _ in 0..2 {
+            assert_eq!(refused(&serving, path).await.0, status, "{path}");
+        }
+        serving.until_stderr(words).await;
+        said_once(&serving, words);
+        assert_eq!(http::get(&serving.site_url()).await.status, StatusCode::OK, "everything else passes");
+        serving.stop().await;
+    }
+    let serving = serve(cluster, &namespace, &["app", "--via=port-forward", &gateway.flag()]).await;
+    let answer = http::get(&serving.site_url()).await;
+    let seen = (answer.status, answer.header("svcproxy-error"));
+    assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "upgrade-lost"), "{}", answer.text());
+    for words in ["Upgrade request required", &gateway.url(), "proxy_set_header Upgrade", "--server https://"] {
+        assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
+    }
+    serving.stop().await;
+}
+
+async fn upgrades_that_pass_for_port_forward_only(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let gateway = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, "")]).await;
+    refuses(&backend, "/denied", 403);
+    let serving = serve(cluster, &namespace, &["app", "--log-requests", &gateway.flag()]).await;
+    for _ in 0..2 {
+        works(&serving, "/socket").await;
+    }
+    assert_eq!(refused(&serving, "/denied").await, (403, "not so".to_owned()));
+    let words = "app: WebSockets go by port-forward from now on, the service proxy answered one 200: something between \
+                 here and the API server takes Upgrade out of requests";
+    serving.until_stderr(words).await;
+    said_once(&serving, words);
+    // The handshake that the service proxy spoiled, and what came after.
+    let seen = backend.requests().iter().filter(|request| request["target"] == "/socket").count();
+    assert_eq!(seen, 3);
+    assert_eq!(http::get(&format!("{}page", serving.site_url())).await.status, StatusCode::OK);
+    let said = serving.stop().await.stderr;
+    let page = said.lines().find(|line| line.starts_with("GET /page 200 ")).unwrap_or_else(|| panic!("{said}"));
+    assert!(page.ends_with("service-proxy"), "nothing else moves: {page}");
+}
+
+/// What the API server says then is certain, too.
+async fn an_app_that_upgrades_without_being_asked(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let ip = cluster.pod_address();
+    let app = RawBackend::listen(ip, 8080).await;
+    namespace.expose("app", ip, json!([{"name": "http", "port": 80, "targetPort": 8080}])).await;
+    let gateway = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, "")]).await;
+    let serving = serve(cluster, &namespace, &["app", &gateway.flag()]).await;
+    let agree = async {
+        let mut streams = Vec::new();
+        for _ in 0..2 {
+            let (mut stream, head) = app.accept().await;
+            let key = head
+                .lines()
+                .filter_map(|line| line.split_once(": "))
+                .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+            let accept = derive_accept_key(key.expect("it is a handshake").1.as_bytes());
+            let agreed = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: {accept}\r\n\r\n"
+            );
+            send(&mut stream, agreed).await.unwrap();
+            streams.push(stream);
+        }
+        streams
+    };
+    let (_peer, streams) = tokio::join!(open(&serving, "/socket"), agree);
+    assert_eq!(streams.len(), 2);
+    serving.until_stderr("the service proxy answered one 500: something between here and the API server takes").await;
+    serving.stop().await;
+}
+
+async fn upgrades_beyond_a_limit(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    for status in [429, 503] {
+        let refuse = format!("if ($http_upgrade) {{ return {status}; }} {UPGRADES}");
+        let gateway = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, &refuse)]).await;
+        let serving = serve(cluster, &namespace, &["app", &gateway.flag()]).await;
+        for _ in 0..2 {
+            works(&serving, "/socket").await;
+        }
+        let words =
+            format!("the service proxy answered one {status}: something between here and the API server seems to");
+        serving.until_stderr(&words).await;
+        said_once(&serving, &words);
+        serving.stop().await;
+    }
+}
+
+async fn an_app_without_a_web_socket_is_not_suspected(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let serving = serve(cluster, &namespace, &["app"]).await;
+    for status in [400, 401, 403, 404, 426, 429, 503] {
+        let path = format!("/{status}");
+        refuses(&backend, &path, status);
+        for _ in 0..3 {
+            assert_eq!(refused(&serving, &path).await, (status, "not so".to_owned()));
+        }
+        let asked = backend.requests().iter().filter(|request| request["target"] == path).count();
+        let expected = if [400, 426, 429, 503].contains(&status) { 4 } else { 3 };
+        assert_eq!(asked, expected, "{status}");
+    }
+    let said = serving.stop().await.stderr;
+    assert!(!said.contains("WebSocket") && !said.contains("Upgrade"), "{said}");
+}
