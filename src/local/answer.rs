@@ -26,7 +26,7 @@ use super::serve::{Counts, Stages};
 use super::token::{Closed, Gate, Passage};
 use super::{Local, reply, tunnel};
 use crate::asker::Asker;
-use crate::upstream::Body;
+use crate::upstream::{Body, upgraded};
 
 /// What all connections share.
 pub(crate) struct Server {
@@ -261,7 +261,7 @@ impl Handshake {
             return finish(said, exchange);
         }
         server.counts.tunnels.fetch_add(1, Ordering::Relaxed);
-        let service = hyper::upgrade::on(&mut response);
+        let service = upgraded::take(&mut response);
         exchange.answered(response.status(), response.extensions_mut());
         exchange.left_http();
         let end = server.stages.drain.clone();

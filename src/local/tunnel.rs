@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::Exchange;
 use super::guard::only_value;
-use crate::upstream::Body;
+use crate::upstream::{Body, upgraded};
 
 /// Octets buffered per direction at first: a thousand idle tunnels must stay cheap.
 const SMALL_BUFFER: usize = 4 * 1024;
@@ -40,10 +40,10 @@ pub(crate) fn is_agreed(response: &Response<Body>, accept: &str) -> bool {
 }
 
 /// Carries bytes between the two sides until both have ended, one of them breaks, or `end` comes.
-pub(crate) async fn run(client: OnUpgrade, service: OnUpgrade, end: CancellationToken, mut exchange: Exchange) {
+pub(crate) async fn run(client: OnUpgrade, service: upgraded::Pending, end: CancellationToken, mut exchange: Exchange) {
     let carried = Carried::default();
     let carrying = async {
-        if let (Ok(client), Ok(service)) = (client.await, service.await) {
+        if let (Ok(client), Ok(service)) = (client.await, service.stream().await) {
             carry(client, service, &carried, &exchange).await;
         }
     };
@@ -61,9 +61,9 @@ struct Carried {
     to_client: AtomicU64,
 }
 
-async fn carry(client: Upgraded, service: Upgraded, carried: &Carried, exchange: &Exchange) {
+async fn carry(client: Upgraded, service: upgraded::Stream, carried: &Carried, exchange: &Exchange) {
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
-    let (from_service, to_service) = tokio::io::split(TokioIo::new(service));
+    let (from_service, to_service) = tokio::io::split(service);
     let both = async {
         tokio::try_join!(
             copy(from_client, to_service, |octets| {

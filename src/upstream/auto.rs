@@ -19,6 +19,7 @@ use super::port_forward::PortForward;
 use super::repeat::{self, Again};
 use super::rights::Rights;
 use super::service_proxy::ServiceProxy;
+use super::upgraded::Watch;
 use super::{Body, Transport, Upstream};
 use crate::asker::Asker;
 use crate::cluster::{Cluster, EndpointSlice};
@@ -60,6 +61,8 @@ struct Inner {
     /// Whether it was told that the API server could not pass on an answer.
     told_of_answers: AtomicBool,
     handshakes: Handshakes,
+    /// Looks after the WebSockets that go by the service proxy.
+    watch: Watch,
     /// Whether it was told that handshakes seem to be taken for something else, and nothing can be done about it.
     told_of_handshakes: AtomicBool,
     /// How many Pods are ready, once somebody has seen them.
@@ -97,6 +100,7 @@ impl Auto {
             rights: Rights::new(cluster, target),
             first: way(target, subject(target))?,
             other: way(&turned, subject(&turned).turned())?,
+            watch: Watch::new(target.service(), options.notices.clone()),
             options,
             turned: AtomicBool::new(false),
             moved: AtomicBool::new(false),
@@ -184,10 +188,13 @@ impl Inner {
         loop {
             let (now, again) = repeat::keep(request);
             let way = self.way();
-            let answer = way.send(now, transport).await;
+            let mut answer = way.send(now, transport).await;
             let path = handshake.as_deref().filter(|_| transport == Transport::ServiceProxy);
             if let Some((path, doubt)) = path.zip(Doubt::of(&answer)) {
                 return self.examine_handshake(path, doubt, answer, again).await;
+            }
+            if path.is_some() && answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                answer.extensions_mut().insert(self.watch.clone());
             }
             let Some(cause) = answer.extensions().get::<Cause>().cloned() else { return answer };
             let better = match self.correct(&cause, transport).await {

@@ -5,6 +5,7 @@ mod auto;
 mod backends;
 pub mod body;
 pub mod choose;
+mod cuts;
 pub mod diagnose;
 mod handshakes;
 pub mod host;
@@ -14,6 +15,7 @@ mod repeat;
 mod rights;
 pub mod service_proxy;
 pub mod unprefix;
+pub mod upgraded;
 
 use futures_util::future::BoxFuture;
 use http::uri::Authority;
@@ -44,7 +46,7 @@ pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, 
 /// only a proxy may set; `Connection: upgrade` and `Upgrade: websocket` are there for a WebSocket handshake and for
 /// nothing else. `Authorization` is the page's own, meant for the Service.
 ///
-/// The answer is the Service's own. A `101` carries its byte stream as [`hyper::upgrade::OnUpgrade`]. Where no answer
+/// The answer is the Service's own. A `101` carries its byte stream, for [`upgraded::take`]. Where no answer
 /// can be had, the transport answers itself and says why, in the form that the client reads best.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends `request` and gives back the head of the answer as soon as it is there; bodies stream.

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         an_app_that_upgrades_without_being_asked,
         upgrades_beyond_a_limit,
         an_app_without_a_web_socket_is_not_suspected,
+        web_sockets_that_are_cut_when_idle,
     ]
 }
 
@@ -171,4 +172,21 @@ async fn an_app_without_a_web_socket_is_not_suspected(cluster: &'static Cluster)
     }
     let said = serving.stop().await.stderr;
     assert!(!said.contains("WebSocket") && !said.contains("Upgrade"), "{said}");
+}
+
+async fn web_sockets_that_are_cut_when_idle(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let cut = format!("{UPGRADES} proxy_read_timeout 6s;");
+    let gateway = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, &cut)]).await;
+    let serving = serve(cluster, &namespace, &["app", &gateway.flag()]).await;
+    let words = "app: WebSockets are cut when nothing has passed for 6 s, by something between here and the API server";
+    for _ in 0..3 {
+        let mut peer = open(&serving, "/socket").await;
+        assert_eq!(peer.exchange(Message::text("hello")).await, Message::text("hello"));
+        peer.until_cut().await;
+    }
+    serving.until_stderr(words).await;
+    said_once(&serving, words);
+    serving.stop().await;
 }

@@ -33,6 +33,7 @@ const RULES: [Rule; 8] = [
             "local/cookies.rs",
             "upstream/choose.rs",
             "upstream/handshakes.rs",
+            "upstream/cuts.rs",
             "upstream/unprefix/",
             "picker/row.rs",
             "picker/narrow.rs",

@@ -54,6 +54,14 @@ impl Peer {
         self.socket.next().await.map(Result::unwrap)
     }
 
+    /// Waits until it ends, which it must without a close.
+    pub(crate) async fn until_cut(mut self) {
+        match self.socket.next().await {
+            None | Some(Err(_)) => {}
+            Some(Ok(message)) => panic!("{message:?} instead of an end"),
+        }
+    }
+
     /// Closes it and waits for the other side to agree.
     pub(crate) async fn close(mut self) {
         self.socket.close(None).await.unwrap();

@@ -1,0 +1,316 @@
+//! The byte stream of a `101`, and who is told when it is cut.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http::Response;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::Notices;
+use super::cuts::{Cut, Cuts};
+
+/// The stream between here and the Service.
+pub type Stream = Watched<TokioIo<Upgraded>>;
+
+/// A stream that is not there before the answer has been read to its end.
+pub struct Pending {
+    upgrade: OnUpgrade,
+    watch: Option<Watch>,
+}
+
+/// Takes the stream out of `response`, which is a `101`.
+pub fn take<B>(response: &mut Response<B>) -> Pending {
+    let watch = response.extensions_mut().remove();
+    Pending { upgrade: hyper::upgrade::on(response), watch }
+}
+
+impl Pending {
+    /// Waits for the stream.
+    ///
+    /// # Errors
+    /// When the connection broke, or the answer had none.
+    pub async fn stream(self) -> Result<Stream, hyper::Error> {
+        let stream = TokioIo::new(self.upgrade.await?);
+        Ok(Watched { stream, watching: self.watch.map(|watch| Box::new(Watching::new(watch))) })
+    }
+}
+
+/// Tells once when one Target's WebSockets are cut after always the same time. It is an extension of the `101` whose stream
+/// it watches; a clone is the same.
+#[derive(Clone)]
+pub(super) struct Watch(Arc<Seen>);
+
+struct Seen {
+    service: String,
+    notices: Notices,
+    began: Instant,
+    /// `None` once it was told.
+    cuts: Mutex<Option<Cuts>>,
+}
+
+impl Watch {
+    /// Watches the WebSockets of `service`.
+    pub(super) fn new(service: &str, notices: Notices) -> Self {
+        let cuts = Mutex::new(Some(Cuts::default()));
+        Self(Arc::new(Seen { service: service.to_owned(), notices, began: Instant::now(), cuts }))
+    }
+
+    fn note(&self, began: Instant, last: Instant) {
+        let Seen { service, notices, began: start, cuts } = &*self.0;
+        let now = Instant::now();
+        let cut = Cut { at: now - *start, life: now - began, idle: now - last };
+        tracing::debug!(?cut, "a WebSocket ended without a close");
+        let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limit) = cuts.as_mut().and_then(|cuts| cuts.note(cut)) {
+            *cuts = None;
+            notices.tell(format_args!("{service}: WebSockets are {limit}"));
+        }
+    }
+}
+
+/// A stream of which it is noted how it ends.
+pub struct Watched<S> {
+    stream: S,
+    watching: Option<Box<Watching>>,
+}
+
+struct Watching {
+    watch: Watch,
+    began: Instant,
+    last: Instant,
+    from_service: Tail<{ LONGEST_CLOSE - MASK }>,
+    to_service: Tail<LONGEST_CLOSE>,
+    /// Nothing that comes now counts as a cut.
+    is_over: bool,
+}
+
+/// Octets of a mask (RFC 6455 section 5.2); clients mask, servers do not.
+const MASK: usize = 4;
+/// Octets of the longest close frame: two, a mask, and up to 125 of content (RFC 6455 section 5.5).
+const LONGEST_CLOSE: usize = 2 + MASK + 125;
+
+impl Watching {
+    fn new(watch: Watch) -> Self {
+        let now = Instant::now();
+        let (from_service, to_service) = (Tail::default(), Tail::default());
+        Self { watch, began: now, last: now, from_service, to_service, is_over: false }
+    }
+
+    fn arrived(&mut self, octets: &[u8]) {
+        self.last = Instant::now();
+        self.from_service.push(octets);
+    }
+
+    fn sent(&mut self, octets: &[u8]) {
+        self.last = Instant::now();
+        self.to_service.push(octets);
+    }
+
+    /// The Service's side has ended.
+    fn ended(&mut self) {
+        if self.is_over {
+            return;
+        }
+        self.is_over = true;
+        if !self.from_service.is_close(false) && !self.to_service.is_close(true) {
+            self.watch.note(self.began, self.last);
+        }
+    }
+}
+
+/// The last octets of a direction.
+struct Tail<const LENGTH: usize> {
+    octets: [u8; LENGTH],
+    length: usize,
+}
+
+impl<const LENGTH: usize> Default for Tail<LENGTH> {
+    fn default() -> Self {
+        Self { octets: [0; LENGTH], length: 0 }
+    }
+}
+
+impl<const LENGTH: usize> Tail<LENGTH> {
+    fn push(&mut self, octets: &[u8]) {
+        let octets = &octets[octets.len().saturating_sub(LENGTH)..];
+        let kept = self.length.min(LENGTH - octets.len());
+        self.octets.copy_within(self.length - kept..self.length, 0);
+        self.length = kept + octets.len();
+        self.octets[kept..self.length].copy_from_slice(octets);
+    }
+
+    /// Whether they end in a close frame. Other octets may look like one, and then a cut is missed.
+    fn is_close(&self, is_masked: bool) -> bool {
+        const CLOSE: u8 = 0x88;
+        let (mask, bit) = if is_masked { (MASK, 0x80) } else { (0, 0) };
+        let octets = &self.octets[..self.length];
+        (0..=125_u8).any(|content| {
+            let length = 2 + mask + usize::from(content);
+            octets.len() >= length && octets[octets.len() - length..].starts_with(&[CLOSE, bit | content])
+        })
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let (Some(watching), Poll::Ready(result)) = (&mut this.watching, &read) else { return read };
+        match &buffer.filled()[before..] {
+            octets if result.is_ok() && !octets.is_empty() => watching.arrived(octets),
+            _ => watching.ended(),
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, octets);
+        if let (Some(watching), Poll::Ready(Ok(count))) = (&mut this.watching, &written) {
+            watching.sent(&octets[..*count]);
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    /// The page has ended it.
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(watching) = &mut this.watching {
+            watching.is_over = true;
+        }
+        Pin::new(&mut this.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::time::advance;
+
+    struct Stage {
+        watch: Watch,
+        told: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let tell = told.clone();
+            let watch = Watch::new("web", Notices::new(move |line| tell.lock().unwrap().push(line.to_owned())));
+            Self { watch, told }
+        }
+
+        fn open(&self) -> (Watched<DuplexStream>, DuplexStream) {
+            let (near, far) = tokio::io::duplex(4096);
+            (Watched { stream: near, watching: Some(Box::new(Watching::new(self.watch.clone()))) }, far)
+        }
+
+        fn told(&self) -> Vec<String> {
+            self.told.lock().unwrap().clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_is_told_once() {
+        let stage = Stage::new();
+        for _ in 0..4 {
+            let (mut near, mut far) = stage.open();
+            far.write_all(b"\x81\x05hello").await.unwrap();
+            near.read_exact(&mut [0; 7]).await.unwrap();
+            advance(Duration::from_secs(60)).await;
+            drop(far);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+        }
+        let told = stage.told();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("web: WebSockets are cut when nothing has passed for 60 s, "), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn traffic_either_way_is_traffic() {
+        let stage = Stage::new();
+        for _ in 0..2 {
+            let (mut near, mut far) = stage.open();
+            for _ in 0..10 {
+                advance(Duration::from_secs(30)).await;
+                near.write_all(b"ping").await.unwrap();
+                far.read_exact(&mut [0; 4]).await.unwrap();
+            }
+            drop(far);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+        }
+        let told = stage.told();
+        assert!(told[0].starts_with("web: WebSockets are cut 300 s after they begin, "), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_by_either_side_is_no_cut() {
+        let stage = Stage::new();
+        for _ in 0..3 {
+            let (mut near, mut far) = stage.open();
+            far.write_all(b"\x81\x05hello\x88\x06\x03\xe8done").await.unwrap();
+            near.read_exact(&mut [0; 15]).await.unwrap();
+            advance(Duration::from_secs(60)).await;
+            drop(far);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+
+            let (mut near, far) = stage.open();
+            near.write_all(b"\x88\x82mask\x03\xe8").await.unwrap();
+            advance(Duration::from_secs(60)).await;
+            drop(far);
+            let _ = near.read(&mut [0; 7]).await;
+
+            let (mut near, far) = stage.open();
+            advance(Duration::from_secs(60)).await;
+            near.shutdown().await.unwrap();
+            drop(far);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+        }
+        assert!(stage.told().is_empty(), "{:?}", stage.told());
+    }
+
+    #[test]
+    fn the_last_octets_are_kept() {
+        let mut tail = Tail::<4>::default();
+        for (piece, expect) in
+            [("ab", "ab"), ("", "ab"), ("c", "abc"), ("de", "bcde"), ("fghij", "ghij"), ("klmn", "klmn")]
+        {
+            tail.push(piece.as_bytes());
+            assert_eq!(&tail.octets[..tail.length], expect.as_bytes(), "after {piece}");
+        }
+    }
+
+    #[test]
+    fn close_frames() {
+        let check = |octets: &[u8], is_masked: bool, expect: bool| {
+            let mut tail = Tail::<LONGEST_CLOSE>::default();
+            tail.push(octets);
+            assert_eq!(tail.is_close(is_masked), expect, "{octets:?}");
+        };
+        let longest = [&b"\x88\x7d"[..], &[7; 125]].concat();
+        let masked = [&b"\x88\xfdmask"[..], &[7; 125]].concat();
+        check(b"", false, false);
+        check(b"\x88\x00", false, true);
+        check(b"\x88\x00", true, false);
+        check(b"\x88\x80mask", true, true);
+        check(b"text\x88\x02\x03\xe8", false, true);
+        check(b"text\x88\x02\x03\xe8x", false, false);
+        check(&[&[9; 1000][..], &longest[..]].concat(), false, true);
+        check(&[&[9; 1000][..], &masked[..]].concat(), true, true);
+    }
+}
