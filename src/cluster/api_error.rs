@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use serde::Deserialize;
 
+use super::protobuf::{Envelope, MAGIC};
 use super::rights::Rule;
 use super::send_error::SendError;
 
@@ -69,10 +71,31 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// Reads a `Status` object of the Kubernetes API (`meta/v1`); `None` when `json` is something else.
-    pub(crate) fn parse(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok().filter(|status: &Self| status.kind == "Status")
+    /// Reads a `Status` object of the Kubernetes API (`meta/v1`) in either of its forms; `None` when `body` is something
+    /// else.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        match body.strip_prefix(&MAGIC) {
+            Some(envelope) => Self::from_protobuf(envelope),
+            None => serde_json::from_slice(body).ok().filter(|status: &Self| status.kind == "Status"),
+        }
     }
+
+    fn from_protobuf(envelope: &[u8]) -> Option<Self> {
+        let ProtobufStatus { message, reason, code } =
+            ProtobufStatus::decode(&Envelope::decode(envelope).ok()?.raw[..]).ok()?;
+        Some(Self { kind: "Status".to_owned(), code: code.try_into().unwrap_or_default(), message, reason })
+    }
+}
+
+/// `meta.v1.Status`: errors come in the form that was asked for.
+#[derive(Clone, PartialEq, Message)]
+struct ProtobufStatus {
+    #[prost(string, tag = "3")]
+    message: String,
+    #[prost(string, tag = "4")]
+    reason: String,
+    #[prost(int32, tag = "6")]
+    code: i32,
 }
 
 impl ApiError {
@@ -87,5 +110,22 @@ impl ApiError {
             410 => Self::Expired,
             code => Self::Status { code, reason, message },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_protobuf_say_the_same() {
+        let status = ProtobufStatus { message: "no \"x\"".to_owned(), reason: "NotFound".to_owned(), code: 404 };
+        let body = [MAGIC.to_vec(), Envelope { raw: status.encode_to_vec() }.encode_to_vec()].concat();
+        let json = br#"{"kind":"Status","message":"no \"x\"","reason":"NotFound","code":404}"#;
+        for body in [&body[..], json] {
+            let error = ApiError::from_answer(http::StatusCode::NOT_FOUND, body, &Rule::new("list", "services", None));
+            assert_eq!(error, ApiError::NotFound { message: "no \"x\"".to_owned() });
+        }
+        assert!(Status::parse(b"k8s\0\xff").is_none());
     }
 }

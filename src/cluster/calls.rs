@@ -19,19 +19,30 @@ use super::rights::Rule;
 use super::send_error::SendError;
 use crate::upstream::Body;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The form that every API server writes.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Protobuf from those that write it; others that look like an API server write JSON.
+pub(super) const PROTOBUF_OR_JSON: HeaderValue =
+    HeaderValue::from_static("application/vnd.kubernetes.protobuf, application/json");
+const PROTOBUF: &[u8] = b"application/vnd.kubernetes.protobuf";
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubectl-svcproxy/", env!("CARGO_PKG_VERSION")));
 
 impl Cluster {
     /// Reads one object. `rule` is the right that it takes.
     pub(crate) async fn read<T: DeserializeOwned>(&self, target: &str, rule: &Rule) -> Result<T, ApiError> {
-        parse(&self.begin_to_read(target, rule).await?.whole().await?, target)
+        parse(&self.begin_to_read(target, rule, JSON).await?.whole().await?, target)
     }
 
-    /// Begins to read something large.
-    pub(crate) async fn begin_to_read(&self, target: &str, rule: &Rule) -> Result<Content, ApiError> {
+    /// Begins to read something large in one of the `accepted` forms.
+    pub(super) async fn begin_to_read(
+        &self,
+        target: &str,
+        rule: &Rule,
+        accepted: HeaderValue,
+    ) -> Result<Content, ApiError> {
         let mut request = self.request(Method::GET, target, Body::Empty);
+        request.headers_mut().insert(ACCEPT, accepted);
         if !self.disable_compression() {
             request.headers_mut().insert(ACCEPT_ENCODING, GZIP);
         }
@@ -110,11 +121,13 @@ pub(super) const TOO_SHORT: &str = "it ends too early";
 
 /// An answer's content on its way, in pieces, so that it is never there as a whole.
 #[derive(Debug)]
-pub(crate) struct Content {
+pub(super) struct Content {
     source: Source,
     /// What came over the wire and is not unpacked yet.
     packed: Bytes,
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
+    /// Whether this is protobuf.
+    pub(super) is_protobuf: bool,
 }
 
 /// Where the pieces come from.
@@ -129,9 +142,11 @@ impl Content {
     const AT_ONCE: usize = 4096;
 
     fn of(response: Response<Body>, limit: Limit) -> Self {
-        let is_packed = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == GZIP);
-        let gzip = is_packed.then(|| MultiGzDecoder::new(Vec::new()));
-        Self { source: Source::Wire(Wire { body: response.into_body(), limit }), packed: Bytes::new(), gzip }
+        let header = |name| response.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_protobuf = header(CONTENT_TYPE).starts_with(PROTOBUF);
+        let gzip = (header(CONTENT_ENCODING) == b"gzip").then(|| MultiGzDecoder::new(Vec::new()));
+        let source = Source::Wire(Wire { body: response.into_body(), limit });
+        Self { source, packed: Bytes::new(), gzip, is_protobuf }
     }
 
     /// The same, taken from the wire however slowly it is read here.

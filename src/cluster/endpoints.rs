@@ -1,11 +1,12 @@
 //! EndpointSlices: which Pods answer for a Service.
 
 use futures_util::TryStreamExt;
+use prost::Message;
 use serde::Deserialize;
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::lists::{List, Scope};
+use super::lists::{FromProtobuf, List, Listed, Scope};
 use crate::service::Protocol;
 
 const GROUP: &str = "/apis/discovery.k8s.io/v1";
@@ -71,7 +72,7 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn endpoints(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, ApiError> {
-        self.portions::<Entry, EndpointSlice>(slices_of(namespace, service)).try_concat().await
+        self.portions::<EndpointSlice>(slices_of(namespace, service)).try_concat().await
     }
 }
 
@@ -84,6 +85,13 @@ pub(super) fn slices_in(scope: &Scope) -> List {
 pub(crate) fn slices_of(namespace: &str, service: &str) -> List {
     let scope = Scope::Namespace(namespace.to_owned());
     List::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
+}
+
+impl Listed for EndpointSlice {
+    type Json = Entry;
+
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> =
+        Some(|bytes| protobuf::EndpointSlice::decode(bytes).ok().map(Self::from));
 }
 
 #[derive(Deserialize)]
@@ -127,7 +135,7 @@ struct EntryEndpoint {
     target_ref: Option<TargetRef>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Clone, Copy, Deserialize)]
 struct Conditions {
     ready: Option<bool>,
     serving: Option<bool>,
@@ -154,27 +162,116 @@ impl From<Entry> for EndpointSlice {
 
 impl From<EntryPort> for EndpointPort {
     fn from(port: EntryPort) -> Self {
-        let protocol = match port.protocol.as_deref() {
-            Some("UDP") => Protocol::Udp,
-            Some("SCTP") => Protocol::Sctp,
-            _ => Protocol::Tcp,
-        };
+        let protocol = protocol(port.protocol.as_deref().unwrap_or_default());
         Self { name: port.name.unwrap_or_default(), number: port.port, protocol }
     }
 }
 
 impl From<EntryEndpoint> for Endpoint {
     fn from(endpoint: EntryEndpoint) -> Self {
-        let Conditions { ready, serving, terminating } = endpoint.conditions;
-        let ready = ready.unwrap_or(true);
         let pod = endpoint.target_ref.filter(|target| target.kind.as_deref() == Some("Pod")).and_then(|pod| pod.name);
+        Self::new(endpoint.addresses, endpoint.conditions, pod)
+    }
+}
+
+impl Endpoint {
+    fn new(addresses: Vec<String>, conditions: Conditions, pod: Option<String>) -> Self {
+        let Conditions { ready, serving, terminating } = conditions;
+        let ready = ready.unwrap_or(true);
+        Self { addresses, ready, serving: serving.unwrap_or(ready), terminating: terminating.unwrap_or(false), pod }
+    }
+}
+
+/// The same in protobuf (k8s.io/api `discovery/v1/generated.proto`).
+mod protobuf {
+    use prost::Message;
+
+    use super::super::protobuf::ObjectMeta;
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct EndpointSlice {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ObjectMeta>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) endpoints: Vec<Endpoint>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) ports: Vec<Port>,
+        #[prost(string, tag = "4")]
+        pub(super) address_type: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Endpoint {
+        #[prost(string, repeated, tag = "1")]
+        pub(super) addresses: Vec<String>,
+        #[prost(message, optional, tag = "2")]
+        pub(super) conditions: Option<Conditions>,
+        #[prost(message, optional, tag = "4")]
+        pub(super) target: Option<Target>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Conditions {
+        #[prost(bool, optional, tag = "1")]
+        pub(super) ready: Option<bool>,
+        #[prost(bool, optional, tag = "2")]
+        pub(super) serving: Option<bool>,
+        #[prost(bool, optional, tag = "3")]
+        pub(super) terminating: Option<bool>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Target {
+        #[prost(string, tag = "1")]
+        pub(super) kind: String,
+        #[prost(string, tag = "3")]
+        pub(super) name: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Port {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(string, tag = "2")]
+        pub(super) protocol: String,
+        #[prost(int32, optional, tag = "3")]
+        pub(super) number: Option<i32>,
+    }
+}
+
+impl From<protobuf::EndpointSlice> for EndpointSlice {
+    fn from(slice: protobuf::EndpointSlice) -> Self {
+        let mut metadata = slice.metadata.unwrap_or_default();
         Self {
-            addresses: endpoint.addresses,
-            ready,
-            serving: serving.unwrap_or(ready),
-            terminating: terminating.unwrap_or(false),
-            pod,
+            namespace: metadata.namespace,
+            service: metadata.labels.remove(SERVICE_LABEL).unwrap_or_default(),
+            addresses: address_type(&slice.address_type),
+            ports: slice.ports.into_iter().map(EndpointPort::from).collect(),
+            endpoints: slice.endpoints.into_iter().map(Endpoint::from).collect(),
         }
+    }
+}
+
+impl From<protobuf::Port> for EndpointPort {
+    fn from(port: protobuf::Port) -> Self {
+        let number = port.number.and_then(|number| u16::try_from(number).ok());
+        Self { name: port.name, number, protocol: protocol(&port.protocol) }
+    }
+}
+
+impl From<protobuf::Endpoint> for Endpoint {
+    fn from(endpoint: protobuf::Endpoint) -> Self {
+        let protobuf::Conditions { ready, serving, terminating } = endpoint.conditions.unwrap_or_default();
+        let pod = endpoint.target.filter(|target| target.kind == "Pod").map(|pod| pod.name);
+        Self::new(endpoint.addresses, Conditions { ready, serving, terminating }, pod)
+    }
+}
+
+fn protocol(text: &str) -> Protocol {
+    match text {
+        "UDP" => Protocol::Udp,
+        "SCTP" => Protocol::Sctp,
+        _ => Protocol::Tcp,
     }
 }
 

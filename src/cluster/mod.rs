@@ -24,6 +24,7 @@ mod api_error;
 mod calls;
 mod read_ahead;
 mod list_reader;
+mod protobuf;
 mod lists;
 mod services;
 mod endpoints;

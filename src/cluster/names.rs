@@ -6,7 +6,7 @@ use super::Cluster;
 use super::api_error::ApiError;
 use super::flags::{ConnectFlags, Environment};
 use super::kubeconfig::Files;
-use super::lists::{List, Scope};
+use super::lists::{List, Listed, Scope};
 use crate::error::Error;
 use futures_util::TryStreamExt;
 
@@ -43,12 +43,16 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
         let list = List::new("/api/v1", "namespaces", Scope::All);
-        self.portions::<Entry, String>(list).try_concat().await
+        self.portions::<String>(list).try_concat().await
     }
 }
 
+impl Listed for String {
+    type Json = Entry;
+}
+
 #[derive(Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     metadata: Metadata,
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::lists::{List, Scope};
+use super::lists::{List, Listed, Scope};
 
 /// A Pod, as far as its traffic is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +26,16 @@ impl Cluster {
     pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, ApiError> {
         let scope = Scope::Namespace(namespace.to_owned());
         let list = List::new("/api/v1", "pods", scope).labelled(Some(selector));
-        self.portions::<Entry, Pod>(list).try_concat().await
+        self.portions::<Pod>(list).try_concat().await
     }
 }
 
+impl Listed for Pod {
+    type Json = Entry;
+}
+
 #[derive(Deserialize)]
-struct Entry {
+pub(crate) struct Entry {
     metadata: Metadata,
     #[serde(default)]
     spec: Spec,

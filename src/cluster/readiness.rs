@@ -10,7 +10,7 @@ use futures_util::stream::{BoxStream, StreamExt};
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::endpoints::{EndpointSlice, Entry, slices_in};
+use super::endpoints::{EndpointSlice, slices_in};
 use super::lists::Scope;
 use crate::service::Readiness;
 
@@ -33,7 +33,7 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn readiness(&self, scope: &Scope) -> Result<ReadinessTable, ApiError> {
         let mut tally = Tally::default();
-        let pages = self.portions::<Entry, EndpointSlice>(slices_in(scope));
+        let pages = self.portions::<EndpointSlice>(slices_in(scope));
         pin_mut!(pages);
         while let Some(page) = pages.next().await {
             page?.iter().for_each(|slice| tally.add(slice));
@@ -45,7 +45,7 @@ impl Cluster {
     /// order.
     pub fn readiness_in_order(&self, scope: &Scope) -> ReadinessInOrder {
         ReadinessInOrder {
-            slices: self.portions::<Entry, EndpointSlice>(slices_in(scope)).boxed(),
+            slices: self.portions::<EndpointSlice>(slices_in(scope)).boxed(),
             ahead: VecDeque::new(),
             newest: String::new(),
             namespace: None,

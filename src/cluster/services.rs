@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use futures_util::Stream;
+use prost::Message;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Cluster;
 use super::api_error::ApiError;
-use super::lists::{List, Scope, encoded};
+use super::lists::{FromProtobuf, List, Listed, Scope, encoded};
 use super::rights::Rule;
 use crate::service::{PortRef, Protocol, Service, ServicePort, ServiceType};
 use crate::target::choose::ANNOTATIONS;
@@ -39,8 +40,15 @@ impl Cluster {
         scope: Scope,
         selector: Option<&str>,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static {
-        self.portions::<Entry, Service>(List::new("/api/v1", "services", scope).labelled(selector))
+        self.portions::<Service>(List::new("/api/v1", "services", scope).labelled(selector))
     }
+}
+
+impl Listed for Service {
+    type Json = Entry;
+
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> =
+        Some(|bytes| protobuf::Service::decode(bytes).ok().map(Self::from));
 }
 
 #[derive(Deserialize)]
@@ -205,4 +213,126 @@ fn steering_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BT
         }
     }
     deserializer.deserialize_any(Steering)
+}
+
+/// The same in protobuf (k8s.io/api `core/v1/generated.proto`).
+mod protobuf {
+    use std::collections::HashMap;
+
+    use prost::Message;
+
+    use super::super::protobuf::ObjectMeta;
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Service {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<ObjectMeta>,
+        #[prost(message, optional, tag = "2")]
+        pub(super) spec: Option<Spec>,
+        #[prost(message, optional, tag = "3")]
+        pub(super) status: Option<Status>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Spec {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) ports: Vec<Port>,
+        #[prost(map = "string, string", tag = "2")]
+        pub(super) selector: HashMap<String, String>,
+        #[prost(string, tag = "3")]
+        pub(super) cluster_ip: String,
+        #[prost(string, tag = "4")]
+        pub(super) kind: String,
+        #[prost(string, tag = "7")]
+        pub(super) session_affinity: String,
+        #[prost(string, tag = "10")]
+        pub(super) external_name: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Port {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(string, tag = "2")]
+        pub(super) protocol: String,
+        #[prost(int32, tag = "3")]
+        pub(super) port: i32,
+        #[prost(message, optional, tag = "4")]
+        pub(super) target_port: Option<IntOrString>,
+        #[prost(int32, tag = "5")]
+        pub(super) node_port: i32,
+        #[prost(string, tag = "6")]
+        pub(super) app_protocol: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct IntOrString {
+        /// 1 where it is a text.
+        #[prost(int64, tag = "1")]
+        pub(super) kind: i64,
+        #[prost(int32, tag = "2")]
+        pub(super) number: i32,
+        #[prost(string, tag = "3")]
+        pub(super) text: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Status {
+        #[prost(message, optional, tag = "1")]
+        pub(super) load_balancer: Option<LoadBalancer>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct LoadBalancer {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) ingress: Vec<Ingress>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub(super) struct Ingress {
+        #[prost(string, tag = "1")]
+        pub(super) ip: String,
+        #[prost(string, tag = "2")]
+        pub(super) hostname: String,
+    }
+}
+
+impl From<protobuf::Service> for Service {
+    fn from(service: protobuf::Service) -> Self {
+        let (metadata, spec) = (service.metadata.unwrap_or_default(), service.spec.unwrap_or_default());
+        let load_balancer = service.status.and_then(|status| status.load_balancer).unwrap_or_default();
+        let steering = |(name, _): &(String, String)| ANNOTATIONS.contains(&name.as_str());
+        let address = |at: protobuf::Ingress| set(Some(at.ip)).or(set(Some(at.hostname)));
+        Self {
+            namespace: metadata.namespace,
+            name: metadata.name,
+            kind: kind(Some(&spec.kind)),
+            cluster_ip: set(Some(spec.cluster_ip)),
+            external_name: set(Some(spec.external_name)),
+            selector: spec.selector.into_iter().collect(),
+            ports: spec.ports.into_iter().map(ServicePort::from).collect(),
+            annotations: metadata.annotations.into_iter().filter(steering).collect(),
+            load_balancer: load_balancer.ingress.into_iter().filter_map(address).collect(),
+            session_affinity: spec.session_affinity == "ClientIP",
+            created: metadata.created.map(|time| time.seconds),
+        }
+    }
+}
+
+impl From<protobuf::Port> for ServicePort {
+    fn from(port: protobuf::Port) -> Self {
+        let number = |number: i32| u16::try_from(number).unwrap_or_default();
+        let target_port = port.target_port.map(|target| match target.kind {
+            1 => IntOrString::Text(target.text),
+            _ => IntOrString::Number(number(target.number)),
+        });
+        Self {
+            name: set(Some(port.name)),
+            number: number(port.port),
+            protocol: protocol(Some(&port.protocol)),
+            app_protocol: set(Some(port.app_protocol)),
+            target_port: target_port.and_then(port_ref),
+            node_port: Some(number(port.node_port)).filter(|number| *number != 0),
+        }
+    }
 }
