@@ -153,7 +153,9 @@ async fn ready(cluster: &Cluster, target: &Target) -> Result<(), Error> {
     loop {
         match slices.next().await {
             Some(Ok(slices)) if ready_count(&slices) > 0 => return Ok(()),
-            Some(Err(error @ (ApiError::Forbidden { .. } | ApiError::Unauthorized))) => return Err(error.into()),
+            Some(Err(error @ (ApiError::Forbidden { .. } | ApiError::Unseen(_) | ApiError::Unauthorized))) => {
+                return Err(error.into());
+            }
             Some(Ok(_) | Err(_)) => {}
             None => {
                 return Err(Error::failed("the endpoints cannot be watched, so --wait cannot tell when one is ready"));

@@ -6,6 +6,7 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::protobuf::{Envelope, MAGIC};
+use super::refusals::Unseen;
 use super::rights::Rule;
 use super::send_error::SendError;
 
@@ -20,6 +21,9 @@ pub enum ApiError {
         /// The right that is needed.
         rule: Box<Rule>,
     },
+    /// 403, but of somebody whom the API server takes us for only if it did not see who we are.
+    #[error("{0}")]
+    Unseen(Unseen),
     /// 401: the API server does not know the user (any more).
     #[error("the API server does not accept the credentials")]
     Unauthorized,

@@ -14,6 +14,7 @@ use super::api_error::Status;
 use super::connect::Connector;
 use super::credentials::{Credential, Credentials};
 use super::pool::{self, Outcome, Pool};
+use super::refusals::{Missing, Shown, Unseen};
 use super::send_error::SendError;
 use super::server_url::ServerUrl;
 use super::tls::{self, TlsProblem};
@@ -101,6 +102,11 @@ impl ApiServer {
         }
     }
 
+    /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.
+    pub(crate) fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+        self.inner.shown().unseen(missing)
+    }
+
     /// Connects ahead, so that the first request need not wait for it.
     ///
     /// # Errors
@@ -156,6 +162,16 @@ impl Inner {
             headers.insert(PROXY_AUTHORIZATION, authorization.clone());
         }
         request
+    }
+
+    fn shown(&self) -> Shown {
+        let credential = self.credentials.latest();
+        let user = self.impersonation.iter().find(|(name, _)| name == "impersonate-user");
+        Shown {
+            header: credential.as_ref().is_some_and(|credential| credential.authorization.is_some()),
+            certificate: credential.as_ref().is_some_and(|credential| credential.has_certificate()),
+            as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        }
     }
 
     fn authorize(&self, headers: &mut HeaderMap, credential: &Credential) {

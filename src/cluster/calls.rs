@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Cluster;
 use super::api_error::ApiError;
 use super::read_ahead::Ahead;
+use super::refusals::Missing;
 use super::rights::Rule;
 use super::send_error::SendError;
 use crate::upstream::Body;
@@ -78,7 +79,17 @@ impl Cluster {
         let response = limit.of(self.api().send(request)).await??;
         let code = response.status();
         let content = Content::of(response, limit);
-        if code.is_success() { Ok(content) } else { Err(ApiError::from_answer(code, &content.whole().await?, rule)) }
+        if code.is_success() {
+            return Ok(content);
+        }
+        Err(self.refused(ApiError::from_answer(code, &content.whole().await?, rule)))
+    }
+
+    /// A right may seem to be missing only because the API server did not see who we are.
+    fn refused(&self, error: ApiError) -> ApiError {
+        let ApiError::Forbidden { message, .. } = &error else { return error };
+        let unseen = Missing::read(message).and_then(|missing| self.api().unseen(&missing));
+        unseen.map_or(error, ApiError::Unseen)
     }
 }
 

@@ -85,6 +85,11 @@ impl Credentials {
         }
     }
 
+    /// What the last requests were sent with.
+    pub(crate) fn latest(&self) -> Option<Arc<Credential>> {
+        self.shared.current.load_full()
+    }
+
     /// Whether the source may ever give something else.
     pub(crate) fn is_renewable(&self) -> bool {
         self.shared.login.is_renewable()
@@ -105,6 +110,11 @@ impl Credentials {
 }
 
 impl Credential {
+    /// Whether a client certificate belongs to it.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.identity.is_some()
+    }
+
     fn is_over(&self) -> bool {
         self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + AT_LEAST))
     }

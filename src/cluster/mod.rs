@@ -33,6 +33,7 @@ mod names;
 mod pods;
 mod watch;
 mod rights;
+mod refusals;
 mod wording;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use lists::Scope;
 pub use names::Names;
 pub use pods::Pod;
 pub use readiness::{ReadinessInOrder, ReadinessTable};
+pub use refusals::{Missing, Unseen};
 pub use rights::Rule;
 pub use send_error::SendError;
 

@@ -207,7 +207,7 @@ impl<U: Clone + PartialEq> Watch<U> {
 
     fn failed(&mut self, error: &ApiError) {
         self.failures += 1;
-        if matches!(error, ApiError::Forbidden { .. }) {
+        if matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_)) {
             self.step = Step::End;
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kube::config::Kubeconfig;
 
 use super::api_error::ApiError;
+use super::refusals::Missing;
 use super::rights::Rule;
 use super::send_error::SendError;
 use super::tls::TlsProblem;
@@ -99,11 +100,15 @@ impl From<ApiError> for Error {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::Send(error) => error.into(),
-            ApiError::Forbidden { rule, .. } => forbidden(&rule),
-            ApiError::Unauthorized => {
-                Self::failed("the API server does not accept these credentials; they may have expired")
-                    .hint("log in again; `kubectl auth whoami` shows whether that worked")
-            }
+            ApiError::Forbidden { rule, message } => forbidden(&rule, &message),
+            ApiError::Unseen(unseen) => Self::failed(unseen.to_string()).hint(unseen.why()),
+            ApiError::Unauthorized => Self::failed(
+                "the API server does not accept these credentials; they may have expired",
+            )
+            .hint(
+                "log in again; `kubectl auth whoami` shows whether that worked. If it never does, something between \
+                 here and the API server may drop the Authorization header",
+            ),
             ApiError::Status { code, reason, message } if !reason.is_empty() => {
                 Self::failed(format!("the API server answered {code}: {message}"))
             }
@@ -113,7 +118,13 @@ impl From<ApiError> for Error {
     }
 }
 
-fn forbidden(rule: &Rule) -> Error {
+fn forbidden(rule: &Rule, message: &str) -> Error {
+    if let Some(Missing { user, verb, resource }) = Missing::read(message).filter(Missing::is_impersonation) {
+        return Error::failed(format!(
+            "{user} may not act as somebody else: the right to {verb} {resource} is missing"
+        ))
+        .hint("leave out --as, or ask for a role with the verb impersonate on the user");
+    }
     let place = match &rule.namespace {
         Some(namespace) => format!("in namespace {namespace}"),
         None => "in all namespaces".to_owned(),

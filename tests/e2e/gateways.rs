@@ -5,8 +5,8 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::cluster::Cluster;
-use crate::harness::{Backend, Canned, Gateway, Peer, Serving, UPGRADES, backend_in, http, refusal, serve};
+use crate::cluster::{Cluster, Login, Namespace, User};
+use crate::harness::{Backend, Canned, Gateway, Peer, Plugin, Serving, UPGRADES, backend_in, http, refusal, serve};
 use crate::rig::RawBackend;
 use crate::rig::stream::send;
 
@@ -18,6 +18,9 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         upgrades_beyond_a_limit,
         an_app_without_a_web_socket_is_not_suspected,
         web_sockets_that_are_cut_when_idle,
+        credentials_that_do_not_arrive,
+        a_certificate_that_does_not_arrive,
+        impersonation_that_does_not_arrive,
     ]
 }
 
@@ -188,5 +191,82 @@ async fn web_sockets_that_are_cut_when_idle(cluster: &'static Cluster) {
     }
     serving.until_stderr(words).await;
     said_once(&serving, words);
+    serving.stop().await;
+}
+
+/// Run by `user` through `gateway`.
+fn run_by(cluster: &Cluster, namespace: &Namespace, user: &User, gateway: &Gateway) -> Plugin {
+    Plugin::new(cluster, &user.kubeconfig(namespace.name())).args(["app:http", &gateway.flag()])
+}
+
+/// At its end, before anything is served.
+async fn fails_with(plugin: Plugin, words: &[&str]) {
+    let finished = plugin.finish().await;
+    assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""), "{}", finished.stderr);
+    for words in words {
+        assert!(finished.stderr.contains(words), "no {words:?} in {}", finished.stderr);
+    }
+    assert!(!finished.stderr.contains("you may not") && !finished.stderr.contains("token-of"), "{}", finished.stderr);
+}
+
+async fn explains(serving: &Serving, word: &str, words: &[&str]) {
+    let answer = http::get(&serving.site_url()).await;
+    let seen = (answer.status.as_u16(), answer.header("svcproxy-error"));
+    assert_eq!(seen, (403, word), "{}", answer.text());
+    for words in words {
+        assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
+    }
+    assert!(!answer.text().contains("create role"), "{}", answer.text());
+}
+
+async fn credentials_that_do_not_arrive(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let drops = "proxy_set_header Authorization \"\";";
+    let title = "did not see your credentials and took you for system:anonymous";
+    let why = "something between here and it drops the Authorization header";
+    let everywhere = Gateway::start(cluster, &[("/", drops)]).await;
+    fails_with(run_by(cluster, &namespace, cluster.admin(), &everywhere), &[title, why]).await;
+    let plugin = run_by(cluster, &namespace, cluster.admin(), &everywhere).args(["--as=jane"]);
+    fails_with(plugin, &[title, why]).await;
+    let later = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, drops)]).await;
+    let serving = run_by(cluster, &namespace, cluster.admin(), &later).serve().await;
+    explains(&serving, "credentials-unseen", &[title, why, &later.url()]).await;
+    serving.stop().await;
+}
+
+/// A gateway speaks TLS itself, so nobody behind it sees a certificate.
+async fn a_certificate_that_does_not_arrive(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user_with(Login::Certificate);
+    let gateway = Gateway::start(cluster, &[("/", "")]).await;
+    let words = ["did not see your credentials", "ends TLS, so that no client certificate arrives"];
+    fails_with(run_by(cluster, &namespace, &user, &gateway), &words).await;
+}
+
+async fn impersonation_that_does_not_arrive(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let gateway = Gateway::start(cluster, &[("/", "proxy_set_header Impersonate-User \"\";")]).await;
+    let [user, stranger] = [cluster.user(), cluster.user()];
+    namespace.grant(&user, json!([{"apiGroups": [""], "resources": ["services"], "verbs": ["get"]}])).await;
+    let run = |user: &User| run_by(cluster, &namespace, user, &gateway).args(["--as=jane"]);
+    let title = |user: &User| format!("did not see that you act as jane and took you for {}", user.name());
+    let why = "drops the Impersonate-* headers";
+    fails_with(run(&stranger), &[&title(&stranger), why]).await;
+    let serving = run(&user).serve().await;
+    explains(&serving, "impersonation-unseen", &[&title(&user), why]).await;
+    serving.stop().await;
+    // Who may not impersonate is told that.
+    let serving =
+        Plugin::new(cluster, &user.kubeconfig(namespace.name())).args(["app:http", "--as=jane"]).serve().await;
+    let answer = http::get(&serving.site_url()).await;
+    assert_eq!(answer.header("svcproxy-error"), "forbidden", "{}", answer.text());
+    assert!(answer.text().starts_with("You may not act as somebody else"), "{}", answer.text());
+    assert!(!answer.text().contains("create role"), "{}", answer.text());
+    let plugin = Plugin::new(cluster, &stranger.kubeconfig(namespace.name())).args(["app", "--as=jane", "-A"]);
+    let finished = plugin.finish().await;
+    assert!(finished.stderr.contains("may not act as somebody else"), "{}", finished.stderr);
     serving.stop().await;
 }

@@ -143,7 +143,8 @@ async fn rights_that_are_missing() {
                 "web --token=wrong",
                 1,
                 "error: the API server does not accept these credentials; they may have expired\n\
-                 hint: log in again; `kubectl auth whoami` shows whether that worked\n",
+                 hint: log in again; `kubectl auth whoami` shows whether that worked. If it never does, something between \
+                 here and the API server may drop the Authorization header\n",
             ),
         ],
     )

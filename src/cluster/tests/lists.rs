@@ -295,7 +295,8 @@ async fn failures_in_the_users_words() {
             401,
             status(401, "Unauthorized", "Unauthorized"),
             "the API server does not accept these credentials; they may have expired",
-            "log in again; `kubectl auth whoami` shows whether that worked",
+            "log in again; `kubectl auth whoami` shows whether that worked. If it never does, something between here and \
+             the API server may drop the Authorization header",
         ),
         (500, status(500, "InternalError", "etcd is gone"), "the API server answered 500: etcd is gone", ""),
         (502, json!("<html>"), "the API server answered 502 Bad Gateway", ""),

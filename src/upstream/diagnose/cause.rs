@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::Status;
-use crate::cluster::SendError;
+use crate::cluster::{Missing, SendError, Unseen};
 use crate::target::Scheme;
 
 /// Why a request got no answer of the Service.
@@ -44,6 +44,8 @@ pub enum Cause {
     Unauthorized,
     /// The API server knows the user, who lacks a right.
     Forbidden(Missing),
+    /// The API server did not see who we are.
+    Unseen(Unseen),
     /// An admission webhook or policy said no.
     Denied,
     /// A method that the service proxy does not carry.
@@ -71,17 +73,6 @@ pub enum Hindrance {
     Right,
     /// `--via service-proxy`.
     Flag,
-}
-
-/// A right that is missing, in RBAC's words.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Missing {
-    /// Who lacks it, as the API server knows them.
-    pub user: String,
-    /// The verb; empty for OPTIONS, which only `*` allows.
-    pub verb: String,
-    /// The resource, such as `services/proxy`.
-    pub resource: String,
 }
 
 /// Why the API server itself cannot be asked.
@@ -190,18 +181,6 @@ fn of_refusal(message: &str) -> Option<Cause> {
         return Some(Cause::Denied);
     }
     Missing::read(message).map(Cause::Forbidden)
-}
-
-impl Missing {
-    /// Reads `… is forbidden: User "U" cannot VERB resource "R" in API group …` (apiserver
-    /// `pkg/endpoints/handlers/responsewriters/errors.go`).
-    fn read(message: &str) -> Option<Self> {
-        let (_, sentence) = message.split_once(" is forbidden: User \"")?;
-        let (user, rest) = sentence.split_once("\" cannot ")?;
-        let (verb, rest) = rest.split_once(" resource \"")?;
-        let (resource, _) = rest.split_once('"')?;
-        Some(Self { user: user.to_owned(), verb: verb.to_owned(), resource: resource.to_owned() })
-    }
 }
 
 /// Whether an answer is a server's complaint that it was spoken to without TLS: Go, nginx, Apache and Tomcat answer

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::cause::{Cause, Hindrance, Missing, Trouble};
+use super::cause::{Cause, Hindrance, Trouble};
 use super::facts::Facts;
+use crate::cluster::{Missing, Unseen};
 use crate::target::{Scheme, Target};
 
 /// How long a page waits before it looks again whether the Service is there.
@@ -178,6 +179,7 @@ fn words(cause: &Cause, original: &str, subject: &Subject, facts: &Facts) -> Wor
         Cause::OnlyByPortForward(hindrance) => only_by_port_forward(*hindrance, original, subject),
         Cause::Unauthorized | Cause::Denied => of_user(cause, subject),
         Cause::Forbidden(missing) => forbidden(missing, subject),
+        Cause::Unseen(unseen) => not_seen(unseen, subject),
         Cause::ApiServer(trouble) => of_api_server(*trouble, subject),
         Cause::SpdyOnly => Words::new(
             "spdy-only",
@@ -444,7 +446,8 @@ fn of_user(cause: &Cause, subject: &Subject) -> Words {
             "unauthorized",
             "The API server no longer accepts your credentials",
             format!(
-                "They have expired or were withdrawn ({cluster}). Log in again; new credentials are picked up here."
+                "They have expired or were withdrawn ({cluster}), or something on the way there drops them. Log in again; new \
+                 credentials are picked up here."
             ),
             vec![Check::run("who you are", subject.kubectl("auth whoami"))],
         ),
@@ -454,6 +457,11 @@ fn of_user(cause: &Cause, subject: &Subject) -> Words {
 fn forbidden(missing: &Missing, subject: &Subject) -> Words {
     let Subject { service, namespace, id, scheme, turned, .. } = subject;
     let Missing { user, verb, resource } = missing;
+    if missing.is_impersonation() {
+        let text = format!("{user} lacks the verb {verb} on {resource}, which acting as somebody else takes.");
+        let way_out = "run again without --as, or ask for a role with the verb impersonate on the user";
+        return Words::new("forbidden", "You may not act as somebody else", text, vec![Check::say(way_out)]);
+    }
     let verb = if verb.is_empty() { "*" } else { verb };
     let title = match resource.as_str() {
         "services/proxy" => format!("You may not open {service} through the API server"),
@@ -474,6 +482,20 @@ fn forbidden(missing: &Missing, subject: &Subject) -> Words {
         _ => Vec::new(),
     };
     Words::new("forbidden", title, text, rule)
+}
+
+fn not_seen(unseen: &Unseen, subject: &Subject) -> Words {
+    let cluster = subject.whose_cluster();
+    let (word, title) = match unseen {
+        Unseen::Header | Unseen::Certificate => {
+            ("credentials-unseen", "The API server did not see your credentials".to_owned())
+        }
+        Unseen::Impersonation { as_user, .. } => {
+            ("impersonation-unseen", format!("The API server did not see that you act as {as_user}"))
+        }
+    };
+    let text = format!("It is no matter of rights: {unseen} ({cluster}). Either {}.", unseen.why());
+    Words::new(word, title, text, vec![Check::run("whom it takes you for", subject.kubectl("auth whoami"))])
 }
 
 /// Commands that grant `verbs` on `resource`. A role for one Service must name the literal ID: RBAC compares

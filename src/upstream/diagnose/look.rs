@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::Look;
 use super::facts::{Endpoints, Facts, UnreadyPod};
-use crate::cluster::{Cluster, EndpointSlice, Pod};
+use crate::cluster::{Cluster, EndpointSlice, Missing, Pod, Unseen};
 use crate::service::Service;
 use crate::target::Target;
 use crate::upstream::backends::{WantedPort, selector};
@@ -43,6 +43,10 @@ impl ClusterLook {
 }
 
 impl Look for ClusterLook {
+    fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+        self.cluster.api().unseen(missing)
+    }
+
     fn facts(&self) -> BoxFuture<'static, Facts> {
         let look = self.clone();
         Box::pin(async move {

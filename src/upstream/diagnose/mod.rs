@@ -18,13 +18,14 @@ use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
-pub use cause::{Cause, Hindrance, Missing, Trouble};
+pub use cause::{Cause, Hindrance, Trouble};
 pub use explanation::{Check, Explanation, Subject};
 pub use facts::{Endpoints, Facts, UnreadyPod};
 pub use look::ClusterLook;
 pub use status::Status;
 
 pub use crate::asker::{Asker, Reader};
+pub use crate::cluster::{Missing, Unseen};
 pub use crate::page::ERROR_HEADER;
 use crate::target::Scheme;
 use crate::upstream::Body;
@@ -35,8 +36,11 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// Octets of a Service's own 400 that are searched for a complaint about the scheme.
 const COMPLAINT_LIMIT: usize = 4096;
 
-/// Who can look what the cluster shows of a Service's endpoints.
+/// Who knows more than an error says: who we are, and what the cluster shows of a Service's endpoints.
 pub trait Look: Send + Sync + 'static {
+    /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right. Asks nobody.
+    fn unseen(&self, missing: &Missing) -> Option<Unseen>;
+
     /// Looks; what cannot be seen is left out.
     fn facts(&self) -> BoxFuture<'static, Facts>;
 }
@@ -66,7 +70,7 @@ impl Diagnostics {
     /// An answer of our own for a request that got none.
     pub async fn explain(&self, asker: Asker, cause: Cause, code: StatusCode, original: &str) -> Response<Body> {
         let facts = self.facts(&cause).await;
-        let cause = if facts.is_gone { Cause::NoService } else { cause };
+        let cause = if facts.is_gone { Cause::NoService } else { self.nearer(cause) };
         let original = crate::output::printable(original);
         let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts);
         let mut response = explanation.answer(asker);
@@ -81,6 +85,7 @@ impl Diagnostics {
         let Some((status, cause)) = status.and_then(|status| Cause::of(&status).map(|cause| (status, cause))) else {
             return Response::from_parts(parts, peeked.body);
         };
+        let cause = self.nearer(cause);
         if asker.reader == Reader::Program {
             parts.extensions.insert(cause);
             return Response::from_parts(parts, peeked.body);
@@ -100,6 +105,14 @@ impl Diagnostics {
             parts.extensions.insert(Cause::WrongScheme { right: Scheme::Https });
         }
         Response::from_parts(parts, peeked.body)
+    }
+
+    /// What a missing right means, given who we are.
+    fn nearer(&self, cause: Cause) -> Cause {
+        match (&cause, &self.look) {
+            (Cause::Forbidden(missing), Some(look)) => look.unseen(missing).map_or(cause, Cause::Unseen),
+            _ => cause,
+        }
     }
 
     async fn facts(&self, cause: &Cause) -> Facts {

@@ -23,6 +23,10 @@ fn subject() -> Subject {
 struct Seen(Facts);
 
 impl Look for Seen {
+    fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+        (missing.user == "system:anonymous").then_some(Unseen::Header)
+    }
+
     fn facts(&self) -> BoxFuture<'static, Facts> {
         futures_util::future::ready(self.0.clone()).boxed()
     }
@@ -107,6 +111,30 @@ async fn a_program_keeps_its_json() {
 }
 
 #[tokio::test]
+async fn nobody_without_rights_is_somebody_whom_the_api_server_did_not_see() {
+    let refused = |user: &str| {
+        let message =
+            format!(r#"services \"web\" is forbidden: User \"{user}\" cannot get resource \"services/proxy\" in"#);
+        let body = format!(
+            r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","message":"{message}","reason":"Forbidden","code":403}}"#
+        );
+        answer(403, "application/json", &body)
+    };
+    for (user, word) in [("system:anonymous", "credentials-unseen"), ("ann", "forbidden")] {
+        let (parts, body) = examined(asker(&[]), refused(user)).await;
+        assert_eq!(
+            (parts.status.as_u16(), parts.headers["svcproxy-error"].as_bytes()),
+            (403, word.as_bytes()),
+            "{body}"
+        );
+        assert_eq!(body.contains("create role"), user == "ann", "{body}");
+    }
+    let json = asker(&[("accept", "application/json")]);
+    let (parts, _) = examined(json, refused("system:anonymous")).await;
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::Unseen(Unseen::Header)));
+}
+
+#[tokio::test]
 async fn the_services_own_answers_pass() {
     let huge = format!(r#"{{"kind":"Status","padding":"{}"}}"#, "x".repeat(2 * status::LIMIT));
     for (code, kind, body) in [
@@ -168,6 +196,15 @@ fn every_cause_is_explained() {
     check(Cause::Denied, "denied", "A policy of the cluster denied the request");
     check(Cause::Forbidden(missing("services/proxy")), "forbidden", "You may not open web through the API server");
     check(Cause::Forbidden(missing("pods/portforward")), "forbidden", "You may not get pods/portforward");
+    for (verb, resource) in [("impersonate", "users"), ("impersonate-on:user-info:get", "services/proxy")] {
+        let missing = Missing { user: "ann".into(), verb: verb.into(), resource: resource.into() };
+        check(Cause::Forbidden(missing), "forbidden", "You may not act as somebody else");
+    }
+    let unseen = |unseen: Unseen| Cause::Unseen(unseen);
+    check(unseen(Unseen::Header), "credentials-unseen", "The API server did not see your credentials");
+    check(unseen(Unseen::Certificate), "credentials-unseen", "The API server did not see your credentials");
+    let jane = Unseen::Impersonation { as_user: "jane".into(), seen: "ann".into() };
+    check(unseen(jane), "impersonation-unseen", "The API server did not see that you act as jane");
     check(Cause::MethodNotAllowed, "method-not-allowed", "The API server's service proxy does not carry this method");
     check(Cause::DryRun, "dry-run", "The API server took dryRun in the query for its own");
     check(Cause::NotFaithful, "not-faithful", "This request cannot be carried without changing it");

@@ -83,7 +83,7 @@ impl Failure {
 fn code(cause: &Cause) -> StatusCode {
     match cause {
         Cause::NoEndpoints | Cause::NoService | Cause::NoSuchPort => StatusCode::SERVICE_UNAVAILABLE,
-        Cause::Forbidden(_) | Cause::Denied => StatusCode::FORBIDDEN,
+        Cause::Forbidden(_) | Cause::Unseen(_) | Cause::Denied => StatusCode::FORBIDDEN,
         Cause::Unauthorized => StatusCode::UNAUTHORIZED,
         Cause::PodUnreachable | Cause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
         Cause::SpdyOnly | Cause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
@@ -120,6 +120,7 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::Forbidden { message, .. } => said(403, "Forbidden", message),
+            ApiError::Unseen(unseen) => Self::new(Cause::Unseen(unseen), ""),
             ApiError::Unauthorized => said(401, "Unauthorized", "Unauthorized".to_owned()),
             ApiError::Send(error) => error.into(),
             other => Self::new(Cause::ApiServer(Trouble::Unreachable), other.to_string()),
