@@ -61,11 +61,30 @@ fn furnish() -> PathBuf {
     run("ip", ["link", "set", "lo", "up"]);
     // On the loopback device a prefix makes each of its addresses local.
     run("ip", ["address", "add", "10.77.0.1/16", "dev", "lo"]);
+    add_networks_without_hosts();
     let directory = env::temp_dir().join(format!("svcproxy-e2e-{}", outer_name()));
     fs::create_dir_all(&directory).expect("the folder for temporary files is writable");
     // In memory, and gone with the namespace, however that ends.
     run("mount", ["-t", "tmpfs", "tmpfs"].map(OsString::from).into_iter().chain([directory.clone().into()]));
     directory
+}
+
+/// Each is a cable whose other end nobody looks at. On one the addresses must be asked for, and nobody answers; on the other
+/// everything is sent, and nobody takes it.
+fn add_networks_without_hosts() {
+    for (device, v4, v6) in
+        [("silent", "10.79.0.1/24", "2001:db8:1::1/64"), ("vanish", "10.79.1.1/24", "2001:db8:2::1/64")]
+    {
+        let end = format!("{device}-end");
+        run("ip", ["link", "add", device, "type", "veth", "peer", "name", &end]);
+        run("ip", ["address", "add", v4, "dev", device]);
+        // Without waiting for others who might have the address.
+        run("ip", ["address", "add", v6, "dev", device, "nodad"]);
+        run("ip", ["link", "set", &end, "up"]);
+    }
+    run("ip", ["link", "set", "vanish", "arp", "off"]);
+    run("ip", ["link", "set", "silent", "up"]);
+    run("ip", ["link", "set", "vanish", "up"]);
 }
 
 /// Process numbers begin at 1 in here; the number of the network namespace is unique on the machine.

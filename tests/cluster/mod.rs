@@ -9,7 +9,7 @@ pub(crate) mod programs;
 mod users;
 
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +30,13 @@ const NODE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 const ETCD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
 /// Pods get this address plus 1, 2, 3 and so on.
 const FIRST_POD: u32 = u32::from_be_bytes([10, 77, 1, 0]);
+
+/// Addresses that nobody has, in networks that are there: to connect fails with "no route to host" after some seconds.
+pub(crate) const SILENT: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(10, 79, 0, 2), Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2));
+/// Packets to these addresses vanish: to connect takes as long as somebody waits.
+pub(crate) const VANISHING: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(10, 79, 1, 2), Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2));
 
 /// The only Node.
 const NODE_NAME: &str = "node";

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::browser::Browser;
 use crate::cases::Release;
-use crate::cluster::{Cluster, Namespace, Pod, eventually};
+use crate::cluster::{self, Cluster, Namespace, Pod, eventually};
 use crate::harness::{Backend, Plugin, Serving, backend_in, http, nginx_in, pattern, proxy_right, serve};
 use crate::rig::ConnectProxy;
 
@@ -24,6 +24,8 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_port_that_the_service_has_not,
         the_service_is_deleted,
         the_api_server_cannot_reach_the_pod,
+        nobody_has_the_pods_address,
+        packets_to_the_pod_vanish,
         nothing_listens,
         the_pod_hangs_up,
         no_http_is_spoken,
@@ -55,11 +57,17 @@ struct Told<'a> {
 impl Told<'_> {
     /// Asks at `serving` as a browser, as curl and as a program do, and looks at the page.
     async fn check(&self, cluster: &Cluster, serving: &Serving) {
+        self.check_answers(serving).await;
+        picture(cluster, &serving.site_url(), self.title).await;
+    }
+
+    async fn check_answers(&self, serving: &Serving) {
         let url = serving.site_url();
-        self.check_page(&http::send(&url, navigation()).await);
-        self.check_text(&http::get(&url).await);
-        self.check_json(&http::send(&url, Request::builder().header("accept", "application/json")).await);
-        picture(cluster, &url, self.title).await;
+        let json = Request::builder().header("accept", "application/json");
+        let (page, text, json) = tokio::join!(http::send(&url, navigation()), http::get(&url), http::send(&url, json));
+        self.check_page(&page);
+        self.check_text(&text);
+        self.check_json(&json);
     }
 
     fn check_page(&self, page: &http::Answer) {
@@ -253,19 +261,41 @@ async fn the_service_is_deleted(cluster: &'static Cluster) {
 /// No network leads to this address (RFC 5737): the API server's packets cannot be sent.
 const NOWHERE: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 0, 2, 1);
 
+fn unreachable(original: &str) -> Told<'_> {
+    Told {
+        status: 503,
+        word: "pod-unreachable",
+        title: "The API server cannot reach the Pods of app",
+        original,
+        words: &["a firewall between control plane and nodes", "--via port-forward", "get networkpolicies"],
+        refreshes: false,
+    }
+}
+
 async fn the_api_server_cannot_reach_the_pod(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     namespace.expose("app", NOWHERE, ports(8080)).await;
     let serving = serve(cluster, &namespace, &["app", "--via=service-proxy"]).await;
-    let told = Told {
-        status: 503,
-        word: "pod-unreachable",
-        title: "The API server cannot reach the Pods of app",
-        original: "connect: network is unreachable",
-        words: &["a firewall between control plane and nodes", "--via port-forward", "get networkpolicies"],
-        refreshes: false,
-    };
-    told.check(cluster, &serving).await;
+    unreachable("connect: network is unreachable").check(cluster, &serving).await;
+}
+
+async fn nobody_has_the_pods_address(cluster: &'static Cluster) {
+    let (silent, _) = cluster::SILENT;
+    let namespace = cluster.namespace().await;
+    namespace.expose("app", silent, ports(8080)).await;
+    let serving = serve(cluster, &namespace, &["app", "--via=service-proxy"]).await;
+    let words = format!("dial tcp {silent}:8080: connect: no route to host");
+    unreachable(&words).check_answers(&serving).await;
+}
+
+/// The API server waits for 30 seconds.
+async fn packets_to_the_pod_vanish(cluster: &'static Cluster) {
+    let (vanishing, _) = cluster::VANISHING;
+    let namespace = cluster.namespace().await;
+    namespace.expose("app", vanishing, ports(8080)).await;
+    let serving = serve(cluster, &namespace, &["app", "--via=service-proxy"]).await;
+    let words = format!("dial tcp {vanishing}:8080: i/o timeout");
+    unreachable(&words).check_answers(&serving).await;
 }
 
 async fn nothing_listens(cluster: &'static Cluster) {

@@ -3,7 +3,7 @@
 mod app;
 
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
@@ -36,7 +36,9 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_gibibyte_each_way,
         two_hundred_connections_at_once,
         a_slow_reader_holds_up_nobody,
-        pods_that_the_api_server_cannot_reach,
+        pods_to_which_no_network_leads,
+        pods_whose_address_nobody_has,
+        pods_to_which_packets_vanish,
         a_pod_is_deleted_under_a_request,
         a_request_that_must_not_be_sent_twice,
         session_affinity_keeps_to_one_pod,
@@ -495,13 +497,24 @@ async fn a_slow_reader_holds_up_nobody(cluster: &'static Cluster) {
     serving.stop().await;
 }
 
-/// The Pod has a second address, to which no network leads (RFC 3849); its node forwards to the first.
-async fn pods_that_the_api_server_cannot_reach(cluster: &'static Cluster) {
-    const NOWHERE: &str = "2001:db8::1";
-    let namespace = cluster.namespace().await;
+async fn pods_to_which_no_network_leads(cluster: &'static Cluster) {
+    moves_to_port_forward(cluster, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)).await;
+}
+
+async fn pods_whose_address_nobody_has(cluster: &'static Cluster) {
+    moves_to_port_forward(cluster, cluster::SILENT.1).await;
+}
+
+async fn pods_to_which_packets_vanish(cluster: &'static Cluster) {
+    moves_to_port_forward(cluster, cluster::VANISHING.1).await;
+}
+
+/// A Service `web` with one Pod that has a second address, which is its endpoint; its node forwards to the first.
+async fn with_second_address(cluster: &'static Cluster, namespace: &Namespace, second: Ipv6Addr) -> Backend {
+    let second = second.to_string();
     let backend = Backend::start(cluster.pod_address(), 8080).await;
-    add_pod(&namespace, "web-0", backend.ip()).await;
-    let status = json!({"status": {"podIPs": [{"ip": backend.ip().to_string()}, {"ip": NOWHERE}]}});
+    add_pod(namespace, "web-0", backend.ip()).await;
+    let status = json!({"status": {"podIPs": [{"ip": backend.ip().to_string()}, {"ip": second}]}});
     cluster.api().patch(&format!("{}/web-0/status", namespace.path("Pod")), &status).await;
     let ports = json!([{"name": "http", "port": 8080, "protocol": "TCP"}]);
     let pod = json!({"kind": "Pod", "name": "web-0", "namespace": namespace.name()});
@@ -513,23 +526,29 @@ async fn pods_that_the_api_server_cannot_reach(cluster: &'static Cluster) {
         json!({
             "kind": "EndpointSlice", "addressType": "IPv6",
             "metadata": {"name": "web", "labels": {"kubernetes.io/service-name": "web"}},
-            "endpoints": [{"addresses": [NOWHERE], "conditions": {"ready": true}, "targetRef": pod}],
+            "endpoints": [{"addresses": [second], "conditions": {"ready": true}, "targetRef": pod}],
             "ports": ports,
         }),
         json!({
             "kind": "Endpoints", "metadata": {"name": "web"},
-            "subsets": [{"addresses": [{"ip": NOWHERE, "targetRef": pod}], "ports": ports}],
+            "subsets": [{"addresses": [{"ip": second, "targetRef": pod}], "ports": ports}],
         }),
     ] {
         namespace.create(object).await;
     }
+    backend
+}
+
+async fn moves_to_port_forward(cluster: &'static Cluster, unreachable: Ipv6Addr) {
+    let namespace = cluster.namespace().await;
+    let _backend = with_second_address(cluster, &namespace, unreachable).await;
     let serving = serve(cluster, &namespace, cluster.admin(), &[]).await;
+    let url = serving.site_url();
     // The API server hears of endpoints a moment after they are written.
-    eventually("the app answers", async || {
-        (http::get(&serving.site_url()).await.status == StatusCode::OK).then_some(())
-    })
-    .await;
-    assert_eq!(http::get(&serving.site_url()).await.json()["target"], "/");
+    eventually("the app answers", async || (http::get(&url).await.status == StatusCode::OK).then_some(())).await;
+    // At the same URL, and at once: nobody waits for the API server any more.
+    let answer = timeout(Duration::from_secs(5), http::get(&url)).await.expect("by port-forward");
+    assert_eq!(answer.json()["target"], "/");
     serving.until_stderr("port-forward web-0").await;
     let said = serving.stop().await.stderr;
     let words = "the API server cannot reach the Pods of web: everything goes by port-forward from now on";
