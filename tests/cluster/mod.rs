@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 pub(crate) use objects::{Api, Namespace, Pod};
@@ -64,6 +64,7 @@ impl Cluster {
         let authority = Authority::new();
         let tokens = users::Tokens::write(&directory.join("tokens.csv"));
         write_certificates(directory, &authority);
+        fs::write(directory.join("audit.yaml"), AUDIT_POLICY).unwrap();
         let mut processes = vec![start_etcd(&programs, directory)?, start_api_server(&programs, directory)?];
         let api = Api::connect(&Self::url(), &authority, users::ADMIN_TOKEN);
         let admin = User::admin(directory, &authority);
@@ -149,11 +150,29 @@ impl Cluster {
         Ipv4Addr::from(self.pods.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
+    /// How often `user` has asked the API server about their own rights, as its audit log says.
+    pub(crate) fn reviews_of(&self, user: &User) -> usize {
+        let log = fs::read_to_string(self.directory.join("audit.log")).unwrap();
+        let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| event["user"]["username"] == user.name()).count()
+    }
+
     /// A new empty folder that lives as long as the cluster.
     pub(crate) fn scratch(&self) -> PathBuf {
         users::fresh_directory(&self.directory)
     }
 }
+
+/// Only who asked about their rights is logged, once it was answered.
+const AUDIT_POLICY: &str = r#"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  resources: [{group: authorization.k8s.io, resources: [selfsubjectaccessreviews]}]
+- level: None
+"#;
 
 fn write_certificates(directory: &Path, authority: &Authority) {
     let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
@@ -202,7 +221,9 @@ fn start_api_server(programs: &Programs, directory: &Path) -> Result<Child, Stri
         .arg(format!("--service-account-key-file={}", file("service-account.pub")))
         .arg(format!("--service-account-signing-key-file={}", file("service-account.key")))
         .arg(format!("--kubelet-certificate-authority={}", file("ca.crt")))
-        .arg("--kubelet-preferred-address-types=InternalIP");
+        .arg("--kubelet-preferred-address-types=InternalIP")
+        .arg(format!("--audit-policy-file={}", file("audit.yaml")))
+        .arg(format!("--audit-log-path={}", file("audit.log")));
     spawn(command, directory, "kube-apiserver")
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         upgrades_beyond_a_limit,
         an_app_without_a_web_socket_is_not_suspected,
         web_sockets_that_are_cut_when_idle,
+        a_node_that_forwards_ports_by_spdy_only,
         credentials_that_do_not_arrive,
         a_certificate_that_does_not_arrive,
         impersonation_that_does_not_arrive,
@@ -269,4 +270,23 @@ async fn impersonation_that_does_not_arrive(cluster: &'static Cluster) {
     let finished = plugin.finish().await;
     assert!(finished.stderr.contains("may not act as somebody else"), "{}", finished.stderr);
     serving.stop().await;
+}
+
+/// The API server passes any upgrade on, and the node sees one that is no WebSocket: so it answers what it answers where it
+/// knows no WebSockets.
+async fn a_node_that_forwards_ports_by_spdy_only(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let other = "proxy_set_header Upgrade other; proxy_set_header Connection upgrade;";
+    let gateway = Gateway::start(cluster, &[("/", UPGRADES), ("~ /portforward", other)]).await;
+    for (via, path) in [("port-forward", ""), ("auto", "a%2Fb")] {
+        let serving = serve(cluster, &namespace, &["app", "--via", via, &gateway.flag()]).await;
+        let answer = http::get(&format!("{}{path}", serving.site_url())).await;
+        let seen = (answer.status, answer.header("svcproxy-error"));
+        assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "spdy-only"), "{via}: {}", answer.text());
+        for words in ["no port-forward over WebSocket", "port-forward svc/app"] {
+            assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
+        }
+        serving.stop().await;
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         auto_without_the_right_refuses_and_says_why,
         trailers_of_a_request,
         every_octet_of_a_path,
+        rights_are_asked_for_once,
         web_sockets,
         a_narrow_role_may_not_send_options,
         streaming_html_streams_by_port_forward,
@@ -333,6 +334,26 @@ fn normal(path: &str) -> String {
         normal = normal.replace(&format!("%{octet:02X}"), &char::from(octet).to_string());
     }
     normal
+}
+
+async fn rights_are_asked_for_once(cluster: &'static Cluster) {
+    let user = cluster.user();
+    let stage = Stage::of(cluster, &user, &[]).await;
+    stage.namespace.bind(&user, "edit").await;
+    // A user whom nobody has asked for before, in a run of their own.
+    let serving = serve(cluster, &stage.namespace, &user, &[]).await;
+    let before = cluster.reviews_of(&user);
+    for round in 0..3 {
+        let paths = ["a%2Fb", "a//b", "a(b)", "x?dryRun=1"].map(|path| format!("{}{path}", serving.site_url()));
+        let urls: Vec<String> = (0..5).flat_map(|_| paths.clone()).collect();
+        for answer in join_all(urls.iter().map(|url| http::get(url))).await {
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        }
+        // Two verbs of port-forward, and whether its Pods can be found, in two ways.
+        assert_eq!(cluster.reviews_of(&user) - before, 4, "in round {round}");
+    }
+    serving.stop().await;
+    stage.serving.stop().await;
 }
 
 async fn web_sockets(cluster: &'static Cluster) {
