@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use super::diagnose::{Asker, Cause, Diagnostics, Trouble};
+use super::repeat::{self, Again};
 use super::unprefix::{Hosts, Unprefix};
 use super::{Body, Carried, Transport, Upstream};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
@@ -108,12 +109,15 @@ impl Upstream for ServiceProxy {
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
-            let unconditional = conditional::without(&request);
-            let answer = inner.answer(request).await;
-            match unconditional.filter(|_| answer.extensions().get() == Some(&Cause::BadEncoding)) {
-                None => answer,
-                Some(request) => inner.answer(request).await,
+            if !conditional::is_asked(&request) {
+                return inner.answer(request).await;
             }
+            let (request, again) = repeat::keep(request);
+            let answer = inner.answer(request).await;
+            let is_unreadable = answer.extensions().get() == Some(&Cause::BadEncoding);
+            let Some(mut whole) = again.filter(|_| is_unreadable).and_then(Again::take) else { return answer };
+            conditional::remove(whole.headers_mut());
+            inner.answer(whole).await
         })
     }
 }
