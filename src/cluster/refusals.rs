@@ -102,11 +102,11 @@ impl Unseen {
                 "something between here and it drops the Authorization header, or it takes no credentials of this kind"
             }
             Self::Certificate => {
-                "something between here and it ends TLS, so that no client certificate arrives, or it takes none: use a \
+                "something between here and it ends TLS, so that no client certificate arrives, or it takes none; use a \
                  token, or go to the API server itself"
             }
             Self::Impersonation { .. } => {
-                "something between here and it drops the Impersonate-* headers: let them pass, or go to the API server itself"
+                "something between here and it drops the Impersonate-* headers; let them pass, or go to the API server itself"
             }
         }
     }

@@ -122,7 +122,8 @@ fn html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-async fn picture(cluster: &Cluster, url: &str, title: &str) {
+/// Leaves pictures of a page, light and dark.
+pub(crate) async fn picture(cluster: &Cluster, url: &str, title: &str) {
     let browser = Browser::start(&cluster.scratch()).await;
     browser.open(url).await.unwrap();
     browser.until_text("h1", title).await.unwrap();

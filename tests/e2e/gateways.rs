@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::cluster::{Cluster, Login, Namespace, User};
+use crate::diagnosis::picture;
 use crate::harness::{Backend, Canned, Gateway, Peer, Plugin, Serving, UPGRADES, backend_in, http, refusal, serve};
 use crate::rig::RawBackend;
 use crate::rig::stream::send;
@@ -84,6 +85,8 @@ async fn upgrades_that_pass_nowhere(cluster: &'static Cluster) {
     for words in ["Upgrade request required", &gateway.url(), "proxy_set_header Upgrade", "--server https://"] {
         assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
     }
+    let title = "Something on the way to the API server takes Upgrade out of requests";
+    picture(cluster, &serving.site_url(), title).await;
     serving.stop().await;
 }
 
@@ -233,6 +236,7 @@ async fn credentials_that_do_not_arrive(cluster: &'static Cluster) {
     let later = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, drops)]).await;
     let serving = run_by(cluster, &namespace, cluster.admin(), &later).serve().await;
     explains(&serving, "credentials-unseen", &[title, why, &later.url()]).await;
+    picture(cluster, &serving.site_url(), "The API server did not see your credentials").await;
     serving.stop().await;
 }
 
@@ -258,6 +262,7 @@ async fn impersonation_that_does_not_arrive(cluster: &'static Cluster) {
     fails_with(run(&stranger), &[&title(&stranger), why]).await;
     let serving = run(&user).serve().await;
     explains(&serving, "impersonation-unseen", &[&title(&user), why]).await;
+    picture(cluster, &serving.site_url(), "The API server did not see that you act as jane").await;
     serving.stop().await;
     // Who may not impersonate is told that.
     let serving =

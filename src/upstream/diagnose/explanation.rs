@@ -494,7 +494,7 @@ fn not_seen(unseen: &Unseen, subject: &Subject) -> Words {
             ("impersonation-unseen", format!("The API server did not see that you act as {as_user}"))
         }
     };
-    let text = format!("It is no matter of rights: {unseen} ({cluster}). Either {}.", unseen.why());
+    let text = format!("No right is missing: {unseen} ({cluster}). The reason: {}.", unseen.why());
     Words::new(word, title, text, vec![Check::run("whom it takes you for", subject.kubectl("auth whoami"))])
 }
 
