@@ -51,6 +51,7 @@ async fn the_script_is_printed_as_it_is_installed() {
     assert!(installed.stderr.contains("not on your PATH"), "{}", installed.stderr);
     let script = std::fs::read_to_string(folder.path().join("kubectl_complete-svcproxy")).unwrap();
     Plugin::new(&fake).plain().args(["--install-completion=-"]).ends(0, &script, "").await;
+    fake.end_unasked();
 }
 
 #[tokio::test]
