@@ -13,7 +13,7 @@ use crate::cli::{
 };
 use crate::error::Error;
 use crate::target::choose::Wish;
-use crate::target::{Scheme, Spelling};
+use crate::target::{Scheme, Spelling, SpellingError};
 
 /// What `main` finds out about where it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -288,6 +288,10 @@ fn wanted(choosing: &Choosing, services: Vec<String>, facts: &Facts) -> Result<W
 fn pick(choosing: &Choosing, services: &[String], facts: &Facts) -> Result<Wanted, Error> {
     if facts.can_prompt() {
         return Ok(Wanted::Pick { typed: services.join(" "), wish: flagged(choosing) });
+    if services.iter().any(|text| text == "-") {
+        return Err(Error::usage("- opens what was opened last, and stands alone")
+            .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
+    }
     }
     let message =
         if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
@@ -305,7 +309,7 @@ fn flagged(choosing: &Choosing) -> Wish {
 }
 
 fn named(text: String, choosing: &Choosing) -> Result<Named, Error> {
-    let spelling = Spelling::parse(&text).map_err(|error| Error::usage(format!("SERVICE \"{text}\" {error}")))?;
+    let spelling = Spelling::parse(&text).map_err(|error| misspelled(&text, &error))?;
     let port = once("--svc-port", choosing.svc_port.clone(), spelling.id.port().cloned(), &text)?;
     let scheme = once("--scheme", choosing.scheme.map(Scheme::from), spelling.id.scheme(), &text)?;
     let path = choosing.path.as_deref().map(rooted).or_else(|| spelling.path.clone());
@@ -318,6 +322,34 @@ fn once<T: PartialEq + std::fmt::Display>(
     flagged: Option<T>,
     spelled: Option<T>,
     text: &str,
+/// Kinds that `kubectl port-forward` takes, short and long.
+const KINDS_WITH_PODS: [&str; 13] = [
+    "daemonset",
+    "deploy",
+    "deployment",
+    "deployments",
+    "ds",
+    "po",
+    "pod",
+    "pods",
+    "replicaset",
+    "rs",
+    "statefulset",
+    "statefulsets",
+    "sts",
+];
+
+fn misspelled(text: &str, error: &SpellingError) -> Error {
+    let usage = Error::usage(format!("SERVICE \"{text}\" {error}"));
+    let (SpellingError::Kind(kind), Some((_, name))) = (error, text.split_once('/')) else { return usage };
+    if KINDS_WITH_PODS.contains(&kind.as_str()) {
+        return usage.hint("name the Service in front of it; kubectl svcproxy --list shows them");
+    }
+    // NAMESPACE/NAME is how the picker and the ready line write it.
+    let (name, port) = name.split_once(':').map_or((name, String::new()), |(name, port)| (name, format!(":{port}")));
+    usage.hint(format!("Service {name} of namespace {kind} is spelled {name}.{kind}{port}"))
+}
+
 ) -> Result<Option<T>, Error> {
     match (flagged, spelled) {
         (Some(flagged), Some(spelled)) if flagged != spelled => {
@@ -472,3 +504,9 @@ mod tests {
         assert!(refused("svcproxy pod/nginx", &AT_DESK).contains("only a Service"));
     }
 }
+        assert!(refused("svcproxy - nginx", &AT_DESK).contains("stands alone"));
+        let error = planned("svcproxy monitoring/grafana:web", &AT_DESK).unwrap_err();
+        let hint = "Service grafana of namespace monitoring is spelled grafana.monitoring:web";
+        assert_eq!(error.hint_text(), Some(hint));
+        let error = planned("svcproxy deploy/grafana", &AT_DESK).unwrap_err();
+        assert!(error.hint_text().unwrap().contains("in front of it"));

@@ -16,7 +16,7 @@ use crate::target::choose::{Choice, Refused, Wish, choose};
 use crate::target::{ServiceId, Target};
 use name::Match;
 
-pub use wording::{refusal, several_ports, several_services};
+pub use wording::{refusal, several_ports, several_services, unlisted};
 
 /// Something to open, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +65,15 @@ async fn by_part_of_name(cluster: &Cluster, search: &Search, scope: Scope, named
     let services = match all_services(cluster, scope, search.selector.as_deref()).await {
         Ok(services) => services,
         Err(ApiError::Forbidden { .. }) if place != Scope::All => Vec::new(),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(unlisted(error, search.selector.as_deref())),
     };
     match name::match_name(&services, named.spelling.id.name()) {
         Match::One(service) => open(cluster, service.clone(), named).await,
         Match::Several(several) => Ok(Outcome::SeveralServices(several.into_iter().cloned().collect())),
-        Match::Nothing { near } => Err(wording::no_such_service(named, &place, &near)),
+        Match::Nothing { near } => {
+            let is_place_typed = search.namespace.is_some() || named.spelling.namespace.is_some();
+            Err(wording::no_such_service(named, &place, is_place_typed, &near))
+        }
     }
 }
 

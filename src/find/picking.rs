@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::sweep::{Sweep, readiness, scopes_text, sweep};
-use super::{Found, Outcome, chosen, several_ports};
+use super::{Found, Outcome, chosen, several_ports, unlisted};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
 use crate::history::Entry;
@@ -81,7 +81,7 @@ async fn feed(
 ) {
     let Sweep { scopes, narrowed, mut portions } = match sweep(&cluster, scope, selector.as_deref(), &others).await {
         Ok(sweep) => sweep,
-        Err(error) => return drop(sender.send(Arrival::Failed(error.into())).await),
+        Err(error) => return drop(sender.send(Arrival::Failed(unlisted(error, selector.as_deref()))).await),
     };
     if let Some(why) = narrowed {
         let _ = sender.send(Arrival::Scope(scopes_text(&scopes), why)).await;

@@ -1,30 +1,57 @@
 //! Why nothing was found, or what was found cannot be opened, in the user's words.
 
-use crate::cluster::Scope;
+use crate::cluster::{ApiError, Scope};
 use crate::error::Error;
 use crate::plan::Named;
 use crate::service::{Service, ServicePort};
 use crate::target::choose::Refused;
 
-/// No Service has that name, not even in part.
-pub(super) fn no_such_service(named: &Named, scope: &Scope, near: &[&str]) -> Error {
+/// Kinds of kubectl's that some type in front of the name, as a word of its own.
+const KINDS: [&str; 3] = ["svc", "service", "services"];
+/// Flags that some type as if they were commands.
+const FLAGS: [&str; 4] = ["help", "list", "pick", "version"];
+
+/// No Service has that name, not even in part; `is_place_typed` is whether the user said where to look.
+pub(super) fn no_such_service(named: &Named, scope: &Scope, is_place_typed: bool, near: &[&str]) -> Error {
     let name = named.spelling.id.name();
     let place = match scope {
         Scope::All => "any namespace".to_owned(),
         Scope::Namespace(namespace) => format!("namespace \"{namespace}\""),
     };
     let error = Error::failed(format!("no Service \"{name}\" in {place}"));
-    if named.spelling.id.looks_like_scheme_and_name() {
-        let meant = named.spelling.id.port().map(ToString::to_string).unwrap_or_default();
-        return error.hint(format!(
-            "\"{}\" is Service \"{name}\", port \"{meant}\"; Service \"{meant}\" over {name} is spelled {name}:{meant}:",
-            named.text
-        ));
+    if let Some(hint) = meant_otherwise(named) {
+        return error.hint(hint);
     }
     match near {
         [] if *scope == Scope::All => error.hint("kubectl svcproxy --list -A shows what there is"),
+        [] if is_place_typed => error.hint("look in all namespaces with -A"),
         [] => error.hint("name its namespace with -n, or look in all of them with -A"),
         near => error.hint(format!("did you mean {}?", near.join(", "))),
+    }
+}
+
+/// What was typed is no name that failed, but something else spelled as a name.
+fn meant_otherwise(named: &Named) -> Option<String> {
+    let (text, name) = (&named.text, named.spelling.id.name());
+    if named.spelling.id.looks_like_scheme_and_name() {
+        let meant = named.spelling.id.port().map(ToString::to_string).unwrap_or_default();
+        return Some(format!(
+            "\"{text}\" is Service \"{name}\", port \"{meant}\"; Service \"{meant}\" over {name} is spelled {name}:{meant}:"
+        ));
+    }
+    if KINDS.contains(&text.as_str()) {
+        return Some(format!("each word is the name of a Service: leave \"{text}\" out"));
+    }
+    FLAGS.contains(&text.as_str()).then(|| format!("did you mean --{text}?"))
+}
+
+/// Why Services cannot be listed. That a selector cannot be understood only the API server says.
+pub fn unlisted(error: ApiError, selector: Option<&str>) -> Error {
+    match (error, selector) {
+        (ApiError::Status { code: 400, reason, message }, Some(selector)) if !reason.is_empty() => {
+            Error::usage(format!("--selector {selector:?} means nothing: {message}"))
+        }
+        (error, _) => error.into(),
     }
 }
 
@@ -91,4 +118,41 @@ fn listed(ports: &[ServicePort]) -> String {
         format!("{name}{}{protocol}", port.number)
     };
     ports.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Spelling;
+    use crate::target::choose::Wish;
+
+    fn hint(text: &str, scope: &Scope, is_place_typed: bool, near: &[&str]) -> String {
+        let spelling = Spelling::parse(text).unwrap();
+        let named = Named { text: text.to_owned(), spelling, wish: Wish::default() };
+        no_such_service(&named, scope, is_place_typed, near).hint_text().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_selector_that_cannot_be_understood_is_named() {
+        let (reason, message) = ("BadRequest".to_owned(), "found '!'".to_owned());
+        let refused = ApiError::Status { code: 400, reason, message };
+        let error = unlisted(refused.clone(), Some("b!"));
+        assert_eq!(error.message(), "--selector \"b!\" means nothing: found '!'");
+        assert_eq!(unlisted(refused.clone(), None), refused.into());
+    }
+
+    #[test]
+    fn the_way_out_fits_what_was_typed() {
+        let here = Scope::Namespace("default".to_owned());
+        let check = |text: &str, scope: &Scope, is_place_typed: bool, near: &[&str], expect: &str| {
+            assert_eq!(hint(text, scope, is_place_typed, near), expect, "{text}");
+        };
+        check("foo", &here, false, &[], "name its namespace with -n, or look in all of them with -A");
+        check("foo", &here, true, &[], "look in all namespaces with -A");
+        check("foo", &Scope::All, false, &[], "kubectl svcproxy --list -A shows what there is");
+        check("fo", &here, false, &["foo"], "did you mean foo?");
+        check("svc", &here, false, &["svc-a"], "each word is the name of a Service: leave \"svc\" out");
+        check("list", &here, false, &[], "did you mean --list?");
+        check("list.shop", &here, true, &["lists"], "did you mean lists?");
+    }
 }
