@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::error::{ContextKind, ErrorKind};
 use svcproxy::cli::{Cli, LogFormat};
 use svcproxy::cluster::Environment;
 use svcproxy::completion;
@@ -29,7 +30,7 @@ pub(crate) fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => return explain_usage(&usage),
+        Err(usage) => return explain_usage(usage),
     };
     let output = Output::new(variable("NO_COLOR").is_some());
     start_logging(&cli, &output);
@@ -41,7 +42,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// Help and version are answers, anything else is wrong usage; clap's own exit codes say the same.
-fn explain_usage(usage: &clap::Error) -> ExitCode {
+fn explain_usage(mut usage: clap::Error) -> ExitCode {
+    if usage.kind() == ErrorKind::UnknownArgument {
+        // To put `--` before it, which begins COMMAND here.
+        usage.remove(ContextKind::Suggested);
+    }
     let _ = usage.print();
     let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
     ExitCode::from(exit.code())

@@ -134,4 +134,5 @@ async fn wrong_usage_is_2_and_touches_nothing() {
         assert!(finished.stderr.starts_with(error), "{line}: {}", finished.stderr);
     }
     fake.end_unasked();
+        assert!(!finished.stderr.contains("'-- "), "what follows -- is COMMAND: {}", finished.stderr);
 }
