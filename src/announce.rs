@@ -63,14 +63,18 @@ pub fn explanation(found: &Found, ready: &Ready) -> Vec<String> {
         || ready.port.clone().unwrap_or_else(|| "none".to_owned()),
         |port| port.name.as_ref().map_or(port.number.to_string(), |name| format!("{name} ({})", port.number)),
     );
-    vec![
+    let mut lines = vec![
         format!("Service   {}/{}", target.namespace, target.service()),
         format!("port      {port}, {port_reason}"),
         format!("scheme    {}, {scheme_reason}", target.scheme),
         format!("proxy URL {}", ready.proxy_url),
         format!("site      {}", ready.site_url),
         format!("needs     {}", rule(target)),
-    ]
+    ];
+    if target.path != "/" {
+        lines.insert(5, format!("page      {}", target.path));
+    }
+    lines
 }
 
 /// The RBAC rule that opening `target` needs; other methods need their own verbs.

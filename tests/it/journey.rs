@@ -114,6 +114,8 @@ async fn a_dry_run_says_what_would_be_done() {
         "needs     verb get (create for POST, and so on) on services/proxy, resourceNames [\"web:http\"], in namespace default"
     );
     assert!(fake.requests().iter().all(|request| !request.target.contains("/proxy")), "{:?}", fake.requests());
+    let landing = Plugin::new(&fake).args(["web", "-o", "text", "--dry-run", "--path", "ui?x=1"]).finish().await;
+    assert_eq!(landing.stdout.lines().nth(5), Some("page      /ui?x=1"));
 }
 
 #[tokio::test]
