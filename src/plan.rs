@@ -178,6 +178,8 @@ pub struct List {
     pub format: ListFormat,
     /// Only names that contain this.
     pub filter: Option<String>,
+    /// The local port of the URLs; `None` for the default.
+    pub port: Option<u16>,
 }
 
 /// Form of a list.
@@ -249,7 +251,11 @@ fn list(cli: &Cli, search: Search) -> Result<List, Error> {
         [one] => Some(one.clone()),
         _ => return Err(Error::usage("--list takes one SERVICE at most, as a filter")),
     };
-    Ok(List { search, builtin: cli.choosing.builtin, format, filter })
+    if !cli.command.is_empty() {
+        return Err(Error::usage("--list opens nothing, so there is nothing for COMMAND to use"));
+    }
+    let port = cli.serving.port.filter(|&port| port != 0);
+    Ok(List { search, builtin: cli.choosing.builtin, format, filter, port })
 }
 
 fn ready_format(flag: Option<OutputFlag>) -> Result<ReadyFormat, Error> {
@@ -282,16 +288,16 @@ fn wanted(choosing: &Choosing, services: Vec<String>, facts: &Facts) -> Result<W
     if services == ["-"] {
         return Ok(Wanted::Last(flagged(choosing)));
     }
+    if services.iter().any(|text| text == "-") {
+        return Err(Error::usage("- opens what was opened last, and stands alone")
+            .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
+    }
     services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(Wanted::Named)
 }
 
 fn pick(choosing: &Choosing, services: &[String], facts: &Facts) -> Result<Wanted, Error> {
     if facts.can_prompt() {
         return Ok(Wanted::Pick { typed: services.join(" "), wish: flagged(choosing) });
-    if services.iter().any(|text| text == "-") {
-        return Err(Error::usage("- opens what was opened last, and stands alone")
-            .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
-    }
     }
     let message =
         if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
@@ -316,12 +322,6 @@ fn named(text: String, choosing: &Choosing) -> Result<Named, Error> {
     Ok(Named { text, spelling, wish: Wish { port, scheme, path } })
 }
 
-/// A flag and the spelling may say the same, not different things.
-fn once<T: PartialEq + std::fmt::Display>(
-    flag: &str,
-    flagged: Option<T>,
-    spelled: Option<T>,
-    text: &str,
 /// Kinds that `kubectl port-forward` takes, short and long.
 const KINDS_WITH_PODS: [&str; 13] = [
     "daemonset",
@@ -350,6 +350,12 @@ fn misspelled(text: &str, error: &SpellingError) -> Error {
     usage.hint(format!("Service {name} of namespace {kind} is spelled {name}.{kind}{port}"))
 }
 
+/// A flag and the spelling may say the same, not different things.
+fn once<T: PartialEq + std::fmt::Display>(
+    flag: &str,
+    flagged: Option<T>,
+    spelled: Option<T>,
+    text: &str,
 ) -> Result<Option<T>, Error> {
     match (flagged, spelled) {
         (Some(flagged), Some(spelled)) if flagged != spelled => {
@@ -501,12 +507,13 @@ mod tests {
     fn what_makes_no_sense_together() {
         assert!(refused("svcproxy nginx --dry-run -- true", &AT_DESK).contains("--dry-run"));
         assert!(refused("svcproxy nginx --unix-socket /s -- true", &AT_DESK).contains("--unix-socket"));
+        assert!(refused("svcproxy --list -- true", &AT_DESK).contains("--list"));
         assert!(refused("svcproxy pod/nginx", &AT_DESK).contains("only a Service"));
-    }
-}
         assert!(refused("svcproxy - nginx", &AT_DESK).contains("stands alone"));
         let error = planned("svcproxy monitoring/grafana:web", &AT_DESK).unwrap_err();
         let hint = "Service grafana of namespace monitoring is spelled grafana.monitoring:web";
         assert_eq!(error.hint_text(), Some(hint));
         let error = planned("svcproxy deploy/grafana", &AT_DESK).unwrap_err();
         assert!(error.hint_text().unwrap().contains("in front of it"));
+    }
+}

@@ -1,5 +1,6 @@
 //! `--list`: what could be opened, page by page as it arrives.
 
+mod nothing;
 mod ready;
 mod text;
 
@@ -7,10 +8,12 @@ use futures_util::TryStreamExt;
 
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
-use crate::find::sweep::{Sweep, scopes_text, sweep};
+use crate::find::sweep::{Sweep, sweep};
+use crate::find::unlisted;
 use crate::output::Output;
 use crate::plan::{List, ListFormat};
 use crate::serving::DEFAULT_PORT;
+use nothing::Nothing;
 use ready::Ready;
 use text::{About, Listing};
 
@@ -25,7 +28,10 @@ const BUILTIN_NAMESPACE: &str = "kube-system";
 /// # Errors
 /// When the API server cannot be asked or refuses.
 pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, output: &Output) -> Result<(), Error> {
-    let sweep = sweep(cluster, scope(cluster, plan), selector(plan).as_deref(), others).await?;
+    let selector = selector(plan);
+    let sweep = sweep(cluster, scope(cluster, plan), selector.as_deref(), others)
+        .await
+        .map_err(|error| unlisted(error, selector.as_deref()))?;
     if let Some(why) = &sweep.narrowed {
         output.warn(why);
     }
@@ -35,15 +41,17 @@ pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, o
         context: cluster.context().map(str::to_owned),
         server: cluster.server().to_owned(),
         several_namespaces: sweep.scopes.len() > 1 || sweep.scopes.contains(&Scope::All),
-        local: format!("http://127.0.0.1:{DEFAULT_PORT}"),
+        local: format!("http://127.0.0.1:{}", plan.port.unwrap_or(DEFAULT_PORT)),
         now,
     };
-    print(sweep, plan.filter.as_deref(), ready, Listing::new(about), output).await
+    let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
+    let nothing = Nothing::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
+    print(sweep, nothing, ready, Listing::new(about), output).await
 }
 
 async fn print(
     sweep: Sweep,
-    filter: Option<&str>,
+    mut nothing: Nothing<'_>,
     mut ready: Option<Ready>,
     mut listing: Listing,
     output: &Output,
@@ -51,7 +59,10 @@ async fn print(
     let Sweep { scopes, mut portions, .. } = sweep;
     let mut found_any = false;
     while let Some(mut page) = portions.try_next().await? {
-        page.retain(|service| filter.is_none_or(|part| service.name.contains(part)));
+        if !found_any {
+            nothing.look_at(&page);
+        }
+        page.retain(|service| nothing.is_wanted(service));
         found_any |= !page.is_empty();
         let page = match &mut ready {
             Some(ready) => ready.fill_in(page, output).await,
@@ -64,7 +75,7 @@ async fn print(
     // Whoever closed stdout has seen enough.
     let _ = output.pages(&listing.end());
     if !found_any {
-        output.say(&format!("No Services found in {}.", scopes_text(&scopes)));
+        output.say(&nothing.sentence(&scopes));
     }
     Ok(())
 }

@@ -118,11 +118,12 @@ impl Listing {
     fn table(&mut self, services: &[Entry], text: &mut String) {
         let mut lines: Vec<Vec<String>> = Vec::new();
         for (service, ready) in services {
+            let ready = known(service, *ready);
             match openable(service) {
                 Ok(choices) => {
-                    lines.extend(choices.iter().map(|choice| self.line(service, &Ok(choice), *ready)));
+                    lines.extend(choices.iter().map(|choice| self.line(service, &Ok(choice), ready)));
                 }
-                Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), *ready)),
+                Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), ready)),
             }
         }
         if self.is_first {
@@ -185,7 +186,7 @@ impl Listing {
         let mut before = if self.is_first { self.json_head() + "\n" } else { ",\n".to_owned() };
         for (service, ready) in services {
             text.push_str(&before);
-            let item = self.item(service, *ready);
+            let item = self.item(service, known(service, *ready));
             text.push_str(&serde_json::to_string(&item).expect("an item has text and numbers only"));
             ",\n".clone_into(&mut before);
         }
@@ -202,7 +203,7 @@ impl Listing {
             text.push_str(&self.yaml_head("services:\n"));
         }
         for (service, ready) in services {
-            let item = [self.item(service, *ready)];
+            let item = [self.item(service, known(service, *ready))];
             text.push_str(&serde_saphyr::to_string(&item).expect("an item has text and numbers only"));
         }
     }
@@ -239,6 +240,11 @@ impl Listing {
     }
 }
 
+/// A name for another host has no endpoints that could be ready.
+fn known(service: &Service, ready: Option<Readiness>) -> Option<Readiness> {
+    ready.filter(|_| service.kind != ServiceType::ExternalName)
+}
+
 fn none() -> String {
     "-".to_owned()
 }
@@ -261,7 +267,9 @@ fn direct_urls(service: &Service, choice: &Choice) -> Vec<String> {
     }
     let url = |address: &String| {
         let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-        format!("{}://{host}:{}/", choice.scheme, choice.port.number)
+        let port = choice.port.number;
+        let port = if port == choice.scheme.default_port() { String::new() } else { format!(":{port}") };
+        format!("{}://{host}{port}/", choice.scheme)
     };
     service.load_balancer.iter().map(url).collect()
 }
@@ -370,7 +378,7 @@ a             grafana    service:80     http     1/2     http://127.0.0.1:8001/a
 a             shop       http:8080      http     -       http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:http/proxy/
 a             shop       metrics:9090   http     -       http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:metrics/proxy/
 kube-system   kube-dns   -              -        -       (no TCP port)
-b             edge       https:443      https    -       http://127.0.0.1:8001/api/v1/namespaces/b/services/https:edge:https/proxy/   https://203.0.113.7:443/, https://[2001:db8::7]:443/, port 30443 of every node
+b             edge       https:443      https    -       http://127.0.0.1:8001/api/v1/namespaces/b/services/https:edge:https/proxy/   https://203.0.113.7/, https://[2001:db8::7]/, port 30443 of every node
 ";
         assert_eq!(printed(about(ListFormat::Table), &[&services()]), expect);
     }
@@ -424,7 +432,7 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
         assert_eq!(dns["notOpenable"], "no TCP port");
         assert_eq!(dns["ports"][0], serde_json::json!({"name": "dns", "port": 53, "protocol": "UDP"}));
         let edge = &document["services"][3]["ports"][0];
-        assert_eq!(edge["withoutProxy"][1], "https://[2001:db8::7]:443/");
+        assert_eq!(edge["withoutProxy"][1], "https://[2001:db8::7]/");
         assert_eq!(edge["nodePort"], 30_443);
     }
 

@@ -16,6 +16,14 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// The port that URLs leave out (RFC 9110 sections 4.2.1 and 4.2.2).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
     /// `http` or `https`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -128,11 +128,13 @@ async fn wrong_usage_is_2_and_touches_nothing() {
         ("web -o wide", "error: -o wide, yaml and name are for --list"),
         ("--list -o url", "error: --list knows"),
         ("web --dry-run -- true", "error: --dry-run opens nothing"),
+        ("--list -- true", "error: --list opens nothing"),
+        ("- web", "error: - opens what was opened last, and stands alone"),
     ] {
         let finished = Plugin::new(&fake).plain().args(line.split(' ')).finish().await;
         assert_eq!((finished.code(), &finished.stdout[..]), (2, ""), "{line}");
         assert!(finished.stderr.starts_with(error), "{line}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("'-- "), "what follows -- is COMMAND: {}", finished.stderr);
     }
     fake.end_unasked();
-        assert!(!finished.stderr.contains("'-- "), "what follows -- is COMMAND: {}", finished.stderr);
 }

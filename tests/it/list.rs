@@ -58,7 +58,7 @@ async fn all_namespaces() {
     let expect = [
         ["default", "web", "http:80", "http", "1/1"],
         ["edge", "ingress", "https:443", "https", "0/0"],
-        ["edge", "outside", "-", "-", "0/0"],
+        ["edge", "outside", "-", "-", "-"],
         ["kube-system", "dash", "web:443", "https", "0/0"],
         ["monitoring", "grafana", "service:80", "http", "0/0"],
         ["monitoring", "grafana", "metrics:9090", "http", "0/0"],
@@ -69,7 +69,7 @@ async fn all_namespaces() {
     }
     assert_eq!(lines.len(), expect.len() + 1);
     assert!(run.stdout.contains("(only a name for db.example)"), "{}", run.stdout);
-    let direct = "https://203.0.113.7:443/, https://lb.example:443/, port 30443 of every node";
+    let direct = "https://203.0.113.7/, https://lb.example/, port 30443 of every node";
     assert!(run.stdout.contains(direct), "{}", run.stdout);
 }
 
@@ -83,7 +83,10 @@ async fn what_cluster_info_shows() {
     let url = "http://127.0.0.1:8001/api/v1/namespaces/kube-system/services/https:dash:web/proxy/";
     assert_eq!(document["services"][0]["ports"][0]["proxyUrl"], url);
     let elsewhere = list(&fake, &["--builtin", "-n", "default"]).finish().await;
-    assert_eq!(elsewhere.stderr, "No Services found in namespace default.\n");
+    assert_eq!(
+        elsewhere.stderr,
+        "No Services with labels kubernetes.io/cluster-service=true found in namespace default.\n"
+    );
 }
 
 #[tokio::test]
@@ -103,9 +106,10 @@ async fn machine_readable() {
     let names = "service/web.default\nservice/ingress.edge\nservice/outside.edge\nservice/dash.kube-system\n\
                  service/grafana.monitoring\n";
     list(&fake, &["-A", "-o", "name"]).ends(0, names, "").await;
-    let yaml = list(&fake, &["-n", "monitoring", "-o", "yaml"]).finish().await;
+    let yaml = list(&fake, &["-n", "monitoring", "-o", "yaml", "-p", "9000"]).finish().await;
     assert!(yaml.stdout.starts_with("context: \"test\"\n"), "{}", yaml.stdout);
     assert!(yaml.stdout.contains("services:\n- namespace: monitoring\n  name: grafana\n"), "{}", yaml.stdout);
+    assert!(!yaml.stdout.contains(":8001/"), "the port that was asked for: {}", yaml.stdout);
     let wide = list(&fake, &["-A", "-o", "wide"]).finish().await;
     assert!(wide.stdout.lines().next().unwrap().contains("CLUSTER-IP"), "{}", wide.stdout);
 }
@@ -116,7 +120,10 @@ async fn selected_and_filtered() {
     let _backend = furnish(&fake).await;
     list(&fake, &["-A", "-o", "name", "-l", "app=ingress"]).ends(0, "service/ingress.edge\n", "").await;
     list(&fake, &["-A", "-o", "name", "gra"]).ends(0, "service/grafana.monitoring\n", "").await;
-    list(&fake, &["-A", "-o", "name", "nothing"]).ends(0, "", "No Services found in all namespaces.\n").await;
+    let nothing = "No Service of any namespace has \"nothing\" in its name.\n";
+    list(&fake, &["-A", "-o", "name", "nothing"]).ends(0, "", nothing).await;
+    let near = "No Service in namespace monitoring has \"grafna\" in its name; did you mean grafana?\n";
+    list(&fake, &["-n", "monitoring", "grafna"]).ends(0, "", near).await;
 }
 
 #[tokio::test]
