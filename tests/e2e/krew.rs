@@ -96,6 +96,17 @@ async fn the_manifest_in_the_repository_is_valid(cluster: &'static Cluster) {
     assert_eq!(valid.code(), 0, "{}", valid.stderr);
     let text = fs::read_to_string(&manifest).unwrap();
     assert!(text.contains(&format!("  version: v{}\n", env!("CARGO_PKG_VERSION"))), "not the version of Cargo.toml");
+    is_as_reviewers_ask(&text);
+}
+
+/// What the reviewers of krew's index ask of every new plugin, and the validator does not check: kubernetes-sigs/krew-index#3863.
+fn is_as_reviewers_ask(manifest: &str) {
+    let tagline = manifest.lines().find_map(|line| line.strip_prefix("  shortDescription: ")).unwrap();
+    assert!(tagline.len() <= 50 && !tagline.contains("kubectl"), "{tagline}");
+    let (_, description) = manifest.split_once("  description: |\n").unwrap();
+    let description: Vec<&str> = description.lines().take_while(|line| !line.starts_with("  caveats")).collect();
+    assert!(description.iter().all(|line| line.trim_start().len() <= 80), "{description:?}");
+    assert!(!description.iter().any(|line| line.contains("kubectl svcproxy")), "an example of use: {description:?}");
 }
 
 async fn installs_works_and_goes_away_without_a_trace(cluster: &'static Cluster) {
