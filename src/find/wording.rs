@@ -51,6 +51,14 @@ pub fn unlisted(error: ApiError, selector: Option<&str>) -> Error {
         (ApiError::Status { code: 400, reason, message }, Some(selector)) if !reason.is_empty() => {
             Error::usage(format!("--selector {selector:?} means nothing: {message}"))
         }
+        (error @ ApiError::Forbidden { .. }, _) => {
+            let error = Error::from(error);
+            let hint = format!(
+                "an exact name needs no list: kubectl svcproxy NAME -n NAMESPACE; or {}",
+                error.hint_text().unwrap_or_default()
+            );
+            error.hint(hint)
+        }
         (error, _) => error.into(),
     }
 }
@@ -123,6 +131,7 @@ fn listed(ports: &[ServicePort]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Rule;
     use crate::target::Spelling;
     use crate::target::choose::Wish;
 
@@ -139,6 +148,17 @@ mod tests {
         let error = unlisted(refused.clone(), Some("b!"));
         assert_eq!(error.message(), "--selector \"b!\" means nothing: found '!'");
         assert_eq!(unlisted(refused.clone(), None), refused.into());
+    }
+
+    #[test]
+    fn who_may_not_list_may_still_open() {
+        let rule = Box::new(Rule::new("list", "services", Some("shop")));
+        let error = unlisted(ApiError::Forbidden { message: String::new(), rule }, None);
+        let hint = error.hint_text().unwrap();
+        assert!(
+            hint.starts_with("an exact name needs no list: kubectl svcproxy NAME -n NAMESPACE; or ask for"),
+            "{hint}"
+        );
     }
 
     #[test]

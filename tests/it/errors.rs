@@ -136,7 +136,7 @@ async fn rights_that_are_missing() {
                 "web -A --token=narrow",
                 1,
                 "error: you may not list services in all namespaces\n\
-                 hint: ask for the rule {apiGroups: [\"\"], resources: [\"services\"], verbs: [\"list\"]}: \
+                 hint: an exact name needs no list: kubectl svcproxy NAME -n NAMESPACE; or ask for the rule {apiGroups: [\"\"], resources: [\"services\"], verbs: [\"list\"]}: \
                  kubectl create clusterrole svcproxy --verb=list --resource=services\n",
             ),
             (
