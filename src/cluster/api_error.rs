@@ -36,6 +36,9 @@ pub enum ApiError {
     /// 410: the API server has forgotten the state that was asked for.
     #[error("the list changed too fast to be read to its end")]
     Expired,
+    /// A server that speaks https was spoken to in http.
+    #[error("the API server speaks https, not http")]
+    SpeaksTls,
     /// Any other error status.
     #[error("{message}")]
     Status {
@@ -61,6 +64,9 @@ pub enum ApiError {
         cause: String,
     },
 }
+
+/// What Go says to plain text on a port for TLS (`net/http` `server.go`).
+const SPEAKS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
 
 /// The part of a `Status` object that says what went wrong.
 #[derive(Debug, Default, Deserialize)]
@@ -112,6 +118,7 @@ impl ApiError {
             403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
             404 => Self::NotFound { message },
             410 => Self::Expired,
+            400 if body.starts_with(SPEAKS_TLS) => Self::SpeaksTls,
             code => Self::Status { code, reason, message },
         }
     }

@@ -112,6 +112,8 @@ impl From<ApiError> for Error {
             ApiError::Status { code, reason, message } if !reason.is_empty() => {
                 Self::failed(format!("the API server answered {code}: {message}"))
             }
+            ApiError::SpeaksTls => Self::failed(error.to_string())
+                .hint("should `server` in the kubeconfig, or --server, begin with https://?"),
             ApiError::TimedOut(_) => Self::failed(error.to_string()).hint("give more time with --request-timeout"),
             other => Self::failed(other.to_string()),
         }

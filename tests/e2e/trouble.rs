@@ -14,6 +14,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_service_that_is_not_there,
         a_token_that_is_not_known,
         the_wrong_authority,
+        http_to_the_api_server,
     ]
 }
 
@@ -90,4 +91,15 @@ async fn the_wrong_authority(cluster: &'static Cluster) {
     let finished = plugin(cluster, &namespace, &["nginx", &argument]).finish().await;
     assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""));
     assert!(finished.stderr.contains("certificate") && finished.stderr.contains("10.77.0.1"), "{}", finished.stderr);
+}
+
+async fn http_to_the_api_server(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let server = format!("--server={}", Cluster::url().replace("https://", "http://"));
+    for arguments in [&["nginx", &server][..], &["--list", &server]] {
+        let finished = plugin(cluster, &namespace, arguments).finish().await;
+        assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""));
+        let line = "error: the API server speaks https, not http\n";
+        assert!(finished.stderr.starts_with(line) && finished.stderr.contains("https://?"), "{}", finished.stderr);
+    }
 }

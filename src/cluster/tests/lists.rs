@@ -300,6 +300,7 @@ async fn failures_in_the_users_words() {
         ),
         (500, status(500, "InternalError", "etcd is gone"), "the API server answered 500: etcd is gone", ""),
         (502, json!("<html>"), "the API server answered 502 Bad Gateway", ""),
+        (400, json!("Something else"), "the API server answered 400 Bad Request", ""),
         (
             200,
             json!({"items": "hunter2"}),
