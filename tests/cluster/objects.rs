@@ -209,6 +209,18 @@ impl Namespace {
     /// Gives `user` the rights of a ClusterRole (`view`, `edit`, `admin`) in this namespace only.
     pub(crate) async fn bind(&self, user: &User, cluster_role: &str) {
         self.create(binding("RoleBinding", user, "ClusterRole", cluster_role)).await;
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {"user": user.name(), "resourceAttributes": {
+                "namespace": self.name, "verb": "list", "resource": "services",
+            }},
+        });
+        // API servers learn of a binding, and in their first seconds of what is in these roles, a little later.
+        eventually("the rights to be known", async || {
+            let answer = self.cluster.api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await;
+            (answer["status"]["allowed"] == true).then_some(())
+        })
+        .await;
     }
 }
 
