@@ -34,6 +34,11 @@ impl Scope {
             Self::All => None,
         }
     }
+
+    /// Whether `namespace` belongs to it.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.namespace().is_none_or(|only| only == namespace)
+    }
 }
 
 /// What to list.

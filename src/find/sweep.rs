@@ -121,8 +121,7 @@ pub struct ReadinessBoard(Vec<(Scope, ReadinessTable)>);
 impl ReadinessBoard {
     /// What is known of `service`.
     pub fn of(&self, service: &Service) -> Option<Readiness> {
-        let covers = |scope: &Scope| scope.namespace().is_none_or(|namespace| namespace == service.namespace);
-        let (_, table) = self.0.iter().find(|(scope, _)| covers(scope))?;
+        let (_, table) = self.0.iter().find(|(scope, _)| scope.covers(&service.namespace))?;
         Some(table.get(&service.namespace, &service.name))
     }
 }

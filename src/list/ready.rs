@@ -34,8 +34,7 @@ impl Ready {
 
     async fn of(&mut self, service: &Service, output: &Output) -> Option<Readiness> {
         let several = self.scopes.len() > 1;
-        let covers = |scope: &Scope| scope.namespace().is_none_or(|namespace| namespace == service.namespace);
-        let (scope, reading) = self.scopes.iter_mut().find(|(scope, _)| covers(scope))?;
+        let (scope, reading) = self.scopes.iter_mut().find(|(scope, _)| scope.covers(&service.namespace))?;
         match reading.as_mut()?.get(&service.namespace, &service.name).await {
             Ok(readiness) => readiness,
             Err(error) => {
