@@ -18,7 +18,6 @@ mod tunnel;
 mod connect;
 pub(crate) mod pool;
 mod api_server;
-mod kube_client;
 mod send_error;
 mod api_error;
 mod calls;
@@ -134,11 +133,6 @@ impl Cluster {
     /// The connection to the API server.
     pub fn api(&self) -> &ApiServer {
         &self.inner.api
-    }
-
-    /// kube's client on top of the same connections and credentials.
-    pub fn client(&self) -> kube::Client {
-        kube_client::client(self.inner.api.clone(), &self.inner.namespace)
     }
 
     /// How long a call of our own may take.

@@ -3,31 +3,25 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::body::Exchange;
 use super::guard::only_value;
-use crate::upstream::{Body, upgraded};
+use crate::upstream::{Body, upgraded, web_socket};
 
 /// Octets buffered per direction at first: a thousand idle tunnels must stay cheap.
 const SMALL_BUFFER: usize = 4 * 1024;
 /// Octets buffered per direction once there is much to carry.
 const LARGE_BUFFER: usize = 64 * 1024;
-/// What a server appends to the key before it hashes (RFC 6455 section 1.3).
-const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The answer that `Sec-WebSocket-Key` asks for.
 pub(crate) fn accept_value(request: &HeaderMap) -> Option<String> {
-    let key = only_value(request, &SEC_WEBSOCKET_KEY)?;
-    Some(STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize()))
+    only_value(request, &SEC_WEBSOCKET_KEY).map(web_socket::accept)
 }
 
 /// Whether `response` agrees to the WebSocket whose key asks for `accept` (RFC 6455 section 4.1). Anything less leaves

@@ -16,6 +16,7 @@ mod rights;
 pub mod service_proxy;
 pub mod unprefix;
 pub mod upgraded;
+pub(crate) mod web_socket;
 
 use futures_util::future::BoxFuture;
 use http::uri::Authority;

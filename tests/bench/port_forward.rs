@@ -1,9 +1,6 @@
 //! `cargo bench --bench port_forward`: `kubectl svcproxy --via port-forward` beside `kubectl port-forward`, in one run on one
 //! real API server, rounds interleaved. Prints medians of what a request takes and of the processor time that it costs the
 //! proxy's process, and ratios.
-//!
-//! An upload is bound by the kubelet, which takes a WebSocket's mask off octet by octet (golang.org/x/net `websocket`
-//! `hybi.go`): its process uses twice what kubectl's SPDY costs it, whatever the size of a message.
 #![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
 #![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]

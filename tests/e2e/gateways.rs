@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         upgrades_beyond_a_limit,
         an_app_without_a_web_socket_is_not_suspected,
         web_sockets_that_are_cut_when_idle,
-        a_node_that_forwards_ports_by_spdy_only,
+        port_forwards_that_pass_in_no_way,
         credentials_that_do_not_arrive,
         a_certificate_that_does_not_arrive,
         impersonation_that_does_not_arrive,
@@ -277,9 +277,8 @@ async fn impersonation_that_does_not_arrive(cluster: &'static Cluster) {
     serving.stop().await;
 }
 
-/// The API server passes any upgrade on, and the node sees one that is no WebSocket: so it answers what it answers where it
-/// knows no WebSockets.
-async fn a_node_that_forwards_ports_by_spdy_only(cluster: &'static Cluster) {
+/// The API server passes any upgrade on, and the node sees one that it does not know.
+async fn port_forwards_that_pass_in_no_way(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _backend = backend_in(cluster, &namespace).await;
     let other = "proxy_set_header Upgrade other; proxy_set_header Connection upgrade;";
@@ -288,8 +287,8 @@ async fn a_node_that_forwards_ports_by_spdy_only(cluster: &'static Cluster) {
         let serving = serve(cluster, &namespace, &["app", "--via", via, &gateway.flag()]).await;
         let answer = http::get(&format!("{}{path}", serving.site_url())).await;
         let seen = (answer.status, answer.header("svcproxy-error"));
-        assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "spdy-only"), "{via}: {}", answer.text());
-        for words in ["no port-forward over WebSocket", "port-forward svc/app"] {
+        assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "no-port-forward"), "{via}: {}", answer.text());
+        for words in ["offers no port-forward", "port-forward svc/app"] {
             assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
         }
         serving.stop().await;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::cluster::{self, Cluster, Namespace, User};
-use crate::harness::{Backend, Peer, Plugin, Serving, http, pattern};
+use crate::harness::{Backend, Gateway, Peer, Plugin, Serving, UPGRADES, http, pattern};
 use crate::rig::eventually;
 use app::{App, HALVES};
 
@@ -213,15 +213,24 @@ async fn auto_carries_everything(cluster: &'static Cluster) {
     }
 }
 
+/// By each of the handshakes that some cluster needs: a gateway lets the others not pass.
 async fn port_forward_carries_everything(cluster: &'static Cluster) {
-    let stage = Stage::new(cluster, &["--via", "port-forward"]).await;
-    for case in &CASES {
-        let (direct, through) = stage.both(case).await;
-        same(&direct, &through, &case.name());
-        until_logged(&stage.serving, case, "port-forward web-0").await;
+    let without = |what: &str| format!("if ({what}) {{ return 400; }} {UPGRADES}");
+    for handshake in [
+        UPGRADES.to_owned(),
+        without("$http_sec_websocket_protocol = v4.channel.k8s.io"),
+        without("$http_upgrade = websocket"),
+    ] {
+        let gateway = Gateway::start(cluster, &[("/", UPGRADES), ("~ /portforward", &handshake)]).await;
+        let stage = Stage::new(cluster, &["--via", "port-forward", &gateway.flag()]).await;
+        for case in &CASES {
+            let (direct, through) = stage.both(case).await;
+            same(&direct, &through, &case.name());
+            until_logged(&stage.serving, case, "port-forward web-0").await;
+        }
+        assert_trailer(&stage).await;
+        stage.serving.stop().await;
     }
-    assert_trailer(&stage).await;
-    stage.serving.stop().await;
 }
 
 async fn the_service_proxy_refuses_what_it_would_change(cluster: &'static Cluster) {

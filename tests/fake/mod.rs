@@ -6,11 +6,11 @@
 //! - `users`, `request_info`, `status`: who may do what, and how it is refused
 //! - `world`, `resources`: objects, and the API that reads them
 //! - `service_proxy`, `upgrade`, `rewriting`: the service proxy
-//! - `port_forward`: the channel protocol over WebSocket
+//! - `port_forward`, `spdy`: its handshakes and its two protocols
 //! - `wire`, `faults`: what goes wrong on purpose
 //!
-//! Sources are named where the rules are: Kubernetes 1.36, Go 1.26. Not there: protobuf, YAML and tables, admission, SPDY,
-//! HTTP/2, writing objects over HTTP.
+//! Sources are named where the rules are: Kubernetes 1.36, Go 1.26. Not there: protobuf, YAML and tables, admission, HTTP/2,
+//! writing objects over HTTP.
 
 pub(crate) mod cases;
 pub(crate) mod faults;
@@ -21,6 +21,7 @@ mod resources;
 mod rewriting;
 mod server;
 mod service_proxy;
+mod spdy;
 pub(crate) mod status;
 mod upgrade;
 pub(crate) mod users;
@@ -64,6 +65,20 @@ pub(crate) struct Options {
     /// Name and port of a gateway in front of it, which routes by `Host` and is the only way in. Nothing resolves the name:
     /// a proxy has to.
     pub(crate) gateway: Option<String>,
+    /// The handshakes of port-forward that it knows.
+    pub(crate) handshakes: Handshakes,
+}
+
+/// The handshakes of port-forward that an API server knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Handshakes {
+    /// SPDY within a WebSocket, the kubelet's channels, and SPDY.
+    #[default]
+    Since131,
+    /// What the kubelet knows: channels, and SPDY.
+    Before131,
+    /// SPDY, where a node or a gateway knows no WebSockets.
+    Spdy,
 }
 
 /// A running server. It ends when dropped, and dropping it fails the test if nobody ever asked it anything.
@@ -111,7 +126,7 @@ impl FakeApiServer {
 
     /// The `server` of a kubeconfig.
     pub(crate) fn url(&self) -> String {
-        let Options { base_path, gateway } = &self.state.options;
+        let Options { base_path, gateway, .. } = &self.state.options;
         let authority = gateway.clone().unwrap_or_else(|| self.address().to_string());
         format!("https://{authority}{base_path}")
     }

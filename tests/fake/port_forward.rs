@@ -1,5 +1,5 @@
-//! `pods/portforward` over WebSocket: for each port a channel of data and one for an error, `v4.channel.k8s.io`.
-//! kubelet `pkg/cri/streaming/portforward/websocket.go`.
+//! `pods/portforward`: SPDY, alone or within a WebSocket (apiserver `pkg/util/proxy/streamtunnel.go`), or a WebSocket with
+//! a channel of data and one for an error for each port (kubelet `pkg/cri/streaming/portforward/websocket.go`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -23,49 +23,116 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::server::{Call, Reply, State};
 use super::status::Status;
 use super::users::{Action, Identity};
-use super::whole;
+use super::{Handshakes, spdy, whole};
 
-const PROTOCOL: &str = "v4.channel.k8s.io";
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+const CHANNELS: &str = "v4.channel.k8s.io";
+const SPDY_PROTOCOL: &str = "portforward.k8s.io";
 
-/// How long container runtimes wait for the second direction after the first one ended: nothing in the protocol says that
-/// one ended.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long container runtimes wait for the second direction after the first one ended: nothing in the protocol of channels
+/// says that one ended.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The size of a message, as Go's `io.Copy` makes them.
-const PIECE: usize = 32 * 1024;
+pub(super) const PIECE: usize = 32 * 1024;
 
-/// Accepts the WebSocket and forwards its channels.
+/// Accepts the upgrade and forwards.
 pub(crate) async fn serve(mut call: Call, state: &Arc<State>, user: &Identity) -> Reply {
     if let Err(status) = may_create(&call, state, user) {
         return call.refuse(&status);
     }
     let Some(ip) = pod_ip(&call, state) else { return call.refuse(&Status::not_found("pods", &call.info.name)) };
-    let headers = call.request.headers();
-    let offered = headers.get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (Some(key), true) = (headers.get(SEC_WEBSOCKET_KEY), offered.split(',').any(|name| name.trim() == PROTOCOL))
-    else {
-        return call.refuse(&Status::bad_request("Upgrade request required"));
+    let known = state.options.handshakes;
+    let Some(handshake) = Handshake::of(call.request.headers(), known) else {
+        return call.refuse(&Status::bad_request(match known {
+            Handshakes::Spdy => "unable to upgrade: missing upgrade headers in request",
+            _ => "Upgrade request required",
+        }));
     };
-    let accept = derive_accept_key(key.as_bytes());
+    let switching = handshake.answer();
     let ports = ports(&call.query);
     let upgrade = hyper::upgrade::on(&mut call.request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        forward(socket, &ip, &ports).await;
+        let io = TokioIo::new(upgraded);
+        match handshake {
+            Handshake::Spdy => spdy::serve(io, &ip).await,
+            Handshake::Tunnelled { .. } => {
+                spdy::serve(tunnelled(WebSocketStream::from_raw_socket(io, Role::Server, None).await), &ip).await;
+            }
+            Handshake::Channels { .. } => {
+                forward(WebSocketStream::from_raw_socket(io, Role::Server, None).await, &ip, &ports).await;
+            }
+        }
     });
-    Reply::Bare(switching(&accept))
+    Reply::Bare(switching)
 }
 
-fn switching(accept: &str) -> http::Response<super::Body> {
-    let mut response = whole("");
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(accept).expect("base64"));
-    response
+/// What was asked for and is known.
+enum Handshake {
+    Tunnelled { accept: String },
+    Channels { accept: String },
+    Spdy,
+}
+
+impl Handshake {
+    fn of(headers: &HeaderMap, known: Handshakes) -> Option<Self> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if text("upgrade").eq_ignore_ascii_case("SPDY/3.1") && text("x-stream-protocol-version") == SPDY_PROTOCOL {
+            return Some(Self::Spdy);
+        }
+        let accept = derive_accept_key(headers.get(SEC_WEBSOCKET_KEY)?.as_bytes());
+        let is_offered = |wanted| text("sec-websocket-protocol").split(',').any(|name| name.trim() == wanted);
+        match known {
+            Handshakes::Since131 if is_offered(TUNNEL) => Some(Self::Tunnelled { accept }),
+            Handshakes::Since131 | Handshakes::Before131 if is_offered(CHANNELS) => Some(Self::Channels { accept }),
+            _ => None,
+        }
+    }
+
+    fn answer(&self) -> http::Response<super::Body> {
+        let (upgrade, more) = match self {
+            Self::Tunnelled { accept } => {
+                ("websocket", vec![(SEC_WEBSOCKET_PROTOCOL, TUNNEL), (SEC_WEBSOCKET_ACCEPT, accept)])
+            }
+            Self::Channels { accept } => {
+                ("websocket", vec![(SEC_WEBSOCKET_PROTOCOL, CHANNELS), (SEC_WEBSOCKET_ACCEPT, accept)])
+            }
+            Self::Spdy => ("SPDY/3.1", vec![(HeaderName::from_static("x-stream-protocol-version"), SPDY_PROTOCOL)]),
+        };
+        let mut response = whole("");
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static(upgrade));
+        for (name, value) in more {
+            headers.insert(name, HeaderValue::from_str(value).expect("base64"));
+        }
+        response
+    }
+}
+
+/// The octets of a WebSocket's messages as one stream, both ways.
+fn tunnelled(socket: Socket) -> DuplexStream {
+    let (near, far) = duplex(PIECE);
+    let (mut to_client, mut from_client) = socket.split();
+    let (mut from_spdy, mut to_spdy) = split(far);
+    tokio::spawn(async move {
+        while let Some(Ok(Message::Binary(data) | Message::Ping(data))) = from_client.next().await {
+            let _ = to_spdy.write_all(&data).await; // it may have ended
+        }
+        let _ = to_spdy.shutdown().await;
+    });
+    tokio::spawn(async move {
+        let mut piece = vec![0; PIECE];
+        while let Ok(length @ 1..) = from_spdy.read(&mut piece).await {
+            if to_client.send(Message::Binary(Bytes::copy_from_slice(&piece[..length]))).await.is_err() {
+                return;
+            }
+        }
+        let _ = to_client.close().await;
+    });
+    near
 }
 
 /// Since 1.35 a WebSocket needs `create` as well as `get`.

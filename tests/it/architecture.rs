@@ -14,7 +14,7 @@ struct Rule {
 /// Everything.
 const ALL: &[&str] = &[""];
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     Rule {
         says: "pure modules know no runtime, cluster, environment or clock",
         holds_for: &[
@@ -34,6 +34,10 @@ const RULES: [Rule; 8] = [
             "upstream/choose.rs",
             "upstream/handshakes.rs",
             "upstream/cuts.rs",
+            "upstream/web_socket.rs",
+            "upstream/port_forward/channels.rs",
+            "upstream/port_forward/framing.rs",
+            "upstream/port_forward/spdy.rs",
             "upstream/unprefix/",
             "picker/row.rs",
             "picker/narrow.rs",
@@ -44,10 +48,16 @@ const RULES: [Rule; 8] = [
         never_named: &["tokio::", "kube::", "std::env", "std::fs", "Instant::now", "SystemTime::now"],
     },
     Rule {
-        says: "only `cluster` and `upstream::port_forward` name kube",
+        says: "only `cluster` names kube",
         holds_for: ALL,
-        but_not_for: &["cluster/", "upstream/port_forward/"],
+        but_not_for: &["cluster/"],
         never_named: &["kube::", "k8s_openapi::"],
+    },
+    Rule {
+        says: "only `upstream::port_forward` names tungstenite",
+        holds_for: ALL,
+        but_not_for: &["upstream/port_forward/"],
+        never_named: &["tungstenite::"],
     },
     Rule {
         says: "`local` knows no Kubernetes and no transport",

@@ -1,17 +1,60 @@
 //! What an API server or a gateway before it does not let pass, and that nobody is asked more often than needed.
 
+use std::convert::Infallible;
+
 use futures_util::future::join_all;
+use futures_util::stream;
 use http::StatusCode;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fake::FakeApiServer;
 use crate::fake::faults::Fault;
 use crate::fake::status::Status;
+use crate::fake::{FakeApiServer, Handshakes, Options};
 use crate::harness::{Plugin, Served, web};
-use crate::rig::{Backend, Canned, Peer, http as client, refusal};
+use crate::rig::{Backend, Canned, Peer, http as client, pattern, refusal};
 
 #[tokio::test]
-async fn an_api_server_that_forwards_ports_by_spdy_only_is_named() {
+async fn the_best_handshake_of_port_forward_that_is_known_is_used() {
+    const CHANNELS: &str = "v4.channel.k8s.io";
+    const BOTH: &str = "SPDY/3.1+portforward.k8s.io, v4.channel.k8s.io";
+    for (handshakes, expect) in [
+        // Two connections with little to carry to the Pod, one with much.
+        (Handshakes::Since131, &[CHANNELS, CHANNELS, BOTH][..]),
+        (Handshakes::Before131, &[CHANNELS, CHANNELS, BOTH]),
+        // What is refused is not asked for again.
+        (Handshakes::Spdy, &[CHANNELS, BOTH, "SPDY/3.1", "SPDY/3.1", BOTH, "SPDY/3.1"]),
+    ] {
+        let fake = FakeApiServer::start_with(Options { handshakes, ..Options::default() }).await;
+        let _backend = web(&fake).await;
+        let served = Plugin::new(&fake).args(["web", "--via=port-forward"]).serve().await;
+        for length in [0, 1, 65_000] {
+            let answer = client::get(&format!("{}bytes/{length}", served.site_url())).await;
+            assert_eq!(answer.status, StatusCode::OK, "{handshakes:?}: {}", answer.text());
+            assert!(answer.body == pattern(0, length), "{handshakes:?}: {length}, {}", answer.body.len());
+        }
+        let mut socket = open(&served, "/ws").await.unwrap();
+        assert_eq!(socket.exchange(Message::text("hello")).await, Message::text("hello"));
+        for _ in 0..2 {
+            let large = stream::iter((0..8).map(|n| Ok::<_, Infallible>(Frame::data(pattern(n * 60_000, 60_000)))));
+            let request =
+                http::Request::put("/").header("content-length", 480_000).body(StreamBody::new(large)).unwrap();
+            let answer = client::stream(&format!("{}sink", served.site_url()), request).await;
+            let said = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(said, r#"{"length":480000}"#, "{handshakes:?}");
+        }
+        let asked = fake.requests().into_iter().filter_map(|mut request| {
+            let upgrade = request.headers.remove("upgrade")?;
+            Some(request.headers.remove("sec-websocket-protocol").unwrap_or(upgrade))
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), expect, "{handshakes:?}");
+        served.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_that_forwards_no_ports_is_named() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
     let words = "unable to upgrade: missing upgrade headers in request";
@@ -19,8 +62,8 @@ async fn an_api_server_that_forwards_ports_by_spdy_only_is_named() {
     let served = Plugin::new(&fake).args(["web", "--via=port-forward"]).serve().await;
     let answer = client::get(&served.proxy_url()).await;
     let seen = (answer.status, answer.header("svcproxy-error"));
-    assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "spdy-only"), "{}", answer.text());
-    for words in ["no port-forward over WebSocket", "port-forward svc/web", words] {
+    assert_eq!(seen, (StatusCode::NOT_IMPLEMENTED, "no-port-forward"), "{}", answer.text());
+    for words in ["offers no port-forward", "port-forward svc/web", words] {
         assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
     }
     served.stop().await;

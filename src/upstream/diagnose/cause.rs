@@ -56,8 +56,8 @@ pub enum Cause {
     ApiServer(Trouble),
     /// The API server cannot reach the node that would forward to the Pod.
     NodeUnreachable,
-    /// The API server offers no port-forward over WebSocket.
-    SpdyOnly,
+    /// The API server, or something in front of it, knows none of the handshakes of port-forward.
+    NoPortForward,
     /// The API server saw no upgrade where one was sent.
     UpgradeLost,
     /// The request cannot be carried without changing it.

@@ -181,12 +181,12 @@ fn words(cause: &Cause, original: &str, subject: &Subject, facts: &Facts) -> Wor
         Cause::Forbidden(missing) => forbidden(missing, subject),
         Cause::Unseen(unseen) => not_seen(unseen, subject),
         Cause::ApiServer(trouble) => of_api_server(*trouble, subject),
-        Cause::SpdyOnly => Words::new(
-            "spdy-only",
-            "The API server offers no port-forward over WebSocket",
-            "It, or something in front of it, speaks only SPDY for port-forward, which this program does not.",
+        Cause::NoPortForward => Words::new(
+            "no-port-forward",
+            "The API server offers no port-forward",
+            "It, or something in front of it, takes a port-forward neither over WebSocket nor by SPDY.",
             vec![Check::run(
-                "kubectl's own port-forward can",
+                "whether kubectl's own port-forward can",
                 subject.kubectl(&format!("port-forward svc/{} 8080:PORT", subject.service)),
             )],
         ),

@@ -211,7 +211,7 @@ fn every_cause_is_explained() {
     let only = Cause::OnlyByPortForward(Hindrance::Right);
     check(only, "only-by-port-forward", "The service proxy would change this request");
     check(Cause::NodeUnreachable, "node-unreachable", "The API server cannot reach the node of web's Pod");
-    check(Cause::SpdyOnly, "spdy-only", "The API server offers no port-forward over WebSocket");
+    check(Cause::NoPortForward, "no-port-forward", "The API server offers no port-forward");
     check(Cause::UpgradeLost, "upgrade-lost", "Something on the way to the API server takes Upgrade out of requests");
     check(Cause::ApiServer(Trouble::Unreachable), "api-server-unreachable", "No connection to the API server");
     check(Cause::ApiServer(Trouble::Credentials), "no-credentials", "No credentials for the API server");

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,11 +16,13 @@ use tokio_rustls::client::TlsStream;
 
 use super::failure::Failure;
 use super::finder::Finder;
+use super::handshake::{Handshake, Opened};
 use super::stream::PodStream;
+use crate::cluster::Cluster;
 use crate::cluster::pool::Connect;
 use crate::cluster::tls::TlsClient;
 use crate::upstream::backends::Backend;
-use crate::upstream::diagnose::Cause;
+use crate::upstream::diagnose::{Cause, Trouble};
 
 /// How long API server and kubelet may take to open a port-forward: as long as the API server dials a node.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
@@ -34,10 +35,12 @@ type Raw = PodStream<TokioIo<Upgraded>>;
 
 /// Makes connections to the Pods of one Target.
 pub(super) struct Dialer {
-    client: kube::Client,
+    cluster: Cluster,
     namespace: String,
     finder: Arc<Finder>,
-    tls: Option<TlsClient>,
+    tls: Option<Arc<TlsClient>>,
+    /// The one to begin with.
+    handshake: Mutex<Handshake>,
 }
 
 /// A connection to a Pod's port.
@@ -49,9 +52,16 @@ pub(super) enum PodConnection {
 }
 
 impl Dialer {
-    /// Connects to the Pods that `finder` finds in `namespace`, with `tls` if they speak https.
-    pub(super) fn new(client: kube::Client, namespace: String, finder: Arc<Finder>, tls: Option<TlsClient>) -> Self {
-        Self { client, namespace, finder, tls }
+    /// Connects to the Pods that `finder` finds in `namespace`, with `tls` if they speak https, by `handshake` where that
+    /// is known.
+    pub(super) fn new(
+        cluster: Cluster,
+        namespace: String,
+        finder: Arc<Finder>,
+        tls: Option<Arc<TlsClient>>,
+        handshake: Handshake,
+    ) -> Self {
+        Self { cluster, namespace, finder, tls, handshake: Mutex::new(handshake) }
     }
 
     async fn open(&self, backend: &Backend) -> Result<PodConnection, Failure> {
@@ -65,10 +75,34 @@ impl Dialer {
     }
 
     async fn port_forward(&self, Backend { pod, port }: &Backend) -> Result<Raw, Failure> {
-        let uri = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", self.namespace);
-        let request = Request::get(uri).body(Vec::new()).expect("names of Kubernetes objects can stand in a path");
-        let socket = self.client.connect(request).await?.into_stream().into_inner();
-        Ok(PodStream::new(socket, self.tls.is_none()).await)
+        let target = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", self.namespace);
+        let (carrier, framing) = self.upgrade(&target).await?;
+        let opening = PodStream::open(carrier, framing, *port, self.tls.is_none());
+        opening.await.map_err(|error| Failure::new(Cause::ApiServer(Trouble::BrokeOff), error.to_string()))
+    }
+
+    /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts.
+    async fn upgrade(&self, target: &str) -> Result<Opened, Failure> {
+        let mut handshake = *self.handshake();
+        let mut refusal = None;
+        loop {
+            let failure = match handshake.open(&self.cluster, target).await {
+                Err(failure) if failure.cause == Cause::NoPortForward => failure,
+                Err(failure) => return Err(failure),
+                Ok(opened) => {
+                    *self.handshake() = handshake;
+                    return Ok(opened);
+                }
+            };
+            let first = refusal.get_or_insert(failure);
+            let Some(next) = handshake.next() else { return Err(first.clone()) };
+            tracing::debug!(?handshake, ?next, why = first.words, "this handshake of port-forward was refused");
+            handshake = next;
+        }
+    }
+
+    fn handshake(&self) -> MutexGuard<'_, Handshake> {
+        self.handshake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 use std::io;
 
 use http::StatusCode;
-use kube::client::UpgradeConnectionError;
 
 use super::stream::{RemoteError, SpeaksTls};
 use crate::cluster::{ApiError, SendError};
@@ -59,6 +58,28 @@ impl Failure {
         }
     }
 
+    /// What an error status in answer to a call or to the opening of a port-forward says.
+    pub(super) fn refused(status: Status) -> Self {
+        let message = &status.message;
+        if message.starts_with("error dialing backend: ") {
+            return Self::new(Cause::NodeUnreachable, message);
+        }
+        let no_pod = ["pod does not exist", "pod not found", "container not running", "not in the running state"];
+        if status.code == StatusCode::NOT_FOUND || no_pod.iter().any(|words| message.contains(words)) {
+            return Self::gone(message);
+        }
+        let cause = Cause::of(&status).unwrap_or(match status.code.as_u16() {
+            // What servers answer to a handshake that they do not know.
+            200..=399 | 400 | 405 | 406 | 426 | 501 => Cause::NoPortForward,
+            _ => Cause::PodNotReached,
+        });
+        Self::new(cause, status.message)
+    }
+
+    fn said(code: StatusCode, reason: &str, message: &str) -> Self {
+        Self::refused(Status { code, reason: reason.to_owned(), message: message.to_owned() })
+    }
+
     /// What the byte stream itself said.
     fn of_stream(error: &(dyn StdError + 'static)) -> Option<Self> {
         if let Some(RemoteError(words)) = find::<RemoteError>(error) {
@@ -86,7 +107,7 @@ fn code(cause: &Cause) -> StatusCode {
         Cause::Forbidden(_) | Cause::Unseen(_) | Cause::Denied => StatusCode::FORBIDDEN,
         Cause::Unauthorized => StatusCode::UNAUTHORIZED,
         Cause::PodUnreachable | Cause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
-        Cause::SpdyOnly | Cause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
+        Cause::NoPortForward | Cause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
         _ => StatusCode::BAD_GATEWAY,
     }
 }
@@ -119,52 +140,12 @@ impl From<SendError> for Failure {
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         match error {
-            ApiError::Forbidden { message, .. } => said(403, "Forbidden", message),
+            ApiError::Forbidden { message, .. } => Self::said(StatusCode::FORBIDDEN, "Forbidden", &message),
             ApiError::Unseen(unseen) => Self::new(Cause::Unseen(unseen), ""),
-            ApiError::Unauthorized => said(401, "Unauthorized", "Unauthorized".to_owned()),
+            ApiError::Unauthorized => Self::said(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
             ApiError::Send(error) => error.into(),
             other => Self::new(Cause::ApiServer(Trouble::Unreachable), other.to_string()),
         }
-    }
-}
-
-/// Errors of opening a port-forward.
-impl From<kube::Error> for Failure {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => said(status.code, &status.reason, status.message),
-            kube::Error::Service(error) => match error.downcast::<SendError>() {
-                Ok(error) => (*error).into(),
-                Err(error) => Self::new(Cause::ApiServer(Trouble::BrokeOff), error.to_string()),
-            },
-            kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(error)) => {
-                Self::new(Cause::ApiServer(Trouble::BrokeOff), error.to_string())
-            }
-            kube::Error::UpgradeConnection(error) => Self::new(Cause::SpdyOnly, error.to_string()),
-            other => Self::new(Cause::ApiServer(Trouble::BrokeOff), other.to_string()),
-        }
-    }
-}
-
-/// An error status in answer to a call or to the opening of a port-forward.
-fn said(code: u16, reason: &str, message: String) -> Failure {
-    if message.starts_with("error dialing backend: ") {
-        return Failure::new(Cause::NodeUnreachable, message);
-    }
-    let no_pod = ["pod does not exist", "pod not found", "container not running", "not in the running state"];
-    if code == 404 || no_pod.iter().any(|words| message.contains(words)) {
-        return Failure::gone(message);
-    }
-    let status = Status {
-        code: StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY),
-        reason: reason.to_owned(),
-        message,
-    };
-    match (Cause::of(&status), code) {
-        (Some(cause), _) => Failure::new(cause, status.message),
-        // What servers answer to a WebSocket handshake that only know SPDY's.
-        (None, 400 | 405 | 406 | 426 | 501) => Failure::new(Cause::SpdyOnly, status.message),
-        (None, _) => Failure::new(Cause::PodNotReached, status.message),
     }
 }
 
@@ -197,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_the_api_server_says() {
-        let failed = |code: u16, message: &str| said(code, "", message.to_owned());
+        let failed = |code: u16, message: &str| Failure::said(StatusCode::from_u16(code).unwrap(), "", message);
         check(
             &failed(500, "error dialing backend: dial tcp 10.0.0.2:10250: i/o timeout"),
             &Cause::NodeUnreachable,
@@ -207,7 +188,7 @@ mod tests {
         check(&failed(404, r#"pods "web-1" not found"#), &Cause::PodBreaksOff, 502, true);
         check(&failed(500, "unable to upgrade connection: pod does not exist"), &Cause::PodBreaksOff, 502, true);
         check(&failed(400, "Upgrade request required"), &Cause::UpgradeLost, 501, false);
-        check(&failed(400, "unable to upgrade: missing upgrade headers in request"), &Cause::SpdyOnly, 501, false);
+        check(&failed(400, "unable to upgrade: missing upgrade headers in request"), &Cause::NoPortForward, 501, false);
         check(&failed(500, "something"), &Cause::PodNotReached, 502, false);
         let refused = failed(
             403,

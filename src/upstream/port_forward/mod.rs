@@ -1,8 +1,13 @@
 //! Connections of our own into a Pod, through `pods/portforward`: nothing on the way touches the messages.
 
+mod carrier;
+mod channels;
 mod dial;
 mod failure;
 mod finder;
+mod framing;
+mod handshake;
+mod spdy;
 mod stream;
 
 use std::sync::Arc;
@@ -13,6 +18,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use http::header::UPGRADE;
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::diagnose::{Asker, Cause, Diagnostics};
@@ -27,12 +33,15 @@ use crate::target::{Scheme, Target};
 use dial::Dialer;
 use failure::Failure;
 use finder::Finder;
+use handshake::Handshake;
 
 /// How long kept connections are used before it is looked whether their Pods are still ready.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A request that must not be sent twice takes no connection that has waited longer. The app may have closed it, which
-/// shows here only a second later (the channel protocol has no end of one direction), and few close sooner than this.
+/// shows here only a second later (container runtimes wait so long for the other direction), and few close sooner than this.
 const SAFE_WAIT: Duration = Duration::from_secs(1);
+/// Octets of a request from which on it matters what its connection is good for.
+const LARGE: u64 = 256 * 1024;
 
 /// Sends requests to one Target's Pods. A clone shares the connections.
 #[derive(Clone)]
@@ -42,10 +51,29 @@ pub struct PortForward {
 
 struct Inner {
     finder: Arc<Finder>,
-    pool: Pool<Dialer>,
+    pools: Pools,
     diagnostics: Diagnostics,
     swept: Mutex<Instant>,
     sweeping: AtomicBool,
+}
+
+/// Connections to the Pods, by what they are good for.
+struct Pools {
+    ordinary: Pool<Dialer>,
+    /// For large requests.
+    large: Pool<Dialer>,
+}
+
+impl Pools {
+    fn fit_for(&self, request: &Request<Body>) -> &Pool<Dialer> {
+        let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
+        if is_large { &self.large } else { &self.ordinary }
+    }
+
+    fn keep_only(&self, keep: impl Fn(&Arc<str>) -> bool) {
+        self.ordinary.keep_only(&keep);
+        self.large.keep_only(&keep);
+    }
 }
 
 impl PortForward {
@@ -66,12 +94,15 @@ impl PortForward {
         let finder = Arc::new(Finder::new(cluster.clone(), target.clone(), service.cloned()));
         let tls = match target.scheme {
             Scheme::Http => None,
-            Scheme::Https => Some(tls(target, verify_tls)?),
+            Scheme::Https => Some(Arc::new(tls(target, verify_tls)?)),
         };
-        let dialer = Dialer::new(cluster.client(), target.namespace.clone(), finder.clone(), tls);
+        let pool = |handshake| {
+            let (cluster, namespace) = (cluster.clone(), target.namespace.clone());
+            Pool::new(Dialer::new(cluster, namespace, finder.clone(), tls.clone(), handshake))
+        };
         let inner = Inner {
+            pools: Pools { ordinary: pool(Handshake::Channels), large: pool(Handshake::TunnelledSpdy) },
             finder,
-            pool: Pool::new(dialer),
             diagnostics,
             swept: Mutex::new(Instant::now()),
             sweeping: AtomicBool::new(false),
@@ -83,7 +114,7 @@ impl PortForward {
     /// Gives the number of ready Pods.
     pub async fn learn(&self, slices: &[EndpointSlice]) -> usize {
         let ready = self.inner.finder.learn(slices).await;
-        self.inner.pool.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+        self.inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
         ready.len()
     }
 }
@@ -115,7 +146,7 @@ impl Inner {
             Outcome::Answer(answer, pod) => return Ok((answer, pod)),
             Outcome::Lost { error, peer, .. } => (error, peer),
         };
-        self.pool.keep_only(|pod| *pod != lost);
+        self.pools.keep_only(|pod| *pod != lost);
         let failure = Failure::lost(&error);
         let again = again.filter(|_| failure.cause == Cause::PodBreaksOff).and_then(Again::take);
         let Some(request) = again else { return Err(failure) };
@@ -127,11 +158,12 @@ impl Inner {
     }
 
     async fn once(&self, request: Request<Body>, repeatable: bool) -> Result<Outcome<Arc<str>>, Failure> {
+        let pool = self.pools.fit_for(&request);
         if request.headers().contains_key(UPGRADE) {
-            return self.pool.send_alone(request).await;
+            return pool.send_alone(request).await;
         }
         let wait = if repeatable { Duration::MAX } else { SAFE_WAIT };
-        self.pool.send(request, wait).await
+        pool.send(request, wait).await
     }
 
     async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {
@@ -150,7 +182,7 @@ impl Inner {
         let inner = self.clone();
         tokio::spawn(async move {
             if let Ok(ready) = inner.finder.look().await {
-                inner.pool.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+                inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
             }
             *inner.swept.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             inner.sweeping.store(false, Ordering::Release);

@@ -3,7 +3,6 @@
 mod conditional;
 mod encoding;
 mod gateway;
-mod handshake;
 mod names;
 mod path;
 
@@ -19,7 +18,7 @@ use hyper::upgrade::OnUpgrade;
 use super::diagnose::{Asker, Cause, Diagnostics, Trouble};
 use super::repeat::{self, Again};
 use super::unprefix::{Hosts, Unprefix};
-use super::{Body, Carried, Transport, Upstream};
+use super::{Body, Carried, Transport, Upstream, web_socket};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
 use crate::service::Service;
 use crate::target::{Scheme, Target};
@@ -153,7 +152,7 @@ impl Inner {
 
     /// Gives the `Sec-WebSocket-Accept` to wait for, if a WebSocket is asked for.
     fn prepare(&self, request: &mut Request<Body>) -> Result<Option<HeaderValue>, Refusal> {
-        if !handshake::is_asked(request.headers()) {
+        if !web_socket::is_asked(request.headers()) {
             let method = request.method().clone();
             encoding::ask(&method, request.headers_mut());
             return Ok(None);
@@ -161,7 +160,7 @@ impl Inner {
         if request.uri().query().is_some() {
             return Err(Refusal::WebSocketQuery);
         }
-        handshake::expected(request.headers()).map(Some).ok_or(Refusal::NotWebSocket)
+        web_socket::expected(request.headers()).map(Some).ok_or(Refusal::NotWebSocket)
     }
 
     /// The app sees the local host, unless a gateway needs to see the API server's.
@@ -193,6 +192,6 @@ fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) ->
         answer.extensions_mut().remove::<OnUpgrade>();
         return Ok(());
     }
-    let is_accepted = expected.is_some_and(|expected| handshake::is_accepted(answer.headers(), expected));
+    let is_accepted = expected.is_some_and(|expected| web_socket::is_accepted(answer.headers(), expected));
     if is_accepted { Ok(()) } else { Err(Refusal::Handshake) }
 }

@@ -1,4 +1,4 @@
-//! WebSocket handshakes (RFC 6455 section 4).
+//! A client's part of WebSocket handshakes (RFC 6455 section 4).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,23 +6,32 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE}
 use http::{HeaderMap, HeaderValue};
 use sha1::{Digest, Sha1};
 
-/// RFC 6455 1.3.
+/// What a server appends to the key before it hashes (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// The `Sec-WebSocket-Key` of random octets.
+pub(crate) fn key(nonce: [u8; 16]) -> String {
+    STANDARD.encode(nonce)
+}
+
 /// Whether `headers` ask for an upgrade.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && names_upgrade(headers)
 }
 
 /// The `Sec-WebSocket-Accept` that a server which understood the request must answer; `None` without a key.
-pub(super) fn expected(request: &HeaderMap) -> Option<HeaderValue> {
-    let key = request.get(SEC_WEBSOCKET_KEY)?;
-    let digest = Sha1::new().chain_update(key.as_bytes()).chain_update(GUID).finalize();
-    Some(HeaderValue::try_from(STANDARD.encode(digest)).expect("base64 is ASCII"))
+pub(crate) fn expected(request: &HeaderMap) -> Option<HeaderValue> {
+    let key = request.get(SEC_WEBSOCKET_KEY)?.to_str().ok()?;
+    Some(HeaderValue::try_from(accept(key)).expect("base64 is ASCII"))
+}
+
+/// The `Sec-WebSocket-Accept` that answers `key`.
+pub(crate) fn accept(key: &str) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
 /// Whether the headers of a `101` say that a WebSocket begins: the one that was asked for.
-pub(super) fn is_accepted(answer: &HeaderMap, expected: &HeaderValue) -> bool {
+pub(crate) fn is_accepted(answer: &HeaderMap, expected: &HeaderValue) -> bool {
     let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
     answer.get(UPGRADE).is_some_and(is_websocket)
         && names_upgrade(answer)

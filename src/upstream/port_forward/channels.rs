@@ -1,0 +1,65 @@
+//! The channel protocol `v4.channel.k8s.io`, as the kubelet speaks it (cri-streaming
+//! `pkg/streaming/portforward/websocket.go`).
+//!
+//! Each message of the WebSocket is a channel's number and octets: channel 0 carries data, channel 1 a sentence if the
+//! port cannot be reached; the first message of each is the port number. Nothing says that one direction ended, so
+//! ending the writing side ends the connection.
+
+use std::mem;
+
+use bytes::Bytes;
+
+use super::framing::Event;
+
+/// Which channels have said their port number.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    opened: [bool; 2],
+}
+
+impl Channels {
+    /// The number of the channel that carries data.
+    pub(super) const DATA: u8 = 0;
+    const ERROR: u8 = 1;
+
+    /// What the message `piece` says; it is taken away whole.
+    pub(super) fn next(&mut self, piece: &mut Bytes) -> Option<Event> {
+        let mut message = mem::take(piece);
+        if message.is_empty() {
+            return None;
+        }
+        let channel = message.split_to(1)[0];
+        let opened = self.opened.get_mut(usize::from(channel))?;
+        if !mem::replace(opened, true) || message.is_empty() {
+            return None;
+        }
+        match channel {
+            Self::ERROR => Some(Event::Failed(String::from_utf8_lossy(&message).into_owned())),
+            _ => Some(Event::Data(message)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages() {
+        let mut channels = Channels::default();
+        let mut next = |message: &'static [u8]| {
+            let mut piece = Bytes::from_static(message);
+            let event = channels.next(&mut piece);
+            assert!(piece.is_empty(), "a message is one thing");
+            event
+        };
+        let data = |octets: &'static [u8]| Some(Event::Data(Bytes::from_static(octets)));
+        assert_eq!(next(b""), None);
+        assert_eq!(next(b"\x00\x90\x1f"), None, "the port number");
+        assert_eq!(next(b"\x01\x90\x1f"), None, "the port number");
+        assert_eq!(next(b"\x00\x90\x1f"), data(b"\x90\x1f"));
+        assert_eq!(next(b"\x00"), None);
+        assert_eq!(next(b"\x07no such channel"), None);
+        assert_eq!(next(b"\x01connection refused"), Some(Event::Failed("connection refused".to_owned())));
+    }
+}
