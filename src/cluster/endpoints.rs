@@ -1,12 +1,16 @@
 //! EndpointSlices: which Pods answer for a Service.
 
+use std::collections::BTreeMap;
+
 use futures_util::TryStreamExt;
 use prost::Message;
 use serde::Deserialize;
+use serde::de::Deserializer;
 
 use super::Cluster;
 use super::api_error::ApiError;
 use super::lists::{FromProtobuf, List, Listed, Scope};
+use super::wire::{self, port_number, protocol};
 use crate::service::Protocol;
 
 const GROUP: &str = "/apis/discovery.k8s.io/v1";
@@ -88,163 +92,92 @@ pub(crate) fn slices_of(namespace: &str, service: &str) -> List {
 }
 
 impl Listed for EndpointSlice {
-    type Json = Entry;
+    type Wire = Wire;
 
-    const FROM_PROTOBUF: Option<FromProtobuf<Self>> =
-        Some(|bytes| protobuf::EndpointSlice::decode(bytes).ok().map(Self::from));
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(|bytes| Wire::decode(bytes).ok().map(Self::from));
 }
 
-#[derive(Deserialize)]
+/// What is looked at of an EndpointSlice (k8s.io/api `discovery/v1/generated.proto`).
+#[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Entry {
-    metadata: EntryMetadata,
+pub(crate) struct Wire {
+    #[prost(message, required, tag = "1")]
+    metadata: Metadata,
+    #[prost(message, repeated, tag = "2")]
+    #[serde(default, deserialize_with = "wire::or_empty")]
+    endpoints: Vec<WireEndpoint>,
+    #[prost(message, repeated, tag = "3")]
+    #[serde(default, deserialize_with = "wire::or_empty")]
+    ports: Vec<WirePort>,
+    #[prost(string, tag = "4")]
     #[serde(default)]
     address_type: String,
-    ports: Option<Vec<EntryPort>>,
-    endpoints: Option<Vec<EntryEndpoint>>,
 }
 
-#[derive(Deserialize)]
-struct EntryMetadata {
-    #[serde(default)]
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    #[prost(string, tag = "3")]
     namespace: String,
-    #[serde(default)]
-    labels: Labels,
+    #[prost(btree_map = "string, string", tag = "11")]
+    #[serde(deserialize_with = "service_label")]
+    labels: BTreeMap<String, String>,
 }
 
-#[derive(Default, Deserialize)]
-struct Labels {
-    #[serde(rename = "kubernetes.io/service-name", default)]
-    service: String,
+fn service_label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    wire::only(&[SERVICE_LABEL], deserializer)
 }
 
-#[derive(Deserialize)]
-struct EntryPort {
-    name: Option<String>,
-    port: Option<u16>,
-    protocol: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EntryEndpoint {
-    #[serde(default)]
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireEndpoint {
+    #[prost(string, repeated, tag = "1")]
+    #[serde(deserialize_with = "wire::or_empty")]
     addresses: Vec<String>,
-    #[serde(default)]
+    #[prost(message, required, tag = "2")]
     conditions: Conditions,
+    #[prost(message, optional, tag = "4")]
     target_ref: Option<TargetRef>,
 }
 
-#[derive(Default, Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Message, Deserialize)]
+#[serde(default)]
 struct Conditions {
+    #[prost(bool, optional, tag = "1")]
     ready: Option<bool>,
+    #[prost(bool, optional, tag = "2")]
     serving: Option<bool>,
+    #[prost(bool, optional, tag = "3")]
     terminating: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(default)]
 struct TargetRef {
-    kind: Option<String>,
-    name: Option<String>,
+    #[prost(string, tag = "1")]
+    kind: String,
+    #[prost(string, tag = "3")]
+    name: String,
 }
 
-impl From<Entry> for EndpointSlice {
-    fn from(entry: Entry) -> Self {
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(default)]
+struct WirePort {
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "wire::or_empty")]
+    name: String,
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "wire::or_empty")]
+    protocol: String,
+    #[prost(int32, optional, tag = "3")]
+    port: Option<i32>,
+}
+
+impl From<Wire> for EndpointSlice {
+    fn from(mut slice: Wire) -> Self {
         Self {
-            namespace: entry.metadata.namespace,
-            service: entry.metadata.labels.service,
-            addresses: address_type(&entry.address_type),
-            ports: entry.ports.unwrap_or_default().into_iter().map(EndpointPort::from).collect(),
-            endpoints: entry.endpoints.unwrap_or_default().into_iter().map(Endpoint::from).collect(),
-        }
-    }
-}
-
-impl From<EntryPort> for EndpointPort {
-    fn from(port: EntryPort) -> Self {
-        let protocol = protocol(port.protocol.as_deref().unwrap_or_default());
-        Self { name: port.name.unwrap_or_default(), number: port.port, protocol }
-    }
-}
-
-impl From<EntryEndpoint> for Endpoint {
-    fn from(endpoint: EntryEndpoint) -> Self {
-        let pod = endpoint.target_ref.filter(|target| target.kind.as_deref() == Some("Pod")).and_then(|pod| pod.name);
-        Self::new(endpoint.addresses, endpoint.conditions, pod)
-    }
-}
-
-impl Endpoint {
-    fn new(addresses: Vec<String>, conditions: Conditions, pod: Option<String>) -> Self {
-        let Conditions { ready, serving, terminating } = conditions;
-        let ready = ready.unwrap_or(true);
-        Self { addresses, ready, serving: serving.unwrap_or(ready), terminating: terminating.unwrap_or(false), pod }
-    }
-}
-
-/// The same in protobuf (k8s.io/api `discovery/v1/generated.proto`).
-mod protobuf {
-    use prost::Message;
-
-    use super::super::protobuf::ObjectMeta;
-
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct EndpointSlice {
-        #[prost(message, optional, tag = "1")]
-        pub(super) metadata: Option<ObjectMeta>,
-        #[prost(message, repeated, tag = "2")]
-        pub(super) endpoints: Vec<Endpoint>,
-        #[prost(message, repeated, tag = "3")]
-        pub(super) ports: Vec<Port>,
-        #[prost(string, tag = "4")]
-        pub(super) address_type: String,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Endpoint {
-        #[prost(string, repeated, tag = "1")]
-        pub(super) addresses: Vec<String>,
-        #[prost(message, optional, tag = "2")]
-        pub(super) conditions: Option<Conditions>,
-        #[prost(message, optional, tag = "4")]
-        pub(super) target: Option<Target>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Conditions {
-        #[prost(bool, optional, tag = "1")]
-        pub(super) ready: Option<bool>,
-        #[prost(bool, optional, tag = "2")]
-        pub(super) serving: Option<bool>,
-        #[prost(bool, optional, tag = "3")]
-        pub(super) terminating: Option<bool>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Target {
-        #[prost(string, tag = "1")]
-        pub(super) kind: String,
-        #[prost(string, tag = "3")]
-        pub(super) name: String,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    pub(super) struct Port {
-        #[prost(string, tag = "1")]
-        pub(super) name: String,
-        #[prost(string, tag = "2")]
-        pub(super) protocol: String,
-        #[prost(int32, optional, tag = "3")]
-        pub(super) number: Option<i32>,
-    }
-}
-
-impl From<protobuf::EndpointSlice> for EndpointSlice {
-    fn from(slice: protobuf::EndpointSlice) -> Self {
-        let mut metadata = slice.metadata.unwrap_or_default();
-        Self {
-            namespace: metadata.namespace,
-            service: metadata.labels.remove(SERVICE_LABEL).unwrap_or_default(),
+            namespace: slice.metadata.namespace,
+            service: slice.metadata.labels.remove(SERVICE_LABEL).unwrap_or_default(),
             addresses: address_type(&slice.address_type),
             ports: slice.ports.into_iter().map(EndpointPort::from).collect(),
             endpoints: slice.endpoints.into_iter().map(Endpoint::from).collect(),
@@ -252,26 +185,23 @@ impl From<protobuf::EndpointSlice> for EndpointSlice {
     }
 }
 
-impl From<protobuf::Port> for EndpointPort {
-    fn from(port: protobuf::Port) -> Self {
-        let number = port.number.and_then(|number| u16::try_from(number).ok());
-        Self { name: port.name, number, protocol: protocol(&port.protocol) }
+impl From<WirePort> for EndpointPort {
+    fn from(port: WirePort) -> Self {
+        Self { name: port.name, number: port.port.map(port_number), protocol: protocol(&port.protocol) }
     }
 }
 
-impl From<protobuf::Endpoint> for Endpoint {
-    fn from(endpoint: protobuf::Endpoint) -> Self {
-        let protobuf::Conditions { ready, serving, terminating } = endpoint.conditions.unwrap_or_default();
-        let pod = endpoint.target.filter(|target| target.kind == "Pod").map(|pod| pod.name);
-        Self::new(endpoint.addresses, Conditions { ready, serving, terminating }, pod)
-    }
-}
-
-fn protocol(text: &str) -> Protocol {
-    match text {
-        "UDP" => Protocol::Udp,
-        "SCTP" => Protocol::Sctp,
-        _ => Protocol::Tcp,
+impl From<WireEndpoint> for Endpoint {
+    fn from(endpoint: WireEndpoint) -> Self {
+        let Conditions { ready, serving, terminating } = endpoint.conditions;
+        let ready = ready.unwrap_or(true);
+        Self {
+            addresses: endpoint.addresses,
+            ready,
+            serving: serving.unwrap_or(ready),
+            terminating: terminating.unwrap_or(false),
+            pod: endpoint.target_ref.filter(|target| target.kind == "Pod").map(|pod| pod.name),
+        }
     }
 }
 

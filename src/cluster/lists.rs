@@ -106,8 +106,8 @@ pub(super) type FromProtobuf<T> = fn(&[u8]) -> Option<T>;
 
 /// How an object of a list is read in either form.
 pub(crate) trait Listed: Sized + Send + 'static {
-    /// What of its JSON is looked at.
-    type Json: DeserializeOwned + Into<Self> + Send;
+    /// What of it is looked at.
+    type Wire: DeserializeOwned + Into<Self> + Send;
 
     /// Reads its protobuf, where that is worth having.
     const FROM_PROTOBUF: Option<FromProtobuf<Self>> = None;
@@ -211,7 +211,7 @@ impl Reader {
     fn read<T: Listed>(&mut self, piece: &[u8], objects: &mut Vec<T>) -> Result<(), Malformed> {
         match self {
             Self::Json(reader) => {
-                let mut items: Vec<T::Json> = Vec::new();
+                let mut items: Vec<T::Wire> = Vec::new();
                 reader.read(piece, &mut items)?;
                 objects.extend(items.into_iter().map(Into::into));
                 Ok(())

@@ -25,6 +25,7 @@ mod read_ahead;
 mod list_reader;
 mod protobuf;
 mod lists;
+mod wire;
 mod services;
 mod endpoints;
 mod readiness;

@@ -48,7 +48,7 @@ impl Cluster {
 }
 
 impl Listed for String {
-    type Json = Entry;
+    type Wire = Entry;
 }
 
 #[derive(Deserialize)]

@@ -31,7 +31,7 @@ impl Cluster {
 }
 
 impl Listed for Pod {
-    type Json = Entry;
+    type Wire = Entry;
 }
 
 #[derive(Deserialize)]

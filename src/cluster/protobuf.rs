@@ -2,8 +2,6 @@
 //! bytes, then an envelope (`runtime.Unknown`) around the list (apimachinery `pkg/runtime/serializer/protobuf`). Read
 //! piece by piece, as [`super::list_reader`] reads JSON. Pure.
 
-use std::collections::HashMap;
-
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
@@ -33,28 +31,6 @@ pub(super) struct ListMeta {
     pub(super) resource_version: String,
     #[prost(string, tag = "3")]
     pub(super) next: String,
-}
-
-/// `meta.v1.ObjectMeta`, as far as anybody looks at it.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ObjectMeta {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, tag = "3")]
-    pub(super) namespace: String,
-    #[prost(message, optional, tag = "8")]
-    pub(super) created: Option<Time>,
-    #[prost(map = "string, string", tag = "11")]
-    pub(super) labels: HashMap<String, String>,
-    #[prost(map = "string, string", tag = "12")]
-    pub(super) annotations: HashMap<String, String>,
-}
-
-/// `meta.v1.Time`.
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Time {
-    #[prost(int64, tag = "1")]
-    pub(super) seconds: i64,
 }
 
 /// A list that is being read.
@@ -204,11 +180,17 @@ mod tests {
     use super::*;
 
     #[derive(Clone, PartialEq, Message)]
+    struct Object {
+        #[prost(string, tag = "1")]
+        name: String,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
     struct List {
         #[prost(message, optional, tag = "1")]
         metadata: Option<ListMeta>,
         #[prost(message, repeated, tag = "2")]
-        items: Vec<ObjectMeta>,
+        items: Vec<Object>,
         #[prost(int64, tag = "9")]
         later: i64,
     }
@@ -225,7 +207,7 @@ mod tests {
     }
 
     fn document(names: &[&str], next: &str) -> Vec<u8> {
-        let object = |name: &&str| ObjectMeta { name: (*name).to_owned(), ..ObjectMeta::default() };
+        let object = |name: &&str| Object { name: (*name).to_owned() };
         let metadata = ListMeta { next: next.to_owned(), resource_version: "7".to_owned() };
         let list = List { metadata: Some(metadata), items: names.iter().map(object).collect(), later: 300 };
         let whole = Whole { kind: b"kind".to_vec(), raw: list.encode_to_vec(), media: "x".repeat(300) };
@@ -237,7 +219,7 @@ mod tests {
         let mut reader = ProtobufReader::default();
         let mut names = Vec::new();
         for piece in bytes.chunks(size) {
-            reader.read(piece, |item| ObjectMeta::decode(item).map(|object| names.push(object.name)).is_ok())?;
+            reader.read(piece, |item| Object::decode(item).map(|object| names.push(object.name)).is_ok())?;
         }
         reader.finish().map(|metadata| (names, metadata.next))
     }

@@ -44,7 +44,7 @@ impl Cluster {
         namespace: &str,
         service: &str,
     ) -> impl Stream<Item = Result<Vec<EndpointSlice>, ApiError>> + Send + 'static + use<> {
-        self.watch::<endpoints::Entry, EndpointSlice>(endpoints::slices_of(namespace, service))
+        self.watch::<endpoints::Wire, EndpointSlice>(endpoints::slices_of(namespace, service))
     }
 
     /// The Service `name`, again each time that it changes; nothing when it is not there. Errors as with
@@ -55,7 +55,7 @@ impl Cluster {
         name: &str,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static + use<> {
         let scope = Scope::Namespace(namespace.to_owned());
-        self.watch::<services::Entry, Service>(List::new("/api/v1", "services", scope).named(name))
+        self.watch::<services::Wire, Service>(List::new("/api/v1", "services", scope).named(name))
     }
 
     fn watch<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<T, U>
