@@ -42,7 +42,6 @@ impl StandIn {
         write("tls.key", &key);
         write("service.json", &service());
         write("kubeconfig", &kubeconfig(folder));
-        write("nginx.conf", &configuration());
         fs::create_dir(folder.join("files")).unwrap();
         for length in [1 << 10, 100 << 10, 1 << 30] {
             // As long as it says, and empty on the disk.
@@ -51,8 +50,7 @@ impl StandIn {
         }
         tokio::spawn(swallow(TcpListener::bind(SINK).await.unwrap()));
         let echo = Backend::start(std::net::Ipv4Addr::LOCALHOST, ECHO).await;
-        let nginx = nginx(folder);
-        super::rig::eventually("nginx listens", async || TcpStream::connect(ADDRESS).await.ok()).await;
+        let nginx = nginx(folder, &configuration(), ADDRESS).await;
         Self { folder: folder.to_owned(), _nginx: nginx, _echo: echo }
     }
 
@@ -108,40 +106,25 @@ fn kubeconfig(folder: &Path) -> String {
 
 fn configuration() -> String {
     format!(
-        "user root;
-        daemon off;
-        master_process off;
-        pid nginx.pid;
-        events {{ worker_connections 1024; }}
-        http {{
-            access_log off;
-            sendfile off;
-            keepalive_requests 100000000;
-            client_body_temp_path body;
-            proxy_temp_path proxy;
-            fastcgi_temp_path fastcgi;
-            uwsgi_temp_path uwsgi;
-            scgi_temp_path scgi;
-            client_max_body_size 0;
-            default_type application/octet-stream;
-            proxy_http_version 1.1;
-            proxy_buffering off;
-            proxy_request_buffering off;
-            server {{
-                listen {ADDRESS} ssl;
-                ssl_certificate tls.crt;
-                ssl_certificate_key tls.key;
-                location = /api/v1/namespaces/default/services/web {{ default_type application/json; alias service.json; }}
-                location {PROXY_PATH} {{ alias files/; }}
-                location {PROXY_PATH}sink {{ proxy_pass http://{SINK}; }}
-                location {PROXY_PATH}socket {{
-                    proxy_pass http://127.0.0.1:{ECHO}/socket;
-                    proxy_set_header Upgrade $http_upgrade;
-                    proxy_set_header Connection upgrade;
-                }}
+        "sendfile off;
+        keepalive_requests 100000000;
+        default_type application/octet-stream;
+        proxy_http_version 1.1;
+        proxy_buffering off;
+        proxy_request_buffering off;
+        server {{
+            listen {ADDRESS} ssl;
+            ssl_certificate tls.crt;
+            ssl_certificate_key tls.key;
+            location = /api/v1/namespaces/default/services/web {{ default_type application/json; alias service.json; }}
+            location {PROXY_PATH} {{ alias files/; }}
+            location {PROXY_PATH}sink {{ proxy_pass http://{SINK}; }}
+            location {PROXY_PATH}socket {{
+                proxy_pass http://127.0.0.1:{ECHO}/socket;
+                proxy_set_header Upgrade $http_upgrade;
+                proxy_set_header Connection upgrade;
             }}
-        }}
-        "
+        }}"
     )
 }
 

@@ -81,13 +81,14 @@ impl Dialer {
         opening.await.map_err(|error| Failure::new(Cause::ApiServer(Trouble::BrokeOff), error.to_string()))
     }
 
-    /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts.
+    /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts. One
+    /// for a reason that nobody knows counts as one of the handshake, as with kubectl.
     async fn upgrade(&self, target: &str) -> Result<Opened, Failure> {
         let mut handshake = *self.handshake();
         let mut refusal = None;
         loop {
             let failure = match handshake.open(&self.cluster, target).await {
-                Err(failure) if failure.cause == Cause::NoPortForward => failure,
+                Err(failure) if matches!(failure.cause, Cause::NoPortForward | Cause::PodNotReached) => failure,
                 Err(failure) => return Err(failure),
                 Ok(opened) => {
                     *self.handshake() = handshake;

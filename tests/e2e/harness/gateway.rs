@@ -3,10 +3,9 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
-use tokio::net::TcpStream;
 use tokio::process::Child;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::Cluster;
 use crate::rig::nginx;
 
 /// An nginx that passes everything on to the API server, whole and at once. It does not pass `Upgrade` on unless told to.
@@ -27,14 +26,7 @@ impl Gateway {
         let (certificate, key) = cluster.authority().server(&[&ip.to_string()]);
         fs::write(folder.join("tls.crt"), certificate).unwrap();
         fs::write(folder.join("tls.key"), key).unwrap();
-        fs::write(folder.join("nginx.conf"), configuration(ip, locations)).unwrap();
-        let mut process = nginx(&folder);
-        eventually("the gateway listens", async || {
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "nginx ended: {}", fs::read_to_string(folder.join("error.log")).unwrap());
-            TcpStream::connect((ip, 443)).await.ok()
-        })
-        .await;
+        let process = nginx(&folder, &configuration(ip, locations), (ip, 443).into()).await;
         Self { ip, _process: process }
     }
 
@@ -49,7 +41,6 @@ impl Gateway {
     }
 }
 
-/// One process, which stays in the foreground. Root is the only user of the namespace.
 fn configuration(ip: Ipv4Addr, locations: &[(&str, &str)]) -> String {
     let location = |(path, directives): &(&str, &str)| {
         format!(
@@ -67,27 +58,11 @@ fn configuration(ip: Ipv4Addr, locations: &[(&str, &str)]) -> String {
     };
     let locations: String = locations.iter().map(location).collect();
     format!(
-        "user root;
-        daemon off;
-        master_process off;
-        pid nginx.pid;
-        events {{}}
-        http {{
-            access_log off;
-            client_body_temp_path body;
-            proxy_temp_path proxy;
-            fastcgi_temp_path fastcgi;
-            uwsgi_temp_path uwsgi;
-            scgi_temp_path scgi;
-            client_max_body_size 0;
-            map $http_upgrade $upstream_connection {{ default upgrade; '' ''; }}
-            server {{
-                listen {ip}:443 ssl;
-                ssl_certificate tls.crt;
-                ssl_certificate_key tls.key;
-                {locations}
-            }}
-        }}
-        "
+        "server {{
+            listen {ip}:443 ssl;
+            ssl_certificate tls.crt;
+            ssl_certificate_key tls.key;
+            {locations}
+        }}"
     )
 }

@@ -3,11 +3,10 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
-use tokio::net::TcpStream;
 use tokio::process::Child;
 
 use super::Backend;
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::Cluster;
 use crate::rig::nginx;
 
 /// nginx from the distribution's packages, on a Pod address: http on port 8080, https on port 8443. `/` is a static page that
@@ -36,14 +35,7 @@ impl Nginx {
         fs::write(directory.join("html/index.html"), PAGE).unwrap();
         let numbers: String = (5..1000).map(|number| format!("{number}\n")).collect();
         fs::write(directory.join("html/numbers.txt"), numbers).unwrap();
-        fs::write(directory.join("nginx.conf"), configuration(ip, backend.ip())).unwrap();
-        let mut process = nginx(&directory);
-        eventually("nginx listens", async || {
-            let ended = process.try_wait().unwrap();
-            assert!(ended.is_none(), "nginx ended: {}", fs::read_to_string(directory.join("error.log")).unwrap());
-            TcpStream::connect((ip, Self::HTTPS)).await.ok()
-        })
-        .await;
+        let process = nginx(&directory, &configuration(ip, backend.ip()), (ip, Self::HTTPS).into()).await;
         Self { ip, backend, _process: process }
     }
 
@@ -61,39 +53,23 @@ impl Nginx {
 const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head>\n\
     <body><h1>Welcome to nginx!</h1><a href=\"/app/hello\">hello</a></body></html>\n";
 
-/// One process, which stays in the foreground. Root is the only user of the namespace.
 fn configuration(ip: Ipv4Addr, backend: Ipv4Addr) -> String {
     format!(
-        "user root;
-        daemon off;
-        master_process off;
-        pid nginx.pid;
-        events {{}}
-        http {{
-            access_log off;
-            client_body_temp_path body;
-            proxy_temp_path proxy;
-            fastcgi_temp_path fastcgi;
-            uwsgi_temp_path uwsgi;
-            scgi_temp_path scgi;
-            types {{ text/html html; }}
-            client_max_body_size 0;
-            map $http_upgrade $upstream_connection {{ default upgrade; '' ''; }}
-            server {{
-                listen {ip}:{http};
-                listen {ip}:{https} ssl;
-                ssl_certificate tls.crt;
-                ssl_certificate_key tls.key;
-                root html;
-                location /app/ {{
-                    proxy_pass http://{backend}/;
-                    proxy_http_version 1.1;
-                    proxy_buffering off;
-                    proxy_request_buffering off;
-                    proxy_set_header Host $http_host;
-                    proxy_set_header Upgrade $http_upgrade;
-                    proxy_set_header Connection $upstream_connection;
-                }}
+        "types {{ text/html html; }}
+        server {{
+            listen {ip}:{http};
+            listen {ip}:{https} ssl;
+            ssl_certificate tls.crt;
+            ssl_certificate_key tls.key;
+            root html;
+            location /app/ {{
+                proxy_pass http://{backend}/;
+                proxy_http_version 1.1;
+                proxy_buffering off;
+                proxy_request_buffering off;
+                proxy_set_header Host $http_host;
+                proxy_set_header Upgrade $http_upgrade;
+                proxy_set_header Connection $upstream_connection;
             }}
         }}
         ",
