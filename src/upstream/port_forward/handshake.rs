@@ -35,8 +35,8 @@ pub(super) type Opened = (Carrier<TokioIo<Upgraded>>, Framing);
 /// A way to ask for a port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handshake {
-    /// A WebSocket with channels: the least work for everybody, but for large requests, whose octets the kubelet takes the
-    /// WebSocket's mask off one by one (golang.org/x/net `websocket/hybi.go`).
+    /// A WebSocket with channels: the least work for everybody, except where much is sent to the Pod. The kubelet takes the
+    /// WebSocket's mask off octet by octet (golang.org/x/net `websocket/hybi.go`).
     Channels,
     /// A WebSocket with SPDY inside, or with channels where the API server does not know that.
     TunnelledSpdy,

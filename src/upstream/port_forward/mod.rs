@@ -40,7 +40,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// A request that must not be sent twice takes no connection that has waited longer. The app may have closed it, which
 /// shows here only a second later (container runtimes wait so long for the other direction), and few close sooner than this.
 const SAFE_WAIT: Duration = Duration::from_secs(1);
-/// Octets of a request from which on it matters what its connection is good for.
+/// A request of so many octets, or of nobody knows how many, gets a connection that is good at them.
 const LARGE: u64 = 256 * 1024;
 
 /// Sends requests to one Target's Pods. A clone shares the connections.
@@ -60,7 +60,7 @@ struct Inner {
 /// Connections to the Pods, by what they are good for.
 struct Pools {
     ordinary: Pool<Dialer>,
-    /// For large requests.
+    /// For what is [`LARGE`].
     large: Pool<Dialer>,
 }
 

@@ -1,9 +1,9 @@
 //! The part of SPDY/3.1 that `pods/portforward` uses (cri-streaming `pkg/streaming/portforward/httpstream.go`): one
 //! connection to a Pod's port is two streams, one of data and one of a sentence if the port cannot be reached.
 //!
-//! Sections are those of the SPDY/3.1 draft (draft-mbelshe-httpbis-spdy-00 and its 3.1 successor). Kubernetes' side is
-//! moby/spdystream, which neither heeds nor sends WINDOW_UPDATE: TCP alone says how much may be under way. So each
-//! connection has one pair of streams, else a slow one would hold up the others.
+//! Sections are those of SPDY/3 (draft-mbelshe-httpbis-spdy-00), to which 3.1 adds nothing that is used here. Kubernetes'
+//! side is moby/spdystream, which neither heeds nor sends WINDOW_UPDATE: TCP alone says how much may be under way. So
+//! each connection has one pair of streams, else a slow one would hold up the others.
 
 use std::io;
 
