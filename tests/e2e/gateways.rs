@@ -1,7 +1,13 @@
 //! Gateways between users and the API server that let not everything pass: it is found out, and gone around or named.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 use ::http::StatusCode;
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -19,6 +25,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         upgrades_beyond_a_limit,
         an_app_without_a_web_socket_is_not_suspected,
         web_sockets_that_are_cut_when_idle,
+        web_sockets_that_are_cut_after_a_time,
         port_forwards_that_pass_in_no_way,
         credentials_that_do_not_arrive,
         a_certificate_that_does_not_arrive,
@@ -275,6 +282,37 @@ async fn impersonation_that_does_not_arrive(cluster: &'static Cluster) {
     let finished = plugin.finish().await;
     assert!(finished.stderr.contains("may not act as somebody else"), "{}", finished.stderr);
     serving.stop().await;
+}
+
+async fn web_sockets_that_are_cut_after_a_time(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let balancer = balancer_with_limit(Duration::from_secs(7)).await;
+    let server = format!("--server=https://{balancer}");
+    let serving = serve(cluster, &namespace, &["app", &server, "--tls-server-name=localhost"]).await;
+    let words = "app: WebSockets are cut 7 s after they begin, by something between here and the API server";
+    for _ in 0..3 {
+        open(&serving, "/socket").await.talk_until_cut(Duration::from_secs(1)).await;
+    }
+    serving.until_stderr(words).await;
+    said_once(&serving, words);
+    assert_eq!(http::get(&serving.site_url()).await.status, StatusCode::OK, "requests get over it");
+    serving.stop().await;
+}
+
+/// A load balancer before the API server that ends each connection after `life`, whatever passes.
+async fn balancer_with_limit(life: Duration) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut api = TcpStream::connect(Cluster::authority_of_url()).await.unwrap();
+                let _ = timeout(life, copy_bidirectional(&mut client, &mut api)).await; // either may go before
+            });
+        }
+    });
+    address
 }
 
 /// The API server passes any upgrade on, and the node sees one that it does not know.

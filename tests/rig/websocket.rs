@@ -1,5 +1,7 @@
 //! A WebSocket peer that is not ours.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Response};
 use tokio::net::TcpStream;
@@ -52,6 +54,21 @@ impl Peer {
     /// The next message, or nothing at the end.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         self.socket.next().await.map(Result::unwrap)
+    }
+
+    /// Sends a message every `period` until it ends, which it must without a close.
+    pub(crate) async fn talk_until_cut(mut self, period: Duration) {
+        let mut next = tokio::time::interval(period);
+        loop {
+            tokio::select! {
+                _ = next.tick() => drop(self.socket.send(Message::text("hello")).await), // it may have ended
+                message = self.socket.next() => match message {
+                    Some(Ok(Message::Text(text))) => assert_eq!(text, "hello"),
+                    None | Some(Err(_)) => return,
+                    Some(Ok(other)) => panic!("{other:?}"),
+                },
+            }
+        }
     }
 
     /// Waits until it ends, which it must without a close.
