@@ -21,8 +21,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Threads that carry traffic: the two busiest directions; a laptop's other cores stay free.
-const WORKERS: usize = 2;
+/// Threads that carry traffic. With a second one each request costs a third more processor time, since they wake each
+/// other, and memory is held twice, but a transfer is no faster (`cargo bench --bench traffic`).
+const WORKERS: usize = 1;
 
 pub(crate) fn main() -> ExitCode {
     if let Some(words) = completion::asked(std::env::args_os()) {
