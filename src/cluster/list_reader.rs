@@ -25,13 +25,41 @@ pub(super) enum Malformed {
     After(usize),
 }
 
+/// What came of a list and is not understood yet, because its end is still to come.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    pub(super) bytes: Vec<u8>,
+    /// How many bytes were before them.
+    before: usize,
+}
+
+impl Unread {
+    /// Takes the next piece in.
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+    }
+
+    /// The bytes before `at` are understood.
+    pub(super) fn forget(&mut self, at: usize) {
+        self.bytes.drain(..at);
+        self.before += at;
+    }
+
+    /// Which byte of the whole answer stands at `at`.
+    pub(super) fn position(&self, at: usize) -> usize {
+        self.before + at
+    }
+
+    /// What stands at `at` is not what should.
+    pub(super) fn unexpected(&self, at: usize) -> Malformed {
+        Malformed::After(self.position(at))
+    }
+}
+
 /// A list that is being read.
 #[derive(Debug, Default)]
 pub(super) struct ListReader {
-    /// What is not understood yet, because its end is still to come.
-    text: Vec<u8>,
-    /// How many bytes were before that.
-    before: usize,
+    unread: Unread,
     place: Place,
     metadata: Option<ListMetadata>,
 }
@@ -49,20 +77,19 @@ enum Place {
 impl ListReader {
     /// Takes the next piece in, and adds the objects that are complete with it to `items`.
     pub(super) fn read<T: DeserializeOwned>(&mut self, piece: &[u8], items: &mut Vec<T>) -> Result<(), Malformed> {
-        self.text.extend_from_slice(piece);
+        self.unread.add(piece);
         let mut at = 0;
         while let Some(next) = self.step(at, items)? {
             at = next;
         }
-        self.text.drain(..at);
-        self.before += at;
+        self.unread.forget(at);
         Ok(())
     }
 
     /// What the list says of itself, if it was complete.
     pub(super) fn finish(self) -> Result<ListMetadata, Malformed> {
         match self.place {
-            Place::End => self.metadata.ok_or(Malformed::After(self.before)),
+            Place::End => self.metadata.ok_or(self.unread.unexpected(0)),
             _ => Err(Malformed::TooShort),
         }
     }
@@ -70,7 +97,7 @@ impl ListReader {
     /// Where to go on after what stands at `at`; `None` when its end is still to come.
     fn step<T: DeserializeOwned>(&mut self, at: usize, items: &mut Vec<T>) -> Result<Option<usize>, Malformed> {
         let Some(at) = self.after(at, |byte| byte.is_ascii_whitespace() || byte == b',') else { return Ok(None) };
-        let place = match (self.place, self.text[at]) {
+        let place = match (self.place, self.unread.bytes[at]) {
             (Place::Beginning, b'{') | (Place::Item, b']') => Place::Member,
             (Place::Member, b'}') => Place::End,
             (Place::Member, _) => return self.member(at),
@@ -81,7 +108,7 @@ impl ListReader {
                     end
                 }));
             }
-            (Place::Beginning | Place::End, _) => return Err(self.unexpected(at)),
+            (Place::Beginning | Place::End, _) => return Err(self.unread.unexpected(at)),
         };
         self.place = place;
         Ok(Some(at + 1))
@@ -90,12 +117,12 @@ impl ListReader {
     fn member(&mut self, at: usize) -> Result<Option<usize>, Malformed> {
         let Some((name, end)) = self.value::<String>(at)? else { return Ok(None) };
         let Some(colon) = self.after(end, |byte| byte.is_ascii_whitespace()) else { return Ok(None) };
-        if self.text[colon] != b':' {
-            return Err(self.unexpected(colon));
+        if self.unread.bytes[colon] != b':' {
+            return Err(self.unread.unexpected(colon));
         }
         let Some(value) = self.after(colon + 1, |byte| byte.is_ascii_whitespace()) else { return Ok(None) };
         match name.as_str() {
-            "items" if self.text[value] == b'[' => {
+            "items" if self.unread.bytes[value] == b'[' => {
                 self.place = Place::Item;
                 Ok(Some(value + 1))
             }
@@ -110,22 +137,22 @@ impl ListReader {
 
     /// The value at `at` and where it ends; `None` when its end is still to come.
     fn value<T: DeserializeOwned>(&self, at: usize) -> Result<Option<(T, usize)>, Malformed> {
-        let mut values = serde_json::Deserializer::from_slice(&self.text[at..]).into_iter::<T>();
+        let mut values = serde_json::Deserializer::from_slice(&self.unread.bytes[at..]).into_iter::<T>();
         match values.next() {
             // More always follows, and might belong to it.
-            Some(Ok(value)) => Ok(Some((value, at + values.byte_offset())).filter(|(_, end)| *end < self.text.len())),
-            Some(Err(error)) if !error.is_eof() && !is_at_end(&error, &self.text[at..]) => Err(self.unexpected(at)),
+            Some(Ok(value)) => {
+                Ok(Some((value, at + values.byte_offset())).filter(|(_, end)| *end < self.unread.bytes.len()))
+            }
+            Some(Err(error)) if !error.is_eof() && !is_at_end(&error, &self.unread.bytes[at..]) => {
+                Err(self.unread.unexpected(at))
+            }
             Some(Err(_)) | None => Ok(None),
         }
     }
 
     /// The place of the first byte from `at` on that is not `skipped`.
     fn after(&self, at: usize, skipped: impl Fn(u8) -> bool) -> Option<usize> {
-        self.text[at..].iter().position(|&byte| !skipped(byte)).map(|count| at + count)
-    }
-
-    fn unexpected(&self, at: usize) -> Malformed {
-        Malformed::After(self.before + at)
+        self.unread.bytes[at..].iter().position(|&byte| !skipped(byte)).map(|count| at + count)
     }
 }
 
@@ -170,7 +197,7 @@ mod tests {
         let mut reader = ListReader::default();
         let mut items: Vec<Value> = Vec::new();
         reader.read(br#"{"metadata":{"continue":"next"},"items":[{"a":1},{"b":"#, &mut items).unwrap();
-        assert_eq!((items.len(), &reader.text[..]), (1, &br#",{"b":"#[..]));
+        assert_eq!((items.len(), &reader.unread.bytes[..]), (1, &br#",{"b":"#[..]));
     }
 
     #[test]

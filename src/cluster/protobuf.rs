@@ -5,7 +5,7 @@
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-use super::list_reader::{ListMetadata, Malformed};
+use super::list_reader::{ListMetadata, Malformed, Unread};
 
 /// What every message begins with.
 pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
@@ -36,10 +36,7 @@ pub(super) struct ListMeta {
 /// A list that is being read.
 #[derive(Debug, Default)]
 pub(super) struct ProtobufReader {
-    /// What is not understood yet, because its end is still to come.
-    bytes: Vec<u8>,
-    /// How many bytes were before that.
-    before: usize,
+    unread: Unread,
     place: Place,
     metadata: Option<ListMetadata>,
 }
@@ -69,21 +66,20 @@ impl ProtobufReader {
     /// Takes the next piece in, and hands each object that is complete with it to `item`, which returns whether it is
     /// what it should be.
     pub(super) fn read(&mut self, piece: &[u8], mut item: impl FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
-        self.bytes.extend_from_slice(piece);
+        self.unread.add(piece);
         let mut at = 0;
         while let Some(next) = self.step(at, &mut item)? {
             at = next;
         }
-        self.bytes.drain(..at);
-        self.before += at;
+        self.unread.forget(at);
         Ok(())
     }
 
     /// What the list says of itself, if it was complete.
     pub(super) fn finish(self) -> Result<ListMetadata, Malformed> {
         match self.place {
-            Place::Rest if self.bytes.is_empty() => Ok(self.metadata.unwrap_or_default()),
-            Place::List { end } if self.before == end => Ok(self.metadata.unwrap_or_default()),
+            Place::Rest if self.unread.bytes.is_empty() => Ok(self.metadata.unwrap_or_default()),
+            Place::List { end } if self.unread.position(0) == end => Ok(self.metadata.unwrap_or_default()),
             _ => Err(Malformed::TooShort),
         }
     }
@@ -92,7 +88,7 @@ impl ProtobufReader {
         match self.place {
             Place::Magic => self.magic(),
             Place::Envelope => self.envelope(at),
-            Place::List { end } if self.before + at >= end => {
+            Place::List { end } if self.unread.position(at) >= end => {
                 self.place = Place::Rest;
                 Ok(Some(at))
             }
@@ -102,7 +98,7 @@ impl ProtobufReader {
     }
 
     fn magic(&mut self) -> Result<Option<usize>, Malformed> {
-        match self.bytes.first_chunk() {
+        match self.unread.bytes.first_chunk() {
             Some(&MAGIC) => {
                 self.place = Place::Envelope;
                 Ok(Some(MAGIC.len()))
@@ -115,7 +111,7 @@ impl ProtobufReader {
     fn envelope(&mut self, at: usize) -> Result<Option<usize>, Malformed> {
         let Some(head) = self.head(at)? else { return Ok(None) };
         if head.number == RAW {
-            self.place = Place::List { end: self.before + head.end };
+            self.place = Place::List { end: self.unread.position(head.end) };
             return Ok(Some(head.start));
         }
         Ok(self.field(at)?.map(|field| field.end))
@@ -123,7 +119,7 @@ impl ProtobufReader {
 
     fn list(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, Malformed> {
         let Some(Field { number, start, end }) = self.field(at)? else { return Ok(None) };
-        let content = &self.bytes[start..end];
+        let content = &self.unread.bytes[start..end];
         let is_right = match number {
             METADATA => {
                 let metadata = ListMeta::decode(content).ok().map(ListMetadata::from);
@@ -133,37 +129,33 @@ impl ProtobufReader {
             ITEM => item(content),
             _ => true,
         };
-        if is_right { Ok(Some(end)) } else { Err(self.unexpected(at)) }
+        if is_right { Ok(Some(end)) } else { Err(self.unread.unexpected(at)) }
     }
 
     /// The field at `at`; `None` when its end is still to come.
     fn field(&self, at: usize) -> Result<Option<Field>, Malformed> {
-        Ok(self.head(at)?.filter(|field| field.end <= self.bytes.len()))
+        Ok(self.head(at)?.filter(|field| field.end <= self.unread.bytes.len()))
     }
 
     /// The field at `at`, of which only the head need be there.
     fn head(&self, at: usize) -> Result<Option<Field>, Malformed> {
-        let mut rest = &self.bytes[at..];
+        let mut rest = &self.unread.bytes[at..];
         let is_whole = rest.len() >= LONGEST_HEAD;
         let head = decode_key(&mut rest).and_then(|(number, kind)| {
             let value = decode_varint(&mut rest)?;
             Ok((number, kind, value))
         });
-        let start = self.bytes.len() - rest.len();
+        let start = self.unread.bytes.len() - rest.len();
         match head {
             Ok((number, WireType::LengthDelimited, length)) => {
                 let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
-                end.map(|end| Some(Field { number, start, end })).ok_or(self.unexpected(at))
+                end.map(|end| Some(Field { number, start, end })).ok_or(self.unread.unexpected(at))
             }
             Ok((number, WireType::Varint, _)) => Ok(Some(Field { number, start, end: start })),
-            Ok(_) => Err(self.unexpected(at)),
-            Err(_) if is_whole => Err(self.unexpected(at)),
+            Ok(_) => Err(self.unread.unexpected(at)),
+            Err(_) if is_whole => Err(self.unread.unexpected(at)),
             Err(_) => Ok(None),
         }
-    }
-
-    fn unexpected(&self, at: usize) -> Malformed {
-        Malformed::After(self.before + at)
     }
 }
 
