@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, UPGRADE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
@@ -19,7 +19,7 @@ use super::send_error::SendError;
 use super::server_url::ServerUrl;
 use super::tls::{self, TlsProblem};
 use super::tunnel;
-use crate::upstream::Body;
+use crate::upstream::{Body, web_socket};
 
 /// The API server's own 401 is about 130 octets; what is longer is somebody else's.
 const LARGEST_REFUSAL: u64 = 4096;
@@ -198,7 +198,7 @@ impl Inner {
         spare: Option<&Spare>,
     ) -> Result<Response<Body>, SendError> {
         self.authorize(request.headers_mut(), credential);
-        let outcome = match is_upgrade(request.headers()) {
+        let outcome = match web_socket::is_asked(request.headers()) {
             true => self.pool.send_alone(request).await?,
             false => self.pool.send(request, pool::IDLE).await?,
         };
@@ -270,15 +270,6 @@ fn remove_impersonation(headers: &mut HeaderMap) {
     while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("impersonate-")).cloned() {
         headers.remove(name);
     }
-}
-
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE)
-        && headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).any(names_upgrade)
-}
-
-fn names_upgrade(connection: &str) -> bool {
-    connection.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
 }
 
 fn is_safe(method: &Method) -> bool {

@@ -14,7 +14,7 @@ pub(crate) fn key(nonce: [u8; 16]) -> String {
     STANDARD.encode(nonce)
 }
 
-/// Whether `headers` ask for an upgrade.
+/// Whether `headers` ask for an upgrade, to whatever.
 pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && names_upgrade(headers)
 }
