@@ -21,8 +21,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Threads that carry traffic. With a second one each request costs a third more processor time, since they wake each
-/// other, and memory is held twice, but a transfer is no faster (`cargo bench --bench traffic`).
+/// Threads that carry traffic. With a second one a request costs up to a third more processor time, since they wake each
+/// other, and each holds memory, but a transfer is no faster (`cargo bench --bench traffic`, on two cores).
 const WORKERS: usize = 1;
 
 pub(crate) fn main() -> ExitCode {
