@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use clap::CommandFactory as _;
-use svcproxy::cli::Cli;
+use svcproxy::app::args::Cli;
 
 fn main() {
     std::io::stdout().write_all(&page()).unwrap();

@@ -1,64 +1,35 @@
 //! kubeconfig and flags → the cluster: Services, rights and the connection to the API server.
 
-mod flags;
-mod kubeconfig;
-mod service_account;
-mod settings;
-mod server_url;
-mod proxy_rules;
-mod impersonation;
-mod pem_source;
-mod login;
-mod plugin;
-mod oidc;
-mod credentials;
-pub(crate) mod tls;
-mod stream;
-mod tunnel;
-mod connect;
-pub(crate) mod pool;
-mod api_server;
-mod send_error;
-mod api_error;
-mod calls;
-mod read_ahead;
-mod list_reader;
-mod protobuf;
-mod lists;
-mod wire;
-mod services;
-mod endpoints;
-mod readiness;
-mod names;
-mod pods;
-mod watch;
-mod rights;
-mod refusals;
-mod wording;
+pub(crate) mod api;
+pub(crate) mod client;
+pub(crate) mod auth;
+pub(crate) mod config;
+mod connection_settings;
+mod cluster_messages;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use api_error::ApiError;
-pub use api_server::ApiServer;
-pub use endpoints::{AddressType, Endpoint, EndpointPort, EndpointSlice};
-pub use flags::{ConnectFlags, Environment, ProxyVariables};
-pub use lists::Scope;
-pub use names::Names;
-pub use pods::Pod;
-pub use readiness::{ReadinessInOrder, ReadinessTable};
-pub use refusals::{Missing, Unseen};
-pub use rights::Rule;
-pub use send_error::SendError;
+pub use api::access_review::Rule;
+pub use api::api_error::ApiError;
+pub use api::api_server::ApiServer;
+pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice};
+pub use api::forbidden::{Missing, Unseen};
+pub use api::list::Scope;
+pub use api::namespaces::Names;
+pub use api::pods::Pod;
+pub use api::readiness::{ReadinessInOrder, ReadinessTable};
+pub use client::send_error::SendError;
+pub use config::inputs::{ConnectFlags, Environment, ProxyVariables};
 
-pub use tls::TlsProblem;
+pub use client::tls::TlsProblem;
 
-use connect::Connector;
-use credentials::Credentials;
-use pool::Pool;
-use settings::Settings;
+use auth::credentials::Credentials;
+use client::connect::Connector;
+use client::pool::Pool;
+use connection_settings::Settings;
 
 use crate::error::Error;
 

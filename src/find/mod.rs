@@ -1,134 +1,14 @@
-//! From the name that was typed to a Target.
+//! Which Service is meant, and which of its ports: by name, by picking or from the history; and what there is to open.
 
-pub mod choosing;
-pub mod name;
-pub mod picking;
-pub mod sweep;
-mod wording;
+pub mod resolve;
+pub mod match_name;
+pub mod by_picking;
+pub mod scan;
+pub(crate) mod find_messages;
+pub mod by_name;
+pub mod picker;
+pub mod list;
+pub mod history;
 
-use futures_util::TryStreamExt;
-
-use crate::cluster::{ApiError, Cluster, Scope};
-use crate::error::Error;
-use crate::plan::{Named, Search};
-use crate::service::{Service, ServicePort};
-use crate::target::choose::{Choice, Refused, Wish, choose};
-use crate::target::{ServiceId, Target};
-use name::Match;
-
-pub use wording::{refusal, several_ports, several_services, unlisted};
-
-/// Something to open, and what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// What to open.
-    pub target: Target,
-    /// The Service and why that port and scheme; `None` where the user may not read it.
-    pub read: Option<(Service, Choice)>,
-}
-
-/// What a name led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// One Target.
-    Found(Box<Found>),
-    /// Several Services are meant alike.
-    SeveralServices(Vec<Service>),
-    /// One Service, and nothing speaks for any one of its ports.
-    SeveralPorts(Box<Service>, Vec<ServicePort>),
-}
-
-/// Finds what `named` means.
-///
-/// An exact name in one namespace needs one GET, and where that is forbidden nothing but `services/proxy`: then port
-/// and scheme are what was typed. Only a name that is not exact needs a list.
-///
-/// # Errors
-/// When there is no such Service, it cannot be opened, or the API server cannot be asked.
-pub async fn find(cluster: &Cluster, search: &Search, named: &Named) -> Result<Outcome, Error> {
-    let namespace = named.spelling.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
-    let everywhere = search.all_namespaces && named.spelling.namespace.is_none();
-    if !everywhere {
-        match cluster.service(namespace, named.spelling.id.name()).await {
-            Ok(Some(service)) => return open(cluster, service, named).await,
-            Ok(None) => {}
-            Err(ApiError::Forbidden { .. }) => return unread(namespace, named),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let scope = if everywhere { Scope::All } else { Scope::Namespace(namespace.to_owned()) };
-    by_part_of_name(cluster, search, scope, named).await
-}
-
-async fn by_part_of_name(cluster: &Cluster, search: &Search, scope: Scope, named: &Named) -> Result<Outcome, Error> {
-    let place = scope.clone();
-    let services = match all_services(cluster, scope, search.selector.as_deref()).await {
-        Ok(services) => services,
-        Err(ApiError::Forbidden { .. }) if place != Scope::All => Vec::new(),
-        Err(error) => return Err(unlisted(error, search.selector.as_deref())),
-    };
-    match name::match_name(&services, named.spelling.id.name()) {
-        Match::One(service) => open(cluster, service.clone(), named).await,
-        Match::Several(several) => Ok(Outcome::SeveralServices(several.into_iter().cloned().collect())),
-        Match::Nothing { near } => {
-            let is_place_typed = search.namespace.is_some() || named.spelling.namespace.is_some();
-            Err(wording::no_such_service(named, &place, is_place_typed, &near))
-        }
-    }
-}
-
-async fn all_services(cluster: &Cluster, scope: Scope, selector: Option<&str>) -> Result<Vec<Service>, ApiError> {
-    let portions = cluster.services(scope, selector);
-    portions
-        .try_fold(Vec::new(), |mut all, page| async move {
-            all.extend(page);
-            Ok(all)
-        })
-        .await
-}
-
-/// Chooses port and scheme of `service` for `named`.
-async fn open(cluster: &Cluster, service: Service, named: &Named) -> Result<Outcome, Error> {
-    let spelled = (named.spelling.id.name() == service.name).then(|| typed_id(named)).transpose()?;
-    let hand_made = service.selector.is_empty().then(|| service.clone());
-    let outcome = chosen(service, &named.wish, spelled.as_ref())?;
-    match hand_made {
-        Some(service) => has_pods(cluster, &service).await.map(|()| outcome),
-        None => Ok(outcome),
-    }
-}
-
-/// Chooses port and scheme of `service`.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn chosen(service: Service, wish: &Wish, spelled: Option<&ServiceId>) -> Result<Outcome, Error> {
-    match choose(&service, wish) {
-        Ok(choice) => {
-            let target = Target::new(&service, &choice, spelled);
-            Ok(Outcome::Found(Box::new(Found { target, read: Some((service, choice)) })))
-        }
-        Err(Refused::Ambiguous(ports)) => Ok(Outcome::SeveralPorts(Box::new(service), ports)),
-        Err(refused) => Err(refusal(&service, &refused)),
-    }
-}
-
-fn unread(namespace: &str, named: &Named) -> Result<Outcome, Error> {
-    let target = Target::unread(namespace, typed_id(named)?, named.wish.path.clone());
-    Ok(Outcome::Found(Box::new(Found { target, read: None })))
-}
-
-/// The ID that spelling and flags make together.
-fn typed_id(named: &Named) -> Result<ServiceId, Error> {
-    ServiceId::from_parts(named.wish.scheme, named.spelling.id.name(), named.wish.port.clone())
-        .map_err(|error| Error::usage(format!("SERVICE \"{}\" {error}", named.text)))
-}
-
-/// A Service without a selector works only if somebody wrote endpoints for it that are Pods
-/// (kubernetes/kubernetes#57265).
-/// Where the endpoints cannot be seen, it may.
-async fn has_pods(cluster: &Cluster, service: &Service) -> Result<(), Error> {
-    let Ok(slices) = cluster.endpoints(&service.namespace, &service.name).await else { return Ok(()) };
-    let has_pod = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.pod.is_some());
-    if has_pod { Ok(()) } else { Err(wording::no_pods(service)) }
-}
+pub use by_name::{Found, Outcome, chosen, find};
+pub use find_messages::{refusal, several_ports, several_services, unlisted};

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
-use svcproxy::upstream::choose::Need;
+use svcproxy::proxy::upstream::limitation::Need;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 

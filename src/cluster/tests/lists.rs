@@ -20,8 +20,8 @@ use tokio::time::timeout;
 use super::server::Server;
 use crate::cluster::{ApiError, Cluster, ConnectFlags, Environment, Scope};
 use crate::error::Error;
+use crate::proxy::upstream::Body;
 use crate::service::{PortRef, Protocol, Readiness, Service, ServiceType};
-use crate::upstream::Body;
 
 fn answer(status: u16, json: &Value) -> Response<Body> {
     let answer = Response::builder().status(status).header("content-type", "application/json");

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::{Kubeconfig, Server, get, hello, text};
 use crate::cluster::Rule;
-use crate::upstream::Body;
+use crate::proxy::upstream::Body;
 
 #[tokio::test]
 async fn the_target_goes_out_octet_by_octet() {

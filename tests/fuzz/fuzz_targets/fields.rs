@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
-use svcproxy::upstream::Body;
-use svcproxy::upstream::unprefix::{Hosts, ServiceNames, Unprefix};
+use svcproxy::message::body::Body;
+use svcproxy::proxy::upstream::unprefix::{Hosts, ServiceNames, Unprefix};
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 const NAMES: [&str; 5] = ["location", "content-location", "refresh", "link", "set-cookie"];

@@ -5,9 +5,9 @@
 use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use libfuzzer_sys::fuzz_target;
-use svcproxy::local::GuardPolicy;
-use svcproxy::local::guard::{Admitted, Facts, Peer, admit};
-use svcproxy::local::hosts::{Host, Hosts};
+use svcproxy::proxy::local::GuardPolicy;
+use svcproxy::proxy::local::guard::admit::{Admitted, Facts, Peer, admit};
+use svcproxy::proxy::local::guard::hosts::{Host, Hosts};
 
 const LABEL: &str = "web--ns--abc123";
 const PORT: u16 = 8001;

@@ -12,9 +12,9 @@ use http::{HeaderValue, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use libfuzzer_sys::fuzz_target;
-use svcproxy::upstream::Body;
-use svcproxy::upstream::body::BoxError;
-use svcproxy::upstream::unprefix::{Hosts, ServiceNames, Unprefix};
+use svcproxy::message::body::Body;
+use svcproxy::message::body::BoxError;
+use svcproxy::proxy::upstream::unprefix::{Hosts, ServiceNames, Unprefix};
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 

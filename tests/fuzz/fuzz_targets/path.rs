@@ -3,7 +3,7 @@
 
 use http::uri::PathAndQuery;
 use libfuzzer_sys::fuzz_target;
-use svcproxy::upstream::service_proxy::below;
+use svcproxy::proxy::upstream::service_proxy::below;
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web:http/proxy";
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use svcproxy::target::{ServiceId, Spelling, Target, is_dns_label, site_label};
+use svcproxy::service::{ServiceId, Spelling, Target, is_dns_label, site_label};
 
 fuzz_target!(|text: &str| {
     let Ok(spelling) = Spelling::parse(text) else { return };

@@ -1,0 +1,513 @@
+//! What may be typed. No I/O, and no defaults that need a cluster.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, ValueEnum, ValueHint};
+use http::uri::Authority;
+
+use secrecy::SecretString;
+
+use crate::cluster::ConnectFlags;
+use crate::service::PortRef;
+use crate::service::{Scheme, parse_port};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-svcproxy",
+    bin_name = "kubectl svcproxy",
+    version,
+    about = "Open a Service in the browser through the API server",
+    long_about = "Find a Service, serve it on this machine through the API server with your own credentials, and open \
+                  it in the browser.",
+    after_long_help = EXAMPLES,
+    max_term_width = 110,
+    disable_help_subcommand = true,
+    args_override_self = true // as kubectl does: the last one counts
+)]
+pub struct Cli {
+    /// Services to open: nginx, nginx:http, https:nginx:443, nginx.default, a URL; a part of a name does. `-` is the
+    /// one opened last
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+
+    /// Run COMMAND with SVCPROXY_URL set once everything is ready, and end with its exit code
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+
+    /// What to open.
+    #[command(flatten)]
+    pub choosing: Choosing,
+
+    /// Where and how to serve it.
+    #[command(flatten)]
+    pub serving: Serving,
+
+    /// Who may use it.
+    #[command(flatten)]
+    pub guarding: Guarding,
+
+    /// What is printed.
+    #[command(flatten)]
+    pub printing: Printing,
+
+    /// kubectl's own.
+    #[command(flatten)]
+    pub kubectl: KubectlFlags,
+}
+
+const EXAMPLES: &str = "Examples:
+  kubectl svcproxy                          choose a Service
+  kubectl svcproxy grafana -n monitoring    open it in the browser
+  kubectl svcproxy nginx:8080 https:dash:   these two, on one local port
+  kubectl svcproxy --list -A                what could be opened
+  kubectl svcproxy api -- ./smoke-test      run a command with SVCPROXY_URL set
+
+kubectl's flags go after `svcproxy`.";
+
+/// Flags that say what to open.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to open")]
+pub struct Choosing {
+    /// Choose interactively; SERVICE is then the first filter text
+    #[arg(long)]
+    pub pick: bool,
+
+    /// List Services with their ports, readiness and computed proxy URLs, and exit
+    #[arg(long, conflicts_with = "pick")]
+    pub list: bool,
+
+    /// With --list: what `kubectl cluster-info` shows
+    #[arg(long, requires = "list")]
+    pub builtin: bool,
+
+    /// Look in all namespaces
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+
+    /// Only Services with these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+
+    /// Service port to open, instead of the one that looks most like a web UI
+    #[arg(long, value_name = "NAME|NUMBER", value_parser = port_ref)]
+    pub svc_port: Option<PortRef>,
+
+    /// What the Pods speak on that port, instead of what port and annotations say
+    #[arg(long, value_enum)]
+    pub scheme: Option<SchemeFlag>,
+
+    /// Path (and query) below the Service's / to open first
+    #[arg(long, value_name = "/PATH/")]
+    pub path: Option<String>,
+}
+
+/// Flags that say where and how it is served.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Serving")]
+pub struct Serving {
+    /// Local port; 0 is any free one. Without: 8001, or if that is taken one that stays the same for this Service
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = local_port)]
+    pub port: Option<u16>,
+
+    /// Local addresses to listen on. Without: localhost, which is 127.0.0.1 and ::1
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = local_address)]
+    pub address: Vec<LocalAddress>,
+
+    /// Listen on this Unix socket instead
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["port", "address"], value_hint = ValueHint::FilePath)]
+    pub unix_socket: Option<PathBuf>,
+
+    /// How a Service is presented: under a name of its own at /, at http://localhost:PORT/, or only below its proxy
+    /// path as `kubectl proxy` does
+    #[arg(long, value_enum, default_value_t = OriginFlag::Site)]
+    pub origin: OriginFlag,
+
+    /// How requests reach the Pods
+    #[arg(long, value_enum, default_value_t = ViaFlag::Auto)]
+    pub via: ViaFlag,
+
+    /// With port-forward to https: check the Pods' certificate
+    #[arg(long)]
+    pub verify_tls: bool,
+
+    /// The Host that the app sees, instead of the local one
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]
+    pub host_header: Option<Authority>,
+
+    /// Do not open a browser
+    #[arg(long)]
+    pub no_browser: bool,
+
+    /// Open with CMD; the URL takes the place of %s, or comes last
+    #[arg(long, value_name = "CMD", conflicts_with = "no_browser", value_hint = ValueHint::CommandString,
+          value_parser = browser_command)]
+    pub browser: Option<String>,
+
+    /// Wait until the Service has a ready endpoint, at most DURATION
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
+          value_parser = duration)]
+    pub wait: Option<Duration>,
+
+    /// End after this long without a request; 0 is never
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Flags of the guard.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Who may use it")]
+pub struct Guarding {
+    /// Let only GET, HEAD and OPTIONS through, and no WebSockets
+    #[arg(long)]
+    pub read_only: bool,
+
+    /// Also answer to this Host (NAME or NAME:PORT)
+    #[arg(long, value_name = "HOST", value_delimiter = ',', value_parser = host)]
+    pub allow_host: Vec<Authority>,
+
+    /// Also let pages of this origin in (http://NAME:PORT)
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
+    pub allow_origin: Vec<String>,
+
+    /// Let other users of this machine in
+    #[arg(long)]
+    pub allow_other_users: bool,
+
+    /// Ask for a one-time token, which is in the URL that is opened
+    #[arg(long)]
+    pub require_token: bool,
+}
+
+/// Flags about output.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Printing {
+    /// Serving: text, json or url. With --list: wide, json, yaml or name
+    #[arg(short = 'o', long, value_enum, value_name = "FORMAT")]
+    pub output: Option<OutputFlag>,
+
+    /// Print what would be opened, why, and the right it needs; open nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Write the script by which kubectl completes this command at Tab into FOLDER, or beside this program; with - print
+    /// it
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
+    pub install_completion: Option<Option<PathBuf>>,
+
+    /// Print a line for each request
+    #[arg(long)]
+    pub log_requests: bool,
+
+    /// Log more (-v, -vv, -v=3)
+    #[arg(short = 'v', long = "v", value_name = "LEVEL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1", action = ArgAction::Append)]
+    pub verbosity: Vec<u8>,
+
+    /// What log lines look like
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// kubectl's global flags, with kubectl's meaning.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "kubectl's flags")]
+pub struct KubectlFlags {
+    /// Namespace
+    #[arg(short = 'n', long)]
+    pub namespace: Option<String>,
+    /// Path to the kubeconfig file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Cluster of the kubeconfig
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// User of the kubeconfig
+    #[arg(long)]
+    pub user: Option<String>,
+    /// User to impersonate
+    #[arg(long = "as", value_name = "USER")]
+    pub as_user: Option<String>,
+    /// Group to impersonate, may be repeated
+    #[arg(long, value_name = "GROUP")]
+    pub as_group: Vec<String>,
+    /// UID to impersonate
+    #[arg(long, value_name = "UID")]
+    pub as_uid: Option<String>,
+    /// Extra of the impersonated user (KEY=VALUE), may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub as_user_extra: Vec<String>,
+    /// Address of the API server
+    #[arg(short = 's', long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Bearer token
+    #[arg(long)]
+    pub token: Option<String>,
+    /// File with the CA certificates of the API server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub certificate_authority: Option<PathBuf>,
+    /// File with the client certificate
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub client_certificate: Option<PathBuf>,
+    /// File with the client certificate's key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub client_key: Option<PathBuf>,
+    /// Do not check the API server's certificate
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub insecure_skip_tls_verify: Option<bool>,
+    /// Name to check the API server's certificate against
+    #[arg(long, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// How long one request to the API server itself may take; proxied requests have no limit
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub request_timeout: Option<Duration>,
+    /// User name for basic authentication
+    #[arg(long)]
+    pub username: Option<String>,
+    /// Password for basic authentication
+    #[arg(long)]
+    pub password: Option<String>,
+    /// Accepted for kubectl's sake: nothing is cached
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub cache_dir: Option<PathBuf>,
+    /// Do not ask the API server for compressed lists
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub disable_compression: Option<bool>,
+    /// Refuse to run if the API server's version is not this program's Kubernetes version
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
+    pub match_server_version: Option<bool>,
+}
+
+impl KubectlFlags {
+    /// As the cluster module takes them.
+    pub fn connect_flags(&self) -> ConnectFlags {
+        ConnectFlags {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            namespace: self.namespace.clone(),
+            server: self.server.clone(),
+            token: self.token.clone().map(SecretString::from),
+            username: self.username.clone(),
+            password: self.password.clone().map(SecretString::from),
+            certificate_authority: self.certificate_authority.clone(),
+            client_certificate: self.client_certificate.clone(),
+            client_key: self.client_key.clone(),
+            insecure_skip_tls_verify: self.insecure_skip_tls_verify.unwrap_or_default(),
+            tls_server_name: self.tls_server_name.clone(),
+            as_user: self.as_user.clone(),
+            as_group: self.as_group.clone(),
+            as_uid: self.as_uid.clone(),
+            as_user_extra: self.as_user_extra.clone(),
+            request_timeout: self.request_timeout,
+            disable_compression: self.disable_compression.unwrap_or_default(),
+        }
+    }
+}
+
+/// One of `--address`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalAddress {
+    /// Both loopback addresses, as far as the machine has them.
+    Localhost,
+    /// This one.
+    Ip(IpAddr),
+}
+
+/// `--scheme`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemeFlag {
+    /// Plain HTTP.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl From<SchemeFlag> for Scheme {
+    fn from(flag: SchemeFlag) -> Self {
+        match flag {
+            SchemeFlag::Http => Self::Http,
+            SchemeFlag::Https => Self::Https,
+        }
+    }
+}
+
+/// `--origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OriginFlag {
+    /// http://SERVICE--NAMESPACE--HASH.localhost:PORT/
+    Site,
+    /// http://localhost:PORT/
+    Localhost,
+    /// Below the proxy path only
+    Path,
+}
+
+/// `--via`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ViaFlag {
+    /// Through the API server's service proxy; by port-forward what that cannot carry
+    Auto,
+    /// Through the API server's service proxy only
+    ServiceProxy,
+    /// By port-forward to a ready Pod only
+    PortForward,
+}
+
+/// `-o`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFlag {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+    /// The computed proxy URL alone
+    Url,
+    /// More columns
+    Wide,
+    /// YAML
+    Yaml,
+    /// service/NAME
+    Name,
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+fn port_ref(text: &str) -> Result<PortRef, String> {
+    parse_port(text).map_err(|_| "neither a port name nor a number from 1 to 65535".to_owned())
+}
+
+fn local_port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "not a number from 0 to 65535".to_owned())
+}
+
+fn local_address(text: &str) -> Result<LocalAddress, String> {
+    match text.parse() {
+        Ok(address) => Ok(LocalAddress::Ip(address)),
+        Err(_) if text.eq_ignore_ascii_case("localhost") => Ok(LocalAddress::Localhost),
+        Err(_) => Err("neither an IP address nor localhost".to_owned()),
+    }
+}
+
+fn browser_command(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("it names no program; --no-browser opens none".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn host(text: &str) -> Result<Authority, String> {
+    let authority = text.parse().ok().filter(|authority: &Authority| !authority.as_str().contains('@'));
+    authority.ok_or_else(|| "not a host such as dev.example or dev.example:8443".to_owned())
+}
+
+/// Browsers write an origin without a path (RFC 6454 section 6.2); a `/` at the end is a habit of people.
+fn origin(text: &str) -> Result<String, String> {
+    let plain = text.strip_suffix('/').unwrap_or(text);
+    let is_origin = |(scheme, authority): (&str, &str)| !scheme.is_empty() && host(authority).is_ok();
+    match plain.split_once("://") {
+        Some(parts) if is_origin(parts) => Ok(plain.to_owned()),
+        _ => Err("not an origin such as http://localhost:3000".to_owned()),
+    }
+}
+
+/// A duration as kubectl reads it: `90s`, `1m30s`, or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| duration.try_into().ok());
+    parsed.ok_or_else(|| "not a duration such as 30s, 5m or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, expect: Option<u64>| {
+            assert_eq!(duration(text).ok(), expect.map(Duration::from_millis), "{text:?}");
+        };
+        check("30s", Some(30_000));
+        check("1m30s", Some(90_000));
+        check("500ms", Some(500));
+        check("2h", Some(7_200_000));
+        check("10", Some(10_000));
+        check("0", Some(0));
+        check("", None);
+        check("-1s", None);
+        check("soon", None);
+    }
+
+    #[test]
+    fn origins_and_hosts() {
+        for text in ["http://localhost:3000", "https://dev.example/", "chrome-extension://abcdef"] {
+            assert_eq!(origin(text).as_deref(), Ok(text.trim_end_matches('/')), "{text:?}");
+        }
+        for text in ["", "dev.example", "http://", "://dev.example", "http://dev.example/ui", "http://me@dev.example"] {
+            assert!(origin(text).is_err(), "{text:?}");
+        }
+        for text in ["dev.example", "dev.example:8443", "[::1]:80", "10.0.0.1"] {
+            assert_eq!(host(text).unwrap().as_str(), text);
+        }
+        for text in ["", "http://dev.example", "dev.example/", "me@dev.example", "a b"] {
+            assert!(host(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn verbosity_in_every_spelling() {
+        let level = |args: &[&str]| -> u32 {
+            let parsed = Cli::try_parse_from([&["svcproxy"], args].concat()).unwrap();
+            parsed.printing.verbosity.iter().map(|&level| u32::from(level)).sum()
+        };
+        assert_eq!(level(&[]), 0);
+        assert_eq!(level(&["-v"]), 1);
+        assert_eq!(level(&["-vv"]), 2);
+        assert_eq!(level(&["-v=6"]), 6);
+        assert_eq!(level(&["--v=2", "nginx"]), 2);
+        assert_eq!(level(&["-v", "nginx"]), 1);
+    }
+
+    #[test]
+    fn said_twice() {
+        let cli = Cli::try_parse_from(
+            "svcproxy web -n a -n b --as-group x --as-group y --pick --pick -p 1 --port=2".split(' '),
+        )
+        .unwrap();
+        assert_eq!(cli.kubectl.namespace.as_deref(), Some("b"));
+        assert_eq!(cli.kubectl.as_group, ["x", "y"]);
+        assert_eq!((cli.choosing.pick, cli.serving.port), (true, Some(2)));
+    }
+
+    #[test]
+    fn a_command_keeps_its_own_flags() {
+        let cli = Cli::try_parse_from(["svcproxy", "nginx", "--wait", "--", "curl", "-v", "--", "x"]).unwrap();
+        assert_eq!(cli.services, ["nginx"]);
+        assert_eq!(cli.command, ["curl", "-v", "--", "x"]);
+        assert_eq!(cli.serving.wait, Some(Duration::from_secs(300)));
+    }
+}

@@ -1,0 +1,181 @@
+//! What the word being typed asks for, and what of the cluster answers it. Pure.
+
+use crate::service::choose_port::openable;
+use crate::service::{Protocol, Service, ServicePort};
+
+/// A value to offer, and a few words about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub(super) value: String,
+    pub(super) about: String,
+}
+
+/// SERVICE as far as it is typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Word<'a> {
+    /// What stands before the name and stays: `svc/`, `https:`.
+    lead: &'a str,
+    /// The name, whole or its beginning.
+    pub(super) name: &'a str,
+    /// The namespace after a dot, whole or its beginning.
+    pub(super) namespace: Option<&'a str>,
+    /// The port after a colon, whole or its beginning.
+    pub(super) port: Option<&'a str>,
+}
+
+impl<'a> Word<'a> {
+    /// Takes `text` apart; `None` where nothing of the cluster can complete it.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        if text.contains("://") || text.starts_with('-') {
+            return None;
+        }
+        let kind = text.find('/').map_or(0, |slash| slash + 1);
+        if !["", "svc/", "service/", "services/"].contains(&&text[..kind]) {
+            return None;
+        }
+        let scheme =
+            ["http:", "https:"].into_iter().find(|scheme| text[kind..].starts_with(scheme)).map_or(0, str::len);
+        let (lead, rest) = text.split_at(kind + scheme);
+        let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+        let (name, namespace) = host.split_once('.').map_or((host, None), |(name, rest)| (name, Some(rest)));
+        Some(Self { lead, name, namespace, port })
+    }
+
+    /// The namespace without what may follow it in a DNS name.
+    pub(super) fn whole_namespace(&self) -> Option<&'a str> {
+        self.namespace.map(|namespace| namespace.split_once('.').map_or(namespace, |(namespace, _)| namespace))
+    }
+
+    /// A colon that has to follow the name, since there is no two-part form with a scheme.
+    fn trail(&self) -> &'static str {
+        if self.lead.ends_with(':') { ":" } else { "" }
+    }
+
+    /// The Services of `services` that the word is the beginning of. `with_namespace` spells them `NAME.NAMESPACE`.
+    pub(super) fn services(&self, services: &[Service], with_namespace: bool) -> Vec<Candidate> {
+        let with_namespace = with_namespace || self.namespace.is_some();
+        let fits = |service: &&Service| match self.namespace {
+            Some(namespace) => service.name == self.name && service.namespace.starts_with(namespace),
+            None => service.name.starts_with(self.name),
+        };
+        let candidate = |service: &Service| {
+            openable(service).ok()?;
+            let namespace = if with_namespace { format!(".{}", service.namespace) } else { String::new() };
+            let value = format!("{}{}{namespace}{}", self.lead, service.name, self.trail());
+            Some(Candidate { value, about: about(service) })
+        };
+        services.iter().filter(fits).filter_map(candidate).collect()
+    }
+
+    /// The ports of `service` that the word is the beginning of: by number if that is what was begun, else by name.
+    pub(super) fn ports(&self, service: &Service) -> Vec<Candidate> {
+        let typed = self.port.unwrap_or_default();
+        let namespace = self.namespace.map(|namespace| format!(".{namespace}")).unwrap_or_default();
+        let head = format!("{}{}{namespace}:", self.lead, self.name);
+        port_candidates(service, typed)
+            .into_iter()
+            .map(|Candidate { value, about }| Candidate { value: format!("{head}{value}"), about })
+            .collect()
+    }
+}
+
+/// The TCP ports of `service` that begin with `typed`: by number if that is what was begun, else by name.
+pub(super) fn port_candidates(service: &Service, typed: &str) -> Vec<Candidate> {
+    let by_number = typed.starts_with(|first: char| first.is_ascii_digit());
+    let spelled = |port: &ServicePort| match &port.name {
+        Some(name) if !by_number => Candidate { value: name.clone(), about: port.number.to_string() },
+        name => Candidate { value: port.number.to_string(), about: name.clone().unwrap_or_default() },
+    };
+    let tcp = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    tcp.map(spelled).filter(|candidate| candidate.value.starts_with(typed)).collect()
+}
+
+/// `ClusterIP http:80 metrics:9090`.
+fn about(service: &Service) -> String {
+    let ports =
+        service.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(crate::find::picker::row::port_text);
+    std::iter::once(service.kind.as_str().to_owned()).chain(ports).collect::<Vec<_>>().join(" ")
+}
+
+/// Names that begin with `typed`, without a word about them.
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>, typed: &str) -> Vec<Candidate> {
+    let fits = names.into_iter().filter(|name| name.starts_with(typed));
+    fits.map(|name| Candidate { value: name.to_owned(), about: String::new() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::picker::row::tests::service;
+
+    fn services() -> Vec<Service> {
+        [
+            ("a/grafana", "service:80 metrics:9090"),
+            ("b/grafana", "3000"),
+            ("a/graphite", "http:80"),
+            ("a/dns", "53/UDP"),
+            ("a/https", "80"),
+        ]
+        .map(|(name, ports)| (*service(name, ports)).clone())
+        .to_vec()
+    }
+
+    fn values(candidates: &[Candidate]) -> Vec<&str> {
+        candidates.iter().map(|candidate| candidate.value.as_str()).collect()
+    }
+
+    fn check_services(typed: &str, with_namespace: bool, expect: &[&str]) {
+        let found = Word::read(typed).unwrap().services(&services(), with_namespace);
+        assert_eq!(values(&found), expect, "{typed}");
+    }
+
+    #[test]
+    fn services_that_can_be_opened() {
+        check_services("gra", true, &["grafana.a", "grafana.b", "graphite.a"]);
+        check_services("graph", false, &["graphite"]);
+        check_services("svc/graph", false, &["svc/graphite"]);
+        check_services("https:graph", false, &["https:graphite:"]);
+        check_services("grafana.", false, &["grafana.a", "grafana.b"]);
+        check_services("grafana.b", false, &["grafana.b"]);
+        check_services("d", false, &[]);
+        check_services("", false, &["grafana", "grafana", "graphite", "https"]);
+    }
+
+    fn check_ports(typed: &str, expect: &[&str]) {
+        assert_eq!(values(&Word::read(typed).unwrap().ports(&services()[0])), expect, "{typed}");
+    }
+
+    #[test]
+    fn ports_by_name_or_number() {
+        check_ports("grafana:", &["grafana:service", "grafana:metrics"]);
+        check_ports("grafana:m", &["grafana:metrics"]);
+        check_ports("grafana:9", &["grafana:9090"]);
+        check_ports("grafana.a:s", &["grafana.a:service"]);
+        check_ports("https:grafana:s", &["https:grafana:service"]);
+        check_ports("svc/grafana:s", &["svc/grafana:service"]);
+        check_ports("grafana:x", &[]);
+    }
+
+    #[test]
+    fn words_taken_apart() {
+        let check = |typed: &str, expect: Option<(&str, Option<&str>, Option<&str>)>| {
+            let found = Word::read(typed);
+            let parts = found.as_ref().map(|word| (word.name, word.whole_namespace(), word.port));
+            assert_eq!(parts, expect, "{typed}");
+        };
+        check("", Some(("", None, None)));
+        check("nginx", Some(("nginx", None, None)));
+        check("nginx:h", Some(("nginx", None, Some("h"))));
+        check("https:nginx:h", Some(("nginx", None, Some("h"))));
+        check("nginx.default.svc:80", Some(("nginx", Some("default"), Some("80"))));
+        check("http://nginx", None);
+        check("pod/nginx", None);
+        check("-", None);
+    }
+
+    #[test]
+    fn says_something_about_each() {
+        let found = Word::read("grafana.a").unwrap().services(&services(), false);
+        assert_eq!(found[0].about, "ClusterIP service:80 metrics:9090");
+    }
+}

@@ -1,0 +1,131 @@
+//! What the cluster, the kubeconfig and the history know. Everything that fails is simply not offered.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, pin_mut};
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, timeout_at};
+
+use super::candidates::{Candidate, Word, names, port_candidates};
+use crate::app::args::Cli;
+use crate::cluster::{Cluster, ConnectFlags, Environment, Names, Scope};
+use crate::find::history::{ClusterName, History};
+use crate::service::Service;
+use crate::service::Spelling;
+
+/// How long somebody who pressed Tab is kept waiting at most.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where candidates come from, with what was typed before the word in question.
+pub(super) struct Lookup {
+    runtime: Runtime,
+    deadline: Instant,
+    typed: Cli,
+    flags: ConnectFlags,
+    environment: Environment,
+    history: Option<History>,
+}
+
+impl Lookup {
+    pub(super) fn new(typed: Cli, environment: Environment, history: Option<History>) -> Option<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let flags = typed.kubectl.connect_flags();
+        Some(Self { runtime, deadline: Instant::now() + PATIENCE, typed, flags, environment, history })
+    }
+
+    /// SERVICE: names, or ports after a colon.
+    pub(super) fn services(&self, typed: &str) -> Vec<Candidate> {
+        let Some(word) = Word::read(typed) else { return Vec::new() };
+        let found = self.wait(async {
+            let cluster = self.cluster().await?;
+            if word.port.is_some() {
+                let namespace = word.whole_namespace().unwrap_or_else(|| cluster.namespace());
+                return cluster.service(namespace, word.name).await.ok()?.map(|service| word.ports(&service));
+            }
+            let everywhere = self.typed.choosing.all_namespaces;
+            let services = self.list(&cluster, everywhere || word.namespace.is_some()).await;
+            Some(word.services(&services, everywhere))
+        });
+        let mut found = found.unwrap_or_default();
+        found.retain(|candidate| !self.typed.services.contains(&candidate.value));
+        found
+    }
+
+    /// `--svc-port`: of the first SERVICE that was typed.
+    pub(super) fn ports(&self, typed: &str) -> Vec<Candidate> {
+        let Some(spelling) = self.typed.services.first().and_then(|text| Spelling::parse(text).ok()) else {
+            return Vec::new();
+        };
+        let found = self.wait(async {
+            let cluster = self.cluster().await?;
+            let namespace = spelling.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
+            let service = cluster.service(namespace, spelling.id.name()).await.ok()??;
+            Some(port_candidates(&service, typed))
+        });
+        found.unwrap_or_default()
+    }
+
+    /// `--namespace`: those of the cluster, or where they may not be listed those known otherwise.
+    pub(super) fn namespaces(&self, typed: &str) -> Vec<Candidate> {
+        let found = self.wait(async {
+            let cluster = self.cluster().await?;
+            Some(match cluster.namespaces().await {
+                Ok(all) => names(all.iter().map(String::as_str), typed),
+                Err(_) => self.known_namespaces(&cluster, typed),
+            })
+        });
+        found.unwrap_or_default()
+    }
+
+    fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<Candidate> {
+        let name = ClusterName::new(cluster.context(), cluster.server());
+        let recalled = self.history.as_ref().map(|history| history.glance(&name)).unwrap_or_default();
+        let before = recalled.namespaces();
+        names(std::iter::once(cluster.namespace()).chain(before.iter().map(String::as_str)), typed)
+    }
+
+    /// `--context`.
+    pub(super) fn contexts(&self, typed: &str) -> Vec<Candidate> {
+        self.names(|names| names.contexts, typed)
+    }
+
+    /// `--cluster`.
+    pub(super) fn clusters(&self, typed: &str) -> Vec<Candidate> {
+        self.names(|names| names.clusters, typed)
+    }
+
+    /// `--user`.
+    pub(super) fn users(&self, typed: &str) -> Vec<Candidate> {
+        self.names(|names| names.users, typed)
+    }
+
+    fn names(&self, which: impl FnOnce(Names) -> Vec<String>, typed: &str) -> Vec<Candidate> {
+        let all = Names::read(&self.flags, &self.environment).map(which).unwrap_or_default();
+        names(all.iter().map(String::as_str), typed)
+    }
+
+    /// `--address`: what is meant most often.
+    pub(super) fn addresses(&self, typed: &str) -> Vec<Candidate> {
+        names(["127.0.0.1", "::1", "0.0.0.0", "::"], typed)
+    }
+
+    async fn cluster(&self) -> Option<Cluster> {
+        Cluster::load(&self.flags, &self.environment).await.ok()
+    }
+
+    /// The pages that arrive in time; the shell could not show all of a very long list anyway.
+    async fn list(&self, cluster: &Cluster, everywhere: bool) -> Vec<Service> {
+        let scope = if everywhere { Scope::All } else { Scope::Namespace(cluster.namespace().to_owned()) };
+        let pages = cluster.services(scope, self.typed.choosing.selector.as_deref());
+        pin_mut!(pages);
+        let mut services = Vec::new();
+        while let Ok(Some(Ok(page))) = timeout_at(self.deadline, pages.next()).await {
+            services.extend(page);
+        }
+        services
+    }
+
+    fn wait<T>(&self, question: impl Future<Output = Option<T>>) -> Option<T> {
+        self.runtime.block_on(async { timeout_at(self.deadline, question).await.ok().flatten() })
+    }
+}

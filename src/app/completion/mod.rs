@@ -1,0 +1,237 @@
+//! kubectl's completion protocol for plugins.
+//!
+//! kubectl runs `kubectl_complete-svcproxy` with the words after `kubectl svcproxy`, the last of them being typed, and
+//! reads a candidate a line, a tab before what is said about it, and last a colon and Cobra's directive (kubectl
+//! `pkg/cmd/plugin/plugin_completion.go`). Whatever goes wrong, there are just no candidates: a message would end up in
+//! the middle of the line being typed.
+
+mod candidates;
+mod lookup;
+mod shim;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Arg, Command, CommandFactory, Parser, ValueHint};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
+
+use super::args::Cli;
+use crate::cluster::Environment;
+use crate::find::history::History;
+use candidates::Candidate;
+use lookup::Lookup;
+
+pub use shim::{install, is_on_path, script};
+
+/// The first argument by which the script asks for candidates. No Service can be called so.
+const WORD: &str = "__complete";
+
+/// Cobra's directives (`ShellCompDirective`): what the shell does besides offering the candidates.
+mod directive {
+    /// Files, if there is no candidate.
+    pub(super) const FILES: u8 = 0;
+    /// No blank after the candidate.
+    pub(super) const NO_SPACE: u8 = 2;
+    /// No files.
+    pub(super) const NO_FILES: u8 = 4;
+}
+
+/// The words to complete, if that is what this program was started for: under the name that kubectl looks for, or by
+/// the script. `arguments` include the program's own name.
+pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<OsString>> {
+    let mut arguments = arguments.into_iter();
+    let program = arguments.next()?;
+    if Path::new(&program).file_stem() == Some(OsStr::new(shim::SHIM)) {
+        return Some(arguments.collect());
+    }
+    (arguments.next()? == WORD).then(|| arguments.collect())
+}
+
+/// The answer to `words`, for stdout. Asks the cluster only for what is being typed, and for 2 seconds at most.
+pub fn answer(words: &[OsString], environment: Environment, history: Option<History>) -> String {
+    let wants_files = Arc::new(AtomicBool::new(false));
+    let Some((typed, before)) = words.split_last() else { return lines(Vec::new(), false) };
+    if before.iter().any(|word| word == "--") {
+        return lines(Vec::new(), true); // COMMAND and its arguments
+    }
+    let lookup = Lookup::new(parsed(before), environment, history).map(Arc::new);
+    let found = lookup.map(|lookup| {
+        let mut command = with_completers(Cli::command(), &lookup, &wants_files);
+        let mut found = candidates_for(&mut command, before, typed);
+        // The engine offers a flag once only, and at a single dash that is the short one.
+        if typed == "-" {
+            found.extend(candidates_for(&mut command, before, OsStr::new("--")));
+        }
+        found
+    });
+    lines(found.unwrap_or_default(), wants_files.load(Ordering::Relaxed))
+}
+
+/// What was typed before, as far as it can be read: a flag may still lack its value.
+fn parsed(words: &[OsString]) -> Cli {
+    let line = |count: usize| std::iter::once("svcproxy".into()).chain(words[..count].iter().cloned());
+    let read = |count: usize| Cli::try_parse_from(line(count)).ok();
+    (0..=words.len()).rev().find_map(read).expect("no argument is required")
+}
+
+fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> Vec<Candidate> {
+    let line: Vec<OsString> = std::iter::once(OsStr::new("svcproxy"))
+        .chain(before.iter().map(OsString::as_os_str))
+        .chain([typed])
+        .map(OsStr::to_owned)
+        .collect();
+    let last = line.len() - 1;
+    let found = complete(command, line, last, None).unwrap_or_default();
+    let is_flag = typed.as_encoded_bytes().starts_with(b"-");
+    let found = found.iter().map(candidate);
+    // Flags are offered to who begins one, as kubectl does.
+    let found = found.filter(|candidate| is_flag || !candidate.value.starts_with('-'));
+    found.map(|candidate| value_alone(candidate, &typed.to_string_lossy())).collect()
+}
+
+/// After `--flag=` only the value is offered: kubectl's scripts for the shells put the flag in front of it.
+fn value_alone(mut candidate: Candidate, typed: &str) -> Candidate {
+    let flag = typed.split_once('=').map(|(flag, _)| format!("{flag}=")).filter(|flag| flag.starts_with('-'));
+    if let Some(value) = flag.and_then(|flag| candidate.value.strip_prefix(&flag).map(str::to_owned)) {
+        candidate.value = value;
+    }
+    candidate
+}
+
+/// Tells each argument where its values come from.
+fn with_completers(command: Command, lookup: &Arc<Lookup>, wants_files: &Arc<AtomicBool>) -> Command {
+    type Values = fn(&Lookup, &str) -> Vec<Candidate>;
+    let from_cluster: [(&str, Values); 7] = [
+        ("services", Lookup::services),
+        ("svc_port", Lookup::ports),
+        ("namespace", Lookup::namespaces),
+        ("context", Lookup::contexts),
+        ("cluster", Lookup::clusters),
+        ("user", Lookup::users),
+        ("address", Lookup::addresses),
+    ];
+    command.mut_args(|arg| {
+        if let Some((_, values)) = from_cluster.iter().find(|(id, _)| arg.get_id() == *id) {
+            let (lookup, values) = (Arc::clone(lookup), *values);
+            return arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                let found = typed.to_str().map(|typed| values(&lookup, typed));
+                found.unwrap_or_default().into_iter().map(engine_candidate).collect()
+            }));
+        }
+        if is_file(&arg) { arg.add(left_to_the_shell(wants_files)) } else { arg }
+    })
+}
+
+fn is_file(arg: &Arg) -> bool {
+    use ValueHint::{AnyPath, CommandName, CommandString, CommandWithArguments, DirPath, ExecutablePath, FilePath};
+    let hint = arg.get_value_hint();
+    [AnyPath, CommandName, CommandString, CommandWithArguments, DirPath, ExecutablePath, FilePath].contains(&hint)
+}
+
+/// Shells know files better: `~`, quotes, marks.
+fn left_to_the_shell(wants_files: &Arc<AtomicBool>) -> ArgValueCompleter {
+    let wants_files = Arc::clone(wants_files);
+    ArgValueCompleter::new(move |_: &OsStr| {
+        wants_files.store(true, Ordering::Relaxed);
+        Vec::new()
+    })
+}
+
+fn engine_candidate(candidate: Candidate) -> CompletionCandidate {
+    let about = (!candidate.about.is_empty()).then(|| candidate.about.into());
+    CompletionCandidate::new(candidate.value).help(about)
+}
+
+fn candidate(found: &CompletionCandidate) -> Candidate {
+    let about = found.get_help().map(ToString::to_string).unwrap_or_default();
+    let about = about.lines().next().unwrap_or_default().replace('\t', " ");
+    Candidate { value: found.get_value().to_string_lossy().into_owned(), about }
+}
+
+/// The protocol: candidates, then the directive.
+fn lines(mut candidates: Vec<Candidate>, wants_files: bool) -> String {
+    candidates.retain(|candidate| !candidate.value.contains(['\n', '\r', '\t']));
+    candidates.sort();
+    candidates.dedup_by(|a, b| a.value == b.value);
+    let goes_on = !candidates.is_empty() && candidates.iter().all(|candidate| candidate.value.ends_with(':'));
+    let files = if wants_files { directive::FILES } else { directive::NO_FILES };
+    let directive = files | if goes_on { directive::NO_SPACE } else { 0 };
+    let mut text = String::new();
+    for Candidate { value, about } in candidates {
+        text += &if about.is_empty() { format!("{value}\n") } else { format!("{value}\t{about}\n") };
+    }
+    text + &format!(":{directive}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    /// The answer where there is no cluster to ask.
+    fn answered(words: &[&str]) -> String {
+        answer(&os(words), Environment::default(), None)
+    }
+
+    #[test]
+    fn asked_by_name_or_by_word() {
+        let check = |arguments: &[&str], expect: Option<&[&str]>| {
+            assert_eq!(asked(os(arguments)), expect.map(os), "{arguments:?}");
+        };
+        check(&["/bin/kubectl_complete-svcproxy", "a", ""], Some(&["a", ""]));
+        check(&["kubectl_complete-svcproxy.exe", ""], Some(&[""]));
+        check(&["kubectl-svcproxy", "__complete", "a"], Some(&["a"]));
+        check(&["kubectl-svcproxy", "a", "__complete"], None);
+        check(&["kubectl-svcproxy"], None);
+        check(&[], None);
+    }
+
+    #[test]
+    fn flags_and_their_values_need_no_cluster() {
+        assert!(answered(&["--li"]).starts_with("--list\tList Services"));
+        let flags = answered(&["--list", "-"]);
+        assert!(flags.contains("--namespace\tNamespace\n") && flags.contains("-n\tNamespace\n"), "{flags}");
+        assert_eq!(answered(&["--origin", "s"]), "site\thttp://SERVICE--NAMESPACE--HASH.localhost:PORT/\n:4\n");
+        assert!(answered(&["--via="]).starts_with("auto\t"));
+        assert!(answered(&["--via=p"]).starts_with("port-forward\t"));
+        assert_eq!(answered(&["-o", "na"]), "name\tservice/NAME\n:4\n");
+    }
+
+    #[test]
+    fn files_are_the_shells_business() {
+        assert_eq!(answered(&["--kubeconfig", ""]), ":0\n");
+        assert_eq!(answered(&["x", "--", "cur"]), ":0\n");
+        assert_eq!(answered(&["--unix-socket=/t"]), ":0\n");
+    }
+
+    #[test]
+    fn silent_whatever_is_typed() {
+        for words in [
+            &[][..],
+            &[""],
+            &["graf"],
+            &["--svc-port", ""],
+            &["--nonsense", "--wait=soon", ""],
+            &["-n"],
+            &["--", "--", ""],
+            &["a:b:c:d"],
+        ] {
+            let text = answered(words);
+            assert!(text.ends_with(":4\n") || text.ends_with(":0\n"), "{words:?}: {text}");
+        }
+        assert_eq!(answered(&[""]), ":4\n");
+    }
+
+    #[test]
+    fn one_line_a_candidate() {
+        let candidate = |value: &str, about: &str| Candidate { value: value.to_owned(), about: about.to_owned() };
+        let found = vec![candidate("b", "x"), candidate("a", ""), candidate("a", ""), candidate("evil\n:0", "")];
+        assert_eq!(lines(found, false), "a\nb\tx\n:4\n");
+        assert_eq!(lines(vec![candidate("https:a:", "")], false), "https:a:\n:6\n");
+    }
+}

@@ -1,0 +1,519 @@
+//! Flags and what is known of the terminal → what this run will do. Pure.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::Authority;
+
+use super::args::{
+    Choosing, Cli, Guarding, LocalAddress, LogFormat, OriginFlag, OutputFlag, Printing, Serving, ViaFlag,
+};
+use crate::error::Error;
+use crate::service::choose_port::Wish;
+use crate::service::{Scheme, Spelling, SpellingError};
+use crate::terminal::browser::{self, Opening};
+
+/// What `main` finds out about where it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Whether a person can type.
+    pub stdin_is_terminal: bool,
+    /// Whether a person reads stdout.
+    pub stdout_is_terminal: bool,
+    /// Whether a person reads stderr.
+    pub stderr_is_terminal: bool,
+    /// Whether that terminal takes no orders: `TERM` is `dumb`.
+    pub terminal_is_dumb: bool,
+    /// Whether the session came by SSH.
+    pub over_ssh: bool,
+    /// Whether a window can be opened.
+    pub has_display: bool,
+    /// Whether `BROWSER` names a program.
+    pub has_browser_variable: bool,
+}
+
+impl Facts {
+    /// Whether a prompt can be shown and answered. Without a terminal on both sides it would spin or hang.
+    pub fn can_prompt(&self) -> bool {
+        self.stdin_is_terminal && self.stderr_is_terminal
+    }
+}
+
+/// What this run will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// Open Services.
+    Open(Box<Open>),
+    /// List Services.
+    List(List),
+}
+
+/// Opening Services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// Which ones.
+    pub wanted: Wanted,
+    /// Where to look for them.
+    pub search: Search,
+    /// Where to listen.
+    pub listen: Listen,
+    /// How they are presented.
+    pub origin: OriginFlag,
+    /// How requests reach the Pods.
+    pub via: ViaFlag,
+    /// Check the Pods' certificate on port-forwards.
+    pub verify_tls: bool,
+    /// The Host that the app sees.
+    pub host_header: Option<Authority>,
+    /// Who may use it.
+    pub guard: Guard,
+    /// How the URL gets to the user.
+    pub opening: Opening,
+    /// How long to wait for a ready endpoint.
+    pub wait: Option<Duration>,
+    /// When to end without being asked.
+    pub idle_timeout: Option<Duration>,
+    /// What to run once ready.
+    pub command: Vec<OsString>,
+    /// The ready line.
+    pub ready: ReadyFormat,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// A line for each request, in this form.
+    pub log_requests: Option<LogFormat>,
+    /// Whether a prompt can be shown.
+    pub can_prompt: bool,
+    /// Whether a line at the bottom of the terminal says what is going on.
+    pub live_status: bool,
+}
+
+/// Which Services to open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// These, at least one.
+    Named(Vec<Named>),
+    /// Whatever the user picks.
+    Pick {
+        /// The first filter text.
+        typed: String,
+        /// What flags say.
+        wish: Wish,
+    },
+    /// The one opened last, with what flags say.
+    Last(Wish),
+}
+
+/// One SERVICE of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// As typed.
+    pub text: String,
+    /// Taken apart.
+    pub spelling: Spelling,
+    /// Flags and spelling together.
+    pub wish: Wish,
+}
+
+/// Where Services are looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// All namespaces.
+    pub all_namespaces: bool,
+    /// The namespace that was typed.
+    pub namespace: Option<String>,
+    /// Label selector.
+    pub selector: Option<String>,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// Both loopback addresses, or these.
+    Tcp {
+        /// Empty for both loopback addresses.
+        addresses: Vec<IpAddr>,
+        /// As asked; `None` for the default and what follows it.
+        port: Option<u16>,
+    },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// The guard's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// Only GET, HEAD and OPTIONS.
+    pub read_only: bool,
+    /// Further Hosts.
+    pub allow_hosts: Vec<String>,
+    /// Further origins.
+    pub allow_origins: Vec<String>,
+    /// Other users of this machine.
+    pub allow_other_users: bool,
+    /// A one-time token.
+    pub require_token: bool,
+}
+
+/// Form of the ready line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadyFormat {
+    /// A sentence.
+    Text,
+    /// One JSON object a Target.
+    Json,
+    /// The computed proxy URL alone.
+    Url,
+}
+
+/// Listing Services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// Where to look.
+    pub search: Search,
+    /// Only what `kubectl cluster-info` shows.
+    pub builtin: bool,
+    /// How it is printed.
+    pub format: ListFormat,
+    /// Only names that contain this.
+    pub filter: Option<String>,
+    /// The local port of the URLs; `None` for the default.
+    pub port: Option<u16>,
+}
+
+/// Form of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListFormat {
+    /// A table.
+    Table,
+    /// A table with more columns.
+    Wide,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// `service/NAME` lines.
+    Name,
+}
+
+/// Decides what to do.
+///
+/// # Errors
+/// When what was typed makes no sense, alone or together.
+pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
+    let search = Search {
+        all_namespaces: cli.choosing.all_namespaces,
+        namespace: cli.kubectl.namespace.clone().filter(|namespace| !namespace.is_empty()),
+        selector: cli.choosing.selector.clone(),
+    };
+    if cli.choosing.list {
+        return list(&cli, search).map(Plan::List);
+    }
+    let ready = ready_format(cli.printing.output)?;
+    let opening = browser::opening(&browser_facts(&cli, ready, facts));
+    let wanted = wanted(&cli.choosing, cli.services, facts)?;
+    let Cli { serving, guarding, printing, command, .. } = cli;
+    let live_status = live_status(&printing, ready, &command, facts);
+    check_together(&serving, &printing, &command)?;
+    Ok(Plan::Open(Box::new(Open {
+        wanted,
+        search,
+        listen: listen(&serving),
+        origin: serving.origin,
+        via: serving.via,
+        verify_tls: serving.verify_tls,
+        host_header: serving.host_header,
+        guard: guard(guarding),
+        opening,
+        wait: serving.wait,
+        idle_timeout: serving.idle_timeout.filter(|limit| !limit.is_zero()),
+        command,
+        ready,
+        dry_run: printing.dry_run,
+        log_requests: printing.log_requests.then_some(printing.log_format),
+        can_prompt: facts.can_prompt(),
+        live_status,
+    })))
+}
+
+fn list(cli: &Cli, search: Search) -> Result<List, Error> {
+    let format = match cli.printing.output {
+        None | Some(OutputFlag::Text) => ListFormat::Table,
+        Some(OutputFlag::Wide) => ListFormat::Wide,
+        Some(OutputFlag::Json) => ListFormat::Json,
+        Some(OutputFlag::Yaml) => ListFormat::Yaml,
+        Some(OutputFlag::Name) => ListFormat::Name,
+        Some(OutputFlag::Url) => return Err(Error::usage("--list knows -o wide, json, yaml and name, not -o url")),
+    };
+    let filter = match &cli.services[..] {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => return Err(Error::usage("--list takes one SERVICE at most, as a filter")),
+    };
+    if !cli.command.is_empty() {
+        return Err(Error::usage("--list opens nothing, so there is nothing for COMMAND to use"));
+    }
+    let port = cli.serving.port.filter(|&port| port != 0);
+    Ok(List { search, builtin: cli.choosing.builtin, format, filter, port })
+}
+
+fn ready_format(flag: Option<OutputFlag>) -> Result<ReadyFormat, Error> {
+    match flag {
+        None | Some(OutputFlag::Text) => Ok(ReadyFormat::Text),
+        Some(OutputFlag::Json) => Ok(ReadyFormat::Json),
+        Some(OutputFlag::Url) => Ok(ReadyFormat::Url),
+        Some(_) => Err(Error::usage("-o wide, yaml and name are for --list").hint("use -o text, json or url")),
+    }
+}
+
+fn browser_facts(cli: &Cli, ready: ReadyFormat, facts: &Facts) -> browser::Facts {
+    browser::Facts {
+        unwanted: cli.serving.no_browser
+            || ready != ReadyFormat::Text
+            || !cli.command.is_empty()
+            || cli.serving.unix_socket.is_some(),
+        command: cli.serving.browser.clone(),
+        has_browser_variable: facts.has_browser_variable,
+        on_terminal: facts.stdout_is_terminal && facts.stderr_is_terminal,
+        over_ssh: facts.over_ssh,
+        has_display: facts.has_display,
+    }
+}
+
+fn wanted(choosing: &Choosing, services: Vec<String>, facts: &Facts) -> Result<Wanted, Error> {
+    if choosing.pick || services.is_empty() {
+        return pick(choosing, &services, facts);
+    }
+    if services == ["-"] {
+        return Ok(Wanted::Last(flagged(choosing)));
+    }
+    if services.iter().any(|text| text == "-") {
+        return Err(Error::usage("- opens what was opened last, and stands alone")
+            .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
+    }
+    services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(Wanted::Named)
+}
+
+fn pick(choosing: &Choosing, services: &[String], facts: &Facts) -> Result<Wanted, Error> {
+    if facts.can_prompt() {
+        return Ok(Wanted::Pick { typed: services.join(" "), wish: flagged(choosing) });
+    }
+    let message =
+        if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
+    Err(Error::usage(message)
+        .hint("name it: kubectl svcproxy SERVICE [-n NAMESPACE]; kubectl svcproxy --list shows them"))
+}
+
+/// What flags alone say of port, scheme and path.
+fn flagged(choosing: &Choosing) -> Wish {
+    Wish {
+        port: choosing.svc_port.clone(),
+        scheme: choosing.scheme.map(Scheme::from),
+        path: choosing.path.as_deref().map(rooted),
+    }
+}
+
+fn named(text: String, choosing: &Choosing) -> Result<Named, Error> {
+    let spelling = Spelling::parse(&text).map_err(|error| misspelled(&text, &error))?;
+    let port = once("--svc-port", choosing.svc_port.clone(), spelling.id.port().cloned(), &text)?;
+    let scheme = once("--scheme", choosing.scheme.map(Scheme::from), spelling.id.scheme(), &text)?;
+    let path = choosing.path.as_deref().map(rooted).or_else(|| spelling.path.clone());
+    Ok(Named { text, spelling, wish: Wish { port, scheme, path } })
+}
+
+/// Kinds that `kubectl port-forward` takes, short and long.
+const KINDS_WITH_PODS: [&str; 13] = [
+    "daemonset",
+    "deploy",
+    "deployment",
+    "deployments",
+    "ds",
+    "po",
+    "pod",
+    "pods",
+    "replicaset",
+    "rs",
+    "statefulset",
+    "statefulsets",
+    "sts",
+];
+
+fn misspelled(text: &str, error: &SpellingError) -> Error {
+    let usage = Error::usage(format!("SERVICE \"{text}\" {error}"));
+    let (SpellingError::Kind(kind), Some((_, name))) = (error, text.split_once('/')) else { return usage };
+    if KINDS_WITH_PODS.contains(&kind.as_str()) {
+        return usage.hint("name the Service in front of it; kubectl svcproxy --list shows them");
+    }
+    // NAMESPACE/NAME is how the picker and the ready line write it.
+    let (name, port) = name.split_once(':').map_or((name, String::new()), |(name, port)| (name, format!(":{port}")));
+    usage.hint(format!("Service {name} of namespace {kind} is spelled {name}.{kind}{port}"))
+}
+
+/// A flag and the spelling may say the same, not different things.
+fn once<T: PartialEq + std::fmt::Display>(
+    flag: &str,
+    flagged: Option<T>,
+    spelled: Option<T>,
+    text: &str,
+) -> Result<Option<T>, Error> {
+    match (flagged, spelled) {
+        (Some(flagged), Some(spelled)) if flagged != spelled => {
+            Err(Error::usage(format!("{flag} {flagged} contradicts \"{text}\"")))
+        }
+        (flagged, spelled) => Ok(flagged.or(spelled)),
+    }
+}
+
+fn rooted(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+}
+
+fn listen(serving: &Serving) -> Listen {
+    match &serving.unix_socket {
+        Some(path) => Listen::Unix(path.clone()),
+        None => Listen::Tcp { addresses: addresses(&serving.address), port: serving.port },
+    }
+}
+
+fn addresses(flags: &[LocalAddress]) -> Vec<IpAddr> {
+    if flags.iter().all(|flag| *flag == LocalAddress::Localhost) {
+        return Vec::new();
+    }
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let mut addresses = Vec::new();
+    for flag in flags {
+        match flag {
+            LocalAddress::Localhost => addresses.extend(loopback),
+            LocalAddress::Ip(address) => addresses.push(*address),
+        }
+    }
+    addresses
+}
+
+fn guard(flags: Guarding) -> Guard {
+    Guard {
+        read_only: flags.read_only,
+        allow_hosts: flags.allow_host.iter().map(ToString::to_string).collect(),
+        allow_origins: flags.allow_origin,
+        allow_other_users: flags.allow_other_users,
+        require_token: flags.require_token,
+    }
+}
+
+fn check_together(serving: &Serving, printing: &Printing, command: &[OsString]) -> Result<(), Error> {
+    if !command.is_empty() && printing.dry_run {
+        return Err(Error::usage("--dry-run opens nothing, so there is nothing for COMMAND to use"));
+    }
+    if !command.is_empty() && serving.unix_socket.is_some() {
+        return Err(Error::usage("COMMAND gets a URL, and a --unix-socket has none"));
+    }
+    Ok(())
+}
+
+/// Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
+fn live_status(printing: &Printing, ready: ReadyFormat, command: &[OsString], facts: &Facts) -> bool {
+    let for_people = ready == ReadyFormat::Text && printing.log_format == LogFormat::Text && command.is_empty();
+    for_people && facts.stderr_is_terminal && !facts.terminal_is_dumb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::PortRef;
+    use clap::Parser;
+
+    const AT_DESK: Facts = Facts {
+        stdin_is_terminal: true,
+        stdout_is_terminal: true,
+        stderr_is_terminal: true,
+        terminal_is_dumb: false,
+        over_ssh: false,
+        has_display: true,
+        has_browser_variable: false,
+    };
+
+    fn planned(line: &str, facts: &Facts) -> Result<Plan, Error> {
+        plan(Cli::try_parse_from(line.split_whitespace()).unwrap(), facts)
+    }
+
+    fn open(line: &str) -> Open {
+        match planned(line, &AT_DESK) {
+            Ok(Plan::Open(open)) => *open,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn refused(line: &str, facts: &Facts) -> String {
+        planned(line, facts).unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn no_service_means_pick_on_a_terminal_only() {
+        let pick = |typed: &str, wish: Wish| Wanted::Pick { typed: typed.to_owned(), wish };
+        assert_eq!(open("svcproxy").wanted, pick("", Wish::default()));
+        assert_eq!(open("svcproxy --pick graf").wanted, pick("graf", Wish::default()));
+        let path = Wish { path: Some("/ui".to_owned()), ..Wish::default() };
+        assert_eq!(open("svcproxy --path ui").wanted, pick("", path));
+        let piped = Facts { stdin_is_terminal: false, ..AT_DESK };
+        assert!(refused("svcproxy", &piped).contains("no SERVICE"));
+        assert!(refused("svcproxy --pick x", &piped).contains("--pick needs a terminal"));
+    }
+
+    #[test]
+    fn flags_and_spelling_make_one_wish() {
+        let Wanted::Named(named) = open("svcproxy nginx:http b --path ui/").wanted else { panic!("not named") };
+        assert_eq!(named[0].wish.port, Some(PortRef::Name("http".to_owned())));
+        assert_eq!(named[1].wish.path.as_deref(), Some("/ui/"));
+        assert!(refused("svcproxy nginx:http --svc-port 80", &AT_DESK).contains("--svc-port 80 contradicts"));
+        assert!(refused("svcproxy https:nginx: --scheme http", &AT_DESK).contains("--scheme http contradicts"));
+        assert_eq!(open("svcproxy -").wanted, Wanted::Last(Wish::default()));
+    }
+
+    #[test]
+    fn formats_belong_to_what_prints_them() {
+        assert!(matches!(planned("svcproxy --list -o wide", &AT_DESK), Ok(Plan::List(_))));
+        assert!(refused("svcproxy --list -o url", &AT_DESK).contains("-o url"));
+        assert!(refused("svcproxy nginx -o wide", &AT_DESK).contains("--list"));
+    }
+
+    #[test]
+    fn a_program_that_reads_the_output_gets_no_browser() {
+        assert_eq!(open("svcproxy nginx").opening, Opening::Default);
+        for line in ["svcproxy nginx -o json", "svcproxy nginx -o url", "svcproxy nginx -- true"] {
+            assert_eq!(open(line).opening, Opening::Not(browser::Why::Asked), "{line}");
+        }
+        assert_eq!(open("svcproxy nginx -o url --browser x").opening, Opening::With("x".to_owned()));
+    }
+
+    #[test]
+    fn a_status_line_for_people_only() {
+        for line in ["svcproxy nginx", "svcproxy nginx --log-requests", "svcproxy nginx -v"] {
+            assert!(open(line).live_status, "{line}");
+        }
+        let formats = ["svcproxy nginx -o json", "svcproxy nginx -o url", "svcproxy nginx --log-format json"];
+        for line in formats.iter().chain(&["svcproxy nginx -- true"]) {
+            assert!(!open(line).live_status, "{line}");
+        }
+        let piped = Facts { stderr_is_terminal: false, ..AT_DESK };
+        let dumb = Facts { terminal_is_dumb: true, ..AT_DESK };
+        for facts in [piped, dumb] {
+            let Ok(Plan::Open(open)) = planned("svcproxy nginx", &facts) else { panic!("it opens") };
+            assert!(!open.live_status, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_together() {
+        assert!(refused("svcproxy nginx --dry-run -- true", &AT_DESK).contains("--dry-run"));
+        assert!(refused("svcproxy nginx --unix-socket /s -- true", &AT_DESK).contains("--unix-socket"));
+        assert!(refused("svcproxy --list -- true", &AT_DESK).contains("--list"));
+        assert!(refused("svcproxy pod/nginx", &AT_DESK).contains("only a Service"));
+        assert!(refused("svcproxy - nginx", &AT_DESK).contains("stands alone"));
+        let error = planned("svcproxy monitoring/grafana:web", &AT_DESK).unwrap_err();
+        let hint = "Service grafana of namespace monitoring is spelled grafana.monitoring:web";
+        assert_eq!(error.hint_text(), Some(hint));
+        let error = planned("svcproxy deploy/grafana", &AT_DESK).unwrap_err();
+        assert!(error.hint_text().unwrap().contains("in front of it"));
+    }
+}

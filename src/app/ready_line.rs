@@ -1,0 +1,115 @@
+//! What is said of a Target: the ready line, and what `--dry-run` explains. Pure.
+
+use serde::Serialize;
+
+use super::plan::ReadyFormat;
+use crate::find::Found;
+use crate::service::Target;
+
+/// Everything that the ready line may say of one Target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// Context of the kubeconfig; none in a Pod.
+    pub context: Option<String>,
+    /// URL of the API server.
+    pub server: String,
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub service: String,
+    /// Its port, by name or else by number; none where the Service could not be read and no port was typed.
+    pub port: Option<String>,
+    /// What the Pods speak.
+    pub scheme: &'static str,
+    /// The transport asked for.
+    pub via: &'static str,
+    /// The computed proxy URL.
+    pub proxy_url: String,
+    /// The Service's own origin.
+    pub site_url: String,
+}
+
+impl Ready {
+    /// The line on stdout, without its line end.
+    pub fn line(&self, format: ReadyFormat) -> String {
+        match format {
+            ReadyFormat::Url => self.proxy_url.clone(),
+            ReadyFormat::Json => serde_json::to_string(self).expect("strings always serialise"),
+            ReadyFormat::Text => {
+                let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
+                format!("{}/{}{port} is at {}", self.namespace, self.service, self.proxy_url)
+            }
+        }
+    }
+}
+
+/// The port of `target` as people name it.
+pub fn port_text(target: &Target) -> Option<String> {
+    match &target.port {
+        Some(port) => Some(port.name.clone().unwrap_or_else(|| port.number.to_string())),
+        None => target.id.port().map(ToString::to_string),
+    }
+}
+
+/// What would be opened, why, and the right it needs: the lines of `--dry-run`.
+pub fn explanation(found: &Found, ready: &Ready) -> Vec<String> {
+    let target = &found.target;
+    let (port_reason, scheme_reason) = match &found.read {
+        Some((_, choice)) => (choice.why_port.to_string(), choice.why_scheme.to_string()),
+        None => ("as typed: the Service cannot be read".to_owned(), "as typed: the Service cannot be read".to_owned()),
+    };
+    let port = target.port.as_ref().map_or_else(
+        || ready.port.clone().unwrap_or_else(|| "none".to_owned()),
+        |port| port.name.as_ref().map_or(port.number.to_string(), |name| format!("{name} ({})", port.number)),
+    );
+    let mut lines = vec![
+        format!("Service   {}/{}", target.namespace, target.service()),
+        format!("port      {port}, {port_reason}"),
+        format!("scheme    {}, {scheme_reason}", target.scheme),
+        format!("proxy URL {}", ready.proxy_url),
+        format!("site      {}", ready.site_url),
+        format!("needs     {}", rule(target)),
+    ];
+    if target.path != "/" {
+        lines.insert(5, format!("page      {}", target.path));
+    }
+    lines
+}
+
+/// The RBAC rule that opening `target` needs; other methods need their own verbs.
+pub fn rule(target: &Target) -> String {
+    format!(
+        "verb get (create for POST, and so on) on services/proxy, resourceNames [\"{}\"], in namespace {}",
+        target.id, target.namespace
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready() -> Ready {
+        Ready {
+            context: Some("dev".to_owned()),
+            server: "https://10.0.0.1:6443".to_owned(),
+            namespace: "default".to_owned(),
+            service: "nginx".to_owned(),
+            port: Some("http".to_owned()),
+            scheme: "http",
+            via: "auto",
+            proxy_url: "http://127.0.0.1:8001/p/".to_owned(),
+            site_url: "http://nginx.localhost:8001/".to_owned(),
+        }
+    }
+
+    #[test]
+    fn one_line_in_each_format() {
+        assert_eq!(ready().line(ReadyFormat::Text), "default/nginx:http is at http://127.0.0.1:8001/p/");
+        assert_eq!(ready().line(ReadyFormat::Url), "http://127.0.0.1:8001/p/");
+        let json: serde_json::Value = serde_json::from_str(&ready().line(ReadyFormat::Json)).unwrap();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        let expect = ["context", "namespace", "port", "proxyUrl", "scheme", "server", "service", "siteUrl", "via"];
+        assert_eq!(keys, expect);
+    }
+}

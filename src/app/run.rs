@@ -1,0 +1,100 @@
+//! The story of one run: connect, find, choose, bind, say, open, serve, drain.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::task::JoinHandle;
+
+use super::open;
+use super::plan::{Open, Plan, ReadyFormat};
+use super::ready_line;
+use crate::cluster::{Cluster, ConnectFlags, Environment};
+use crate::error::{Error, Exit};
+use crate::find::Found;
+use crate::find::history::{ClusterHistory, ClusterName, Entry, History};
+use crate::find::list::list;
+use crate::find::resolve::Choosing;
+use crate::terminal::command::Urls;
+use crate::terminal::output::Output;
+use crate::terminal::signals::Signals;
+
+/// Does what `plan` says.
+///
+/// # Errors
+/// Whatever ends the run before its time, in the user's words.
+pub async fn run(
+    plan: Plan,
+    connect: ConnectFlags,
+    environment: Environment,
+    history: Option<History>,
+    output: &Output,
+) -> Result<Exit, Error> {
+    let cluster = Cluster::load(&connect, &environment).await?;
+    let history = ClusterHistory::new(history, ClusterName::new(cluster.context(), cluster.server()));
+    match plan {
+        Plan::Open(open) => open_services(&cluster, &open, history, output).await,
+        Plan::List(plan) => {
+            let recalled = history.recall();
+            if let Some(warning) = &recalled.warning {
+                output.warn(warning);
+            }
+            list(&cluster, &plan, &recalled.namespaces(), now(), output).await.map(|()| Exit::Ok)
+        }
+    }
+}
+
+async fn open_services(
+    cluster: &Cluster,
+    plan: &Open,
+    history: ClusterHistory,
+    output: &Output,
+) -> Result<Exit, Error> {
+    let mut signals =
+        Signals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
+    let choosing = Choosing { cluster, plan, history: &history, now: now(), output };
+    let found = choosing.targets(&mut signals).await?;
+    let listener = open::bind(cluster, plan, &found).await?;
+    let log = open::request_log(plan, output);
+    let ways = open::ways(cluster, plan, &found, output)?;
+    let local = open::local(cluster, plan, &found, log, &ways)?;
+    let ready = open::ready(cluster, plan, &found, &local, &listener);
+    if plan.dry_run {
+        explain(plan, &found, &ready, output);
+        return Ok(Exit::Ok);
+    }
+    open::until_ready(cluster, plan, &found, &mut signals, output).await?;
+    let remembered = remember(history, &found, output);
+    open::say(cluster, plan, &found, &ready, &listener, output);
+    open::open_browser(plan, &local, &listener, output);
+    let urls = Urls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
+    let watching = open::watch(cluster, &found, &ways, output);
+    let exit = open::until_told_to_stop(plan, local, listener, signals, urls, &ways, output).await;
+    drop(watching);
+    let _ = remembered.await;
+    exit
+}
+
+/// Beside everything else: a slow disk must not hold up the browser.
+fn remember(history: ClusterHistory, found: &[Found], output: &Output) -> JoinHandle<()> {
+    let entries: Vec<Entry> = found.iter().map(|found| Entry::from(&found.target)).collect();
+    let output = output.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Some(warning) = history.remember(&entries) {
+            output.warn(&warning);
+        }
+    })
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn explain(plan: &Open, found: &[Found], ready: &[ready_line::Ready], output: &Output) {
+    for (found, ready) in found.iter().zip(ready) {
+        match plan.ready {
+            ReadyFormat::Text => ready_line::explanation(found, ready).iter().for_each(|line| output.data(line)),
+            format => output.data(&ready.line(format)),
+        }
+    }
+}

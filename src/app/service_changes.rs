@@ -1,0 +1,222 @@
+//! What happens to an open Service while it is served: endpoints come and go, ports change, it is deleted.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+
+use crate::cluster::{ApiError, Cluster, EndpointSlice};
+use crate::error::Error;
+use crate::proxy::upstream::Auto;
+use crate::service::Target;
+use crate::service::{Service, ServicePort};
+
+/// What is seen of a Service; `None` where nothing has been seen yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How many of its endpoints are ready.
+    pub ready: Option<usize>,
+    /// Its ports; no Service, no ports.
+    pub ports: Option<Option<Vec<ServicePort>>>,
+}
+
+/// Something that the user wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// There is no ready endpoint, or no longer one.
+    NothingReady,
+    /// There are ready endpoints again.
+    ReadyAgain(usize),
+    /// The port that is open is not there any more, or leads elsewhere.
+    PortChanged,
+    /// The Service is gone.
+    Deleted,
+    /// The Service is back.
+    Recreated,
+}
+
+impl Change {
+    /// One line about `target`.
+    pub fn line(&self, target: &Target) -> String {
+        let (service, namespace) = (target.service(), &target.namespace);
+        match self {
+            Self::NothingReady => format!("{service} in {namespace} has no ready endpoint"),
+            Self::ReadyAgain(1) => format!("{service} in {namespace} has a ready endpoint again"),
+            Self::ReadyAgain(count) => format!("{service} in {namespace} has {count} ready endpoints again"),
+            Self::PortChanged => {
+                format!("{service} in {namespace} has changed its ports: start again to open the new one")
+            }
+            Self::Deleted => format!("{service} in {namespace} has been deleted"),
+            Self::Recreated => format!("{service} in {namespace} is there again"),
+        }
+    }
+}
+
+/// What there is to tell about `target` when `old` has become `new`. Pure.
+pub fn changes(target: &Target, old: &Seen, new: &Seen) -> Vec<Change> {
+    let mut changes = Vec::new();
+    match (&old.ports, &new.ports) {
+        (Some(Some(_)), Some(None)) => changes.push(Change::Deleted),
+        (Some(None), Some(Some(_))) => changes.push(Change::Recreated),
+        (Some(Some(old)), Some(Some(new))) if open_port(target, old) != open_port(target, new) => {
+            changes.push(Change::PortChanged);
+        }
+        _ => {}
+    }
+    match (old.ready, new.ready) {
+        (None | Some(1..), Some(0)) => changes.push(Change::NothingReady),
+        (Some(0), Some(count @ 1..)) => changes.push(Change::ReadyAgain(count)),
+        _ => {}
+    }
+    changes
+}
+
+/// What of the open port decides where requests go: which one it is, and the port of the Pods behind it.
+fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'a str>, u16, String)> {
+    let open = target.port.as_ref()?;
+    let port = ports.iter().find(|port| port.name == open.name && port.number == open.number)?;
+    let behind = port.target_port.as_ref().map_or_else(|| port.number.to_string(), ToString::to_string);
+    Some((port.name.as_deref(), port.number, behind))
+}
+
+impl Seen {
+    /// What was seen when `service` was read; `None` where it may not be read.
+    pub fn at_start(service: Option<&Service>) -> Self {
+        Self { ready: None, ports: service.map(|service| Some(service.ports.clone())) }
+    }
+}
+
+/// Tells every change of `target` after it was `seen`, and `way` of its endpoints, until a right is missing, as long as it
+/// is polled.
+pub async fn tell(cluster: Cluster, target: Target, way: Auto, mut seen: Seen, tell: impl Fn(&Change)) {
+    let mut news = pin!(news(&cluster, &target));
+    while let Some(one) = news.next().await {
+        let mut now = seen.clone();
+        match one {
+            News::Endpoints(slices) => {
+                now.ready = Some(ready_count(&slices));
+                way.learn(&slices).await;
+            }
+            News::Ports(ports) => now.ports = Some(ports),
+        }
+        changes(&target, &seen, &now).iter().for_each(&tell);
+        seen = now;
+    }
+}
+
+/// One thing that was looked at anew.
+enum News {
+    Endpoints(Vec<EndpointSlice>),
+    Ports(Option<Vec<ServicePort>>),
+}
+
+fn news(cluster: &Cluster, target: &Target) -> impl Stream<Item = News> + use<> {
+    let endpoints = cluster.watch_endpoints(&target.namespace, target.service());
+    let ready = endpoints.filter_map(|slices| async { slices.ok().map(News::Endpoints) });
+    let services = cluster.watch_service(&target.namespace, target.service());
+    let ports = services.filter_map(|services| async { services.ok().map(|services| News::Ports(ports(services))) });
+    futures_util::stream::select(ready.boxed(), ports.boxed())
+}
+
+fn ports(services: Vec<Service>) -> Option<Vec<ServicePort>> {
+    services.into_iter().next().map(|service| service.ports)
+}
+
+/// Ready endpoints; a dual-stack Service has each of them once per family.
+fn ready_count(slices: &[EndpointSlice]) -> usize {
+    let of_family = |family| {
+        let slices = slices.iter().filter(|slice| slice.addresses == family);
+        slices.flat_map(|slice| &slice.endpoints).filter(|endpoint| endpoint.ready).count()
+    };
+    slices.iter().map(|slice| of_family(slice.addresses)).max().unwrap_or_default()
+}
+
+/// Waits until `target` has a ready endpoint, at most `limit`.
+///
+/// # Errors
+/// When there is none in time, or the endpoints may not be seen.
+pub async fn until_ready(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), Error> {
+    match tokio::time::timeout(limit, ready(cluster, target)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::failed(format!(
+            "Service \"{}\" in namespace {} still has no ready endpoint after {} s",
+            target.service(),
+            target.namespace,
+            limit.as_secs()
+        ))
+        .hint(format!("kubectl -n {} get pods shows why", target.namespace))),
+    }
+}
+
+async fn ready(cluster: &Cluster, target: &Target) -> Result<(), Error> {
+    let mut slices = pin!(cluster.watch_endpoints(&target.namespace, target.service()));
+    loop {
+        match slices.next().await {
+            Some(Ok(slices)) if ready_count(&slices) > 0 => return Ok(()),
+            Some(Err(error @ (ApiError::Forbidden { .. } | ApiError::Unseen(_) | ApiError::Unauthorized))) => {
+                return Err(error.into());
+            }
+            Some(Ok(_) | Err(_)) => {}
+            None => {
+                return Err(Error::failed("the endpoints cannot be watched, so --wait cannot tell when one is ready"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{PortRef, Protocol};
+    use crate::service::{Scheme, ServiceId, TargetPort};
+
+    fn port(name: &str, number: u16, behind: u16) -> ServicePort {
+        ServicePort {
+            name: Some(name.to_owned()),
+            number,
+            protocol: Protocol::Tcp,
+            app_protocol: None,
+            target_port: Some(PortRef::Number(behind)),
+            node_port: None,
+        }
+    }
+
+    fn check(
+        old: (Option<usize>, Option<Option<&[ServicePort]>>),
+        new: (Option<usize>, Option<Option<&[ServicePort]>>),
+        expect: &[Change],
+    ) {
+        let id: ServiceId = "web:http".parse().unwrap();
+        let port = TargetPort { name: Some("http".to_owned()), number: 80, target_port: None, has_siblings: false };
+        let target =
+            Target { namespace: "ns".to_owned(), id, port: Some(port), scheme: Scheme::Http, path: "/".to_owned() };
+        let seen = |(ready, ports): (Option<usize>, Option<Option<&[ServicePort]>>)| Seen {
+            ready,
+            ports: ports.map(|ports| ports.map(<[ServicePort]>::to_vec)),
+        };
+        assert_eq!(changes(&target, &seen(old), &seen(new)), expect, "{old:?} -> {new:?}");
+    }
+
+    #[test]
+    fn endpoints() {
+        check((None, None), (Some(2), None), &[]);
+        check((None, None), (Some(0), None), &[Change::NothingReady]);
+        check((Some(1), None), (Some(0), None), &[Change::NothingReady]);
+        check((Some(0), None), (Some(0), None), &[]);
+        check((Some(0), None), (Some(2), None), &[Change::ReadyAgain(2)]);
+        check((Some(1), None), (Some(2), None), &[]);
+    }
+
+    #[test]
+    fn the_service() {
+        let (one, other, more) =
+            ([port("http", 80, 8080)], [port("http", 80, 9090)], [port("http", 80, 8080), port("x", 1, 1)]);
+        check((None, None), (None, Some(Some(&one))), &[]);
+        check((None, None), (None, Some(None)), &[]);
+        check((None, Some(Some(&one))), (None, Some(None)), &[Change::Deleted]);
+        check((None, Some(None)), (None, Some(Some(&one))), &[Change::Recreated]);
+        check((None, Some(Some(&one))), (None, Some(Some(&other))), &[Change::PortChanged]);
+        check((None, Some(Some(&one))), (None, Some(Some(&[]))), &[Change::PortChanged]);
+        check((None, Some(Some(&one))), (None, Some(Some(&more))), &[]);
+    }
+}

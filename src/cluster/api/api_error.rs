@@ -1,0 +1,142 @@
+//! Why one of our own calls to the API server did not do what it should.
+
+use std::time::Duration;
+
+use prost::Message;
+use serde::Deserialize;
+
+use super::access_review::Rule;
+use super::forbidden::Unseen;
+use super::list_protobuf::{Envelope, MAGIC};
+use crate::cluster::client::send_error::SendError;
+
+/// Why a call failed. What a user reads is in `cluster/wording.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// 403: the user lacks a right.
+    #[error("{message}")]
+    Forbidden {
+        /// The API server's own words.
+        message: String,
+        /// The right that is needed.
+        rule: Box<Rule>,
+    },
+    /// 403, but of somebody whom the API server takes us for only if it did not see who we are.
+    #[error("{0}")]
+    Unseen(Unseen),
+    /// 401: the API server does not know the user (any more).
+    #[error("the API server does not accept the credentials")]
+    Unauthorized,
+    /// 404.
+    #[error("{message}")]
+    NotFound {
+        /// The API server's own words.
+        message: String,
+    },
+    /// 410: the API server has forgotten the state that was asked for.
+    #[error("the list changed too fast to be read to its end")]
+    Expired,
+    /// A server that speaks https was spoken to in http.
+    #[error("the API server speaks https, not http")]
+    SpeaksTls,
+    /// Any other error status.
+    #[error("{message}")]
+    Status {
+        /// HTTP status code.
+        code: u16,
+        /// `reason` of the `Status` object, empty when there was none.
+        reason: String,
+        /// The API server's own words, or the status line's.
+        message: String,
+    },
+    /// No answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// No answer within `--request-timeout`.
+    #[error("no answer within {} seconds", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// An answer that is not what the Kubernetes API says.
+    #[error("the answer to {path} is not the Kubernetes API's: {cause}")]
+    Malformed {
+        /// Path of the call.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// What Go says to plain text on a port for TLS (`net/http` `server.go`).
+const SPEAKS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
+
+/// The part of a `Status` object that says what went wrong.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Status {
+    kind: String,
+    #[serde(default)]
+    pub(crate) code: u16,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Status {
+    /// Reads a `Status` object of the Kubernetes API (`meta/v1`) in either of its forms; `None` when `body` is something
+    /// else.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        match body.strip_prefix(&MAGIC) {
+            Some(envelope) => Self::from_protobuf(envelope),
+            None => serde_json::from_slice(body).ok().filter(|status: &Self| status.kind == "Status"),
+        }
+    }
+
+    fn from_protobuf(envelope: &[u8]) -> Option<Self> {
+        let ProtobufStatus { message, reason, code } =
+            ProtobufStatus::decode(&Envelope::decode(envelope).ok()?.raw[..]).ok()?;
+        Some(Self { kind: "Status".to_owned(), code: code.try_into().unwrap_or_default(), message, reason })
+    }
+}
+
+/// `meta.v1.Status`: errors come in the form that was asked for.
+#[derive(Clone, PartialEq, Message)]
+struct ProtobufStatus {
+    #[prost(string, tag = "3")]
+    message: String,
+    #[prost(string, tag = "4")]
+    reason: String,
+    #[prost(int32, tag = "6")]
+    code: i32,
+}
+
+impl ApiError {
+    /// What an answer with an error status means; `rule` is what the call needed.
+    pub(crate) fn from_answer(code: http::StatusCode, body: &[u8], rule: &Rule) -> Self {
+        let unsaid = || Status { message: format!("the API server answered {code}"), ..Status::default() };
+        let Status { message, reason, .. } = Status::parse(body).unwrap_or_else(unsaid);
+        match code.as_u16() {
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
+            404 => Self::NotFound { message },
+            410 => Self::Expired,
+            400 if body.starts_with(SPEAKS_TLS) => Self::SpeaksTls,
+            code => Self::Status { code, reason, message },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_protobuf_say_the_same() {
+        let status = ProtobufStatus { message: "no \"x\"".to_owned(), reason: "NotFound".to_owned(), code: 404 };
+        let body = [MAGIC.to_vec(), Envelope { raw: status.encode_to_vec() }.encode_to_vec()].concat();
+        let json = br#"{"kind":"Status","message":"no \"x\"","reason":"NotFound","code":404}"#;
+        for body in [&body[..], json] {
+            let error = ApiError::from_answer(http::StatusCode::NOT_FOUND, body, &Rule::new("list", "services", None));
+            assert_eq!(error, ApiError::NotFound { message: "no \"x\"".to_owned() });
+        }
+        assert!(Status::parse(b"k8s\0\xff").is_none());
+    }
+}

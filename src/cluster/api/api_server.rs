@@ -1,0 +1,289 @@
+//! Requests to the API server with the user's own credentials.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
+
+use super::api_error::Status;
+use super::forbidden::{Missing, Shown, Unseen};
+use crate::cluster::auth::credentials::{Credential, Credentials};
+use crate::cluster::client::connect::Connector;
+use crate::cluster::client::pool::{self, Outcome, Pool};
+use crate::cluster::client::proxy_tunnel;
+use crate::cluster::client::send_error::SendError;
+use crate::cluster::client::tls::{self, TlsProblem};
+use crate::cluster::config::server_url::ServerUrl;
+use crate::message::web_socket;
+use crate::proxy::upstream::Body;
+
+/// The API server's own 401 is about 130 octets; what is longer is somebody else's.
+const LARGEST_REFUSAL: u64 = 4096;
+
+/// One API server and this user's way to it: pooled HTTP/1.1 connections, credentials, impersonation.
+///
+/// A clone is the same connection pool.
+#[derive(Clone)]
+pub struct ApiServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    url: ServerUrl,
+    host: HeaderValue,
+    /// In front of every target.
+    prefix: String,
+    proxy_authorization: Option<HeaderValue>,
+    impersonation: Vec<(HeaderName, HeaderValue)>,
+    credentials: Credentials,
+    pool: Pool<Connector>,
+}
+
+impl ApiServer {
+    pub(crate) fn new(
+        url: ServerUrl,
+        impersonation: Vec<(HeaderName, HeaderValue)>,
+        credentials: Credentials,
+        pool: Pool<Connector>,
+    ) -> Self {
+        let host = HeaderValue::from_str(url.authority().as_str()).expect("an authority is ASCII");
+        let forwarding = pool.connector().forwarding_proxy();
+        let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path().to_owned() };
+        let login = forwarding.and_then(|proxy| proxy.login.as_ref());
+        let proxy_authorization = login.map(proxy_tunnel::authorization);
+        Self { inner: Arc::new(Inner { url, host, prefix, proxy_authorization, impersonation, credentials, pool }) }
+    }
+
+    /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
+    pub fn base_path(&self) -> &str {
+        self.inner.url.base_path()
+    }
+
+    /// Host and port of the API server, as its own `Host` header says.
+    pub fn authority(&self) -> &Authority {
+        self.inner.url.authority()
+    }
+
+    /// Sends a request and gives back the head of the answer as soon as it is there; bodies stream both ways.
+    ///
+    /// The target is in origin form, begins with `/` and goes out byte for byte, below [`Self::base_path`]. `Host` is kept
+    /// if present, else it is the API server's. `Authorization` and `Impersonate-*` are replaced by the user's own.
+    ///
+    /// With `Connection: upgrade` the request gets a connection of its own, and a `101` carries
+    /// [`hyper::upgrade::OnUpgrade`]. There is no limit on the time an answer takes. Dropping the future, or the answer's
+    /// body before its end, closes the connection.
+    ///
+    /// A request is sent a second time in two cases, and only if it has no body of unknown length: when the API server itself
+    /// does not accept the credentials and there are newer ones, and, for GET, HEAD and OPTIONS, when a connection that had
+    /// been kept turns out to be dead (RFC 9110 section 9.2.2; Go's transport does so).
+    ///
+    /// # Errors
+    /// When there is no answer. An error status is an answer.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        let inner = &*self.inner;
+        let credential = inner.credentials.current().await.map_err(SendError::Credentials)?;
+        let request = inner.addressed(request);
+        let spare = inner.spare(&request);
+        let answer = inner.attempt(request, &credential, spare.as_ref()).await;
+        if !inner.may_be_refusal(&answer) {
+            return answer;
+        }
+        let (answer, refused) = inner.read_refusal(answer).await;
+        if !refused {
+            return answer;
+        }
+        match (inner.credentials.after_refusal(&credential).await, spare) {
+            (Some(newer), Some(spare)) => inner.attempt(spare.request(), &newer, None).await,
+            _ => answer,
+        }
+    }
+
+    /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.
+    pub(crate) fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+        self.inner.shown().unseen(missing)
+    }
+
+    /// Connects ahead, so that the first request need not wait for it.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn warm(&self) -> Result<(), SendError> {
+        self.inner.credentials.current().await.map_err(SendError::Credentials)?;
+        self.inner.pool.warm().await
+    }
+}
+
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer").field("url", &self.inner.url.to_string()).finish_non_exhaustive()
+    }
+}
+
+/// A request that can be sent a second time, since its body is at hand.
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Option<Full<Bytes>>,
+}
+
+impl Spare {
+    fn of(request: &Request<Body>) -> Option<Self> {
+        let body = match request.body() {
+            Body::Full(full) => Some(full.clone()),
+            body if body.is_end_stream() => None,
+            _ => return None,
+        };
+        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+        Some(Self { method, uri, headers, body })
+    }
+
+    fn request(&self) -> Request<Body> {
+        let mut request = Request::new(self.body.clone().map_or(Body::Empty, Body::Full));
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+}
+
+impl Inner {
+    fn addressed(&self, mut request: Request<Body>) -> Request<Body> {
+        if !self.prefix.is_empty() {
+            *request.uri_mut() = below(&self.prefix, request.uri());
+        }
+        let headers = request.headers_mut();
+        headers.entry(HOST).or_insert_with(|| self.host.clone());
+        if let Some(authorization) = &self.proxy_authorization {
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        request
+    }
+
+    fn shown(&self) -> Shown {
+        let credential = self.credentials.latest();
+        let user = self.impersonation.iter().find(|(name, _)| name == "impersonate-user");
+        Shown {
+            header: credential.as_ref().is_some_and(|credential| credential.authorization.is_some()),
+            certificate: credential.as_ref().is_some_and(|credential| credential.has_certificate()),
+            as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        }
+    }
+
+    fn authorize(&self, headers: &mut HeaderMap, credential: &Credential) {
+        match &credential.authorization {
+            Some(authorization) => drop(headers.insert(AUTHORIZATION, authorization.clone())),
+            None => drop(headers.remove(AUTHORIZATION)),
+        }
+        remove_impersonation(headers);
+        for (name, value) in &self.impersonation {
+            headers.append(name, value.clone());
+        }
+    }
+
+    /// What can be sent a second time, if there may be a reason to.
+    fn spare(&self, request: &Request<Body>) -> Option<Spare> {
+        let worth_it = is_safe(request.method()) || self.credentials.is_renewable();
+        worth_it.then(|| Spare::of(request)).flatten()
+    }
+
+    async fn attempt(
+        &self,
+        mut request: Request<Body>,
+        credential: &Credential,
+        spare: Option<&Spare>,
+    ) -> Result<Response<Body>, SendError> {
+        self.authorize(request.headers_mut(), credential);
+        let outcome = match web_socket::is_asked(request.headers()) {
+            true => self.pool.send_alone(request).await?,
+            false => self.pool.send(request, pool::IDLE).await?,
+        };
+        let again = match outcome {
+            Outcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
+            Outcome::Lost { error, reused, .. } => {
+                let may_be_stale = reused && !error.is_parse();
+                let spare = spare.filter(|spare| may_be_stale && is_safe(&spare.method));
+                spare.ok_or_else(|| self.lost(&error))?.request()
+            }
+        };
+        self.attempt_fresh(again, credential).await
+    }
+
+    async fn attempt_fresh(
+        &self,
+        mut request: Request<Body>,
+        credential: &Credential,
+    ) -> Result<Response<Body>, SendError> {
+        self.authorize(request.headers_mut(), credential);
+        match self.pool.send_fresh(request).await? {
+            Outcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
+            Outcome::Lost { error, .. } => Err(self.lost(&error)),
+        }
+    }
+
+    fn lost(&self, error: &hyper::Error) -> SendError {
+        match tls_error(error) {
+            Some(error) => SendError::Tls { server: self.url.to_string(), problem: error.into() },
+            None => SendError::from(error),
+        }
+    }
+
+    /// Whether it is worth a look if the API server refuses our credentials: it may be the Service behind that wants others.
+    fn may_be_refusal(&self, answer: &Result<Response<Body>, SendError>) -> bool {
+        let may_be = match answer {
+            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && has_small_json(answer.headers()),
+            Err(SendError::Tls { problem: TlsProblem::ClientCertificate(_), .. }) => true,
+            Err(_) => false,
+        };
+        may_be && self.credentials.is_renewable()
+    }
+
+    /// The same answer again, and whether it is the API server's refusal.
+    async fn read_refusal(
+        &self,
+        answer: Result<Response<Body>, SendError>,
+    ) -> (Result<Response<Body>, SendError>, bool) {
+        let Ok(answer) = answer else { return (answer, true) };
+        let (head, body) = answer.into_parts();
+        match body.collect().await {
+            Ok(body) => {
+                let body: Bytes = body.to_bytes();
+                let refused = Status::parse(&body).is_some();
+                (Ok(Response::from_parts(head, Body::full(body))), refused)
+            }
+            Err(error) => (Err(SendError::Interrupted { cause: error.to_string() }), false),
+        }
+    }
+}
+
+fn below(prefix: &str, target: &Uri) -> Uri {
+    let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
+    Uri::try_from([prefix, path_and_query].concat()).expect("two paths make a path")
+}
+
+/// Nobody but the user's own kubeconfig or flags may choose whom to act as.
+fn remove_impersonation(headers: &mut HeaderMap) {
+    while let Some(name) = headers.keys().find(|name| name.as_str().starts_with("impersonate-")).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn has_small_json(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let length: Option<u64> = text(CONTENT_LENGTH).parse().ok();
+    text(CONTENT_TYPE).starts_with("application/json") && length.is_some_and(|length| length <= LARGEST_REFUSAL)
+}
+
+/// The TLS error at the bottom of `error`: a client certificate is refused only after the handshake (TLS 1.3).
+fn tls_error(error: &hyper::Error) -> Option<&rustls::Error> {
+    tls::within(error.source()?.downcast_ref()?)
+}

@@ -1,0 +1,240 @@
+//! Our own calls to the API server, within `--request-timeout`.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+
+use super::access_review::Rule;
+use super::api_error::ApiError;
+use super::forbidden::Missing;
+use super::read_ahead::Ahead;
+use crate::cluster::Cluster;
+use crate::cluster::client::send_error::SendError;
+use crate::proxy::upstream::Body;
+
+/// The form that every API server writes.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Protobuf from those that write it; others that look like an API server write JSON.
+pub(super) const PROTOBUF_OR_JSON: HeaderValue =
+    HeaderValue::from_static("application/vnd.kubernetes.protobuf, application/json");
+const PROTOBUF: &[u8] = b"application/vnd.kubernetes.protobuf";
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubectl-svcproxy/", env!("CARGO_PKG_VERSION")));
+
+impl Cluster {
+    /// Reads one object. `rule` is the right that it takes.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, target: &str, rule: &Rule) -> Result<T, ApiError> {
+        parse(&self.begin_to_read(target, rule, JSON).await?.whole().await?, target)
+    }
+
+    /// Begins to read something large in one of the `accepted` forms.
+    pub(super) async fn begin_to_read(
+        &self,
+        target: &str,
+        rule: &Rule,
+        accepted: HeaderValue,
+    ) -> Result<Content, ApiError> {
+        let mut request = self.request(Method::GET, target, Body::Empty);
+        request.headers_mut().insert(ACCEPT, accepted);
+        if !self.disable_compression() {
+            request.headers_mut().insert(ACCEPT_ENCODING, GZIP);
+        }
+        self.call(request, rule).await
+    }
+
+    /// Creates `object` and reads what became of it.
+    pub(crate) async fn create<T: DeserializeOwned>(
+        &self,
+        target: &str,
+        object: &impl Serialize,
+        rule: &Rule,
+    ) -> Result<T, ApiError> {
+        let json = serde_json::to_vec(object).expect("our own objects are JSON");
+        let mut request = self.request(Method::POST, target, Body::full(json));
+        request.headers_mut().insert(CONTENT_TYPE, JSON);
+        parse(&self.call(request, rule).await?.whole().await?, target)
+    }
+
+    /// A request with our own headers.
+    pub(crate) fn request(&self, method: Method, target: &str, body: Body) -> Request<Body> {
+        Request::builder()
+            .method(method)
+            .uri(target)
+            .header(ACCEPT, JSON)
+            .header(USER_AGENT, AGENT)
+            .body(body)
+            .expect("names of Kubernetes objects and selectors are encoded before they get into a target")
+    }
+
+    async fn call(&self, request: Request<Body>, rule: &Rule) -> Result<Content, ApiError> {
+        let limit = Limit::from_now(self.request_timeout());
+        let response = limit.of(self.api().send(request)).await??;
+        let code = response.status();
+        let content = Content::of(response, limit);
+        if code.is_success() {
+            return Ok(content);
+        }
+        Err(self.refused(ApiError::from_answer(code, &content.whole().await?, rule)))
+    }
+
+    /// A right may seem to be missing only because the API server did not see who we are.
+    fn refused(&self, error: ApiError) -> ApiError {
+        let ApiError::Forbidden { message, .. } = &error else { return error };
+        let unseen = Missing::read(message).and_then(|missing| self.api().unseen(&missing));
+        unseen.map_or(error, ApiError::Unseen)
+    }
+}
+
+/// How long a call may take, from its first byte to its last.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<(Duration, Instant)>);
+
+impl Limit {
+    fn from_now(limit: Option<Duration>) -> Self {
+        Self(limit.map(|limit| (limit, Instant::now() + limit)))
+    }
+
+    async fn of<T>(self, future: impl Future<Output = T>) -> Result<T, ApiError> {
+        match self.0 {
+            Some((limit, end)) => timeout_at(end, future).await.map_err(|_| ApiError::TimedOut(limit)),
+            None => Ok(future.await),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], target: &str) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| malformed(target, position(&error)))
+}
+
+/// The answer to `target` is not what it should be.
+pub(super) fn malformed(target: &str, cause: String) -> ApiError {
+    ApiError::Malformed { path: target.split('?').next().unwrap_or(target).to_owned(), cause }
+}
+
+/// What is wrong where, without the text around it, which may be somebody's secret.
+fn position(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Eof => TOO_SHORT.to_owned(),
+        _ => format!("unexpected content at line {}, column {}", error.line(), error.column()),
+    }
+}
+
+/// What is wrong with an answer of which only the beginning came.
+pub(super) const TOO_SHORT: &str = "it ends too early";
+
+/// An answer's content on its way, in pieces, so that it is never there as a whole.
+#[derive(Debug)]
+pub(super) struct Content {
+    source: Source,
+    /// What came over the wire and is not unpacked yet.
+    packed: Bytes,
+    gzip: Option<MultiGzDecoder<Vec<u8>>>,
+    /// Whether this is protobuf.
+    pub(super) is_protobuf: bool,
+}
+
+/// Where the pieces come from.
+#[derive(Debug)]
+enum Source {
+    Wire(Wire),
+    Ahead(Ahead),
+}
+
+impl Content {
+    /// Bytes that are unpacked at once: some 100 KiB of a list.
+    const AT_ONCE: usize = 4096;
+
+    fn of(response: Response<Body>, limit: Limit) -> Self {
+        let header = |name| response.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_protobuf = header(CONTENT_TYPE).starts_with(PROTOBUF);
+        let gzip = (header(CONTENT_ENCODING) == b"gzip").then(|| MultiGzDecoder::new(Vec::new()));
+        let source = Source::Wire(Wire { body: response.into_body(), limit });
+        Self { source, packed: Bytes::new(), gzip, is_protobuf }
+    }
+
+    /// The same, taken from the wire however slowly it is read here.
+    pub(super) fn read_ahead(self) -> Self {
+        let source = match self.source {
+            Source::Wire(wire) => Source::Ahead(Ahead::of(wire)),
+            ahead @ Source::Ahead(_) => ahead,
+        };
+        Self { source, ..self }
+    }
+
+    /// The next piece, never an empty one.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        while self.receive().await? {
+            let piece = self.packed.split_to(self.packed.len().min(Self::AT_ONCE));
+            let plain = match &mut self.gzip {
+                None => piece,
+                Some(decoder) => unpacked(decoder, |decoder| decoder.write_all(&piece))?,
+            };
+            if !plain.is_empty() {
+                return Ok(Some(plain));
+            }
+        }
+        let Some(mut decoder) = self.gzip.take() else { return Ok(None) };
+        let rest = unpacked(&mut decoder, MultiGzDecoder::try_finish)?;
+        Ok(Some(rest).filter(|rest| !rest.is_empty()))
+    }
+
+    /// Whether there is something to unpack.
+    async fn receive(&mut self) -> Result<bool, ApiError> {
+        while self.packed.is_empty() {
+            let piece = match &mut self.source {
+                Source::Wire(wire) => wire.next().await,
+                Source::Ahead(ahead) => ahead.next().await,
+            };
+            let Some(piece) = piece? else { return Ok(false) };
+            self.packed = piece;
+        }
+        Ok(true)
+    }
+
+    async fn whole(mut self) -> Result<Vec<u8>, ApiError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+}
+
+/// An answer's body, and how long it may take.
+#[derive(Debug)]
+pub(super) struct Wire {
+    body: Body,
+    limit: Limit,
+}
+
+impl Wire {
+    /// The next octets; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        match self.limit.of(self.body.frame()).await? {
+            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+            Some(Err(error)) => Err(interrupted(error.to_string()).into()),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What `decoder` has unpacked after `step`.
+fn unpacked<W: Fn(&mut MultiGzDecoder<Vec<u8>>) -> std::io::Result<()>>(
+    decoder: &mut MultiGzDecoder<Vec<u8>>,
+    step: W,
+) -> Result<Bytes, SendError> {
+    step(decoder).map_err(|error| interrupted(error.to_string()))?;
+    Ok(std::mem::take(decoder.get_mut()).into())
+}
+
+fn interrupted(cause: String) -> SendError {
+    SendError::Interrupted { cause }
+}

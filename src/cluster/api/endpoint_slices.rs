@@ -1,0 +1,214 @@
+//! EndpointSlices: which Pods answer for a Service.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use prost::Message;
+use serde::Deserialize;
+use serde::de::Deserializer;
+
+use super::api_error::ApiError;
+use super::list::{FromProtobuf, List, Listed, Scope};
+use super::object_fields::{self, port_number, protocol};
+use crate::cluster::Cluster;
+use crate::service::Protocol;
+
+const GROUP: &str = "/apis/discovery.k8s.io/v1";
+
+/// The label by which a slice names its Service (`discovery.k8s.io`).
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// One EndpointSlice, as far as reaching its endpoints is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// Namespace of the slice and of its Service.
+    pub namespace: String,
+    /// The Service, from the slice's label; empty when the slice belongs to none.
+    pub service: String,
+    /// What its addresses are.
+    pub addresses: AddressType,
+    /// Ports of every endpoint in it.
+    pub ports: Vec<EndpointPort>,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// `addressType` of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressType {
+    /// IPv4 addresses.
+    Ipv4,
+    /// IPv6 addresses.
+    Ipv6,
+    /// Host names.
+    Fqdn,
+}
+
+/// A port of the endpoints in a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointPort {
+    /// The Service port's name, empty for an unnamed one.
+    pub name: String,
+    /// The Pod's own port number, already resolved; `None` means every port.
+    pub number: Option<u16>,
+    /// `protocol`.
+    pub protocol: Protocol,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Addresses; they mean the same endpoint.
+    pub addresses: Vec<String>,
+    /// Whether it takes traffic; not said means yes.
+    pub ready: bool,
+    /// Whether it still answers, ready or terminating; not said means what `ready` says.
+    pub serving: bool,
+    /// Whether its Pod is going away.
+    pub terminating: bool,
+    /// The Pod; `None` when it is something else.
+    pub pod: Option<String>,
+}
+
+impl Cluster {
+    /// The EndpointSlices of one Service.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn endpoints(&self, namespace: &str, service: &str) -> Result<Vec<EndpointSlice>, ApiError> {
+        self.portions::<EndpointSlice>(slices_of(namespace, service)).try_concat().await
+    }
+}
+
+/// The slices of all Services in `scope`.
+pub(super) fn slices_in(scope: &Scope) -> List {
+    List::new(GROUP, "endpointslices", scope.clone())
+}
+
+/// The slices of one Service.
+pub(crate) fn slices_of(namespace: &str, service: &str) -> List {
+    let scope = Scope::Namespace(namespace.to_owned());
+    List::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
+}
+
+impl Listed for EndpointSlice {
+    type Wire = Wire;
+
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(|bytes| Wire::decode(bytes).ok().map(Self::from));
+}
+
+/// What is looked at of an EndpointSlice (k8s.io/api `discovery/v1/generated.proto`).
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Wire {
+    #[prost(message, required, tag = "1")]
+    metadata: Metadata,
+    #[prost(message, repeated, tag = "2")]
+    #[serde(default, deserialize_with = "object_fields::or_empty")]
+    endpoints: Vec<WireEndpoint>,
+    #[prost(message, repeated, tag = "3")]
+    #[serde(default, deserialize_with = "object_fields::or_empty")]
+    ports: Vec<WirePort>,
+    #[prost(string, tag = "4")]
+    #[serde(default)]
+    address_type: String,
+}
+
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    #[prost(string, tag = "3")]
+    namespace: String,
+    #[prost(btree_map = "string, string", tag = "11")]
+    #[serde(deserialize_with = "service_label")]
+    labels: BTreeMap<String, String>,
+}
+
+fn service_label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    object_fields::only(&[SERVICE_LABEL], deserializer)
+}
+
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireEndpoint {
+    #[prost(string, repeated, tag = "1")]
+    #[serde(deserialize_with = "object_fields::or_empty")]
+    addresses: Vec<String>,
+    #[prost(message, required, tag = "2")]
+    conditions: Conditions,
+    #[prost(message, optional, tag = "4")]
+    target_ref: Option<TargetRef>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    #[prost(bool, optional, tag = "1")]
+    ready: Option<bool>,
+    #[prost(bool, optional, tag = "2")]
+    serving: Option<bool>,
+    #[prost(bool, optional, tag = "3")]
+    terminating: Option<bool>,
+}
+
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(default)]
+struct TargetRef {
+    #[prost(string, tag = "1")]
+    kind: String,
+    #[prost(string, tag = "3")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(default)]
+struct WirePort {
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "object_fields::or_empty")]
+    name: String,
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "object_fields::or_empty")]
+    protocol: String,
+    #[prost(int32, optional, tag = "3")]
+    port: Option<i32>,
+}
+
+impl From<Wire> for EndpointSlice {
+    fn from(mut slice: Wire) -> Self {
+        Self {
+            namespace: slice.metadata.namespace,
+            service: slice.metadata.labels.remove(SERVICE_LABEL).unwrap_or_default(),
+            addresses: address_type(&slice.address_type),
+            ports: slice.ports.into_iter().map(EndpointPort::from).collect(),
+            endpoints: slice.endpoints.into_iter().map(Endpoint::from).collect(),
+        }
+    }
+}
+
+impl From<WirePort> for EndpointPort {
+    fn from(port: WirePort) -> Self {
+        Self { name: port.name, number: port.port.map(port_number), protocol: protocol(&port.protocol) }
+    }
+}
+
+impl From<WireEndpoint> for Endpoint {
+    fn from(endpoint: WireEndpoint) -> Self {
+        let Conditions { ready, serving, terminating } = endpoint.conditions;
+        let ready = ready.unwrap_or(true);
+        Self {
+            addresses: endpoint.addresses,
+            ready,
+            serving: serving.unwrap_or(ready),
+            terminating: terminating.unwrap_or(false),
+            pod: endpoint.target_ref.filter(|target| target.kind == "Pod").map(|pod| pod.name),
+        }
+    }
+}
+
+fn address_type(text: &str) -> AddressType {
+    match text {
+        "IPv6" => AddressType::Ipv6,
+        "FQDN" => AddressType::Fqdn,
+        _ => AddressType::Ipv4,
+    }
+}

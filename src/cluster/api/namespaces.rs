@@ -1,0 +1,68 @@
+//! Names alone: of the kubeconfig's parts and of namespaces.
+
+use serde::Deserialize;
+
+use super::api_error::ApiError;
+use super::list::{List, Listed, Scope};
+use crate::cluster::Cluster;
+use crate::cluster::config::inputs::{ConnectFlags, Environment};
+use crate::cluster::config::kubeconfig::Files;
+use crate::error::Error;
+use futures_util::TryStreamExt;
+
+/// What the kubeconfig names, in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Contexts.
+    pub contexts: Vec<String>,
+    /// Clusters.
+    pub clusters: Vec<String>,
+    /// Users.
+    pub users: Vec<String>,
+}
+
+impl Names {
+    /// Reads the kubeconfig that the flags and the environment mean.
+    ///
+    /// # Errors
+    /// When it cannot be read or understood.
+    pub fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
+        let config = Files::of(flags, environment).read()?;
+        Ok(Self {
+            contexts: config.contexts.into_iter().map(|context| context.name).collect(),
+            clusters: config.clusters.into_iter().map(|cluster| cluster.name).collect(),
+            users: config.auth_infos.into_iter().map(|user| user.name).collect(),
+        })
+    }
+}
+
+impl Cluster {
+    /// The namespaces of the cluster, by name.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
+        let list = List::new("/api/v1", "namespaces", Scope::All);
+        self.portions::<String>(list).try_concat().await
+    }
+}
+
+impl Listed for String {
+    type Wire = Entry;
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Entry {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+}
+
+impl From<Entry> for String {
+    fn from(entry: Entry) -> Self {
+        entry.metadata.name
+    }
+}

@@ -1,0 +1,290 @@
+//! Watching: what is there now, and again each time that changes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{sleep, timeout};
+
+use super::api_error::{ApiError, Status};
+use super::endpoint_slices::{self, EndpointSlice};
+use super::list::{List, Scope, encoded};
+use super::list_json::ListMetadata;
+use super::services;
+use crate::cluster::Cluster;
+use crate::cluster::client::send_error::SendError;
+use crate::proxy::upstream::Body;
+use crate::service::Service;
+
+/// After this long the API server ends a watch, and a new one begins (client-go's reflector asks for 5 to 10 minutes).
+const LASTS: Duration = Duration::from_secs(300);
+
+/// A watch that is silent for this long is dead: the API server sends a bookmark about every minute.
+const SILENCE: Duration = Duration::from_secs(150);
+
+/// The wait between two watches, and the first one after a failure; that doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest wait after a failure.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// The EndpointSlices of one Service, again each time that one of them changes.
+    ///
+    /// An error is followed by another attempt after a while, except when a right is missing: then the stream ends.
+    pub fn watch_endpoints(
+        &self,
+        namespace: &str,
+        service: &str,
+    ) -> impl Stream<Item = Result<Vec<EndpointSlice>, ApiError>> + Send + 'static + use<> {
+        self.watch::<endpoint_slices::Wire, EndpointSlice>(endpoint_slices::slices_of(namespace, service))
+    }
+
+    /// The Service `name`, again each time that it changes; nothing when it is not there. Errors as with
+    /// [`Self::watch_endpoints`].
+    pub fn watch_service(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static + use<> {
+        let scope = Scope::Namespace(namespace.to_owned());
+        self.watch::<services::Wire, Service>(List::new("/api/v1", "services", scope).named(name))
+    }
+
+    fn watch<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<T, U>
+    where
+        T: for<'de> Deserialize<'de> + Send + 'static,
+        U: From<T> + Clone + PartialEq + Send + 'static,
+    {
+        let watch = Watch { cluster: self.clone(), list, step: Step::List, objects: BTreeMap::new(), failures: 0 };
+        unfold(watch, |mut watch| async move { watch.next::<T>().await.map(|item| (item, watch)) })
+    }
+}
+
+/// A watch that goes on for ever, over any number of connections.
+struct Watch<U> {
+    cluster: Cluster,
+    list: List,
+    step: Step,
+    /// What is there, by name.
+    objects: BTreeMap<String, U>,
+    /// Failures since something worked.
+    failures: u32,
+}
+
+/// A list whose objects are looked into later.
+#[derive(Deserialize)]
+struct Page {
+    metadata: ListMetadata,
+    items: Option<Vec<Box<RawValue>>>,
+}
+
+/// What to do next.
+enum Step {
+    /// Read everything.
+    List,
+    /// Ask for what changes after a state.
+    Ask { version: String },
+    /// Read what changes.
+    Follow { version: String, lines: Lines },
+    /// No more.
+    End,
+}
+
+impl<U: Clone + PartialEq> Watch<U> {
+    /// Everything that is there, once that has changed.
+    async fn next<T>(&mut self) -> Option<Result<Vec<U>, ApiError>>
+    where
+        T: for<'de> Deserialize<'de>,
+        U: From<T>,
+    {
+        loop {
+            let changed = match std::mem::replace(&mut self.step, Step::List) {
+                Step::List => self.list::<T>().await,
+                Step::Ask { version } => self.ask(version).await,
+                Step::Follow { version, lines } => self.follow::<T>(version, lines).await,
+                Step::End => return None,
+            };
+            match changed {
+                Ok(false) => {}
+                Ok(true) => return Some(Ok(self.objects.values().cloned().collect())),
+                Err(error) => {
+                    self.failed(&error);
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Reads everything, after a wait if something has failed before.
+    async fn list<T>(&mut self) -> Result<bool, ApiError>
+    where
+        T: for<'de> Deserialize<'de>,
+        U: From<T>,
+    {
+        if self.failures > 0 {
+            sleep(wait(self.failures)).await;
+        }
+        let page: Page = self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
+        let version = page.metadata.resource_version.clone();
+        let parsed = page.items.iter().flatten().map(|raw| parse::<T>(raw)).collect::<Result<Vec<_>, _>>();
+        let objects = parsed.map_err(|_| self.unclear())?;
+        self.objects = objects.into_iter().map(|(metadata, object)| (metadata.name, object.into())).collect();
+        self.failures = 0;
+        self.step = Step::Ask { version };
+        Ok(true)
+    }
+
+    /// Asks for what changes from now on.
+    async fn ask(&mut self, version: String) -> Result<bool, ApiError> {
+        let parameters = format!(
+            "watch=1&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}",
+            LASTS.as_secs(),
+            encoded(&version)
+        );
+        let request = self.cluster.request(Method::GET, &self.list.target(&parameters), Body::Empty);
+        let answer = self.cluster.api().send(request).await?;
+        let (code, mut lines) = (answer.status(), Lines::new(answer.into_body()));
+        if !code.is_success() {
+            let body = lines.next().await?.unwrap_or_default();
+            return self.refused(ApiError::from_answer(code, &body, self.list.rule()));
+        }
+        self.step = Step::Follow { version, lines };
+        Ok(false)
+    }
+
+    /// Takes one change in.
+    async fn follow<T>(&mut self, version: String, mut lines: Lines) -> Result<bool, ApiError>
+    where
+        T: for<'de> Deserialize<'de>,
+        U: From<T>,
+    {
+        let Some(line) = lines.next().await? else {
+            sleep(FIRST_WAIT).await;
+            self.step = Step::Ask { version };
+            return Ok(false);
+        };
+        let event: Event<'_> = serde_json::from_slice(&line).map_err(|_| self.unclear())?;
+        if event.kind == "ERROR" {
+            return self.refused(self.error_of(&event));
+        }
+        let metadata: Metadata = read_metadata(event.object).map_err(|_| self.unclear())?;
+        self.step = Step::Follow { version: metadata.resource_version, lines };
+        match event.kind.as_ref() {
+            "DELETED" => Ok(self.objects.remove(&metadata.name).is_some()),
+            "ADDED" | "MODIFIED" => {
+                let (metadata, object) = parse::<T>(event.object).map_err(|_| self.unclear())?;
+                Ok(self.put(metadata.name, object.into()))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether that was a change that anybody sees.
+    fn put(&mut self, name: String, object: U) -> bool {
+        let is_news = self.objects.get(&name) != Some(&object);
+        self.objects.insert(name, object);
+        is_news
+    }
+
+    /// A state that is forgotten is read anew; anything else is an error.
+    fn refused(&mut self, error: ApiError) -> Result<bool, ApiError> {
+        match error {
+            ApiError::Expired => {
+                self.failures += 1;
+                Ok(false)
+            }
+            error => Err(error),
+        }
+    }
+
+    fn failed(&mut self, error: &ApiError) {
+        self.failures += 1;
+        if matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_)) {
+            self.step = Step::End;
+        }
+    }
+
+    fn error_of(&self, event: &Event<'_>) -> ApiError {
+        let json = event.object.get().as_bytes();
+        let code = Status::parse(json).and_then(|status| StatusCode::from_u16(status.code).ok());
+        ApiError::from_answer(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), json, self.list.rule())
+    }
+
+    fn unclear(&self) -> ApiError {
+        ApiError::Malformed { path: self.list.target("watch=1"), cause: "unexpected content".to_owned() }
+    }
+}
+
+fn wait(failures: u32) -> Duration {
+    LONGEST_WAIT.min(FIRST_WAIT * 2_u32.pow(failures.min(10)))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(raw: &RawValue) -> serde_json::Result<(Metadata, T)> {
+    Ok((read_metadata(raw)?, serde_json::from_str(raw.get())?))
+}
+
+fn read_metadata(raw: &RawValue) -> serde_json::Result<Metadata> {
+    #[derive(Deserialize)]
+    struct Object {
+        metadata: Metadata,
+    }
+    serde_json::from_str::<Object>(raw.get()).map(|object| object.metadata)
+}
+
+/// What every object has; a bookmark has no name.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    resource_version: String,
+}
+
+/// One line of a watch.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// The lines of a body that may never end.
+struct Lines {
+    body: Body,
+    rest: BytesMut,
+}
+
+impl Lines {
+    fn new(body: Body) -> Self {
+        Self { body, rest: BytesMut::new() }
+    }
+
+    /// The next line without its end; what comes after the last end is a line too.
+    async fn next(&mut self) -> Result<Option<BytesMut>, SendError> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.rest[searched..].iter().position(|&octet| octet == b'\n') {
+                let line = self.rest.split_to(searched + at);
+                self.rest.advance(1);
+                return Ok(Some(line));
+            }
+            searched = self.rest.len();
+            match timeout(SILENCE, self.body.frame()).await {
+                Ok(Some(Ok(frame))) => self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+                Ok(None) => return Ok(Some(self.rest.split()).filter(|line| !line.is_empty())),
+                Ok(Some(Err(error))) => return Err(SendError::Interrupted { cause: error.to_string() }),
+                Err(_) => return Err(SendError::Interrupted { cause: "it has been silent for too long".to_owned() }),
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Who we are to the API server: the current credentials are ready to be used, and are renewed in time, by one at a time.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::login::{Issued, Login};
+use crate::cluster::client::connect::Connector;
+use crate::cluster::client::pool::Pool;
+use crate::cluster::client::tls::Identity;
+use crate::error::Error;
+
+/// For this long after a failure the source is not asked again.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// Credentials that took the place of refused ones, and are refused too, are not replaced again before this age.
+const LAST_RESORT: Duration = Duration::from_secs(5);
+
+/// Credentials are used for at least this long, whatever they say, so that a wrong clock does not make each request ask the
+/// source.
+const AT_LEAST: Duration = Duration::from_secs(2);
+
+/// The longest sleep before the wall clock is looked at again: timers stand still while a laptop sleeps.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// What requests are sent with.
+pub(crate) struct Credential {
+    /// `Authorization`; `None` for anonymous users and for certificates.
+    pub(crate) authorization: Option<HeaderValue>,
+    identity: Option<Identity>,
+    expires: Option<SystemTime>,
+    obtained: SystemTime,
+    /// Why the source was asked for it.
+    reason: Reason,
+}
+
+/// Why the source is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// There is nothing yet, or its time is over.
+    Time,
+    /// The API server refused what there is.
+    Refused,
+}
+
+/// The one source of credentials.
+pub(crate) struct Credentials {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    login: Login,
+    /// Learns which client certificate to present.
+    pool: Pool<Connector>,
+    current: ArcSwapOption<Credential>,
+    /// Held by whoever asks the source.
+    asking: Mutex<Option<Failure>>,
+}
+
+/// The source's last word, if it gave nothing.
+struct Failure {
+    when: Instant,
+    error: Error,
+}
+
+impl Credentials {
+    /// Credentials from `login`, for the connections of `pool`.
+    pub(crate) fn new(login: Login, pool: Pool<Connector>) -> Self {
+        let shared = Shared { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What to send with now; waits for the source only if there is nothing that is still good.
+    ///
+    /// # Errors
+    /// When the source gives nothing.
+    pub(crate) async fn current(&self) -> Result<Arc<Credential>, Error> {
+        match self.shared.current.load_full() {
+            Some(credential) if !credential.is_over() => Ok(credential),
+            stale => self.shared.renew(stale, Reason::Time).await,
+        }
+    }
+
+    /// What the last requests were sent with.
+    pub(crate) fn latest(&self) -> Option<Arc<Credential>> {
+        self.shared.current.load_full()
+    }
+
+    /// Whether the source may ever give something else.
+    pub(crate) fn is_renewable(&self) -> bool {
+        self.shared.login.is_renewable()
+    }
+
+    /// Something else to try after the API server has refused `refused`.
+    pub(crate) async fn after_refusal(&self, refused: &Credential) -> Option<Arc<Credential>> {
+        let current = self.shared.current.load_full()?;
+        let other = |credential: &Arc<Credential>| !credential.is_same_as(refused);
+        if other(&current) {
+            return Some(current);
+        }
+        if current.is_last_resort() {
+            return None;
+        }
+        self.shared.renew(Some(current), Reason::Refused).await.ok().filter(other)
+    }
+}
+
+impl Credential {
+    /// Whether a client certificate belongs to it.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + AT_LEAST))
+    }
+
+    fn is_last_resort(&self) -> bool {
+        self.reason == Reason::Refused && self.obtained.elapsed().is_ok_and(|age| age < LAST_RESORT)
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.authorization == other.authorization && self.has_identity(other.identity.as_ref())
+    }
+
+    fn has_identity(&self, other: Option<&Identity>) -> bool {
+        self.identity.as_ref().map(|own| &own.cert) == other.map(|other| &other.cert)
+    }
+}
+
+impl Shared {
+    /// Asks the source, unless somebody has done so since `seen`. It is asked to the end even when nobody waits any more, since
+    /// a plugin may have got half way through a login.
+    async fn renew(self: &Arc<Self>, seen: Option<Arc<Credential>>, reason: Reason) -> Result<Arc<Credential>, Error> {
+        let shared = self.clone();
+        let asking = tokio::spawn(async move { shared.ask(seen.as_ref(), reason).await });
+        asking.await.unwrap_or_else(|_| Err(Error::failed("logging in was interrupted")))
+    }
+
+    async fn ask(self: &Arc<Self>, seen: Option<&Arc<Credential>>, reason: Reason) -> Result<Arc<Credential>, Error> {
+        let mut failure = self.asking.lock().await;
+        let current = self.current.load_full();
+        if let Some(newer) = current.as_ref().filter(|current| seen.is_none_or(|seen| !Arc::ptr_eq(seen, current))) {
+            return Ok(newer.clone());
+        }
+        if let Some(error) = failure.as_ref().and_then(Failure::recent) {
+            return Err(error);
+        }
+        match self.login.obtain(current.is_none()).await {
+            Ok(issued) => {
+                *failure = None;
+                Ok(self.accept(issued, reason, current.as_deref()))
+            }
+            Err(error) => {
+                let is_news = current.is_some() && failure.as_ref().is_none_or(|failure| failure.error != error);
+                if is_news {
+                    tracing::warn!("{error}");
+                }
+                *failure = Some(Failure { when: Instant::now(), error: error.clone() });
+                Err(error)
+            }
+        }
+    }
+
+    fn accept(self: &Arc<Self>, issued: Issued, reason: Reason, before: Option<&Credential>) -> Arc<Credential> {
+        let Issued { authorization, identity, expires, renew } = issued;
+        if before.is_none_or(|before| !before.has_identity(identity.as_ref())) {
+            self.pool.present(identity.clone());
+        }
+        let obtained = SystemTime::now();
+        let credential = Arc::new(Credential { authorization, identity, expires, obtained, reason });
+        self.current.store(Some(credential.clone()));
+        if let Some(at) = renew {
+            tokio::spawn(renew_at(at, Arc::downgrade(self), Arc::downgrade(&credential)));
+        }
+        credential
+    }
+}
+
+impl Failure {
+    fn recent(&self) -> Option<Error> {
+        (self.when.elapsed() < AFTER_FAILURE).then(|| self.error.clone())
+    }
+}
+
+/// Renews `credential` at the given time, unless it has been replaced, and tries again until that works.
+async fn renew_at(at: SystemTime, shared: Weak<Shared>, credential: Weak<Credential>) {
+    while let Some(left) = at.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero()) {
+        sleep(left.min(LOOK)).await;
+    }
+    while let (Some(shared), Some(credential)) = (shared.upgrade(), credential.upgrade()) {
+        if shared.renew(Some(credential), Reason::Time).await.is_ok() {
+            return;
+        }
+        drop(shared);
+        sleep(LOOK).await;
+    }
+}

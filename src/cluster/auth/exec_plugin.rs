@@ -1,0 +1,274 @@
+//! Credential plugins: a program that logs in and prints what to send (`client.authentication.k8s.io/v1` and `v1beta1`).
+
+use std::io;
+use std::process::{Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube::config::{Cluster as ClusterEntry, ExecConfig, ExecInteractiveMode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::login::{Issued, bearer};
+use crate::cluster::client::tls;
+use crate::cluster::config::server_url::ServerUrl;
+use crate::error::{Error, system_words};
+
+/// The variable in which a plugin finds what we are about (client-go `exec.execInfoEnv`).
+const EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
+
+/// The name of the cluster's extension that is meant for plugins (client-go `clientcmd.clusterExtensionKey`).
+const EXTENSION: &str = "client.authentication.k8s.io/exec";
+
+/// How long a plugin may take when nobody waits at the terminal.
+const UNATTENDED: Duration = Duration::from_secs(60);
+
+/// `exec` of a kubeconfig's user.
+pub(crate) struct Plugin {
+    command: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    api_version: String,
+    install_hint: Option<String>,
+    interaction: ExecInteractiveMode,
+    cluster: Option<ClusterInfo>,
+    terminal: bool,
+    user: String,
+}
+
+/// What a plugin with `provideClusterInfo` is told.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ClusterInfo {
+    server: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_server_name: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    insecure_skip_tls_verify: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_authority_data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_url: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_compression: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Value>,
+}
+
+impl ClusterInfo {
+    /// About `server`, which the kubeconfig describes as `cluster`.
+    pub(crate) fn new(server: &ServerUrl, cluster: &ClusterEntry, authority: Option<&[u8]>) -> Self {
+        let extension = cluster.extensions.iter().flatten().find(|named| named.name == EXTENSION);
+        Self {
+            server: server.to_string(),
+            tls_server_name: cluster.tls_server_name.clone(),
+            insecure_skip_tls_verify: cluster.insecure_skip_tls_verify == Some(true),
+            certificate_authority_data: authority.map(|pem| STANDARD.encode(pem)),
+            proxy_url: cluster.proxy_url.clone().filter(|url| !url.is_empty()),
+            disable_compression: cluster.disable_compression == Some(true),
+            config: extension.map(|named| named.extension.clone()),
+        }
+    }
+}
+
+impl Plugin {
+    /// Reads `exec` of the user called `user`. `terminal` is whether there is one that it may ask on.
+    ///
+    /// # Errors
+    /// When it lacks a command or wants a version that nobody speaks any more.
+    pub(crate) fn new(exec: &ExecConfig, user: &str, cluster: ClusterInfo, terminal: bool) -> Result<Self, Error> {
+        let command = exec.command.clone().filter(|command| !command.is_empty());
+        let api_version = exec.api_version.clone().unwrap_or_default();
+        if !matches!(api_version.as_str(), "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1") {
+            return Err(Error::usage(format!("the credential plugin of user {user:?} has apiVersion {api_version:?}"))
+                .hint("client.authentication.k8s.io/v1 and v1beta1 are known; a newer plugin or `kubectl` setup writes them"));
+        }
+        Ok(Self {
+            command: command
+                .ok_or_else(|| Error::usage(format!("user {user:?} has a credential plugin without a command")))?,
+            args: exec.args.clone().unwrap_or_default(),
+            env: exec.env.iter().flatten().filter_map(variable).collect(),
+            api_version,
+            install_hint: exec.install_hint.clone(),
+            interaction: exec.interactive_mode.clone().unwrap_or(ExecInteractiveMode::IfAvailable),
+            cluster: exec.provide_cluster_info.then_some(cluster),
+            terminal,
+            user: user.to_owned(),
+        })
+    }
+
+    /// Runs it. While `attended`, it may use the terminal; later it has only our log.
+    ///
+    /// # Errors
+    /// One line that names the command. What the plugin itself has to say it says on stderr.
+    pub(crate) async fn run(&self, attended: bool) -> Result<Issued, Error> {
+        let interactive = self.is_interactive(attended)?;
+        let command = self.command(interactive, attended);
+        let output = match attended {
+            true => finished(command).await,
+            false => {
+                timeout(UNATTENDED, finished(command)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+        };
+        let output = output.map_err(|error| self.not_run(&error))?;
+        self.log(&output.stderr);
+        if !output.status.success() {
+            return Err(self.failed(&output.status.to_string()));
+        }
+        self.issued(&output.stdout)
+    }
+
+    fn is_interactive(&self, attended: bool) -> Result<bool, Error> {
+        let may_ask = attended && self.terminal;
+        match self.interaction {
+            ExecInteractiveMode::Never => Ok(false),
+            ExecInteractiveMode::IfAvailable => Ok(may_ask),
+            ExecInteractiveMode::Always if may_ask => Ok(true),
+            ExecInteractiveMode::Always => Err(self.needs_terminal(attended)),
+        }
+    }
+
+    fn needs_terminal(&self, attended: bool) -> Error {
+        let error =
+            Error::failed(format!("the credential plugin {} of user {:?} needs a terminal", self.command, self.user));
+        if attended { error } else { error.hint("log in anew: start kubectl svcproxy again") }
+    }
+
+    fn command(&self, interactive: bool, attended: bool) -> Command {
+        let mut command = Command::new(&self.command);
+        command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .env(EXEC_INFO, self.info(interactive))
+            .stdin(if interactive { Stdio::inherit() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(if attended { Stdio::inherit() } else { Stdio::piped() })
+            .kill_on_drop(true);
+        command
+    }
+
+    fn info(&self, interactive: bool) -> String {
+        let spec = Spec { cluster: self.cluster.as_ref(), interactive };
+        let info = Info { kind: "ExecCredential", api_version: &self.api_version, spec };
+        serde_json::to_string(&info).expect("names and texts are JSON")
+    }
+
+    /// What it says while nobody waits for it would otherwise end in the middle of other output.
+    fn log(&self, stderr: &[u8]) {
+        for line in String::from_utf8_lossy(stderr).lines() {
+            tracing::warn!(plugin = self.command, "{line}");
+        }
+    }
+
+    fn not_run(&self, error: &io::Error) -> Error {
+        let plugin = format!("the credential plugin {} of user {:?}", self.command, self.user);
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                let hint = self.install_hint.as_deref().map(printable);
+                Error::failed(format!("{plugin} is not installed"))
+                    .hint(hint.unwrap_or_else(|| format!("install {}, or put it on PATH", self.command)))
+            }
+            io::ErrorKind::TimedOut => {
+                Error::failed(format!("{plugin} did not end within {} seconds", UNATTENDED.as_secs()))
+            }
+            _ => Error::failed(format!("{plugin} cannot be run: {}", system_words(error))),
+        }
+    }
+
+    fn failed(&self, status: &str) -> Error {
+        let status = status.replace("exit status:", "exit code");
+        Error::failed(format!("the credential plugin {} of user {:?} failed with {status}", self.command, self.user))
+    }
+
+    fn issued(&self, stdout: &[u8]) -> Result<Issued, Error> {
+        let unclear = |what: &str| {
+            Error::failed(format!("the credential plugin {} of user {:?} {what}", self.command, self.user))
+        };
+        let answer = answer(stdout).ok_or_else(|| unclear("does not print an ExecCredential"))?;
+        if answer.kind != "ExecCredential" || answer.api_version != self.api_version {
+            return Err(unclear(&format!("does not print an ExecCredential of {}", self.api_version)));
+        }
+        let status = answer.status.ok_or_else(|| unclear("prints no credentials"))?;
+        let set = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let authorization = set(status.token).map(|token| bearer(&token)).transpose()?;
+        let identity = match (set(status.client_certificate_data), set(status.client_key_data)) {
+            (Some(certificate), Some(key)) => {
+                Some(tls::identity(certificate.as_bytes(), key.as_bytes(), &self.command)?)
+            }
+            (None, None) if authorization.is_some() => None,
+            (None, None) => return Err(unclear("prints neither a token nor a client certificate")),
+            _ => return Err(unclear("prints a client certificate without its key, or a key alone")),
+        };
+        let expires = match set(status.expiration_timestamp) {
+            Some(text) => Some(time(&text).ok_or_else(|| unclear("prints an expirationTimestamp that is no time"))?),
+            None => None,
+        };
+        Ok(Issued { authorization, identity, expires, renew: expires.and_then(in_time) })
+    }
+}
+
+/// JSON, or YAML, as client-go's decoder takes it (`plugin/pkg/client/auth/exec/exec.go`).
+fn answer(stdout: &[u8]) -> Option<Answer> {
+    serde_json::from_slice(stdout).ok().or_else(|| serde_saphyr::from_slice(stdout).ok())
+}
+
+async fn finished(mut command: Command) -> io::Result<Output> {
+    command.spawn()?.wait_with_output().await
+}
+
+/// When to renew what is valid until `expires`: a tenth of the time before, at most a minute. Never, if that is over already:
+/// then one of the two clocks is wrong.
+pub(crate) fn in_time(expires: SystemTime) -> Option<SystemTime> {
+    let left = expires.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())?;
+    Some(expires - (left / 10).min(Duration::from_secs(60)))
+}
+
+fn time(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
+fn variable(entry: &std::collections::HashMap<String, String>) -> Option<(String, String)> {
+    Some((entry.get("name")?.clone(), entry.get("value")?.clone()))
+}
+
+/// A kubeconfig's text without anything that steers a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|&char| char == '\n' || !char.is_control()).collect()
+}
+
+#[derive(Serialize)]
+struct Info<'a> {
+    kind: &'static str,
+    #[serde(rename = "apiVersion")]
+    api_version: &'a str,
+    spec: Spec<'a>,
+}
+
+#[derive(Serialize)]
+struct Spec<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'a ClusterInfo>,
+    interactive: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    api_version: String,
+    status: Option<AnswerStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerStatus {
+    expiration_timestamp: Option<String>,
+    token: Option<String>,
+    client_certificate_data: Option<String>,
+    client_key_data: Option<String>,
+}

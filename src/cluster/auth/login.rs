@@ -1,0 +1,247 @@
+//! How the user logs in: what flags and a kubeconfig's user say, and where the credentials come from.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use kube::config::AuthInfo;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::exec_plugin::{ClusterInfo, Plugin};
+use super::oidc::Oidc;
+use crate::cluster::client::tls::{self, Identity};
+use crate::cluster::config::inputs::ConnectFlags;
+use crate::cluster::config::kubeconfig::Files;
+use crate::cluster::config::pem_source::PemSource;
+use crate::cluster::config::server_url::ServerUrl;
+use crate::error::{Error, system_words};
+
+/// A token file is read again this often, since the tokens of Pods change (client-go `transport.NewCachedFileTokenSource`).
+const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);
+
+/// Certificate files are read again this often (client-go `transport.CertCallbackRefreshDuration`).
+const CERTIFICATE_FILE_PERIOD: Duration = Duration::from_secs(300);
+
+/// Where the credentials of one user come from.
+pub(crate) struct Login {
+    header: HeaderSource,
+    certificate: CertificateSource,
+}
+
+/// Where `Authorization` comes from.
+enum HeaderSource {
+    /// There is none.
+    Nothing,
+    /// It stands in the kubeconfig, or was typed.
+    Fixed(HeaderValue),
+    /// A file with a token.
+    File(PathBuf),
+    /// A program, which may give a client certificate too.
+    Plugin(Box<Plugin>),
+    /// The token that kubectl got from an OpenID Connect provider.
+    Oidc(Box<Oidc>),
+}
+
+/// The client certificate of the kubeconfig.
+struct CertificateSource {
+    certificate: PemSource,
+    key: PemSource,
+    user: String,
+}
+
+/// Credentials as their source gave them.
+#[derive(Clone, Default)]
+pub(crate) struct Issued {
+    /// `Authorization`.
+    pub(crate) authorization: Option<HeaderValue>,
+    /// The client certificate.
+    pub(crate) identity: Option<Identity>,
+    /// From then on they are worth nothing.
+    pub(crate) expires: Option<SystemTime>,
+    /// From then on the source may have other ones.
+    pub(crate) renew: Option<SystemTime>,
+}
+
+/// Puts what was typed in the place of what the kubeconfig says.
+///
+/// # Errors
+/// When `--as-user-extra` is not `KEY=VALUE`.
+pub(crate) fn override_user(user: &mut AuthInfo, flags: &ConnectFlags) -> Result<(), Error> {
+    if flags.token.is_some() {
+        user.token.clone_from(&flags.token);
+    }
+    if let Some(name) = &flags.username {
+        user.username = Some(name.clone());
+    }
+    if flags.password.is_some() {
+        user.password.clone_from(&flags.password);
+    }
+    if let Some(path) = &flags.client_certificate {
+        user.client_certificate = Some(path.display().to_string());
+        user.client_certificate_data = None;
+    }
+    if let Some(path) = &flags.client_key {
+        user.client_key = Some(path.display().to_string());
+        user.client_key_data = None;
+    }
+    override_impersonation(user, flags)
+}
+
+fn override_impersonation(user: &mut AuthInfo, flags: &ConnectFlags) -> Result<(), Error> {
+    if let Some(name) = &flags.as_user {
+        user.impersonate = Some(name.clone());
+    }
+    if let Some(uid) = &flags.as_uid {
+        user.impersonate_uid = Some(uid.clone());
+    }
+    if !flags.as_group.is_empty() {
+        user.impersonate_groups = Some(flags.as_group.clone());
+    }
+    let mut typed = std::collections::HashMap::<String, Vec<String>>::new();
+    for extra in &flags.as_user_extra {
+        let pair = extra.split_once('=');
+        let (key, value) = pair.ok_or_else(|| Error::usage(format!("--as-user-extra {extra:?} is not KEY=VALUE")))?;
+        typed.entry(key.to_owned()).or_default().push(value.to_owned());
+    }
+    user.impersonate_user_extra.get_or_insert_default().extend(typed);
+    Ok(())
+}
+
+/// How `user`, called `name`, logs in at `server`. To a `http` server nobody logs in, as with kubectl: whoever listens on the
+/// way could do so afterwards too.
+///
+/// A token comes before a user name and password; a plugin or an OpenID Connect token counts only without them, a plugin
+/// only without a client certificate either (client-go `exec.Authenticator.UpdateTransportConfig`).
+///
+/// # Errors
+/// When what is configured cannot be used.
+pub(crate) fn of_user(
+    user: &AuthInfo,
+    name: &str,
+    server: &ServerUrl,
+    info: ClusterInfo,
+    files: Files,
+    terminal: bool,
+) -> Result<Login, Error> {
+    let certificate = CertificateSource {
+        certificate: PemSource::new(user.client_certificate_data.as_deref(), user.client_certificate.as_deref()),
+        key: PemSource::new(user.client_key_data.as_ref().map(SecretString::expose_secret), user.client_key.as_deref()),
+        user: name.to_owned(),
+    };
+    if !server.is_https() {
+        return Ok(Login { header: HeaderSource::Nothing, certificate: CertificateSource::none() });
+    }
+    let has_certificate = certificate.read()?.is_some();
+    let header = match header_of(user)? {
+        Some(header) => header,
+        None => match (&user.exec, &user.auth_provider) {
+            (Some(exec), _) if !has_certificate => {
+                HeaderSource::Plugin(Box::new(Plugin::new(exec, name, info, terminal)?))
+            }
+            (None, Some(provider)) => HeaderSource::Oidc(Box::new(Oidc::new(provider, name, files)?)),
+            _ => HeaderSource::Nothing,
+        },
+    };
+    Ok(Login { header, certificate })
+}
+
+fn header_of(user: &AuthInfo) -> Result<Option<HeaderSource>, Error> {
+    let set = |secret: &Option<SecretString>| secret.clone().filter(|secret| !secret.expose_secret().is_empty());
+    if let Some(token) = set(&user.token) {
+        return bearer(token.expose_secret()).map(HeaderSource::Fixed).map(Some);
+    }
+    if let Some(file) = user.token_file.as_ref().filter(|file| !file.is_empty()) {
+        return Ok(Some(HeaderSource::File(file.into())));
+    }
+    let name = user.username.as_deref().unwrap_or_default();
+    match set(&user.password) {
+        None if name.is_empty() => Ok(None),
+        password => Ok(Some(HeaderSource::Fixed(basic(name, password.as_ref())))),
+    }
+}
+
+/// `Authorization: Bearer`.
+///
+/// # Errors
+/// When the token holds what no header can.
+pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+        .map_err(|_| Error::usage("the token holds characters that no token can have"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn basic(name: &str, password: Option<&SecretString>) -> HeaderValue {
+    let password = password.map(SecretString::expose_secret).unwrap_or_default();
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
+        .expect("base64 is ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+impl Login {
+    /// Whether asking again may give something else.
+    pub(crate) fn is_renewable(&self) -> bool {
+        let fixed = matches!(self.header, HeaderSource::Nothing | HeaderSource::Fixed(_));
+        !fixed || self.certificate.is_in_files()
+    }
+
+    /// Asks the source. `attended` is whether somebody at the terminal waits for it.
+    ///
+    /// # Errors
+    /// When it gives nothing.
+    pub(crate) async fn obtain(&self, attended: bool) -> Result<Issued, Error> {
+        let issued = match &self.header {
+            HeaderSource::Nothing => Issued::default(),
+            HeaderSource::Fixed(value) => Issued { authorization: Some(value.clone()), ..Issued::default() },
+            HeaderSource::File(path) => from_file(path)?,
+            HeaderSource::Plugin(plugin) => plugin.run(attended).await?,
+            HeaderSource::Oidc(oidc) => oidc.obtain()?,
+        };
+        self.certificate.add_to(issued)
+    }
+}
+
+fn from_file(path: &std::path::Path) -> Result<Issued, Error> {
+    let token = std::fs::read_to_string(path).map_err(|error| {
+        Error::failed(format!("cannot read the token file {}: {}", path.display(), system_words(&error)))
+    })?;
+    if token.trim().is_empty() {
+        return Err(Error::failed(format!("the token file {} is empty", path.display())));
+    }
+    let renew = Some(SystemTime::now() + TOKEN_FILE_PERIOD);
+    Ok(Issued { authorization: Some(bearer(&token)?), renew, ..Issued::default() })
+}
+
+impl CertificateSource {
+    fn none() -> Self {
+        Self { certificate: PemSource::Nothing, key: PemSource::Nothing, user: String::new() }
+    }
+
+    fn is_in_files(&self) -> bool {
+        self.certificate.file().is_some() || self.key.file().is_some()
+    }
+
+    fn read(&self) -> Result<Option<Identity>, Error> {
+        let user = &self.user;
+        let Some(certificate) = self.certificate.read(&format!("client certificate of user {user:?}"))? else {
+            return Ok(None);
+        };
+        let key = self.key.read(&format!("client key of user {user:?}"))?;
+        let key = key.ok_or_else(|| Error::usage(format!("user {user:?} has a client certificate without a key")))?;
+        tls::identity(&certificate, &key, &format!("user {user:?}")).map(Some)
+    }
+
+    fn add_to(&self, mut issued: Issued) -> Result<Issued, Error> {
+        if let Some(identity) = self.read()? {
+            issued.identity = Some(identity);
+        }
+        if self.is_in_files() {
+            let renew = SystemTime::now() + CERTIFICATE_FILE_PERIOD;
+            issued.renew = Some(issued.renew.map_or(renew, |other| other.min(renew)));
+        }
+        Ok(issued)
+    }
+}

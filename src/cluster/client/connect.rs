@@ -1,0 +1,228 @@
+//! One new connection to the API server: host name, TCP, proxy, TLS, in this order.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::proxy_tunnel;
+use super::send_error::SendError;
+use super::stream::Stream;
+use super::tls::{TlsClient, TlsProblem, Trust};
+use crate::cluster::config::environment_proxy::{Protocol, Proxy};
+use crate::cluster::config::server_url::ServerUrl;
+use crate::error::{Error, system_words};
+
+/// How long one address may take to accept.
+const TCP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a handshake with the server or the proxy may take (Go's `TLSHandshakeTimeout` is 10 seconds).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// After this long the next address is tried beside the ones that have not answered yet (RFC 8305 section 5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// After this long without traffic the peer is asked whether it is still there. (No `TCP_USER_TIMEOUT`: it would end an
+/// upload whose receiver takes its time.)
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Makes connections to one API server.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    server: ServerUrl,
+    tls: Option<TlsClient>,
+    proxy: Option<Proxy>,
+    proxy_tls: Option<TlsClient>,
+}
+
+impl Connector {
+    /// Connects to `server`, through `proxy` if there is one. `trust` and `server_name` are for the server's certificate.
+    ///
+    /// # Errors
+    /// When there is nothing that could be trusted.
+    pub(crate) fn new(
+        server: ServerUrl,
+        trust: &Trust,
+        server_name: &str,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, Error> {
+        let tls = server.is_https().then(|| TlsClient::new(trust, server_name)).transpose()?;
+        let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == Protocol::Https);
+        let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
+        Ok(Self { server, tls, proxy, proxy_tls })
+    }
+
+    /// The TLS side, if the server is `https`.
+    pub(crate) fn tls(&self) -> Option<&TlsClient> {
+        self.tls.as_ref()
+    }
+
+    /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
+    pub(crate) fn forwarding_proxy(&self) -> Option<&Proxy> {
+        let proxy = self.proxy.as_ref()?;
+        (self.tls.is_none() && proxy.protocol != Protocol::Socks5).then_some(proxy)
+    }
+
+    /// A connection that is ready for the first request.
+    pub(crate) async fn connect(&self) -> Result<Stream, SendError> {
+        let stream = match &self.proxy {
+            None => Stream::Tcp(dial(self.server.host(), self.server.port()).await?),
+            Some(proxy) => self.through(proxy).await?,
+        };
+        match &self.tls {
+            None => Ok(stream),
+            Some(tls) => self.secure(tls, stream).await,
+        }
+    }
+
+    async fn secure(&self, tls: &TlsClient, stream: Stream) -> Result<Stream, SendError> {
+        let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
+        handshake(tls, stream).await.map_err(failed)
+    }
+
+    async fn through(&self, proxy: &Proxy) -> Result<Stream, SendError> {
+        let failed = |cause: String| SendError::Proxy { proxy: proxy.to_string(), cause };
+        let tcp = dial(&proxy.host, proxy.port).await.map_err(|error| failed(error.cause()))?;
+        let stream = match &self.proxy_tls {
+            None => Stream::Tcp(tcp),
+            Some(tls) => handshake(tls, Stream::Tcp(tcp)).await.map_err(|problem| failed(problem.to_string()))?,
+        };
+        if self.forwarding_proxy().is_some() {
+            return Ok(stream);
+        }
+        let (host, port) = (self.server.host(), self.server.port());
+        let tunnel = proxy_tunnel::open(stream, proxy, host, port);
+        let opened = timeout(HANDSHAKE_TIMEOUT, tunnel).await.unwrap_or_else(|_| Err(no_answer(HANDSHAKE_TIMEOUT)));
+        opened.map_err(failed)
+    }
+}
+
+async fn handshake(tls: &TlsClient, stream: Stream) -> Result<Stream, TlsProblem> {
+    let connector = TlsConnector::from(tls.config());
+    let server_name = tls.server_name();
+    let shaken = async {
+        match stream {
+            Stream::Tcp(tcp) => connector.connect(server_name, tcp).await.map(|done| Stream::Tls(Box::new(done))),
+            Stream::Tls(outer) => {
+                connector.connect(server_name, outer).await.map(|done| Stream::Nested(Box::new(done)))
+            }
+            Stream::Nested(_) => unreachable!("one proxy and one server make two layers"),
+        }
+    };
+    match timeout(HANDSHAKE_TIMEOUT, shaken).await {
+        Ok(done) => done.map_err(|error| TlsProblem::of(&error)),
+        Err(_) => Err(TlsProblem::Other(no_answer(HANDSHAKE_TIMEOUT))),
+    }
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} seconds", limit.as_secs())
+}
+
+/// A TCP connection to the first address of `host` that accepts.
+async fn dial(host: &str, port: u16) -> Result<TcpStream, SendError> {
+    let mut addresses = alternating(resolve(host, port).await?).into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut failure = SendError::Resolve { host: host.to_owned() };
+    attempts.extend(addresses.next().map(attempt));
+    while !attempts.is_empty() {
+        tokio::select! {
+            Some(done) = attempts.next() => match done {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    failure = error;
+                    attempts.extend(addresses.next().map(attempt));
+                }
+            },
+            () = sleep(NEXT_ADDRESS), if addresses.len() > 0 => attempts.extend(addresses.next().map(attempt)),
+        }
+    }
+    Err(failure)
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, SendError> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let found = tokio::net::lookup_host((host, port)).await;
+    found.map(Iterator::collect).map_err(|_| SendError::Resolve { host: host.to_owned() })
+}
+
+/// The system's order, but with the two families in turns (RFC 8305 section 4).
+fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut second = second.into_iter();
+    let mut order: Vec<_> =
+        first.into_iter().flat_map(|address| std::iter::once(address).chain(second.next())).collect();
+    order.extend(second);
+    order
+}
+
+async fn attempt(address: SocketAddr) -> Result<TcpStream, SendError> {
+    let connected = match timeout(TCP_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(connected) => connected.and_then(tuned).map_err(|error| reason(&error)),
+        Err(_) => Err(no_answer(TCP_TIMEOUT)),
+    };
+    connected.map_err(|cause| SendError::Connect { address: address.to_string(), cause })
+}
+
+fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream)
+        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE / 3))?;
+    Ok(stream)
+}
+
+/// The system's words without its error number.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        _ => system_words(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn families_take_turns() {
+        let parse =
+            |text: &str| -> Vec<SocketAddr> { text.split(' ').map(|address| address.parse().unwrap()).collect() };
+        let order = alternating(parse("[fd00::1]:1 [fd00::2]:1 [fd00::3]:1 10.0.0.1:1 10.0.0.2:1"));
+        assert_eq!(order, parse("[fd00::1]:1 10.0.0.1:1 [fd00::2]:1 10.0.0.2:1 [fd00::3]:1"));
+        assert_eq!(alternating(parse("10.0.0.1:1 10.0.0.2:1")), parse("10.0.0.1:1 10.0.0.2:1"));
+        assert_eq!(
+            alternating(parse("10.0.0.1:1 [fd00::1]:1 [fd00::2]:1")),
+            parse("10.0.0.1:1 [fd00::1]:1 [fd00::2]:1")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_passed_over() {
+        // localhost is ::1 and 127.0.0.1 in most places; only one of them listens here.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        dial("localhost", port).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = dial("127.0.0.1", port).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot reach the API server at 127.0.0.1:{port}: connection refused"));
+    }
+}

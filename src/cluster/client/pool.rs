@@ -1,0 +1,351 @@
+//! Connections that are kept: the one that was free last is taken first, and a connection is free again only when
+//! the answer's body and the request's body have both ended.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connect::Connector;
+use super::send_error::SendError;
+use super::stream::Stream;
+use super::tls::Identity;
+use crate::proxy::upstream::Body;
+
+/// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
+/// and without a word.
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
+
+/// Connections at a time; a browser opens six per site.
+const PLACES: usize = 64;
+
+/// For this long a request waits for a place. Then it gets a connection beyond [`PLACES`], since those may be held by
+/// answers that never end (event streams, long polls).
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Octets per direction and connection. More is no faster, and costs memory when many connections are open.
+const BUFFER: usize = 64 * 1024;
+
+/// Makes the connections that a pool keeps.
+pub(crate) trait Connect: Debug + Send + Sync + 'static {
+    /// The byte stream below HTTP.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// Whom a connection leads to.
+    type Peer: Clone + Debug + Send + Sync + 'static;
+    /// Why there is no connection.
+    type Error: From<hyper::Error> + Send;
+
+    /// Makes a connection that is ready for the first request.
+    fn connect(&self) -> impl Future<Output = Result<(Self::Stream, Self::Peer), Self::Error>> + Send;
+}
+
+impl Connect for Connector {
+    type Stream = Stream;
+    type Peer = ();
+    type Error = SendError;
+
+    async fn connect(&self) -> Result<(Stream, ()), SendError> {
+        Ok((Self::connect(self).await?, ()))
+    }
+}
+
+/// Keeps the connections that a [`Connect`] makes. A clone is the same pool.
+#[derive(Debug)]
+pub(crate) struct Pool<C: Connect> {
+    shared: Arc<Shared<C>>,
+}
+
+#[derive(Debug)]
+struct Shared<C: Connect> {
+    connector: C,
+    places: Arc<Semaphore>,
+    generation: AtomicU64,
+    kept: Mutex<Kept<C::Peer>>,
+}
+
+#[derive(Debug)]
+struct Kept<P> {
+    /// The one that became free last is the last.
+    idle: Vec<Idle<P>>,
+    /// Whether somebody will look for connections that waited too long.
+    reaped: bool,
+}
+
+/// A connection that waits for a request.
+#[derive(Debug)]
+struct Idle<P> {
+    connection: Connection<P>,
+    /// Wall clock, since the monotonic one stands still while a laptop sleeps.
+    since: SystemTime,
+}
+
+/// The sending side of a connection.
+#[derive(Debug)]
+struct Connection<P> {
+    sender: http1::SendRequest<Body>,
+    line: Arc<Line<P>>,
+}
+
+/// What a connection's driver and its user share.
+#[derive(Debug)]
+struct Line<P> {
+    generation: u64,
+    peer: P,
+    busy: Mutex<Option<Busy>>,
+}
+
+/// A connection at work; its driver takes it back to the pool.
+#[derive(Debug)]
+struct Busy {
+    sender: http1::SendRequest<Body>,
+    place: Place,
+}
+
+/// One of the [`PLACES`]; `None` for a connection beyond them.
+type Place = Option<OwnedSemaphorePermit>;
+
+/// What came of a request.
+pub(crate) enum Outcome<P> {
+    /// The head of the answer, and who gave it.
+    Answer(Response<Incoming>, P),
+    /// No answer. A connection that was `reused` may have been dead already.
+    Lost { error: hyper::Error, reused: bool, peer: P },
+}
+
+impl<C: Connect> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<C: Connect> Pool<C> {
+    /// Keeps what `connector` makes.
+    pub(crate) fn new(connector: C) -> Self {
+        let shared = Shared {
+            connector,
+            places: Arc::new(Semaphore::new(PLACES)),
+            generation: AtomicU64::new(0),
+            kept: Mutex::new(Kept { idle: Vec::new(), reaped: false }),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What makes the connections.
+    pub(crate) fn connector(&self) -> &C {
+        &self.shared.connector
+    }
+
+    /// Lets no connection that exists now serve another request.
+    pub(crate) fn retire(&self) {
+        self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        self.shared.kept().idle.clear();
+    }
+
+    /// Closes the connections that wait, except those to `wanted` peers.
+    pub(crate) fn keep_only(&self, wanted: impl Fn(&C::Peer) -> bool) {
+        self.shared.kept().idle.retain(|idle| wanted(&idle.connection.line.peer));
+    }
+
+    /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one. One that is found
+    /// dead before anything was written to it is replaced.
+    pub(crate) async fn send(&self, mut request: Request<Body>, wait: Duration) -> Result<Outcome<C::Peer>, C::Error> {
+        let mut place = self.place().await;
+        while let Some(connection) = self.shared.take(wait) {
+            let peer = connection.line.peer.clone();
+            match connection.send(request, place).await {
+                Ok(answer) => return Ok(Outcome::Answer(answer, peer)),
+                Err(mut failure) => match failure.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Ok(Outcome::Lost { error: failure.into_error(), reused: true, peer }),
+                },
+            }
+            place = self.place().await;
+        }
+        self.send_on_new(request, place).await
+    }
+
+    /// Sends `request` on a new connection, which is kept afterwards.
+    pub(crate) async fn send_fresh(&self, request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+        let place = self.place().await;
+        self.send_on_new(request, place).await
+    }
+
+    async fn send_on_new(&self, request: Request<Body>, place: Place) -> Result<Outcome<C::Peer>, C::Error> {
+        let connection = self.open().await?;
+        let peer = connection.line.peer.clone();
+        match connection.send(request, place).await {
+            Ok(answer) => Ok(Outcome::Answer(answer, peer)),
+            Err(failure) => Ok(Outcome::Lost { error: failure.into_error(), reused: false, peer }),
+        }
+    }
+
+    /// Sends `request` on a connection of its own, which may become something else than HTTP.
+    pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+        let (stream, peer) = self.shared.connector.connect().await?;
+        let (mut sender, connection) = handshake(stream).await?;
+        tokio::spawn(connection.with_upgrades());
+        match sender.send_request(request).await {
+            Ok(answer) => Ok(Outcome::Answer(answer, peer)),
+            Err(error) => Ok(Outcome::Lost { error, reused: false, peer }),
+        }
+    }
+
+    /// Opens a connection ahead of the first request.
+    pub(crate) async fn warm(&self) -> Result<(), C::Error> {
+        let connection = self.open().await?;
+        self.shared.keep(connection);
+        Ok(())
+    }
+
+    async fn place(&self) -> Place {
+        let places = &self.shared.places;
+        match places.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => tokio::time::timeout(PATIENCE, places.clone().acquire_owned()).await.ok()?.ok(),
+        }
+    }
+
+    async fn open(&self) -> Result<Connection<C::Peer>, C::Error> {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        let (stream, peer) = self.shared.connector.connect().await?;
+        let (sender, connection) = handshake(stream).await?;
+        let line = Arc::new(Line { generation, peer, busy: Mutex::default() });
+        let driver = Driver { connection, line: line.clone(), pool: Arc::downgrade(&self.shared) };
+        tokio::spawn(driver);
+        Ok(Connection { sender, line })
+    }
+}
+
+impl Pool<Connector> {
+    /// Presents another client certificate from now on. Connections that are there finish what they are at, and no more.
+    pub(crate) fn present(&self, identity: Option<Identity>) {
+        let Some(tls) = self.connector().tls() else { return };
+        tls.present(identity);
+        self.retire();
+    }
+}
+
+impl<P> Connection<P> {
+    /// The sender stays with the driver, which finds out when it is free again.
+    async fn send(
+        mut self,
+        request: Request<Body>,
+        place: Place,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        let answer = {
+            let mut busy = self.line.busy();
+            let answer = self.sender.try_send_request(request);
+            *busy = Some(Busy { sender: self.sender, place });
+            answer
+        };
+        answer.await
+    }
+}
+
+impl<P> Line<P> {
+    fn busy(&self) -> MutexGuard<'_, Option<Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C: Connect> Shared<C> {
+    fn kept(&self) -> MutexGuard<'_, Kept<C::Peer>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that became free last, if it is still good and has not waited longer than `wait`.
+    fn take(&self, wait: Duration) -> Option<Connection<C::Peer>> {
+        let mut kept = self.kept();
+        // The others have waited longer still.
+        if kept.idle.last().is_some_and(|idle| is_older(idle.since, wait)) {
+            return None;
+        }
+        while let Some(Idle { connection, since }) = kept.idle.pop() {
+            if !connection.sender.is_closed() && !is_over(since) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn keep(self: &Arc<Self>, connection: Connection<C::Peer>) {
+        if connection.line.generation != self.generation.load(Ordering::Acquire) {
+            return;
+        }
+        let mut kept = self.kept();
+        kept.idle.push(Idle { connection, since: SystemTime::now() });
+        if !kept.reaped {
+            kept.reaped = true;
+            tokio::spawn(reap(Arc::downgrade(self)));
+        }
+    }
+}
+
+fn is_over(since: SystemTime) -> bool {
+    is_older(since, IDLE)
+}
+
+fn is_older(since: SystemTime, limit: Duration) -> bool {
+    since.elapsed().is_ok_and(|age| age > limit)
+}
+
+/// Closes connections that waited too long, until none waits.
+async fn reap<C: Connect>(pool: Weak<Shared<C>>) {
+    loop {
+        tokio::time::sleep(IDLE / 4).await;
+        let Some(shared) = pool.upgrade() else { return };
+        let mut kept = shared.kept();
+        kept.idle.retain(|idle| !is_over(idle.since) && !idle.connection.sender.is_closed());
+        kept.reaped = !kept.idle.is_empty();
+        if !kept.reaped {
+            return;
+        }
+    }
+}
+
+/// Runs a connection, and gives its sending side back to the pool whenever it is free.
+struct Driver<C: Connect> {
+    connection: http1::Connection<TokioIo<C::Stream>, Body>,
+    line: Arc<Line<C::Peer>>,
+    pool: Weak<Shared<C>>,
+}
+
+impl<C: Connect> Future for Driver<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let ended = Pin::new(&mut self.connection).poll(context).is_ready();
+        self.give_back(context);
+        if ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl<C: Connect> Driver<C> {
+    fn give_back(&self, context: &mut Context<'_>) {
+        let mut busy = self.line.busy();
+        let Some(Busy { sender, .. }) = busy.as_mut() else { return };
+        let Poll::Ready(free) = sender.poll_ready(context) else { return };
+        let Some(Busy { sender, place }) = busy.take() else { return };
+        drop(busy);
+        if let (Ok(()), Some(pool)) = (free, self.pool.upgrade()) {
+            pool.keep(Connection { sender, line: self.line.clone() });
+        }
+        drop(place);
+    }
+}
+
+type Handshake<S> = (http1::SendRequest<Body>, http1::Connection<TokioIo<S>, Body>);
+
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Handshake<S>, hyper::Error> {
+    http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await
+}

@@ -1,0 +1,174 @@
+//! kubeconfig and flags → everything that decides how and as whom to connect, by kubectl's rules
+//! (client-go `tools/clientcmd/client_config.go`).
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
+
+use super::auth::exec_plugin::ClusterInfo;
+use super::auth::login::{self, Login};
+use super::client::tls::Trust;
+use super::cluster_messages;
+use super::config::environment_proxy::{Proxy, proxy_for};
+use super::config::impersonation;
+use super::config::inputs::{ConnectFlags, Environment};
+use super::config::kubeconfig::{self, Files};
+use super::config::pem_source::PemSource;
+use super::config::server_url::ServerUrl;
+use super::config::service_account;
+use crate::error::Error;
+
+/// How and as whom to connect.
+pub(crate) struct Settings {
+    pub(crate) context: Option<String>,
+    pub(crate) cluster: String,
+    pub(crate) user: String,
+    pub(crate) namespace: String,
+    pub(crate) server: ServerUrl,
+    pub(crate) trust: Trust,
+    /// The name that the server's certificate must have.
+    pub(crate) server_name: String,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) login: Login,
+    pub(crate) impersonation: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) request_timeout: Option<Duration>,
+    pub(crate) disable_compression: bool,
+}
+
+/// What a context stands for, before any flag but those that choose.
+struct Chosen {
+    context: Option<String>,
+    cluster_name: String,
+    user_name: String,
+    namespace: Option<String>,
+    cluster: ClusterEntry,
+    user: AuthInfo,
+    files: Files,
+}
+
+impl Settings {
+    /// Reads the kubeconfig, or finds the service account of the Pod we are in, and applies the flags.
+    ///
+    /// # Errors
+    /// One for each thing that is missing, unknown or unreadable.
+    pub(crate) fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
+        let flags = &flags.without_empty();
+        let mut chosen = Chosen::read(flags, environment)?;
+        override_cluster(&mut chosen.cluster, flags);
+        login::override_user(&mut chosen.user, flags)?;
+        chosen.settings(flags, environment)
+    }
+}
+
+impl Chosen {
+    fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
+        let files = Files::of(flags, environment);
+        let config = files.read()?;
+        let chosen = Self::from_config(&config, files, flags)?;
+        if chosen.cluster.server.is_some() || flags.server.is_some() {
+            return Ok(chosen);
+        }
+        match service_account::find(environment) {
+            Some((cluster, user)) => Ok(Self { cluster, user, context: None, ..chosen }),
+            None => Err(chosen.no_server(&config, environment)),
+        }
+    }
+
+    /// What a flag names must be there; what the context names may be missing, as for kubectl.
+    fn from_config(config: &Kubeconfig, files: Files, flags: &ConnectFlags) -> Result<Self, Error> {
+        let name = flags.context.clone().or(config.current_context.clone()).filter(|name| !name.is_empty());
+        let context = match &name {
+            Some(name) => {
+                kubeconfig::context(config, name).ok_or_else(|| cluster_messages::no_context(name, config))?
+            }
+            None => Context::default(),
+        };
+        let cluster_name = flags.cluster.clone().unwrap_or(context.cluster);
+        let user_name = flags.user.clone().or(context.user).unwrap_or_default();
+        let cluster = kubeconfig::cluster(config, &cluster_name);
+        let user = kubeconfig::user(config, &user_name);
+        if flags.cluster.is_some() && cluster.is_none() {
+            return Err(cluster_messages::no_entry(
+                "cluster",
+                &cluster_name,
+                config.clusters.iter().map(|named| &named.name),
+            ));
+        }
+        if flags.user.is_some() && user.is_none() {
+            return Err(cluster_messages::no_entry(
+                "user",
+                &user_name,
+                config.auth_infos.iter().map(|named| &named.name),
+            ));
+        }
+        Ok(Self {
+            context: name,
+            cluster_name,
+            user_name,
+            namespace: context.namespace,
+            cluster: cluster.unwrap_or_default(),
+            user: user.unwrap_or_default(),
+            files,
+        })
+    }
+
+    fn no_server(&self, config: &Kubeconfig, environment: &Environment) -> Error {
+        match &self.context {
+            Some(context) => cluster_messages::no_server_in_context(context, &self.cluster_name),
+            None if config.contexts.is_empty() => cluster_messages::no_kubeconfig(&kubeconfig::places(environment)),
+            None => cluster_messages::no_current_context(config),
+        }
+    }
+
+    fn settings(self, flags: &ConnectFlags, environment: &Environment) -> Result<Settings, Error> {
+        let server = ServerUrl::parse(self.cluster.server.as_deref().unwrap_or_default())?;
+        let authority = PemSource::new(
+            self.cluster.certificate_authority_data.as_deref(),
+            self.cluster.certificate_authority.as_deref(),
+        );
+        let authority = authority.read(&format!("certificate authority of cluster {:?}", self.cluster_name))?;
+        let info = ClusterInfo::new(&server, &self.cluster, authority.as_deref());
+        let namespace = flags.namespace.clone().or(self.namespace).or_else(|| service_account::namespace(environment));
+        Ok(Settings {
+            trust: trust(&self.cluster, authority.as_deref(), &self.cluster_name)?,
+            server_name: self.cluster.tls_server_name.clone().unwrap_or_else(|| server.host().to_owned()),
+            proxy: proxy_for(&server, self.cluster.proxy_url.as_deref(), &environment.proxies)?,
+            impersonation: impersonation::headers(&self.user)?,
+            login: login::of_user(&self.user, &self.user_name, &server, info, self.files, environment.terminal)?,
+            context: self.context,
+            cluster: self.cluster_name,
+            user: self.user_name,
+            namespace: namespace.unwrap_or_else(|| "default".to_owned()),
+            server,
+            request_timeout: flags.request_timeout.filter(|limit| !limit.is_zero()),
+            disable_compression: flags.disable_compression || self.cluster.disable_compression == Some(true),
+        })
+    }
+}
+
+/// `--certificate-authority` and `--insecure-skip-tls-verify` replace everything that the kubeconfig says about trust,
+/// and `--server` takes away its `tls-server-name`, which is another server's.
+fn override_cluster(cluster: &mut ClusterEntry, flags: &ConnectFlags) {
+    if let Some(server) = &flags.server {
+        cluster.server = Some(server.clone());
+        cluster.tls_server_name = None;
+    }
+    if let Some(name) = &flags.tls_server_name {
+        cluster.tls_server_name = Some(name.clone());
+    }
+    if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
+        cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
+        cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.display().to_string());
+        cluster.certificate_authority_data = None;
+    }
+}
+
+fn trust(cluster: &ClusterEntry, authority: Option<&[u8]>, name: &str) -> Result<Trust, Error> {
+    match (cluster.insecure_skip_tls_verify == Some(true), authority) {
+        (true, Some(_)) => Err(Error::usage("insecure-skip-tls-verify and a certificate authority exclude each other")),
+        (true, None) => Ok(Trust::Anything),
+        (false, Some(pem)) => Trust::from_pem(pem, &format!("the certificate authority of cluster {name:?}")),
+        (false, None) => Ok(Trust::System),
+    }
+}

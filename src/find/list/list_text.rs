@@ -1,0 +1,471 @@
+//! A list in its formats. Pure: pages of Services in, text out, so that nothing but the page at hand is kept.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::app::plan::ListFormat;
+use crate::find::picker::row::{age, port_text};
+use crate::service::Target;
+use crate::service::choose_port::{Choice, openable};
+use crate::service::{Readiness, Service, ServicePort, ServiceType};
+use crate::terminal::output::printable;
+
+/// A list while it is being printed.
+#[derive(Debug)]
+pub(super) struct Listing {
+    about: About,
+    columns: Vec<Column>,
+    /// Only ever wider: a table that is printed while it is read cannot go back.
+    widths: Vec<usize>,
+    is_first: bool,
+}
+
+/// What the lines of a list have in common.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    /// The form.
+    pub(super) format: ListFormat,
+    /// Context of the kubeconfig.
+    pub(super) context: Option<String>,
+    /// URL of the API server.
+    pub(super) server: String,
+    /// Whether the Services may be of several namespaces.
+    pub(super) several_namespaces: bool,
+    /// Where `kubectl svcproxy` would serve them: `http://127.0.0.1:8001`.
+    pub(super) local: String,
+    /// Seconds since the Unix epoch.
+    pub(super) now: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Namespace,
+    Name,
+    Port,
+    Scheme,
+    Type,
+    ClusterIp,
+    Ready,
+    Age,
+    Url,
+    /// The only one that may be empty, and has no title then: most Services are inside the cluster only. What later
+    /// pages have to say here stands without a title.
+    AlsoAt,
+}
+
+impl Column {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Namespace => "NAMESPACE",
+            Self::Name => "NAME",
+            Self::Port => "PORT",
+            Self::Scheme => "SCHEME",
+            Self::Type => "TYPE",
+            Self::ClusterIp => "CLUSTER-IP",
+            Self::Ready => "READY",
+            Self::Age => "AGE",
+            Self::Url => "PROXY URL",
+            Self::AlsoAt => "WITHOUT PROXY",
+        }
+    }
+}
+
+/// A Service, and how many of its endpoints are ready, where that is known.
+type Entry = (Service, Option<Readiness>);
+
+impl Listing {
+    /// Begins a list.
+    pub(super) fn new(about: About) -> Self {
+        use Column::{Age, AlsoAt, ClusterIp, Name, Namespace, Port, Ready, Scheme, Type, Url};
+        let mut columns = match about.format {
+            ListFormat::Wide => vec![Name, Port, Scheme, Type, ClusterIp, Ready, Age, Url, AlsoAt],
+            _ => vec![Name, Port, Scheme, Ready, Url, AlsoAt],
+        };
+        if about.several_namespaces {
+            columns.insert(0, Namespace);
+        }
+        Self { widths: vec![0; columns.len()], about, columns, is_first: true }
+    }
+
+    /// The text of a page of Services, each with its readiness, `None` where that is not known. May be empty, and need
+    /// not end a line.
+    pub(super) fn page(&mut self, services: &[Entry]) -> String {
+        let mut text = String::new();
+        if services.is_empty() {
+            return text;
+        }
+        match self.about.format {
+            ListFormat::Table | ListFormat::Wide => self.table(services, &mut text),
+            ListFormat::Json => self.json(services, &mut text),
+            ListFormat::Yaml => self.yaml(services, &mut text),
+            ListFormat::Name => services.iter().for_each(|(service, _)| self.name(service, &mut text)),
+        }
+        self.is_first = false;
+        text
+    }
+
+    /// What follows the last page.
+    pub(super) fn end(self) -> String {
+        match self.about.format {
+            ListFormat::Json if self.is_first => self.json_head() + "]}\n",
+            ListFormat::Json => "\n]}\n".to_owned(),
+            ListFormat::Yaml if self.is_first => self.yaml_head("services: []\n"),
+            _ => String::new(),
+        }
+    }
+
+    fn table(&mut self, services: &[Entry], text: &mut String) {
+        let mut lines: Vec<Vec<String>> = Vec::new();
+        for (service, ready) in services {
+            let ready = known(service, *ready);
+            match openable(service) {
+                Ok(choices) => {
+                    lines.extend(choices.iter().map(|choice| self.line(service, &Ok(choice), ready)));
+                }
+                Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), ready)),
+            }
+        }
+        if self.is_first {
+            lines.insert(0, self.titles(&lines));
+        }
+        for line in &lines {
+            for (width, cell) in self.widths.iter_mut().zip(line) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        lines.iter().for_each(|line| self.write_line(line, text));
+    }
+
+    fn titles(&self, lines: &[Vec<String>]) -> Vec<String> {
+        let is_used = |index: usize| lines.iter().any(|line| !line[index].is_empty());
+        let title = |(index, column): (usize, &Column)| if is_used(index) { column.title() } else { "" }.to_owned();
+        self.columns.iter().enumerate().map(title).collect()
+    }
+
+    fn write_line(&self, line: &[String], text: &mut String) {
+        let start = text.len();
+        for (cell, &width) in line.iter().zip(&self.widths) {
+            let _ = write!(text, "{cell:width$}   ");
+        }
+        text.truncate(start + text[start..].trim_end().len());
+        text.push('\n');
+    }
+
+    fn line(&self, service: &Service, offer: &Result<&Choice, String>, ready: Option<Readiness>) -> Vec<String> {
+        let choice = offer.as_ref().ok();
+        let cell = |column: &Column| match column {
+            Column::Namespace => service.namespace.clone(),
+            Column::Name => service.name.clone(),
+            Column::Port => choice.map_or_else(none, |choice| port_text(&choice.port)),
+            Column::Scheme => choice.map_or_else(none, |choice| choice.scheme.to_string()),
+            Column::Type => service.kind.as_str().to_owned(),
+            Column::ClusterIp => service.cluster_ip.clone().unwrap_or_else(none),
+            Column::Ready => ready.map_or_else(none, |ready| format!("{}/{}", ready.ready, ready.total)),
+            Column::Age => service.created.map_or_else(none, |created| age(self.about.now - created)),
+            Column::Url => match offer {
+                Ok(choice) => self.url(service, choice),
+                Err(reason) => format!("({reason})"),
+            },
+            Column::AlsoAt => choice.map(|choice| also_at(service, choice).join(", ")).unwrap_or_default(),
+        };
+        self.columns.iter().map(|column| printable(&cell(column))).collect()
+    }
+
+    fn url(&self, service: &Service, choice: &Choice) -> String {
+        format!("{}{}", self.about.local, Target::new(service, choice, None).proxy_path())
+    }
+
+    /// A line that `kubectl svcproxy` takes as SERVICE.
+    fn name(&self, service: &Service, text: &mut String) {
+        let namespace = if self.about.several_namespaces { format!(".{}", service.namespace) } else { String::new() };
+        let _ = writeln!(text, "service/{}{namespace}", service.name);
+    }
+
+    fn json(&self, services: &[Entry], text: &mut String) {
+        let mut before = if self.is_first { self.json_head() + "\n" } else { ",\n".to_owned() };
+        for (service, ready) in services {
+            text.push_str(&before);
+            let item = self.item(service, known(service, *ready));
+            text.push_str(&serde_json::to_string(&item).expect("an item has text and numbers only"));
+            ",\n".clone_into(&mut before);
+        }
+    }
+
+    fn json_head(&self) -> String {
+        let text = |value: &Option<&str>| serde_json::to_string(value).expect("a text is JSON");
+        let (context, server) = (text(&self.about.context.as_deref()), text(&Some(&self.about.server)));
+        format!("{{\"context\":{context},\"server\":{server},\"services\":[")
+    }
+
+    fn yaml(&self, services: &[Entry], text: &mut String) {
+        if self.is_first {
+            text.push_str(&self.yaml_head("services:\n"));
+        }
+        for (service, ready) in services {
+            let item = [self.item(service, known(service, *ready))];
+            text.push_str(&serde_saphyr::to_string(&item).expect("an item has text and numbers only"));
+        }
+    }
+
+    fn yaml_head(&self, services: &str) -> String {
+        // A JSON text is a YAML text.
+        let text = |value: &Option<&str>| serde_json::to_string(value).expect("a text is JSON");
+        let (context, server) = (text(&self.about.context.as_deref()), text(&Some(&self.about.server)));
+        format!("context: {context}\nserver: {server}\n{services}")
+    }
+
+    fn item(&self, service: &Service, ready: Option<Readiness>) -> Item {
+        let offers = openable(service);
+        let reason = offers.as_ref().err().map(ToString::to_string);
+        let choices = offers.unwrap_or_default();
+        let open = |choice: &Choice| PortItem {
+            scheme: Some(choice.scheme.as_str()),
+            proxy_url: Some(self.url(service, choice)),
+            without_proxy: direct_urls(service, choice),
+            ..PortItem::new(&choice.port)
+        };
+        let closed = service.ports.iter().filter(|port| !choices.iter().any(|choice| choice.port == **port));
+        Item {
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            kind: service.kind.as_str(),
+            cluster_ip: service.cluster_ip.clone(),
+            created: service.created.and_then(time_text),
+            ready: ready.map(|ready| ready.ready),
+            endpoints: ready.map(|ready| ready.total),
+            not_openable: reason,
+            ports: choices.iter().map(open).chain(closed.map(PortItem::new)).collect(),
+        }
+    }
+}
+
+/// A name for another host has no endpoints that could be ready.
+fn known(service: &Service, ready: Option<Readiness>) -> Option<Readiness> {
+    ready.filter(|_| service.kind != ServiceType::ExternalName)
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+/// RFC 3339, as Kubernetes has it.
+fn time_text(seconds: i64) -> Option<String> {
+    jiff::Timestamp::from_second(seconds).ok().map(|at| at.to_string())
+}
+
+/// Where a port can be reached without a proxy, for people.
+fn also_at(service: &Service, choice: &Choice) -> Vec<String> {
+    let node_port = choice.port.node_port.map(|port| format!("port {port} of every node"));
+    direct_urls(service, choice).into_iter().chain(node_port).collect()
+}
+
+/// URLs of the load balancer, if there is one.
+fn direct_urls(service: &Service, choice: &Choice) -> Vec<String> {
+    if service.kind != ServiceType::LoadBalancer {
+        return Vec::new();
+    }
+    let url = |address: &String| {
+        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        let port = choice.port.number;
+        let port = if port == choice.scheme.default_port() { String::new() } else { format!(":{port}") };
+        format!("{}://{host}{port}/", choice.scheme)
+    };
+    service.load_balancer.iter().map(url).collect()
+}
+
+/// A Service in JSON and YAML.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    namespace: String,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "clusterIP", skip_serializing_if = "Option::is_none")]
+    cluster_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    /// Ready endpoints; absent where the user may not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_openable: Option<String>,
+    /// The one that would be opened first.
+    ports: Vec<PortItem>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PortItem {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    port: u16,
+    protocol: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_port: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_proxy: Vec<String>,
+}
+
+impl PortItem {
+    /// A port that cannot be opened.
+    fn new(port: &ServicePort) -> Self {
+        Self {
+            name: port.name.clone(),
+            port: port.number,
+            protocol: port.protocol.as_str(),
+            scheme: None,
+            proxy_url: None,
+            node_port: port.node_port,
+            without_proxy: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::picker::row::tests::service;
+
+    fn about(format: ListFormat) -> About {
+        About {
+            format,
+            context: Some("dev".to_owned()),
+            server: "https://10.0.0.1:6443".to_owned(),
+            several_namespaces: true,
+            local: "http://127.0.0.1:8001".to_owned(),
+            now: 3_600,
+        }
+    }
+
+    fn services() -> Vec<Service> {
+        let mut services: Vec<Service> = [
+            ("a/grafana", "service:80"),
+            ("a/shop", "http:8080 metrics:9090"),
+            ("kube-system/kube-dns", "dns:53/UDP"),
+            ("b/edge", "https:443"),
+        ]
+        .map(|(name, ports)| (*service(name, ports)).clone())
+        .to_vec();
+        services[3].kind = ServiceType::LoadBalancer;
+        services[3].load_balancer = vec!["203.0.113.7".to_owned(), "2001:db8::7".to_owned()];
+        services[3].ports[0].node_port = Some(30_443);
+        services
+    }
+
+    fn printed(about: About, pages: &[&[Service]]) -> String {
+        let known = |service: &Service| (service.name == "grafana").then_some(Readiness { ready: 1, total: 2 });
+        let entry = |service: &Service| (service.clone(), known(service));
+        let mut listing = Listing::new(about);
+        let mut text: String =
+            pages.iter().map(|page| listing.page(&page.iter().map(entry).collect::<Vec<_>>())).collect();
+        text += &listing.end();
+        text
+    }
+
+    #[test]
+    fn a_table() {
+        let expect = "\
+NAMESPACE     NAME       PORT           SCHEME   READY   PROXY URL                                                                    WITHOUT PROXY
+a             grafana    service:80     http     1/2     http://127.0.0.1:8001/api/v1/namespaces/a/services/grafana:service/proxy/
+a             shop       http:8080      http     -       http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:http/proxy/
+a             shop       metrics:9090   http     -       http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:metrics/proxy/
+kube-system   kube-dns   -              -        -       (no TCP port)
+b             edge       https:443      https    -       http://127.0.0.1:8001/api/v1/namespaces/b/services/https:edge:https/proxy/   https://203.0.113.7/, https://[2001:db8::7]/, port 30443 of every node
+";
+        assert_eq!(printed(about(ListFormat::Table), &[&services()]), expect);
+    }
+
+    #[test]
+    fn one_namespace_needs_no_column() {
+        let about = About { several_namespaces: false, ..about(ListFormat::Wide) };
+        let text = printed(about, &[&services()[..1]]);
+        let titles: Vec<&str> =
+            text.lines().next().unwrap().split("   ").map(str::trim).filter(|title| !title.is_empty()).collect();
+        assert_eq!(titles, ["NAME", "PORT", "SCHEME", "TYPE", "CLUSTER-IP", "READY", "AGE", "PROXY URL"]);
+        assert!(text.contains("10.0.0.1") && text.contains("1h"), "{text}");
+    }
+
+    #[test]
+    fn what_is_reachable_without_a_proxy_has_a_column_where_there_is_something() {
+        let services = services();
+        for format in [ListFormat::Table, ListFormat::Wide] {
+            let titles = |pages: &[&[Service]]| printed(about(format), pages).lines().next().unwrap().to_owned();
+            assert!(titles(&[&services]).ends_with(" WITHOUT PROXY"));
+            assert!(titles(&[&services[..3]]).ends_with("PROXY URL"));
+            let late = [&services[..3], &services[3..]];
+            assert!(titles(&late).ends_with("PROXY URL"));
+            assert!(printed(about(format), &late).ends_with("port 30443 of every node\n"));
+        }
+    }
+
+    #[test]
+    fn pages_make_one_list() {
+        let services = services();
+        for format in [ListFormat::Json, ListFormat::Yaml, ListFormat::Name] {
+            let whole = printed(about(format), &[&services]);
+            assert_eq!(printed(about(format), &[&services[..1], &[], &services[1..]]), whole, "{format:?}");
+        }
+        let table = printed(about(ListFormat::Table), &[&services[..1], &services[1..]]);
+        assert_eq!(table.lines().count(), 6);
+        assert_eq!(table.matches("NAMESPACE").count(), 1);
+    }
+
+    #[test]
+    fn json_that_programs_can_read() {
+        let document: serde_json::Value =
+            serde_json::from_str(&printed(about(ListFormat::Json), &[&services()])).unwrap();
+        assert_eq!((&document["context"], &document["server"]), (&"dev".into(), &"https://10.0.0.1:6443".into()));
+        let grafana = &document["services"][0];
+        assert_eq!((&grafana["ready"], &grafana["endpoints"]), (&1.into(), &2.into()));
+        assert_eq!(grafana["created"], "1970-01-01T00:00:00Z");
+        let url = "http://127.0.0.1:8001/api/v1/namespaces/a/services/grafana:service/proxy/";
+        assert_eq!(grafana["ports"][0]["proxyUrl"], url);
+        let dns = &document["services"][2];
+        assert_eq!(dns["notOpenable"], "no TCP port");
+        assert_eq!(dns["ports"][0], serde_json::json!({"name": "dns", "port": 53, "protocol": "UDP"}));
+        let edge = &document["services"][3]["ports"][0];
+        assert_eq!(edge["withoutProxy"][1], "https://[2001:db8::7]/");
+        assert_eq!(edge["nodePort"], 30_443);
+    }
+
+    #[test]
+    fn yaml_is_the_same_as_json() {
+        let text = printed(about(ListFormat::Yaml), &[&services()[..2]]);
+        assert!(
+            text.starts_with("context: \"dev\"\nserver: \"https://10.0.0.1:6443\"\nservices:\n- namespace: a\n"),
+            "{text}"
+        );
+        assert_eq!(text.matches("\n- namespace: ").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn names_can_be_typed_again() {
+        assert!(printed(about(ListFormat::Name), &[&services()]).starts_with("service/grafana.a\nservice/shop.a\n"));
+        let about = About { several_namespaces: false, ..about(ListFormat::Name) };
+        assert!(printed(about, &[&services()]).starts_with("service/grafana\n"));
+    }
+
+    #[test]
+    fn an_empty_list() {
+        assert_eq!(printed(about(ListFormat::Table), &[]), "");
+        assert_eq!(printed(about(ListFormat::Name), &[]), "");
+        let json: serde_json::Value = serde_json::from_str(&printed(about(ListFormat::Json), &[])).unwrap();
+        assert_eq!(json["services"], serde_json::json!([]));
+        assert!(printed(about(ListFormat::Yaml), &[]).ends_with("services: []\n"));
+    }
+
+    #[test]
+    fn nothing_a_terminal_would_obey() {
+        let mut service = services().remove(0);
+        service.ports[0].name = Some("a\u{1b}[31m".to_owned());
+        assert!(!printed(about(ListFormat::Table), &[&[service]]).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,99 @@
+//! `--list`: what could be opened, page by page as it arrives.
+
+mod nothing_listed;
+mod ready_column;
+mod list_text;
+
+use futures_util::TryStreamExt;
+
+use super::scan::{Sweep, sweep};
+use super::unlisted;
+use crate::app::open::DEFAULT_PORT;
+use crate::app::plan::{List, ListFormat};
+use crate::cluster::{Cluster, Scope};
+use crate::error::Error;
+use crate::terminal::output::Output;
+use list_text::{About, Listing};
+use nothing_listed::Nothing;
+use ready_column::Ready;
+
+/// What `kubectl cluster-info` looks for (kubectl `pkg/cmd/clusterinfo`).
+const BUILTIN_SELECTOR: &str = "kubernetes.io/cluster-service=true";
+/// Where it looks.
+const BUILTIN_NAMESPACE: &str = "kube-system";
+
+/// Prints the list. `others` are the namespaces to look in where all may not be listed; `now` is in seconds since the
+/// Unix epoch.
+///
+/// # Errors
+/// When the API server cannot be asked or refuses.
+pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, output: &Output) -> Result<(), Error> {
+    let selector = selector(plan);
+    let sweep = sweep(cluster, scope(cluster, plan), selector.as_deref(), others)
+        .await
+        .map_err(|error| unlisted(error, selector.as_deref()))?;
+    if let Some(why) = &sweep.narrowed {
+        output.warn(why);
+    }
+    let ready = (plan.format != ListFormat::Name).then(|| Ready::new(cluster, &sweep.scopes));
+    let about = About {
+        format: plan.format,
+        context: cluster.context().map(str::to_owned),
+        server: cluster.server().to_owned(),
+        several_namespaces: sweep.scopes.len() > 1 || sweep.scopes.contains(&Scope::All),
+        local: format!("http://127.0.0.1:{}", plan.port.unwrap_or(DEFAULT_PORT)),
+        now,
+    };
+    let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
+    let nothing = Nothing::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
+    print(sweep, nothing, ready, Listing::new(about), output).await
+}
+
+async fn print(
+    sweep: Sweep,
+    mut nothing: Nothing<'_>,
+    mut ready: Option<Ready>,
+    mut listing: Listing,
+    output: &Output,
+) -> Result<(), Error> {
+    let Sweep { scopes, mut portions, .. } = sweep;
+    let mut found_any = false;
+    while let Some(mut page) = portions.try_next().await? {
+        if !found_any {
+            nothing.look_at(&page);
+        }
+        page.retain(|service| nothing.is_wanted(service));
+        found_any |= !page.is_empty();
+        let page = match &mut ready {
+            Some(ready) => ready.fill_in(page, output).await,
+            None => page.into_iter().map(|service| (service, None)).collect(),
+        };
+        if output.pages(&listing.page(&page)).is_err() {
+            return Ok(());
+        }
+    }
+    // Whoever closed stdout has seen enough.
+    let _ = output.pages(&listing.end());
+    if !found_any {
+        output.say(&nothing.sentence(&scopes));
+    }
+    Ok(())
+}
+
+fn scope(cluster: &Cluster, plan: &List) -> Scope {
+    if plan.search.all_namespaces {
+        Scope::All
+    } else if plan.builtin && plan.search.namespace.is_none() {
+        Scope::Namespace(BUILTIN_NAMESPACE.to_owned())
+    } else {
+        Scope::Namespace(cluster.namespace().to_owned())
+    }
+}
+
+fn selector(plan: &List) -> Option<String> {
+    match (&plan.search.selector, plan.builtin) {
+        (selector, false) => selector.clone(),
+        (None, true) => Some(BUILTIN_SELECTOR.to_owned()),
+        (Some(selector), true) => Some(format!("{selector},{BUILTIN_SELECTOR}")),
+    }
+}

@@ -1,0 +1,56 @@
+//! The READY column, which is worth a right and a request, but not a failure.
+
+use crate::cluster::{ApiError, Cluster, ReadinessInOrder, Scope};
+use crate::find::scan::scopes_text;
+use crate::service::{Readiness, Service};
+use crate::terminal::output::Output;
+
+/// Finds out how many endpoints are ready while Services arrive.
+#[derive(Debug)]
+pub(super) struct Ready {
+    scopes: Vec<(Scope, Option<ReadinessInOrder>)>,
+}
+
+impl Ready {
+    /// For Services of `scopes`, in the order of a sweep.
+    pub(super) fn new(cluster: &Cluster, scopes: &[Scope]) -> Self {
+        let begin = |scope: &Scope| (scope.clone(), Some(cluster.readiness_in_order(scope)));
+        Self { scopes: scopes.iter().map(begin).collect() }
+    }
+
+    /// Adds to `services` what is known of each; `output` is told where nothing can be known, once.
+    pub(super) async fn fill_in(
+        &mut self,
+        services: Vec<Service>,
+        output: &Output,
+    ) -> Vec<(Service, Option<Readiness>)> {
+        let mut filled = Vec::with_capacity(services.len());
+        for service in services {
+            let readiness = self.of(&service, output).await;
+            filled.push((service, readiness));
+        }
+        filled
+    }
+
+    async fn of(&mut self, service: &Service, output: &Output) -> Option<Readiness> {
+        let several = self.scopes.len() > 1;
+        let (scope, reading) = self.scopes.iter_mut().find(|(scope, _)| scope.covers(&service.namespace))?;
+        match reading.as_mut()?.get(&service.namespace, &service.name).await {
+            Ok(readiness) => readiness,
+            Err(error) => {
+                let place =
+                    if several { format!(" in {}", scopes_text(std::slice::from_ref(scope))) } else { String::new() };
+                output.whisper(&format!("READY is not known{place}: {}", why(&error)));
+                *reading = None;
+                None
+            }
+        }
+    }
+}
+
+fn why(error: &ApiError) -> String {
+    match error {
+        ApiError::Forbidden { .. } => "you may not list endpointslices".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Choosing Targets interactively.
+//!
+//! `row`, `narrow`, `state` and `frame` are pure: Services and keys in, styled text out. `screen` is the terminal, and
+//! this file puts the two together: rows arrive while the user types.
+
+pub mod frame;
+mod narrow;
+mod ask_port;
+pub mod row;
+pub mod screen;
+pub mod state;
+
+use std::io;
+
+use crossterm::event::EventStream;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, system_words};
+use crate::service::Service;
+use crate::terminal::signals::Signals;
+use frame::{Place, frame, page};
+use row::Recent;
+use screen::{Input, Screen, input};
+use state::{Picker, ReadinessOf, Step};
+
+pub use ask_port::ask_port;
+pub use state::Picked;
+
+/// What the picker begins with.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The first filter text.
+    pub typed: String,
+    /// Where the Services are.
+    pub place: Place,
+    /// The Targets opened last, the latest first.
+    pub recent: Vec<Recent>,
+    /// Seconds since the Unix epoch.
+    pub now: i64,
+    /// Whether the terminal may show colours.
+    pub colour: bool,
+}
+
+/// What arrives while the user is choosing.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A page of Services.
+    Services(Vec<Service>),
+    /// All Services are there.
+    ServicesComplete,
+    /// All endpoints are there.
+    Readiness(ReadinessOf),
+    /// Looked for elsewhere than asked: the new scope and a sentence that says why.
+    Scope(String, String),
+    /// The list failed; what is there stays.
+    Failed(Error),
+}
+
+/// Lets the user choose among what arrives. Needs a terminal as stdin and stderr.
+///
+/// # Errors
+/// When the user leaves (exit code 130), the list fails before anything has arrived, or there is nothing to choose.
+pub async fn pick(
+    mut ask: Ask,
+    mut arrivals: mpsc::Receiver<Arrival>,
+    signals: &mut Signals,
+) -> Result<Vec<Picked>, Error> {
+    let mut picker = Picker::new(&ask.typed, std::mem::take(&mut ask.recent), ask.now);
+    let mut screen = Screen::take(ask.colour).map_err(no_terminal)?;
+    let mut events = EventStream::new();
+    let mut continued = Continued::listen().map_err(no_terminal)?;
+    loop {
+        screen.show(&frame(&mut picker, &ask.place, screen.size())).map_err(no_terminal)?;
+        tokio::select! {
+            biased;
+            _ = signals.next() => return Err(Error::cancelled()),
+            () = continued.next() => screen.retake().map_err(no_terminal)?,
+            event = events.next() => {
+                let event = event.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())).map_err(no_terminal)?;
+                match after(input(event), &mut picker, &mut screen) {
+                    Step::Stay => {}
+                    Step::Suspend => suspend(&mut screen, &mut continued).await?,
+                    Step::Cancel => return Err(Error::cancelled()),
+                    Step::Chosen(picked) => return Ok(picked),
+                }
+            }
+            Some(arrival) = arrivals.recv() => {
+                take_in(arrival, &mut picker, &mut ask.place)?;
+                // Whatever else is there already is drawn together with it.
+                while let Ok(arrival) = arrivals.try_recv() {
+                    take_in(arrival, &mut picker, &mut ask.place)?;
+                }
+            }
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn no_terminal(error: io::Error) -> Error {
+    Error::failed(format!("cannot use the terminal to choose on: {}", system_words(&error)))
+        .hint("name the Service: kubectl svcproxy SERVICE")
+}
+
+fn after(input: Input, picker: &mut Picker, screen: &mut Screen) -> Step {
+    match input {
+        Input::Key(key) => picker.press(key, page(screen.size().height)),
+        Input::Redraw => {
+            screen.measure();
+            Step::Stay
+        }
+        Input::Nothing => Step::Stay,
+    }
+}
+
+fn take_in(arrival: Arrival, picker: &mut Picker, place: &mut Place) -> Result<(), Error> {
+    match arrival {
+        Arrival::Services(services) => picker.add_services(services),
+        Arrival::ServicesComplete => {
+            picker.rows_complete();
+            if picker.rows().is_empty() {
+                return Err(nothing_to_choose(place));
+            }
+        }
+        Arrival::Readiness(readiness) => picker.set_readiness(readiness),
+        Arrival::Scope(scope, why) => {
+            place.scope = scope;
+            picker.note(why);
+        }
+        Arrival::Failed(error) if picker.rows().is_empty() => return Err(error),
+        Arrival::Failed(error) => {
+            picker.rows_complete();
+            picker.note(error.message());
+        }
+    }
+    Ok(())
+}
+
+fn nothing_to_choose(place: &Place) -> Error {
+    let error = Error::failed(format!("there are no Services in {}", place.scope));
+    if place.scope == frame::ALL_NAMESPACES { error } else { error.hint("look in all namespaces with -A") }
+}
+
+/// Stops this program and its job as Ctrl-Z does elsewhere, and takes the terminal again when it goes on.
+#[cfg(unix)]
+async fn suspend(screen: &mut Screen, continued: &mut Continued) -> Result<(), Error> {
+    use rustix::process::{Signal, kill_current_process_group};
+    use std::time::Duration;
+
+    /// A job without a shell that could continue it is not stopped at all (POSIX: orphaned process groups).
+    const NOT_STOPPED: Duration = Duration::from_millis(200);
+
+    screen.release();
+    let _ = kill_current_process_group(Signal::TSTP);
+    let _ = tokio::time::timeout(NOT_STOPPED, continued.next()).await;
+    screen.retake().map_err(no_terminal)
+}
+
+/// Windows has no job control.
+#[cfg(windows)]
+async fn suspend(_screen: &mut Screen, _continued: &mut Continued) -> Result<(), Error> {
+    Ok(())
+}
+
+/// SIGCONT: shells change the terminal's modes while a program is stopped.
+#[derive(Debug)]
+struct Continued {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Continued {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { signal: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        if self.signal.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[cfg(windows)]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(windows)]
+    async fn next(&mut self) {
+        std::future::pending().await
+    }
+}

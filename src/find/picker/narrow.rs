@@ -1,0 +1,148 @@
+//! Which rows match what was typed, how well, and where. Pure.
+//!
+//! The syntax is fzf's: words in any order, each anywhere in the row and with gaps; `'word` without gaps, `^word` at the
+//! beginning, `word$` at the end, `!word` nowhere.
+
+use std::ops::Range;
+
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
+
+use super::row::{Column, Row};
+
+/// What a match within the Service's name counts more than one that needs other columns: about half a letter, so that
+/// `pro` finds `monitoring/prometheus` before everything in namespace `prod`.
+const NAME_BONUS: u32 = 12;
+
+/// What was typed, ready to be compared with rows.
+pub(super) struct Query {
+    pattern: Pattern,
+    matcher: Matcher,
+    text: RowText,
+}
+
+impl std::fmt::Debug for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Query").field("pattern", &self.pattern).finish_non_exhaustive()
+    }
+}
+
+impl Query {
+    /// Reads `text`. An empty one matches every row alike.
+    pub(super) fn new(text: &str) -> Self {
+        Self {
+            pattern: Pattern::parse(text, CaseMatching::Ignore, Normalization::Never),
+            matcher: Matcher::new(Config::DEFAULT),
+            text: RowText::default(),
+        }
+    }
+
+    /// How well `row` matches; `None` if not at all.
+    pub(super) fn score(&mut self, row: &Row) -> Option<u32> {
+        self.text.read(row);
+        let whole = self.pattern.score(Utf32Str::new(&self.text.text, &mut self.text.wide), &mut self.matcher)?;
+        let name = Utf32Str::new(&row.service.name, &mut self.text.wide);
+        let in_name = self.pattern.score(name, &mut self.matcher).map_or(0, |score| score + NAME_BONUS);
+        Some(whole.max(in_name))
+    }
+
+    /// The characters of each column that match, as indices into its text in rising order.
+    pub(super) fn matched(&mut self, row: &Row) -> [Vec<usize>; Column::ALL.len()] {
+        self.text.read(row);
+        let mut indices = Vec::new();
+        let text = Utf32Str::new(&self.text.text, &mut self.text.wide);
+        let _ = self.pattern.indices(text, &mut self.matcher, &mut indices);
+        indices.sort_unstable();
+        indices.dedup();
+        let within = |range: &Range<usize>| {
+            let indices = indices.iter().map(|&index| index as usize);
+            indices.filter(|index| range.contains(index)).map(|index| index - range.start).collect()
+        };
+        self.text.columns.each_ref().map(within)
+    }
+}
+
+/// A row as one text, and where in it each column stands (in characters). Kept to be used again for the next row.
+#[derive(Default)]
+struct RowText {
+    text: String,
+    columns: [Range<usize>; Column::ALL.len()],
+    wide: Vec<char>,
+}
+
+impl RowText {
+    fn read(&mut self, row: &Row) {
+        self.text.clear();
+        let mut start = 0;
+        for column in Column::ALL {
+            if column != Column::ALL[0] {
+                self.text.push(' ');
+                start += 1;
+            }
+            let cell = row.cell(column);
+            self.text.push_str(cell);
+            let end = start + cell.chars().count();
+            self.columns[column as usize] = start..end;
+            start = end;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::picker::row::tests::row;
+
+    /// Which of `services` (`namespace/name`, one port `http:80` each) match `typed`, best first.
+    fn check(typed: &str, services: &[&str], expect: &[&str]) {
+        let mut query = Query::new(typed);
+        let mut found: Vec<(u32, &str)> = services
+            .iter()
+            .filter_map(|service| query.score(&row(service, "http:80")).map(|score| (score, *service)))
+            .collect();
+        found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        assert_eq!(found.into_iter().map(|(_, service)| service).collect::<Vec<_>>(), expect, "{typed:?}");
+    }
+
+    #[test]
+    fn every_column_counts_but_the_name_most() {
+        check("", &["b/x", "a/y"], &["b/x", "a/y"]);
+        check("pro", &["prod/cart", "monitoring/prometheus"], &["monitoring/prometheus", "prod/cart"]);
+        check("graf", &["a/logs", "monitoring/grafana", "grafana/agent"], &["monitoring/grafana", "grafana/agent"]);
+        check("mon graf", &["a/grafana", "monitoring/grafana"], &["monitoring/grafana"]);
+        check("grfn", &["a/logs", "a/grafana"], &["a/grafana"]);
+        check("80", &["a/x"], &["a/x"]);
+        check("clusterip", &["a/x"], &["a/x"]);
+        check("GRAF", &["a/grafana"], &["a/grafana"]);
+        check("zz", &["a/x"], &[]);
+    }
+
+    #[test]
+    fn a_whole_word_goes_before_scattered_letters() {
+        check("web", &["a/wide-ember", "a/shop-web"], &["a/shop-web", "a/wide-ember"]);
+        check("mon", &["a/my-old-node", "monitoring/x"], &["monitoring/x", "a/my-old-node"]);
+    }
+
+    #[test]
+    fn fzf_syntax() {
+        check("!kube", &["kube-system/dns", "a/x"], &["a/x"]);
+        check("^a/", &["b/a", "a/x"], &["a/x"]);
+        check("'ab", &["a/b", "x/ab"], &["x/ab"]);
+    }
+
+    #[test]
+    fn says_where_it_matches() {
+        let matched = Query::new("mon serv").matched(&row("monitoring/grafana", "service:80"));
+        assert_eq!(matched[Column::Service as usize], [0, 1, 2]);
+        assert_eq!(matched[Column::Port as usize], [0, 1, 2, 3]);
+        assert_eq!(matched[Column::Type as usize], [0; 0]);
+    }
+
+    #[test]
+    fn what_is_typed_may_be_anything() {
+        for typed in ["\\", "!", "^$", "'", "  ", "世界", "\u{202e}", "a\\ b", &"x".repeat(5000)] {
+            check(typed, &[], &[]);
+            let _ = Query::new(typed).matched(&row("a/世界", "http:80"));
+        }
+    }
+}

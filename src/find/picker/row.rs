@@ -1,0 +1,376 @@
+//! One row: a Service port that can be opened, or a Service that cannot and why. Pure.
+
+use std::sync::Arc;
+
+use crate::service::choose_port::{Choice, openable, port_likeness};
+use crate::service::{PortRef, Readiness, Service, ServicePort};
+use crate::terminal::output::printable;
+
+/// What a row shows, in this order; the order of importance is another one (see [`mod@super::frame`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Column {
+    /// `namespace/name`.
+    Service,
+    /// `http:80`, or the reason why the Service cannot be opened.
+    Port,
+    /// `http` or `https`.
+    Scheme,
+    /// `ClusterIP` and so on.
+    Type,
+    /// Ready and all endpoints: `2/3`.
+    Ready,
+    /// Time since the Service was made.
+    Age,
+}
+
+impl Column {
+    /// All, from left to right.
+    pub const ALL: [Self; 6] = [Self::Service, Self::Port, Self::Scheme, Self::Type, Self::Ready, Self::Age];
+
+    /// What stands above it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Service => "SERVICE",
+            Self::Port => "PORT",
+            Self::Scheme => "SCHEME",
+            Self::Type => "TYPE",
+            Self::Ready => "READY",
+            Self::Age => "AGE",
+        }
+    }
+}
+
+/// A Service port, or a Service that cannot be opened.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The Service.
+    pub service: Arc<Service>,
+    /// What of it, or why not.
+    pub offer: Result<Choice, String>,
+    /// How much it looks like something a person opens in a browser: 0 to [`LIKELY_WEB`] and more.
+    pub likeness: u8,
+    /// Place in the history, 0 being the latest.
+    pub recent: Option<usize>,
+    /// Endpoints, once known.
+    pub readiness: Option<Readiness>,
+    cells: [String; 6],
+}
+
+/// A Target opened earlier, as far as rows are recognised by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recent {
+    /// Namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub service: String,
+    /// Port name or number as it stood in the ID; `None` for the Service's only, unnamed one.
+    pub port: Option<PortRef>,
+}
+
+/// The rows of one Service, the port most worth opening first. `now` is in seconds since the Unix epoch.
+pub fn rows_of(service: &Arc<Service>, recent: &[Recent], now: i64) -> Vec<Row> {
+    let offers: Vec<Result<Choice, String>> = match openable(service) {
+        Ok(choices) => choices.into_iter().map(Ok).collect(),
+        Err(refused) => vec![Err(refused.to_string())],
+    };
+    offers.into_iter().enumerate().map(|(index, offer)| Row::new(service, offer, index == 0, recent, now)).collect()
+}
+
+impl Row {
+    fn new(service: &Arc<Service>, offer: Result<Choice, String>, is_first: bool, recent: &[Recent], now: i64) -> Self {
+        let (port, scheme) = match &offer {
+            Ok(choice) => (port_text(&choice.port), choice.scheme.as_str().to_owned()),
+            Err(reason) => (reason.clone(), String::new()),
+        };
+        let age = service.created.map(|created| age(now - created)).unwrap_or_default();
+        let name = format!("{}/{}", service.namespace, service.name);
+        let cells = [name, port, scheme, service.kind.as_str().to_owned(), String::new(), age];
+        let port = offer.as_ref().ok().map(|choice| &choice.port);
+        Self {
+            likeness: port.map_or(0, |port| likeness(&service.name, port, is_first)),
+            recent: port.and_then(|port| recent.iter().position(|recent| recent.means(service, port))),
+            readiness: None,
+            cells: cells.map(|cell| printable(&cell)),
+            service: Arc::clone(service),
+            offer,
+        }
+    }
+
+    /// Takes note of how many endpoints are ready.
+    pub fn set_readiness(&mut self, readiness: Readiness) {
+        self.readiness = Some(readiness);
+        self.cells[Column::Ready as usize] = format!("{}/{}", readiness.ready, readiness.total);
+    }
+
+    /// The text of one column; empty where there is nothing to say.
+    pub fn cell(&self, column: Column) -> &str {
+        &self.cells[column as usize]
+    }
+
+    /// What the row is sorted by while nothing is typed: what cannot be opened last, then recently opened, likely web
+    /// UIs, ready ones, names.
+    pub fn rank(&self) -> impl Ord + '_ {
+        let lacks_endpoints = self.readiness.is_some_and(|readiness| readiness.ready == 0);
+        (
+            self.offer.is_err(),
+            self.recent.unwrap_or(usize::MAX),
+            std::cmp::Reverse(self.likeness),
+            lacks_endpoints,
+            self.service.namespace.as_str(),
+            self.service.name.as_str(),
+        )
+    }
+}
+
+impl Recent {
+    fn means(&self, service: &Service, port: &ServicePort) -> bool {
+        let same_port = match &self.port {
+            Some(PortRef::Name(name)) => port.name.as_ref() == Some(name),
+            Some(PortRef::Number(number)) => port.number == *number,
+            None => service.ports.len() == 1,
+        };
+        same_port && self.service == service.name && self.namespace == service.namespace
+    }
+}
+
+/// From this likeness on a row counts as a likely web UI.
+pub const LIKELY_WEB: u8 = 2;
+
+/// Words of the names of programs and parts of programs whose purpose is a web page.
+const WEB_UI_WORDS: [&str; 33] = [
+    "alertmanager",
+    "argocd",
+    "airflow",
+    "chronograf",
+    "console",
+    "dashboard",
+    "dashboards",
+    "dex",
+    "frontend",
+    "gitea",
+    "grafana",
+    "gui",
+    "harbor",
+    "hubble",
+    "jaeger",
+    "jenkins",
+    "jupyter",
+    "jupyterhub",
+    "kiali",
+    "kibana",
+    "mailhog",
+    "mailpit",
+    "minio",
+    "nexus",
+    "pgadmin",
+    "portal",
+    "prometheus",
+    "rabbitmq",
+    "sonarqube",
+    "superset",
+    "ui",
+    "web",
+    "zipkin",
+];
+
+/// Words that say that a Service beside a web UI is not it.
+const BEHIND_THE_SCENES: [&str; 20] = [
+    "agent",
+    "api",
+    "backend",
+    "controller",
+    "db",
+    "discovery",
+    "exporter",
+    "gossip",
+    "headless",
+    "metrics",
+    "node",
+    "operated",
+    "operator",
+    "postgresql",
+    "redis",
+    "repo",
+    "webhook",
+    "worker",
+    "nodes",
+    "hl",
+];
+
+/// 2 for a Service named like a web UI, 1 for a port that looks like one, 3 for both; 0 for every further port.
+fn likeness(service: &str, port: &ServicePort, is_first: bool) -> u8 {
+    if !is_first {
+        return 0;
+    }
+    let words: Vec<&str> = service.split('-').collect();
+    let says = |list: &[&str]| words.iter().any(|word| list.contains(word));
+    let name = says(&WEB_UI_WORDS) && !says(&BEHIND_THE_SCENES);
+    u8::from(name) * LIKELY_WEB + u8::from(port_likeness(port) > 0)
+}
+
+/// `http:80`, or `80` for an unnamed port.
+pub fn port_text(port: &ServicePort) -> String {
+    match &port.name {
+        Some(name) => format!("{name}:{}", port.number),
+        None => port.number.to_string(),
+    }
+}
+
+/// A duration in seconds in its largest unit alone, as kubectl's `ShortHumanDuration` has it.
+pub fn age(seconds: i64) -> String {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    const YEAR: i64 = 365 * DAY;
+    match seconds.max(0) {
+        seconds @ ..MINUTE => format!("{seconds}s"),
+        seconds @ ..HOUR => format!("{}m", seconds / MINUTE),
+        seconds @ ..DAY => format!("{}h", seconds / HOUR),
+        seconds @ ..YEAR => format!("{}d", seconds / DAY),
+        seconds => format!("{}y", seconds / YEAR),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::service::{Protocol, ServiceType};
+
+    /// A Service `namespace/name` with `ports` as `name:number` or `number`, blank separated, and UDP where it ends in
+    /// `/UDP`.
+    pub(crate) fn service(name: &str, ports: &str) -> Arc<Service> {
+        let (namespace, name) = name.split_once('/').unwrap();
+        Arc::new(Service {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            kind: ServiceType::ClusterIp,
+            cluster_ip: Some("10.0.0.1".to_owned()),
+            external_name: None,
+            selector: BTreeMap::from([("app".to_owned(), name.to_owned())]),
+            ports: ports.split_whitespace().map(port).collect(),
+            annotations: BTreeMap::new(),
+            load_balancer: Vec::new(),
+            session_affinity: false,
+            created: Some(0),
+        })
+    }
+
+    fn port(text: &str) -> ServicePort {
+        let (text, protocol) = match text.strip_suffix("/UDP") {
+            Some(text) => (text, Protocol::Udp),
+            None => (text, Protocol::Tcp),
+        };
+        let (name, number) = text.split_once(':').map_or((None, text), |(name, number)| (Some(name), number));
+        ServicePort {
+            name: name.map(ToOwned::to_owned),
+            number: number.parse().unwrap(),
+            protocol,
+            app_protocol: None,
+            target_port: None,
+            node_port: None,
+        }
+    }
+
+    /// The only row of a Service.
+    pub(crate) fn row(name: &str, ports: &str) -> Row {
+        let mut rows = rows_of(&service(name, ports), &[], 0);
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
+    fn recent(text: &str, port: &str) -> Recent {
+        let (namespace, service) = text.split_once('/').unwrap();
+        let port = (!port.is_empty()).then(|| crate::service::parse_port(port).unwrap());
+        Recent { namespace: namespace.to_owned(), service: service.to_owned(), port }
+    }
+
+    #[test]
+    fn a_row_for_each_tcp_port() {
+        let rows = rows_of(&service("a/x", "metrics:9090 dns:53/UDP http:80"), &[], 90);
+        let ports: Vec<&str> = rows.iter().map(|row| row.cell(Column::Port)).collect();
+        assert_eq!(ports, ["http:80", "metrics:9090"]);
+        assert_eq!(rows[0].cell(Column::Service), "a/x");
+        assert_eq!(rows[0].cell(Column::Scheme), "http");
+        assert_eq!(rows[0].cell(Column::Type), "ClusterIP");
+        assert_eq!(rows[0].cell(Column::Age), "1m");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        let row = row("a/dns", "53/UDP");
+        assert_eq!(row.offer.as_ref().unwrap_err(), "no TCP port");
+        assert_eq!(row.cell(Column::Port), "no TCP port");
+    }
+
+    #[test]
+    fn the_order_is_recent_then_web_then_ready_then_name_then_not_openable() {
+        let history = [recent("a/old", ""), recent("z/older", "http")];
+        let services = [
+            ("a/dns", "53/UDP", None),
+            ("b/plain", "5432", Some(1)),
+            ("a/plain", "5432", Some(0)),
+            ("b/shop", "http:80", None),
+            ("c/grafana", "service:80", Some(0)),
+            ("c/dashboard", "http:80", Some(1)),
+            ("z/older", "http:80", Some(0)),
+            ("a/old", "5432", Some(0)),
+        ];
+        let mut rows: Vec<Row> = Vec::new();
+        for (name, ports, ready) in services {
+            for mut row in rows_of(&service(name, ports), &history, 0) {
+                if let Some(ready) = ready {
+                    row.set_readiness(Readiness { ready, total: 1 });
+                }
+                rows.push(row);
+            }
+        }
+        rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let names: Vec<&str> = rows.iter().map(|row| row.cell(Column::Service)).collect();
+        let expect = ["a/old", "z/older", "c/dashboard", "c/grafana", "b/shop", "b/plain", "a/plain", "a/dns"];
+        assert_eq!(names, expect);
+    }
+
+    #[test]
+    fn names_of_web_uis() {
+        let check = |name: &str, expect: bool| {
+            let port = port("http:80");
+            assert_eq!(likeness(name, &port, true) >= LIKELY_WEB, expect, "{name}");
+        };
+        for name in ["grafana", "argocd-server", "kubernetes-dashboard", "my-ui", "web", "prometheus", "shop-frontend"]
+        {
+            check(name, true);
+        }
+        for name in ["prometheus-operated", "prometheus-node-exporter", "webapp", "minio-hl", "jaeger-agent", "redis"] {
+            check(name, false);
+        }
+    }
+
+    #[test]
+    fn further_ports_and_other_ports_are_not_recent() {
+        let rows = rows_of(&service("a/x", "http:80 metrics:9090"), &[recent("a/x", "metrics")], 0);
+        assert_eq!(rows.iter().map(|row| row.recent).collect::<Vec<_>>(), [None, Some(0)]);
+    }
+
+    #[test]
+    fn ages() {
+        let check = |seconds: i64, expect: &str| assert_eq!(age(seconds), expect);
+        check(-5, "0s");
+        check(59, "59s");
+        check(60, "1m");
+        check(3_599, "59m");
+        check(86_399, "23h");
+        check(86_400 * 364, "364d");
+        check(86_400 * 800, "2y");
+    }
+
+    #[test]
+    fn nothing_a_terminal_would_obey() {
+        let mut service = (*service("a/x", "")).clone();
+        service.kind = ServiceType::ExternalName;
+        service.external_name = Some("evil\u{1b}[2J.example".to_owned());
+        let rows = rows_of(&Arc::new(service), &[], 0);
+        assert!(!rows[0].cell(Column::Port).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,285 @@
+//! The terminal: raw, on its alternate screen, and given back as it was however the program ends.
+
+use std::io::{self, Write as _};
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::event::{
+    DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
+};
+use crossterm::{Command, cursor, style, terminal};
+
+use super::frame::{Frame, Line, Size, Style};
+use super::state::Key;
+
+/// Where there is no telling how large the terminal is.
+const USUAL_SIZE: Size = Size { width: 80, height: 24 };
+
+/// Whether the terminal is ours at the moment.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal behind stderr while the picker has it. Dropping it, a panic and [`Screen::release`] give it back.
+#[derive(Debug)]
+pub struct Screen {
+    colour: bool,
+    drawn: Vec<String>,
+    size: Size,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be made raw.
+    pub fn take(colour: bool) -> io::Result<Self> {
+        give_back_on_panic();
+        let mut screen = Self { colour, drawn: Vec::new(), size: USUAL_SIZE };
+        screen.retake()?;
+        Ok(screen)
+    }
+
+    /// Takes the terminal again after [`Screen::release`], or after others may have changed its modes.
+    ///
+    /// # Errors
+    /// As [`Screen::take`].
+    pub fn retake(&mut self) -> io::Result<()> {
+        terminal::enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let mut codes = String::new();
+        add(&mut codes, terminal::EnterAlternateScreen);
+        add(&mut codes, EnableBracketedPaste);
+        write(&codes)?;
+        self.measure();
+        Ok(())
+    }
+
+    /// Gives the terminal back for the time being.
+    pub fn release(&mut self) {
+        give_back();
+    }
+
+    /// Takes note of the terminal's size and forgets what it shows.
+    pub fn measure(&mut self) {
+        let known = terminal::size().ok().filter(|&(width, height)| width > 0 && height > 0);
+        self.size = known.map_or(USUAL_SIZE, |(width, height)| Size { width: width.into(), height: height.into() });
+        self.drawn.clear();
+    }
+
+    /// Its size when last measured.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Shows `frame`, writing only lines that changed, all in one piece.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn show(&mut self, frame: &Frame) -> io::Result<()> {
+        let lines: Vec<String> = frame.lines.iter().map(|line| self.codes_of(line)).collect();
+        let mut codes = String::new();
+        add(&mut codes, terminal::BeginSynchronizedUpdate);
+        add(&mut codes, cursor::Hide);
+        if self.drawn.is_empty() {
+            add(&mut codes, terminal::Clear(terminal::ClearType::All));
+        }
+        for (row, line) in (0u16..).zip(&lines) {
+            if self.drawn.get(usize::from(row)) != Some(line) {
+                add(&mut codes, cursor::MoveTo(0, row));
+                codes.push_str(line);
+            }
+        }
+        if lines.len() < self.drawn.len() {
+            add(&mut codes, cursor::MoveTo(0, u16::try_from(lines.len()).unwrap_or(u16::MAX)));
+            add(&mut codes, terminal::Clear(terminal::ClearType::FromCursorDown));
+        }
+        let (column, row) = frame.cursor;
+        add(&mut codes, cursor::MoveTo(column, row));
+        add(&mut codes, cursor::Show);
+        add(&mut codes, terminal::EndSynchronizedUpdate);
+        self.drawn = lines;
+        write(&codes)
+    }
+
+    fn codes_of(&self, line: &Line) -> String {
+        let mut codes = String::new();
+        for span in &line.spans {
+            for attribute in attributes(span.style) {
+                add(&mut codes, style::SetAttribute(*attribute));
+            }
+            if line.is_current {
+                add(&mut codes, style::SetAttribute(style::Attribute::Reverse));
+            } else if let Some(colour) = colour(span.style).filter(|_| self.colour) {
+                add(&mut codes, style::SetForegroundColor(colour));
+            }
+            codes.push_str(&span.text);
+            add(&mut codes, style::SetAttribute(style::Attribute::Reset));
+        }
+        add(&mut codes, terminal::Clear(terminal::ClearType::UntilNewLine));
+        codes
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Attributes carry the meaning, so that it is there without colours, and on light and dark backgrounds alike.
+fn attributes(style: Style) -> &'static [style::Attribute] {
+    use style::Attribute::{Bold, Dim, Underlined};
+    match style {
+        Style::Plain => &[],
+        Style::Quiet => &[Dim],
+        Style::Strong | Style::Mark | Style::Note => &[Bold],
+        Style::Match => &[Bold, Underlined],
+    }
+}
+
+/// Only colours of the basic sixteen that can be read on white and on black.
+fn colour(style: Style) -> Option<style::Color> {
+    match style {
+        Style::Match | Style::Mark => Some(style::Color::DarkMagenta),
+        Style::Note => Some(style::Color::DarkRed),
+        Style::Plain | Style::Quiet | Style::Strong => None,
+    }
+}
+
+fn add(codes: &mut String, command: impl Command) {
+    // Writing to a string cannot fail.
+    let _ = command.write_ansi(codes);
+}
+
+fn write(codes: &str) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    stderr.write_all(codes.as_bytes())?;
+    stderr.flush()
+}
+
+/// Leaves the alternate screen, shows the cursor and ends raw mode, if that is still to be done.
+fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut codes = String::new();
+    add(&mut codes, DisableBracketedPaste);
+    add(&mut codes, terminal::LeaveAlternateScreen);
+    add(&mut codes, cursor::Show);
+    let _ = write(&codes);
+    let _ = terminal::disable_raw_mode();
+}
+
+/// A release build aborts at a panic, so nothing is dropped then; and the message must not end up on the alternate
+/// screen.
+fn give_back_on_panic() {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let next = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            give_back();
+            next(info);
+        }));
+    });
+}
+
+/// What happened at the terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A key that means something.
+    Key(Key),
+    /// It has another size, or what it shows cannot be relied on.
+    Redraw,
+    /// Nothing of interest.
+    Nothing,
+}
+
+/// Translates what the terminal reports.
+pub fn input(event: Event) -> Input {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => key_input(key),
+        Event::Paste(text) => Input::Key(Key::Text(text.replace(|character: char| character.is_control(), " "))),
+        Event::Resize(..) => Input::Redraw,
+        _ => Input::Nothing,
+    }
+}
+
+fn key_input(key: KeyEvent) -> Input {
+    let plain = key.modifiers.difference(KeyModifiers::SHIFT).is_empty();
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    let meaning = match key.code {
+        KeyCode::Char(letter) if plain => Key::Text(letter.to_string()),
+        // AltGr comes as both on Windows.
+        KeyCode::Char(letter) if control && alt => Key::Text(letter.to_string()),
+        KeyCode::Char('l') if control => return Input::Redraw,
+        KeyCode::Char(letter) if control => return control_letter(letter).map_or(Input::Nothing, Input::Key),
+        KeyCode::Backspace if control || alt => Key::BackWord,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Up => Key::Move(-1),
+        KeyCode::Down => Key::Move(1),
+        KeyCode::PageUp => Key::Page(-1),
+        KeyCode::PageDown => Key::Page(1),
+        KeyCode::Home => Key::First,
+        KeyCode::End => Key::Last,
+        KeyCode::Tab => Key::Mark(1),
+        KeyCode::BackTab => Key::Mark(-1),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Cancel,
+        _ => return Input::Nothing,
+    };
+    Input::Key(meaning)
+}
+
+/// What fzf and the shells' line editors agree on.
+fn control_letter(letter: char) -> Option<Key> {
+    Some(match letter {
+        'c' | 'g' => Key::Cancel,
+        'd' => Key::EndOfInput,
+        'h' => Key::Backspace,
+        'w' => Key::BackWord,
+        'u' => Key::Clear,
+        'p' | 'k' => Key::Move(-1),
+        'n' | 'j' => Key::Move(1),
+        'z' => Key::Suspend,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::picker::frame::Span;
+
+    fn shown(text: &str, style: Style, colour: bool, is_current: bool) -> String {
+        let screen = Screen { colour, drawn: Vec::new(), size: USUAL_SIZE };
+        let line = Line { spans: vec![Span { text: text.to_owned(), style }], is_current };
+        screen.codes_of(&line)
+    }
+
+    #[test]
+    fn without_colour_attributes_remain() {
+        assert_eq!(shown("gra", Style::Match, false, false), "\u{1b}[1m\u{1b}[4mgra\u{1b}[0m\u{1b}[K");
+        assert!(shown("gra", Style::Match, true, false).contains("\u{1b}[38;5;5m"));
+        assert!(shown("x", Style::Plain, false, true).starts_with("\u{1b}[7mx"));
+    }
+
+    #[test]
+    fn keys() {
+        let check = |code: KeyCode, modifiers: KeyModifiers, expect: Input| {
+            assert_eq!(input(Event::Key(KeyEvent::new(code, modifiers))), expect, "{code:?} {modifiers:?}");
+        };
+        let none = KeyModifiers::NONE;
+        check(KeyCode::Char('g'), none, Input::Key(Key::Text("g".to_owned())));
+        check(KeyCode::Char('G'), KeyModifiers::SHIFT, Input::Key(Key::Text("G".to_owned())));
+        check(KeyCode::Char('@'), KeyModifiers::CONTROL | KeyModifiers::ALT, Input::Key(Key::Text("@".to_owned())));
+        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Input::Key(Key::Cancel));
+        check(KeyCode::Char('l'), KeyModifiers::CONTROL, Input::Redraw);
+        check(KeyCode::Char('x'), KeyModifiers::CONTROL, Input::Nothing);
+        check(KeyCode::Char('x'), KeyModifiers::ALT, Input::Nothing);
+        check(KeyCode::BackTab, KeyModifiers::SHIFT, Input::Key(Key::Mark(-1)));
+        check(KeyCode::F(1), none, Input::Nothing);
+        assert_eq!(input(Event::Paste("a\nb".to_owned())), Input::Key(Key::Text("a b".to_owned())));
+        assert_eq!(input(Event::Resize(10, 10)), Input::Redraw);
+    }
+}

@@ -1,0 +1,555 @@
+//! The picker between two keys: rows, what was typed, cursor and marks. Pure: keys and rows in, what to do next out.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::narrow::Query;
+use super::row::{Column, Recent, Row, rows_of};
+use crate::service::choose_port::Choice;
+use crate::service::{Readiness, Service};
+
+/// What one key means here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// Text to filter by, typed or pasted.
+    Text(String),
+    /// Takes back one character.
+    Backspace,
+    /// Takes back one word.
+    BackWord,
+    /// Takes back everything.
+    Clear,
+    /// Moves by so many rows, up if negative.
+    Move(isize),
+    /// Moves by a page of rows, up if negative.
+    Page(isize),
+    /// To the first row.
+    First,
+    /// To the last row.
+    Last,
+    /// Marks the row, or takes the mark away, and moves by so many rows.
+    Mark(isize),
+    /// Opens the marked rows, or the one under the cursor.
+    Enter,
+    /// Leaves.
+    Cancel,
+    /// Leaves if nothing is typed (Ctrl-D).
+    EndOfInput,
+    /// Stops the program as the shell's job control does.
+    Suspend,
+}
+
+/// What to do after a key.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Draw again.
+    Stay,
+    /// Stop the program until the shell continues it.
+    Suspend,
+    /// The user left.
+    Cancel,
+    /// These were chosen, at least one.
+    Chosen(Vec<Picked>),
+}
+
+/// A Service port that was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picked {
+    /// The Service.
+    pub service: Arc<Service>,
+    /// Its port, and what is spoken there.
+    pub choice: Choice,
+}
+
+/// How many endpoints of a Service are ready.
+pub struct ReadinessOf(pub Box<dyn Fn(&Service) -> Readiness + Send>);
+
+impl fmt::Debug for ReadinessOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadinessOf")
+    }
+}
+
+/// How far the list has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loading {
+    /// More rows may come.
+    Rows,
+    /// All rows are there.
+    Done,
+}
+
+/// Everything the screen shows.
+#[derive(Debug)]
+pub struct Picker {
+    /// In order of arrival; the index is a row's identity.
+    rows: Vec<Row>,
+    /// By namespace.
+    known: HashMap<String, HashSet<String>>,
+    readiness: Option<ReadinessOf>,
+    /// All rows in the order of [`Row::rank`].
+    ranked: Vec<usize>,
+    /// The rows that match, best first.
+    shown: Vec<usize>,
+    typed: String,
+    query: Query,
+    cursor: usize,
+    /// The user went to a row, so the cursor stays with that row whatever arrives.
+    holds_row: bool,
+    /// The first row on the screen.
+    top: usize,
+    /// In the order of marking.
+    marked: Vec<usize>,
+    loading: Loading,
+    note: Option<String>,
+    /// Columns of the screen that the widest cell of each column takes.
+    widest: [usize; Column::ALL.len()],
+    recent: Vec<Recent>,
+    now: i64,
+}
+
+impl Picker {
+    /// Without rows, and `typed` as the first filter text. `recent` are the Targets opened last, the latest first;
+    /// `now` is in seconds since the Unix epoch.
+    pub fn new(typed: &str, recent: Vec<Recent>, now: i64) -> Self {
+        Self {
+            rows: Vec::new(),
+            known: HashMap::new(),
+            readiness: None,
+            ranked: Vec::new(),
+            shown: Vec::new(),
+            typed: typed.to_owned(),
+            query: Query::new(typed),
+            cursor: 0,
+            holds_row: false,
+            top: 0,
+            marked: Vec::new(),
+            loading: Loading::Rows,
+            note: None,
+            widest: [0; Column::ALL.len()],
+            recent,
+            now,
+        }
+    }
+
+    /// Adds Services as they arrive; one that is there already is passed over (a list may have begun anew).
+    pub fn add_services(&mut self, services: impl IntoIterator<Item = Service>) {
+        for service in services {
+            let known = self.known.entry(service.namespace.clone()).or_default();
+            if known.insert(service.name.clone()) {
+                let readiness = self.readiness.as_ref().map(|readiness| readiness.0(&service));
+                let mut rows = rows_of(&Arc::new(service), &self.recent, self.now);
+                if let Some(readiness) = readiness {
+                    rows.iter_mut().for_each(|row| row.set_readiness(readiness));
+                }
+                self.rows.append(&mut rows);
+            }
+        }
+        self.rank();
+    }
+
+    /// Shows how many endpoints are ready, of what is there and of what will come.
+    pub fn set_readiness(&mut self, readiness: ReadinessOf) {
+        for row in &mut self.rows {
+            row.set_readiness(readiness.0(&row.service));
+        }
+        self.readiness = Some(readiness);
+        self.rank();
+    }
+
+    /// All Services are there.
+    pub fn rows_complete(&mut self) {
+        self.loading = Loading::Done;
+    }
+
+    /// Says something until the next key.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.note = Some(note.into());
+    }
+
+    fn rank(&mut self) {
+        let rows = &self.rows;
+        for row in rows {
+            for column in Column::ALL {
+                // Why a Service cannot be opened runs over several columns, and widens none.
+                if row.offer.is_ok() || column == Column::Service {
+                    let widest = &mut self.widest[column as usize];
+                    *widest = (*widest).max(row.cell(column).width());
+                }
+            }
+        }
+        self.ranked.extend(self.ranked.len()..rows.len());
+        self.ranked.sort_by(|&a, &b| rows[a].rank().cmp(&rows[b].rank()));
+        self.narrow();
+    }
+
+    fn narrow(&mut self) {
+        let held = self.holds_row.then(|| self.shown.get(self.cursor).copied()).flatten();
+        let rows = &self.rows;
+        let query = &mut self.query;
+        let mut scored: Vec<(usize, u32)> =
+            self.ranked.iter().filter_map(|&index| query.score(&rows[index]).map(|score| (index, score))).collect();
+        // Stable, so that equally good ones keep their rank.
+        scored.sort_by_key(|&(index, score)| (rows[index].offer.is_err(), Reverse(score)));
+        self.shown = scored.into_iter().map(|(index, _)| index).collect();
+        let place = held.and_then(|held| self.shown.iter().position(|&index| index == held));
+        self.cursor = place.unwrap_or(0);
+    }
+
+    /// Acts on a key. `page` is how many rows the screen shows.
+    pub fn press(&mut self, key: Key, page: usize) -> Step {
+        self.note = None;
+        let page = isize::try_from(page.max(1)).unwrap_or(isize::MAX);
+        match key {
+            Key::Text(text) => self.retype(|typed| typed.push_str(&text)),
+            Key::Backspace => self.retype(|typed| typed.truncate(last_character(typed))),
+            Key::BackWord => self.retype(back_word),
+            Key::Clear => self.retype(String::clear),
+            Key::Move(rows) => self.go(rows),
+            Key::Page(pages) => self.go(pages.saturating_mul(page)),
+            Key::First => self.go(isize::MIN),
+            Key::Last => self.go(isize::MAX),
+            Key::Mark(rows) => self.mark(rows),
+            Key::Enter => return self.enter(),
+            Key::Cancel => return Step::Cancel,
+            Key::EndOfInput if self.typed.is_empty() => return Step::Cancel,
+            Key::EndOfInput => {}
+            Key::Suspend => return Step::Suspend,
+        }
+        Step::Stay
+    }
+
+    fn retype(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.typed);
+        self.query = Query::new(&self.typed);
+        self.holds_row = false;
+        self.narrow();
+    }
+
+    fn go(&mut self, rows: isize) {
+        let last = self.shown.len().saturating_sub(1);
+        self.cursor = self.cursor.saturating_add_signed(rows).min(last);
+        self.holds_row = true;
+    }
+
+    fn mark(&mut self, rows: isize) {
+        let Some(&index) = self.shown.get(self.cursor) else { return };
+        if let Err(reason) = &self.rows[index].offer {
+            self.note = Some(why_not(reason));
+            return;
+        }
+        match self.marked.iter().position(|&marked| marked == index) {
+            Some(place) => {
+                self.marked.remove(place);
+            }
+            None => self.marked.push(index),
+        }
+        self.go(rows);
+    }
+
+    fn enter(&mut self) -> Step {
+        if !self.marked.is_empty() {
+            return Step::Chosen(self.marked.iter().filter_map(|&index| self.picked(index)).collect());
+        }
+        let Some(&index) = self.shown.get(self.cursor) else {
+            self.note("nothing matches");
+            return Step::Stay;
+        };
+        match &self.rows[index].offer {
+            Ok(_) => return Step::Chosen(self.picked(index).into_iter().collect()),
+            Err(reason) => self.note = Some(why_not(reason)),
+        }
+        Step::Stay
+    }
+
+    fn picked(&self, index: usize) -> Option<Picked> {
+        let row = &self.rows[index];
+        let choice = row.offer.as_ref().ok()?.clone();
+        Some(Picked { service: Arc::clone(&row.service), choice })
+    }
+
+    /// What was typed.
+    pub fn typed(&self) -> &str {
+        &self.typed
+    }
+
+    /// How many rows match.
+    pub fn matching(&self) -> usize {
+        self.shown.len()
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The row at `place` among those that match, and whether it is marked.
+    pub fn at(&self, place: usize) -> Option<(&Row, bool)> {
+        self.shown.get(place).map(|&index| (&self.rows[index], self.marked.contains(&index)))
+    }
+
+    /// The place of the cursor among the rows that match.
+    pub fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// How many columns of a screen the widest cell of `column` takes.
+    pub fn widest(&self, column: Column) -> usize {
+        self.widest[column as usize]
+    }
+
+    /// How many rows are marked.
+    pub fn marked(&self) -> usize {
+        self.marked.len()
+    }
+
+    /// The places to show on a screen of `height` rows, the cursor among them.
+    pub fn window(&mut self, height: usize) -> Range<usize> {
+        let lowest_top = (self.cursor + 1).saturating_sub(height);
+        let highest_top = self.cursor.min(self.shown.len().saturating_sub(height));
+        self.top = self.top.clamp(lowest_top, highest_top.max(lowest_top));
+        self.top..self.shown.len().min(self.top + height)
+    }
+
+    /// How far the list has come.
+    pub fn loading(&self) -> Loading {
+        self.loading
+    }
+
+    /// What is to be said until the next key.
+    pub fn noted(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// The characters that match what was typed in each column of the row at `place`.
+    pub fn matched(&mut self, place: usize) -> [Vec<usize>; Column::ALL.len()] {
+        self.shown.get(place).map(|&index| self.query.matched(&self.rows[index])).unwrap_or_default()
+    }
+}
+
+/// Which row that is the cursor shows; the reason must fit beside it.
+fn why_not(reason: &str) -> String {
+    format!("cannot be opened: {reason}")
+}
+
+/// Where the last character begins.
+fn last_character(typed: &str) -> usize {
+    typed.char_indices().next_back().map_or(0, |(index, _)| index)
+}
+
+/// Cuts the last word and the blanks after it.
+fn back_word(typed: &mut String) {
+    let end = typed.trim_end().rfind(char::is_whitespace).map_or(0, |index| index + 1);
+    typed.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::picker::row::tests::service;
+
+    fn picker(services: &[(&str, &str)]) -> Picker {
+        let mut picker = Picker::new("", Vec::new(), 0);
+        add(&mut picker, services);
+        picker
+    }
+
+    fn add(picker: &mut Picker, services: &[(&str, &str)]) {
+        picker.add_services(services.iter().map(|(name, ports)| (*service(name, ports)).clone()));
+    }
+
+    fn text(text: &str) -> Key {
+        Key::Text(text.to_owned())
+    }
+
+    fn shown(picker: &Picker) -> Vec<String> {
+        (0..).map_while(|place| picker.at(place)).map(|(row, _)| row.cell(Column::Service).to_owned()).collect()
+    }
+
+    fn under_cursor(picker: &Picker) -> String {
+        picker.at(picker.cursor()).unwrap().0.cell(Column::Service).to_owned()
+    }
+
+    fn chosen(step: Step) -> Vec<String> {
+        match step {
+            Step::Chosen(picked) => {
+                let name = |picked: &Picked| format!("{}:{}", picked.service.name, picked.choice.port.number);
+                picked.iter().map(name).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn three_letters_and_enter() {
+        let mut picker = picker(&[("a/redis", "6379"), ("monitoring/grafana", "80"), ("a/graph-db", "7474")]);
+        for letter in ["g", "r", "a"] {
+            picker.press(text(letter), 10);
+        }
+        assert_eq!(shown(&picker), ["monitoring/grafana", "a/graph-db"]);
+        assert_eq!(chosen(picker.press(Key::Enter, 10)), ["grafana:80"]);
+    }
+
+    #[test]
+    fn typing_can_be_taken_back() {
+        let mut picker = picker(&[("a/one", "1"), ("a/two", "2")]);
+        picker.press(text("one "), 10);
+        picker.press(text("twx"), 10);
+        assert_eq!(picker.matching(), 0);
+        picker.press(Key::BackWord, 10);
+        assert_eq!(picker.typed(), "one ");
+        picker.press(Key::BackWord, 10);
+        assert_eq!((picker.typed(), picker.matching()), ("", 2));
+        picker.press(text("tü"), 10);
+        picker.press(Key::Backspace, 10);
+        assert_eq!(picker.typed(), "t");
+        picker.press(Key::Clear, 10);
+        assert_eq!(picker.typed(), "");
+    }
+
+    #[test]
+    fn the_cursor_stays_within_the_rows() {
+        let mut picker = picker(&[("a/a", "1"), ("a/b", "1"), ("a/c", "1")]);
+        let mut check = |key: Key, expect: usize| {
+            picker.press(key.clone(), 2);
+            assert_eq!(picker.cursor(), expect, "{key:?}");
+        };
+        check(Key::Move(-1), 0);
+        check(Key::Move(1), 1);
+        check(Key::Page(1), 2);
+        check(Key::Move(1), 2);
+        check(Key::First, 0);
+        check(Key::Last, 2);
+        check(Key::Page(-1), 0);
+    }
+
+    #[test]
+    fn the_window_follows_the_cursor() {
+        let names: Vec<String> = (0..10).map(|number| format!("a/s{number}")).collect();
+        let services: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
+        let mut picker = picker(&services);
+        assert_eq!(picker.window(4), 0..4);
+        picker.press(Key::Move(4), 4);
+        assert_eq!(picker.window(4), 1..5);
+        picker.press(Key::Move(-2), 4);
+        assert_eq!(picker.window(4), 1..5);
+        picker.press(Key::First, 4);
+        assert_eq!(picker.window(4), 0..4);
+        picker.press(Key::Last, 4);
+        assert_eq!(picker.window(4), 6..10);
+        assert_eq!(picker.window(20), 0..10);
+        assert_eq!(picker.window(0), 10..10);
+    }
+
+    #[test]
+    fn rows_that_arrive_do_not_move_the_cursor_off_the_row_the_user_went_to() {
+        let mut picker = picker(&[("b/b", "1"), ("c/c", "1")]);
+        add(&mut picker, &[("a/a", "1")]);
+        assert_eq!(under_cursor(&picker), "a/a", "nobody has gone anywhere yet");
+        picker.press(Key::Move(1), 10);
+        assert_eq!(under_cursor(&picker), "b/b");
+        add(&mut picker, &[("a/0", "1"), ("z/web-ui", "80")]);
+        assert_eq!(under_cursor(&picker), "b/b");
+        assert_eq!(shown(&picker), ["z/web-ui", "a/0", "a/a", "b/b", "c/c"]);
+    }
+
+    #[test]
+    fn a_list_that_begins_anew_doubles_nothing() {
+        let mut picker = picker(&[("a/a", "1"), ("a/b", "1")]);
+        add(&mut picker, &[("a/a", "1"), ("a/b", "1"), ("b/a", "1")]);
+        assert_eq!(shown(&picker), ["a/a", "a/b", "b/a"]);
+    }
+
+    #[test]
+    fn marked_rows_are_opened_in_the_order_of_marking_whatever_is_typed() {
+        let mut picker = picker(&[("a/a", "1"), ("a/b", "2"), ("a/c", "3")]);
+        picker.press(Key::Move(2), 10);
+        picker.press(Key::Mark(1), 10);
+        picker.press(Key::First, 10);
+        picker.press(Key::Mark(1), 10);
+        assert_eq!((picker.marked(), picker.cursor()), (2, 1));
+        picker.press(text("b"), 10);
+        assert_eq!(chosen(picker.press(Key::Enter, 10)), ["c:3", "a:1"]);
+    }
+
+    #[test]
+    fn a_mark_can_be_taken_away() {
+        let mut picker = picker(&[("a/a", "1"), ("a/b", "2")]);
+        picker.press(Key::Mark(0), 10);
+        picker.press(Key::Mark(0), 10);
+        assert_eq!(picker.marked(), 0);
+        assert_eq!(chosen(picker.press(Key::Enter, 10)), ["a:1"]);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_last_and_says_why() {
+        let mut picker = picker(&[("a/dns", "53/UDP"), ("b/b", "1")]);
+        assert_eq!(shown(&picker), ["b/b", "a/dns"]);
+        picker.press(Key::Last, 10);
+        for key in [Key::Enter, Key::Mark(0)] {
+            assert!(matches!(picker.press(key, 10), Step::Stay));
+            assert_eq!(picker.noted(), Some("cannot be opened: no TCP port"));
+        }
+        assert_eq!(picker.marked(), 0);
+        picker.press(Key::Move(-1), 10);
+        assert_eq!(picker.noted(), None);
+    }
+
+    #[test]
+    fn without_a_match_there_is_nothing_to_open() {
+        let mut picker = picker(&[("a/a", "1")]);
+        picker.press(text("zzz"), 10);
+        for key in [Key::Enter, Key::Mark(1), Key::Move(1), Key::Last, Key::Page(-1)] {
+            assert!(matches!(picker.press(key, 10), Step::Stay));
+        }
+        assert_eq!(picker.window(5), 0..0);
+    }
+
+    #[test]
+    fn ways_out() {
+        let mut picker = picker(&[("a/a", "1")]);
+        assert!(matches!(picker.press(Key::Cancel, 10), Step::Cancel));
+        assert!(matches!(picker.press(Key::EndOfInput, 10), Step::Cancel));
+        assert!(matches!(picker.press(Key::Suspend, 10), Step::Suspend));
+        picker.press(text("a"), 10);
+        assert!(matches!(picker.press(Key::EndOfInput, 10), Step::Stay));
+    }
+
+    #[test]
+    fn readiness_comes_before_or_after_its_service() {
+        let known = |service: &Service| Readiness { ready: usize::from(service.name == "a"), total: 2 };
+        let mut picker = picker(&[("a/a", "1")]);
+        let ready = |picker: &Picker| -> Vec<String> {
+            picker.rows().iter().map(|row| row.cell(Column::Ready).to_owned()).collect()
+        };
+        assert_eq!(ready(&picker), [""]);
+        picker.set_readiness(ReadinessOf(Box::new(known)));
+        add(&mut picker, &[("a/0", "1")]);
+        assert_eq!(ready(&picker), ["1/2", "0/2"]);
+        assert_eq!(shown(&picker), ["a/a", "a/0"]);
+    }
+
+    #[test]
+    fn the_first_filter_text_counts_as_typed() {
+        let mut picker = Picker::new("b", Vec::new(), 0);
+        add(&mut picker, &[("x/a", "1"), ("x/b", "1")]);
+        assert_eq!(shown(&picker), ["x/b"]);
+    }
+
+    /// Not a benchmark: a guard against a keystroke that is quadratic in the rows. Optimised builds need a tenth.
+    #[test]
+    fn a_keystroke_among_many_rows_is_not_felt() {
+        let services = (0..5_000).map(|number| (*service(&format!("ns-{}/svc-{number}", number % 50), "80")).clone());
+        let mut picker = Picker::new("", Vec::new(), 0);
+        picker.add_services(services);
+        let before = std::time::Instant::now();
+        picker.press(text("svc 4"), 40);
+        assert!(before.elapsed().as_millis() < 1_000, "{:?}", before.elapsed());
+        assert!(picker.matching() > 1_000);
+    }
+}

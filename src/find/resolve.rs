@@ -1,0 +1,173 @@
+//! What the user wants, by name, by picking or from the history → Targets.
+
+use super::by_picking::{Offer, pick_targets};
+use super::history::{ClusterHistory, Entry};
+use super::picker::ask_port;
+use super::{Found, Outcome, chosen, find, several_ports, several_services};
+use crate::app::plan::{Named, Open, Wanted};
+use crate::cluster::{Cluster, Scope};
+use crate::error::Error;
+use crate::service::Spelling;
+use crate::service::choose_port::Wish;
+use crate::service::{PortRef, Service, ServicePort};
+use crate::terminal::output::Output;
+use crate::terminal::signals::Signals;
+
+/// All that choosing needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Choosing<'a> {
+    /// Where the Services are.
+    pub cluster: &'a Cluster,
+    /// What was typed.
+    pub plan: &'a Open,
+    /// What was opened before.
+    pub history: &'a ClusterHistory,
+    /// Seconds since the Unix epoch.
+    pub now: i64,
+    /// For warnings, and whether there is colour.
+    pub output: &'a Output,
+}
+
+impl Choosing<'_> {
+    /// The Targets to open, at least one and none twice.
+    ///
+    /// # Errors
+    /// When nothing fits, the user leaves or interrupts (exit code 130), or the API server cannot be asked.
+    pub async fn targets(&self, signals: &mut Signals) -> Result<Vec<Found>, Error> {
+        match &self.plan.wanted {
+            Wanted::Named(names) => self.named(names, signals).await,
+            Wanted::Pick { typed, wish } => self.pick(typed, self.picking_scope(), wish, signals).await,
+            Wanted::Last(wish) => self.named(&[self.last(wish)?], signals).await,
+        }
+    }
+
+    async fn named(&self, names: &[Named], signals: &mut Signals) -> Result<Vec<Found>, Error> {
+        let mut all: Vec<Found> = Vec::new();
+        for named in names {
+            for found in self.one_name(named, signals).await? {
+                if all.iter().all(|other| other.target != found.target) {
+                    all.push(found);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn one_name(&self, named: &Named, signals: &mut Signals) -> Result<Vec<Found>, Error> {
+        let outcome = tokio::select! {
+            outcome = find(self.cluster, &self.plan.search, named) => outcome?,
+            _ = signals.next() => return Err(Error::cancelled()),
+        };
+        match outcome {
+            Outcome::Found(found) => Ok(vec![*found]),
+            Outcome::SeveralServices(_) if self.plan.can_prompt => {
+                let typed = named.spelling.id.name();
+                self.pick(typed, self.scope_of(named), &named.wish, signals).await
+            }
+            Outcome::SeveralServices(services) => Err(several_services(named, &services)),
+            Outcome::SeveralPorts(service, ports) => self.one_port(*service, ports, named).await,
+        }
+    }
+
+    async fn one_port(&self, service: Service, ports: Vec<ServicePort>, named: &Named) -> Result<Vec<Found>, Error> {
+        if !self.plan.can_prompt {
+            return Err(several_ports(&service, ports));
+        }
+        let port = ask_port(&service, ports, self.output.colour()).await?;
+        let port = port.name.map_or(PortRef::Number(port.number), PortRef::Name);
+        let wish = Wish { port: Some(port), ..named.wish.clone() };
+        match chosen(service, &wish, None)? {
+            Outcome::Found(found) => Ok(vec![*found]),
+            Outcome::SeveralPorts(service, ports) => Err(several_ports(&service, ports)),
+            Outcome::SeveralServices(services) => Err(several_services(named, &services)),
+        }
+    }
+
+    async fn pick(&self, typed: &str, scope: Scope, wish: &Wish, signals: &mut Signals) -> Result<Vec<Found>, Error> {
+        let recalled = self.recalled();
+        let offer = Offer {
+            typed,
+            scope,
+            selector: self.plan.search.selector.as_deref(),
+            wish,
+            recalled: &recalled,
+            now: self.now,
+            colour: self.output.colour(),
+        };
+        pick_targets(self.cluster, &offer, signals).await
+    }
+
+    /// Everything, unless a namespace was typed: who picks may not know where it is.
+    fn picking_scope(&self) -> Scope {
+        let search = &self.plan.search;
+        if search.all_namespaces || search.namespace.is_none() {
+            Scope::All
+        } else {
+            Scope::Namespace(self.cluster.namespace().to_owned())
+        }
+    }
+
+    /// Where the name was looked for.
+    fn scope_of(&self, named: &Named) -> Scope {
+        match &named.spelling.namespace {
+            Some(namespace) => Scope::Namespace(namespace.clone()),
+            None if self.plan.search.all_namespaces => Scope::All,
+            None => Scope::Namespace(self.cluster.namespace().to_owned()),
+        }
+    }
+
+    fn recalled(&self) -> Vec<Entry> {
+        let recalled = self.history.recall();
+        if let Some(warning) = recalled.warning {
+            self.output.warn(&warning);
+        }
+        recalled.entries
+    }
+
+    fn last(&self, wish: &Wish) -> Result<Named, Error> {
+        let Some(entry) = self.recalled().into_iter().next() else {
+            let context = self.cluster.context().map(|context| format!(" in context {context}")).unwrap_or_default();
+            return Err(Error::failed(format!("nothing has been opened{context} yet"))
+                .hint("choose a Service with kubectl svcproxy, or name one"));
+        };
+        Ok(again(entry, wish))
+    }
+}
+
+/// The name that means `entry`; flags go before what was opened then.
+fn again(entry: Entry, wish: &Wish) -> Named {
+    let wish = Wish {
+        port: wish.port.clone().or_else(|| entry.id.port().cloned()),
+        scheme: wish.scheme.or(entry.id.scheme()),
+        path: wish.path.clone().or(Some(entry.path)),
+    };
+    let text = format!("{}.{}", entry.id.name(), entry.namespace);
+    let spelling = Spelling { id: entry.id, namespace: Some(entry.namespace), path: None };
+    Named { text, spelling, wish }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Scheme;
+
+    #[test]
+    fn the_last_one_is_opened_as_it_was_unless_flags_say_otherwise() {
+        let entry = Entry {
+            namespace: "monitoring".to_owned(),
+            id: "https:grafana:web".parse().unwrap(),
+            path: "/d/x".to_owned(),
+        };
+        let named = again(entry.clone(), &Wish::default());
+        assert_eq!(named.text, "grafana.monitoring");
+        assert_eq!(named.spelling.namespace.as_deref(), Some("monitoring"));
+        let expect = Wish {
+            port: Some(PortRef::Name("web".to_owned())),
+            scheme: Some(Scheme::Https),
+            path: Some("/d/x".to_owned()),
+        };
+        assert_eq!(named.wish, expect);
+        let flags = Wish { port: Some(PortRef::Number(80)), scheme: Some(Scheme::Http), path: Some("/".to_owned()) };
+        assert_eq!(again(entry, &flags).wish, flags);
+    }
+}

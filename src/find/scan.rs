@@ -1,0 +1,146 @@
+//! All Services of a scope, or as many as the user may see of it.
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+
+use crate::cluster::{ApiError, Cluster, ReadinessTable, Scope};
+use crate::service::{Readiness, Service};
+
+/// Services that arrive portion by portion.
+pub struct Sweep {
+    /// Where they come from.
+    pub scopes: Vec<Scope>,
+    /// Why that is less than was asked for: one sentence.
+    pub narrowed: Option<String>,
+    /// The portions.
+    pub portions: BoxStream<'static, Result<Vec<Service>, ApiError>>,
+}
+
+impl std::fmt::Debug for Sweep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sweep").field("scopes", &self.scopes).field("narrowed", &self.narrowed).finish_non_exhaustive()
+    }
+}
+
+/// Begins to list the Services of `scope` that `selector` selects. Where all namespaces may not be listed, the
+/// context's namespace and `others` (where the user has been before) are instead, those of them that may be.
+///
+/// # Errors
+/// When the API server cannot be asked, or refuses everywhere: then what it said of the scope that was asked for.
+pub async fn sweep(
+    cluster: &Cluster,
+    scope: Scope,
+    selector: Option<&str>,
+    others: &[String],
+) -> Result<Sweep, ApiError> {
+    let refusal = match begin(cluster, scope.clone(), selector).await {
+        Ok(portions) => return Ok(Sweep { scopes: vec![scope], narrowed: None, portions }),
+        Err(refusal @ ApiError::Forbidden { .. }) if scope == Scope::All => refusal,
+        Err(error) => return Err(error),
+    };
+    let mut allowed = Vec::new();
+    let mut portions = stream::empty().boxed();
+    for namespace in fallbacks(cluster.namespace(), others) {
+        match begin(cluster, Scope::Namespace(namespace.to_owned()), selector).await {
+            Ok(more) => {
+                allowed.push(namespace);
+                portions = portions.chain(more).boxed();
+            }
+            Err(ApiError::Forbidden { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if allowed.is_empty() {
+        return Err(refusal);
+    }
+    let scopes = allowed.iter().map(|namespace| Scope::Namespace((*namespace).to_owned())).collect();
+    Ok(Sweep { scopes, narrowed: Some(narrowed(&allowed)), portions })
+}
+
+/// The first portion tells whether the user may have the others.
+async fn begin(
+    cluster: &Cluster,
+    scope: Scope,
+    selector: Option<&str>,
+) -> Result<BoxStream<'static, Result<Vec<Service>, ApiError>>, ApiError> {
+    let mut portions = cluster.services(scope, selector).boxed();
+    match portions.next().await {
+        Some(first) => Ok(stream::iter([Ok(first?)]).chain(portions).boxed()),
+        None => Ok(portions),
+    }
+}
+
+/// Each namespace once, the context's first.
+fn fallbacks<'a>(own: &'a str, others: &'a [String]) -> Vec<&'a str> {
+    let mut namespaces = vec![own];
+    for other in others {
+        if !namespaces.contains(&other.as_str()) {
+            namespaces.push(other);
+        }
+    }
+    namespaces
+}
+
+fn narrowed(namespaces: &[&str]) -> String {
+    let place = place(namespaces);
+    format!("you may not list Services in all namespaces; these are from {place} (-n NAMESPACE for another)")
+}
+
+fn place(namespaces: &[&str]) -> String {
+    match namespaces {
+        [one] => format!("namespace {one}"),
+        several => format!("namespaces {}", several.join(", ")),
+    }
+}
+
+/// Scopes as people read them: `all namespaces`, `namespace default`, `namespaces a, b`.
+pub fn scopes_text(scopes: &[Scope]) -> String {
+    let namespaces: Option<Vec<&str>> = scopes.iter().map(Scope::namespace).collect();
+    namespaces.map_or_else(|| super::picker::frame::ALL_NAMESPACES.to_owned(), |namespaces| place(&namespaces))
+}
+
+/// How many endpoints are ready in `scopes`; `None` where nobody may know.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn readiness(cluster: &Cluster, scopes: &[Scope]) -> Result<Option<ReadinessBoard>, ApiError> {
+    let mut tables = Vec::new();
+    for scope in scopes {
+        match cluster.readiness(scope).await {
+            Ok(table) => tables.push((scope.clone(), table)),
+            Err(ApiError::Forbidden { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(ReadinessBoard(tables)))
+}
+
+/// Readiness of the Services of several scopes.
+#[derive(Debug)]
+pub struct ReadinessBoard(Vec<(Scope, ReadinessTable)>);
+
+impl ReadinessBoard {
+    /// What is known of `service`.
+    pub fn of(&self, service: &Service) -> Option<Readiness> {
+        let (_, table) = self.0.iter().find(|(scope, _)| scope.covers(&service.namespace))?;
+        Some(table.get(&service.namespace, &service.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contexts_namespace_goes_first_and_none_twice() {
+        let others = ["b", "a", "b", "own"].map(str::to_owned);
+        assert_eq!(fallbacks("own", &others), ["own", "b", "a"]);
+    }
+
+    #[test]
+    fn scopes_for_people() {
+        let one = |name: &str| Scope::Namespace(name.to_owned());
+        assert_eq!(scopes_text(&[Scope::All]), "all namespaces");
+        assert_eq!(scopes_text(&[one("a")]), "namespace a");
+        assert_eq!(scopes_text(&[one("a"), one("b")]), "namespaces a, b");
+    }
+}

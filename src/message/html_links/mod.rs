@@ -1,0 +1,200 @@
+//! Links in HTML that goes by: which attributes hold them, and how they are changed in a stream.
+//!
+//! The API server puts its proxy path in front of the links of the pages it passes on. Taking it off again, and putting
+//! it back for those who serve a site below a path, both go through here, so both know the same attributes.
+
+mod rewritten_body;
+mod gzip;
+mod rewriter;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+pub use gzip::takes_gzip;
+
+use crate::proxy::upstream::Body;
+use rewriter::Rewriter;
+use rewritten_body::Rewritten;
+
+/// Elements and those of their attributes that hold one URL, as the API server knows them (apimachinery,
+/// `pkg/util/proxy/transport.go`, `atomsToAttrs`). `srcset`, `<meta>` refreshes, SVG and scripts are not among them.
+pub const LINKS: [(&str, &[&str]); 25] = [
+    ("a", &["href"]),
+    ("applet", &["codebase"]),
+    ("area", &["href"]),
+    ("audio", &["src"]),
+    ("base", &["href"]),
+    ("blockquote", &["cite"]),
+    ("body", &["background"]),
+    ("button", &["formaction"]),
+    ("command", &["icon"]),
+    ("del", &["cite"]),
+    ("embed", &["src"]),
+    ("form", &["action"]),
+    ("frame", &["longdesc", "src"]),
+    ("head", &["profile"]),
+    ("html", &["manifest"]),
+    ("iframe", &["longdesc", "src"]),
+    ("img", &["longdesc", "src", "usemap"]),
+    ("input", &["src", "usemap", "formaction"]),
+    ("ins", &["cite"]),
+    ("link", &["href"]),
+    ("object", &["classid", "codebase", "data", "usemap"]),
+    ("q", &["cite"]),
+    ("script", &["src"]),
+    ("source", &["src"]),
+    ("video", &["poster", "src"]),
+];
+
+/// Header fields that vouch for the exact bytes of a body (RFC 9530, RFC 3230, RFC 1864).
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// Whether the links of this answer's body can be changed: HTML, with a body, in an encoding that can be undone.
+///
+/// HTML is what the API server takes for it: `text/html` in lower case, whatever its parameters and the status. It
+/// changes only pages without an encoding or with exactly `gzip`.
+pub fn are_in(answer: &Response<Body>) -> bool {
+    let bodiless = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !bodiless
+        && !answer.status().is_informational()
+        && is_html(answer.headers())
+        && matches!(encoding(answer.headers()), b"" | b"gzip")
+        && !http_body::Body::is_end_stream(answer.body())
+}
+
+/// Changes the links of an answer in which they [are](are_in), while its body streams.
+///
+/// `link` gets the value of each attribute of [`LINKS`] as it stands between its quotes, character references and all,
+/// and says what to put there; `None` leaves the whole tag as it is, byte for byte. A byte that is not ASCII appears as
+/// one character and comes out as the same byte again, whatever the page's encoding.
+///
+/// The answer loses what is no longer true of it: `Content-Length`, `Content-Encoding`, digests, and the strength of
+/// its `ETag`. Memory stays bounded for endless and for hostile pages; what does not fit passes with its links as they are.
+pub fn rewrite<F>(answer: Response<Body>, link: F) -> Response<Body>
+where
+    F: FnMut(&str) -> Option<String> + Send + 'static,
+{
+    let (mut head, body) = answer.into_parts();
+    let rewritten = match encoding(&head.headers) {
+        b"gzip" => Rewritten::gzip(body, Rewriter::new(link)),
+        _ => Rewritten::plain(body, Rewriter::new(link)),
+    };
+    forget_the_bytes(&mut head.headers);
+    Response::from_parts(head, Body::boxed(rewritten))
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    let essence = |value: &HeaderValue| {
+        let bytes = value.as_bytes();
+        bytes.split(|&byte| byte == b';').next().is_some_and(|essence| essence.trim_ascii() == b"text/html")
+    };
+    headers.get(header::CONTENT_TYPE).is_some_and(essence)
+}
+
+fn encoding(headers: &HeaderMap) -> &[u8] {
+    headers.get(header::CONTENT_ENCODING).map_or(b"", HeaderValue::as_bytes)
+}
+
+fn forget_the_bytes(headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::CONTENT_ENCODING);
+    for digest in DIGESTS {
+        headers.remove(digest);
+    }
+    if let Some(tag) = headers.get_mut(header::ETAG) {
+        weaken(tag);
+    }
+}
+
+/// RFC 9110 8.8.1: a strong validator would promise the same bytes.
+fn weaken(tag: &mut HeaderValue) {
+    if tag.as_bytes().starts_with(b"\"") {
+        let weak = [b"W/", tag.as_bytes()].concat();
+        *tag = HeaderValue::from_bytes(&weak).expect("a field value with two letters in front is one");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use http_body_util::BodyExt;
+    use std::io::Write;
+
+    pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn page(headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Response<Body> {
+        let mut answer = Response::new(Body::full(body));
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            answer.headers_mut().append(name, value.parse().unwrap());
+        }
+        answer
+    }
+
+    fn up(link: &str) -> Option<String> {
+        link.strip_prefix("/p").map(str::to_owned)
+    }
+
+    async fn read(answer: Response<Body>) -> Vec<u8> {
+        answer.into_body().collect().await.unwrap().to_bytes().to_vec()
+    }
+
+    #[test]
+    fn what_counts_as_html() {
+        let cases = [
+            ("text/html", "", true),
+            ("text/html; charset=utf-8", "gzip", true),
+            (" text/html ;x", "", true),
+            ("Text/HTML", "", false),
+            ("application/xhtml+xml", "", false),
+            ("text/html5", "", false),
+            ("text/html", "br", false),
+            ("text/html", "GZIP", false),
+            ("text/html", "identity", false),
+            ("", "", false),
+        ];
+        for (kind, encoding, expect) in cases {
+            let answer = page(&[("content-type", kind), ("content-encoding", encoding)], "x");
+            assert_eq!(are_in(&answer), expect, "{kind:?} {encoding:?}");
+        }
+        let mut empty = page(&[("content-type", "text/html")], "x");
+        *empty.status_mut() = StatusCode::NOT_MODIFIED;
+        assert!(!are_in(&empty));
+        assert!(!are_in(&page(&[("content-type", "text/html")], "")));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_longer_true_goes() {
+        let headers = [
+            ("content-type", "text/html"),
+            ("content-length", "99"),
+            ("etag", "\"x\""),
+            ("repr-digest", "sha-256=:x:"),
+            ("digest", "md5=x"),
+            ("content-md5", "x"),
+            ("content-encoding", "gzip"),
+            ("vary", "accept-encoding"),
+        ];
+        let answer = rewrite(page(&headers, gzip(b"<a href=\"/p/x\">")), up);
+        let mut left: Vec<_> = answer.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        left.sort();
+        assert_eq!(left, ["content-type: text/html", "etag: W/\"x\"", "vary: accept-encoding"]);
+        assert_eq!(read(answer).await, b"<a href=\"/x\">");
+    }
+
+    #[test]
+    fn a_weak_tag_stays() {
+        let mut tag = HeaderValue::from_static("W/\"x\"");
+        weaken(&mut tag);
+        assert_eq!(tag, "W/\"x\"");
+    }
+}

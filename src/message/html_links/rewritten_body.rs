@@ -1,0 +1,225 @@
+//! A body whose links change while it streams.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use flate2::write::MultiGzDecoder;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+
+use super::rewriter::Rewriter;
+use crate::message::body::BoxError;
+use crate::proxy::upstream::Body;
+
+/// `source`, rewritten. A piece is worked on only when the reader asks for more, so the reader sets the pace and a page
+/// that unpacks to far more than it was takes no more memory than any other.
+pub(super) struct Rewritten {
+    source: Body,
+    stage: Stage,
+    /// What came from `source` and is not worked on yet.
+    pending: Bytes,
+    end: End,
+}
+
+/// How far `source` is.
+enum End {
+    NotYet,
+    Trailers(HeaderMap),
+    Reached,
+}
+
+enum Stage {
+    Plain(Rewriter),
+    Gzip(Box<MultiGzDecoder<Rewriter>>),
+}
+
+impl Rewritten {
+    pub(super) fn plain(source: Body, rewriter: Rewriter) -> Self {
+        Self::new(source, Stage::Plain(rewriter))
+    }
+
+    /// Goes in compressed, comes out plain: compressing again would only cost time, for a reader on the same machine.
+    pub(super) fn gzip(source: Body, rewriter: Rewriter) -> Self {
+        Self::new(source, Stage::Gzip(Box::new(MultiGzDecoder::new(rewriter))))
+    }
+
+    fn new(source: Body, stage: Stage) -> Self {
+        Self { source, stage, pending: Bytes::new(), end: End::NotYet }
+    }
+
+    fn work(&mut self) -> io::Result<()> {
+        let worked = self.stage.write(&self.pending)?;
+        self.pending.advance(worked);
+        if self.pending.is_empty() { self.stage.flush() } else { Ok(()) }
+    }
+
+    fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
+        self.end = trailers.map_or(End::Reached, End::Trailers);
+        self.stage.finish()
+    }
+}
+
+impl HttpBody for Rewritten {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            let done = this.stage.rewriter().take();
+            if !done.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(done.into()))));
+            }
+            if !this.pending.is_empty() {
+                this.work()?;
+                continue;
+            }
+            match std::mem::replace(&mut this.end, End::Reached) {
+                End::NotYet => this.end = End::NotYet,
+                End::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                End::Reached => return Poll::Ready(None),
+            }
+            match ready!(Pin::new(&mut this.source).poll_frame(context)?) {
+                Some(frame) => match frame.into_data() {
+                    Ok(data) => this.pending = data,
+                    Err(frame) => this.finish(frame.into_trailers().ok())?,
+                },
+                None => this.finish(None)?,
+            }
+        }
+    }
+}
+
+impl Stage {
+    fn rewriter(&mut self) -> &mut Rewriter {
+        match self {
+            Self::Plain(rewriter) => rewriter,
+            Self::Gzip(decoder) => decoder.get_mut(),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if let Self::Gzip(decoder) = self {
+            decoder.try_finish()?;
+        }
+        self.rewriter().end();
+        Ok(())
+    }
+}
+
+/// A compressed piece is taken bit by bit: each call puts out some 32 KiB at most.
+impl Write for Stage {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(rewriter) => rewriter.write(piece),
+            Self::Gzip(decoder) => match decoder.write(piece)? {
+                0 => Err(io::ErrorKind::InvalidData.into()),
+                taken => Ok(taken),
+            },
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(rewriter) => rewriter.flush(),
+            Self::Gzip(decoder) => decoder.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::html_links::tests::gzip;
+    use http_body_util::{BodyExt, StreamBody};
+    use proptest::prelude::*;
+
+    fn up(link: &str) -> Option<String> {
+        link.strip_prefix("/p").map(str::to_owned)
+    }
+
+    fn body(frames: Vec<Frame<Bytes>>) -> Body {
+        let frames = frames.into_iter().map(Ok::<_, BoxError>);
+        Body::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    fn pieces(bytes: &[u8], size: usize) -> Body {
+        body(bytes.chunks(size).map(|piece| Frame::data(Bytes::copy_from_slice(piece))).collect())
+    }
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn read(body: Rewritten) -> Result<Vec<u8>, BoxError> {
+        block_on(body.collect()).map(|all| all.to_bytes().to_vec())
+    }
+
+    const PAGE: &[u8] = b"<p>one <a href=\"/p/two\">two</a> \xff three";
+    const EXPECT: &[u8] = b"<p>one <a href=\"/two\">two</a> \xff three";
+
+    #[test]
+    fn in_pieces_of_any_size() {
+        for size in 1..=PAGE.len() {
+            assert_eq!(read(Rewritten::plain(pieces(PAGE, size), Rewriter::new(up))).unwrap(), EXPECT);
+            assert_eq!(read(Rewritten::gzip(pieces(&gzip(PAGE), size), Rewriter::new(up))).unwrap(), EXPECT);
+        }
+    }
+
+    #[test]
+    fn a_piece_comes_out_before_the_next_goes_in() {
+        let frames = futures_util::stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from_static(PAGE)))]);
+        let endless = futures_util::StreamExt::chain(frames, futures_util::stream::pending());
+        let mut body = Rewritten::plain(Body::boxed(StreamBody::new(endless)), Rewriter::new(up));
+        let first = block_on(body.frame()).unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, EXPECT);
+    }
+
+    #[test]
+    fn trailers_come_last() {
+        let trailers = HeaderMap::from_iter([(http::header::SERVER, "x".parse().unwrap())]);
+        let source = body(vec![Frame::data(Bytes::from_static(PAGE)), Frame::trailers(trailers.clone())]);
+        let all = block_on(Rewritten::plain(source, Rewriter::new(up)).collect()).unwrap();
+        assert_eq!(all.trailers(), Some(&trailers));
+        assert_eq!(all.to_bytes(), EXPECT);
+    }
+
+    #[test]
+    fn members_follow_one_another() {
+        let both = [gzip(PAGE), gzip(PAGE)].concat();
+        assert_eq!(read(Rewritten::gzip(pieces(&both, 7), Rewriter::new(up))).unwrap(), [EXPECT, EXPECT].concat());
+    }
+
+    #[test]
+    fn half_a_page_is_an_error_and_so_is_nonsense() {
+        let whole = gzip(PAGE);
+        assert!(read(Rewritten::gzip(pieces(&whole[..whole.len() - 9], 7), Rewriter::new(up))).is_err());
+        assert!(read(Rewritten::gzip(pieces(b"nonsense", 7), Rewriter::new(up))).is_err());
+        assert!(read(Rewritten::gzip(pieces(&[whole, b"nonsense".to_vec()].concat(), 7), Rewriter::new(up))).is_err());
+    }
+
+    #[test]
+    fn a_bomb_comes_out_in_small_pieces() {
+        let zeros = gzip(&vec![0; 64 << 20]);
+        let mut body = Rewritten::gzip(pieces(&zeros, zeros.len()), Rewriter::new(up));
+        let mut total = 0;
+        while let Some(frame) = block_on(body.frame()) {
+            let size = frame.unwrap().into_data().unwrap().len();
+            assert!(size <= 128 << 10, "{size}");
+            total += size;
+        }
+        assert_eq!(total, 64 << 20);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_arrives_never_hangs(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0usize..60) {
+            let mut damaged = gzip(PAGE);
+            let at = cut % damaged.len();
+            damaged.splice(at..at, bytes);
+            let _ = read(Rewritten::gzip(pieces(&damaged, 16), Rewriter::new(up)));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! HTTP messages, whoever sends them: bodies, paths, links, handshakes. Knows no Service and no cluster.
+
+pub mod client_kind;
+pub mod html_links;
+pub(crate) mod link_fields;
+pub mod safe_path;
+pub(crate) mod cookie_fields;
+pub(crate) mod peek;
+pub mod body;
+pub(crate) mod replay;
+pub(crate) mod web_socket;

@@ -1,0 +1,180 @@
+//! A request that may be sent a second time, without holding up the first.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::body::BoxError;
+use crate::proxy::upstream::Body;
+
+/// Octets of a body that are kept for a second time. A longer body can be sent only once.
+const LIMIT: usize = 64 * 1024;
+
+/// What is needed to send a request again.
+pub(crate) struct Again {
+    parts: Parts,
+    /// `None` for a request without a body.
+    body: Option<Arc<Mutex<Shared>>>,
+}
+
+/// A body whose beginning is kept.
+struct Shared {
+    rest: Body,
+    kept: Vec<Bytes>,
+    length: usize,
+    /// Whether everything that was read is in `kept`.
+    whole: bool,
+}
+
+/// Reads a shared body from its beginning.
+struct Reader {
+    shared: Arc<Mutex<Shared>>,
+    next: usize,
+}
+
+/// Gives back `request`, and what it takes to send it again if its method allows that (RFC 9110 section 9.2.2).
+pub(crate) fn keep(request: Request<Body>) -> (Request<Body>, Option<Again>) {
+    if !is_idempotent(request.method()) {
+        return (request, None);
+    }
+    let (parts, body) = request.into_parts();
+    let body = (!body.is_end_stream()).then(|| Arc::new(Mutex::new(Shared::new(body))));
+    let again = Again { parts, body };
+    (again.request(), Some(again))
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "PROPFIND" | "REPORT" | "SEARCH"
+    )
+}
+
+impl Again {
+    /// The request once more, unless too much of its body is gone.
+    pub(crate) fn take(self) -> Option<Request<Body>> {
+        let whole = self.body.as_ref().is_none_or(|shared| locked(shared).whole);
+        whole.then(|| self.request())
+    }
+
+    fn request(&self) -> Request<Body> {
+        let body = match &self.body {
+            Some(shared) => Body::boxed(Reader { shared: shared.clone(), next: 0 }),
+            None => Body::Empty,
+        };
+        Request::from_parts(self.parts.clone(), body)
+    }
+}
+
+impl Shared {
+    fn new(rest: Body) -> Self {
+        Self { rest, kept: Vec::new(), length: 0, whole: true }
+    }
+
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        let Some(data) = frame.data_ref() else {
+            self.whole = false;
+            return;
+        };
+        self.length += data.len();
+        self.whole &= self.length <= LIMIT;
+        if self.whole { self.kept.push(data.clone()) } else { self.kept.clear() }
+    }
+}
+
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl HttpBody for Reader {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let next = self.next;
+        let mut shared = locked(&self.shared);
+        if let Some(data) = shared.kept.get(next).cloned() {
+            drop(shared);
+            self.next += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let frame = Pin::new(&mut shared.rest).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            shared.keep(frame);
+            drop(shared);
+            self.next += 1;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = locked(&self.shared);
+        self.next >= shared.kept.len() && shared.rest.is_end_stream()
+    }
+
+    /// hyper frames a message by what the body says before it is read.
+    fn size_hint(&self) -> SizeHint {
+        let shared = locked(&self.shared);
+        if !shared.whole {
+            return shared.rest.size_hint();
+        }
+        let unread: usize = shared.kept.iter().skip(self.next).map(Bytes::len).sum();
+        let rest = shared.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + unread as u64);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + unread as u64);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use http_body_util::{BodyExt, StreamBody};
+
+    fn request(method: &str, parts: &[usize]) -> Request<Body> {
+        let frames: Vec<_> = parts.iter().map(|&length| Ok(Frame::data(Bytes::from(vec![b'x'; length])))).collect();
+        let body = if parts.is_empty() { Body::Empty } else { Body::boxed(StreamBody::new(stream::iter(frames))) };
+        Request::builder().method(method).uri("/a?b").body(body).unwrap()
+    }
+
+    async fn length(request: Request<Body>) -> usize {
+        request.into_body().collect().await.unwrap().to_bytes().len()
+    }
+
+    #[tokio::test]
+    async fn the_second_time_it_is_the_same() {
+        let (first, again) = keep(request("PUT", &[3, 4]));
+        assert_eq!(length(first).await, 7);
+        let second = again.unwrap().take().unwrap();
+        assert_eq!(second.uri(), "/a?b");
+        assert_eq!(length(second).await, 7);
+        let (_, again) = keep(request("GET", &[]));
+        assert_eq!(length(again.unwrap().take().unwrap()).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_half_read_goes_on_where_it_was() {
+        let (first, again) = keep(request("PUT", &[3, 4, 5]));
+        let mut body = first.into_body();
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(length(again.unwrap().take().unwrap()).await, 12);
+    }
+
+    #[tokio::test]
+    async fn what_may_not_or_cannot_be_repeated() {
+        assert!(keep(request("POST", &[])).1.is_none());
+        assert!(keep(request("PATCH", &[])).1.is_none());
+        let (first, again) = keep(request("PUT", &[LIMIT, 1]));
+        assert_eq!(length(first).await, LIMIT + 1);
+        assert!(again.unwrap().take().is_none());
+    }
+}

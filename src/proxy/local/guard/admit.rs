@@ -1,0 +1,581 @@
+//! Whether a request may pass, from nothing but what it says and who sent it. Pure.
+//!
+//! Whoever reaches the listener acts with the user's rights in the cluster, and every web page can reach it. So each
+//! request must come from this user, call us by one of our names, and not be another site's doing.
+
+use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, Uri, Version};
+
+use super::hosts::{Host, Hosts};
+use crate::message::safe_path::{self, PathFault};
+use crate::proxy::local::GuardPolicy;
+
+/// Fetch Metadata (W3C): how the request came to be.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+/// What browsers older than Fetch Metadata say when they navigate.
+const UPGRADE_INSECURE_REQUESTS: HeaderName = HeaderName::from_static("upgrade-insecure-requests");
+
+/// With these some Services take a request for one of another method.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// This user, root, or somebody who need not be checked.
+    Trusted,
+    /// The user of this machine with this number.
+    OtherUser(u32),
+    /// Somebody on this machine whose connection the system does not know any more.
+    Unknown,
+}
+
+/// What of a request the guard looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Who sent it.
+    pub peer: Peer,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target as it came.
+    pub uri: &'a Uri,
+    /// Its HTTP version.
+    pub version: Version,
+    /// Its headers as they came.
+    pub headers: &'a HeaderMap,
+}
+
+/// A request that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted<'a> {
+    /// Whom it is for.
+    pub host: Host,
+    /// `Host` as it came: one of our names, perhaps with capitals.
+    pub authority: &'a str,
+    /// Whether a browser goes to this page, rather than fetching a part of one.
+    pub is_navigation: bool,
+    /// Whether another site's page made the browser send it.
+    pub is_from_elsewhere: bool,
+    /// Whether it opens a WebSocket (RFC 6455 section 4.1).
+    pub is_handshake: bool,
+}
+
+/// Why a request may not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The connection is another user's, or nobody's.
+    Stranger(Option<u32>),
+    /// There is no `Host`, or more than one, or it is no text.
+    NoSingleHost,
+    /// The `Host` is not ours.
+    UnknownHost(String),
+    /// The `Origin` is not the site's own.
+    ForeignOrigin(String),
+    /// Another site made the browser send it, and it is no navigation to a page.
+    CrossSite,
+    /// It is to be shown inside of another site's page.
+    Framed,
+    /// A WebSocket without an `Origin`.
+    NoOrigin(String),
+    /// `--read-only` and a method that may write.
+    ReadOnly(Method),
+    /// `--read-only` and a WebSocket.
+    ReadOnlyTunnel,
+    /// `--read-only` and a header that asks some Services for another method.
+    ReadOnlyOverride,
+    /// CONNECT: this is no forward proxy.
+    Connect,
+    /// The target is not a path.
+    NotAPath,
+    /// The path has a fault.
+    Path(PathFault),
+}
+
+/// What browsers put around a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fetch<'a> {
+    site: Option<&'a str>,
+    mode: Option<&'a str>,
+    destination: Option<&'a str>,
+}
+
+/// Whether the request of `facts` may pass.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn admit<'a>(policy: &GuardPolicy, hosts: &Hosts, facts: &Facts<'a>) -> Result<Admitted<'a>, Refusal> {
+    check_peer(policy, facts.peer)?;
+    let authority = only_value(facts.headers, &HOST).ok_or(Refusal::NoSingleHost)?;
+    let host = hosts.find(authority).ok_or_else(|| Refusal::UnknownHost(authority.to_owned()))?;
+    let fetch = Fetch::of(facts.headers);
+    let is_handshake = is_handshake(facts);
+    check_origin(policy, facts, &fetch, is_handshake, own_origin(host, authority))?;
+    check_method(policy, facts, is_handshake)?;
+    safe_path::check(facts.uri.path()).map_err(Refusal::Path)?;
+    let is_navigation = is_navigation(facts, &fetch);
+    let is_from_elsewhere = matches!(fetch.site, Some("cross-site" | "same-site"));
+    Ok(Admitted { host, authority, is_navigation, is_from_elsewhere, is_handshake })
+}
+
+fn check_peer(policy: &GuardPolicy, peer: Peer) -> Result<(), Refusal> {
+    match peer {
+        _ if policy.allow_other_users => Ok(()),
+        Peer::Trusted => Ok(()),
+        Peer::OtherUser(user) => Err(Refusal::Stranger(Some(user))),
+        Peer::Unknown => Err(Refusal::Stranger(None)),
+    }
+}
+
+/// The origins of pages that were loaded under `authority`. Behind a name that the user allowed there may be a TLS
+/// proxy; at our own ones there is none.
+fn own_origin(host: Host, authority: &str) -> OwnOrigin<'_> {
+    OwnOrigin { authority: authority.strip_suffix(":80").unwrap_or(authority), may_be_tls: host == Host::Named }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OwnOrigin<'a> {
+    authority: &'a str,
+    may_be_tls: bool,
+}
+
+impl OwnOrigin<'_> {
+    fn is(&self, origin: &str) -> bool {
+        match origin.split_once("://") {
+            Some(("http", authority)) => authority.eq_ignore_ascii_case(self.authority),
+            Some(("https", authority)) => self.may_be_tls && authority.eq_ignore_ascii_case(self.authority),
+            _ => false,
+        }
+    }
+}
+
+fn check_origin(
+    policy: &GuardPolicy,
+    facts: &Facts<'_>,
+    fetch: &Fetch<'_>,
+    is_handshake: bool,
+    own: OwnOrigin<'_>,
+) -> Result<(), Refusal> {
+    if fetch.is_framed() && fetch.site != Some("same-origin") {
+        return Err(Refusal::Framed);
+    }
+    if !facts.headers.contains_key(ORIGIN) {
+        return match is_handshake {
+            // Chromium sends no Fetch Metadata with these, so nothing else would tell whose they are.
+            true => Err(Refusal::NoOrigin(format!("http://{}", own.authority))),
+            false => check_site(facts.method, fetch),
+        };
+    }
+    let foreign = || Refusal::ForeignOrigin(text_of_all(facts.headers, &ORIGIN));
+    let origin = only_value(facts.headers, &ORIGIN).ok_or_else(foreign)?;
+    if policy.allow_origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
+        return Ok(());
+    }
+    match own.is(origin) {
+        true if is_handshake => Ok(()),
+        true => check_site(facts.method, fetch),
+        // A page that sends no referrer has this origin in its forms, though they are its own.
+        false if origin == "null" && fetch.site == Some("same-origin") && !is_handshake => Ok(()),
+        false => Err(foreign()),
+    }
+}
+
+/// Top-level navigations may come from anywhere, as login redirects do, but only those that read.
+fn check_site(method: &Method, fetch: &Fetch<'_>) -> Result<(), Refusal> {
+    match fetch.site {
+        None | Some("same-origin" | "none") => Ok(()),
+        Some(_) if is_reading(method) && fetch.is_top_level_navigation() => Ok(()),
+        Some(_) => Err(Refusal::CrossSite),
+    }
+}
+
+impl<'a> Fetch<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let value = |name| headers.contains_key(&name).then(|| only_value(headers, &name).unwrap_or("?"));
+        Self { site: value(SEC_FETCH_SITE), mode: value(SEC_FETCH_MODE), destination: value(SEC_FETCH_DEST) }
+    }
+
+    fn is_framed(&self) -> bool {
+        matches!(self.destination, Some("iframe" | "frame" | "embed" | "object" | "fencedframe"))
+    }
+
+    fn is_top_level_navigation(&self) -> bool {
+        self.mode == Some("navigate") && self.destination == Some("document")
+    }
+}
+
+/// Whether a person goes to this page; not where a frame within a page does.
+fn is_navigation(facts: &Facts<'_>, fetch: &Fetch<'_>) -> bool {
+    is_reading(facts.method)
+        && match fetch.mode {
+            Some(mode) => mode == "navigate" && !fetch.is_framed(),
+            None => facts.headers.contains_key(UPGRADE_INSECURE_REQUESTS),
+        }
+}
+
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn check_method(policy: &GuardPolicy, facts: &Facts<'_>, is_handshake: bool) -> Result<(), Refusal> {
+    if facts.method == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    if facts.uri.scheme().is_some() || facts.uri.authority().is_some() || !facts.uri.path().starts_with('/') {
+        return Err(Refusal::NotAPath);
+    }
+    if policy.read_only && is_handshake {
+        return Err(Refusal::ReadOnlyTunnel);
+    }
+    if policy.read_only && METHOD_OVERRIDES.iter().any(|name| facts.headers.contains_key(*name)) {
+        return Err(Refusal::ReadOnlyOverride);
+    }
+    if policy.read_only && !is_reading(facts.method) && facts.method != Method::OPTIONS {
+        return Err(Refusal::ReadOnly(facts.method.clone()));
+    }
+    Ok(())
+}
+
+/// A client's half of RFC 6455 section 4.1. Whatever else asks for an upgrade is a plain request: to the API server
+/// any `Connection` with "upgrade" in it opens a raw tunnel (apimachinery `pkg/util/httpstream`,
+/// `IsUpgradeRequest`).
+fn is_handshake(facts: &Facts<'_>) -> bool {
+    facts.method == Method::GET
+        && facts.version == Version::HTTP_11
+        && only_value(facts.headers, &UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+        && only_value(facts.headers, &SEC_WEBSOCKET_VERSION) == Some("13")
+        && only_value(facts.headers, &SEC_WEBSOCKET_KEY).is_some()
+        && has_token(facts.headers, &CONNECTION, "upgrade")
+}
+
+/// Whether a comma-separated list in one of the headers called `name` has `token` in it.
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
+}
+
+/// The value of a header that must not stand there twice; `None` too if it is not visible ASCII.
+pub(crate) fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    if values.next().is_some() { None } else { value.to_str().ok() }
+}
+
+fn text_of_all(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    values.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    const OWN: &str = "web--ns--abc123.localhost:8001";
+    const OWN_ORIGIN: &str = "http://web--ns--abc123.localhost:8001";
+
+    /// A request to be judged; `lines` are `name: value`.
+    struct Case {
+        policy: GuardPolicy,
+        peer: Peer,
+        method: Method,
+        target: &'static str,
+        version: Version,
+        lines: Vec<String>,
+    }
+
+    fn request(method: &str, lines: &[&str]) -> Case {
+        let mut case = bare(method, lines);
+        case.lines.insert(0, format!("host: {OWN}"));
+        case
+    }
+
+    fn bare(method: &str, lines: &[&str]) -> Case {
+        Case {
+            policy: GuardPolicy::default(),
+            peer: Peer::Trusted,
+            method: method.parse().unwrap(),
+            target: "/a?b",
+            version: Version::HTTP_11,
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        }
+    }
+
+    fn handshake(lines: &[&str]) -> Case {
+        let mut case = request("GET", lines);
+        let fixed = [
+            "connection: keep-alive, Upgrade",
+            "upgrade: websocket",
+            "sec-websocket-version: 13",
+            "sec-websocket-key: a",
+        ];
+        case.lines.extend(fixed.map(str::to_owned));
+        case
+    }
+
+    impl Case {
+        fn with(mut self, change: impl FnOnce(&mut GuardPolicy)) -> Self {
+            change(&mut self.policy);
+            self
+        }
+
+        fn to(self, target: &'static str) -> Self {
+            Self { target, ..self }
+        }
+
+        fn from(self, peer: Peer) -> Self {
+            Self { peer, ..self }
+        }
+
+        fn judge(&self) -> Result<(Host, bool, bool), Refusal> {
+            let hosts = Hosts {
+                labels: vec!["web--ns--abc123".to_owned()],
+                port: Some(8001),
+                addresses: Vec::new(),
+                allowed: self.policy.allow_hosts.clone(),
+            };
+            let line = |line: &String| {
+                let (name, value) = line.split_once(": ").unwrap();
+                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+            };
+            let headers: HeaderMap = self.lines.iter().map(line).collect();
+            let uri: Uri = self.target.parse().unwrap();
+            let facts =
+                Facts { peer: self.peer, method: &self.method, uri: &uri, version: self.version, headers: &headers };
+            admit(&self.policy, &hosts, &facts).map(|found| (found.host, found.is_navigation, found.is_handshake))
+        }
+
+        fn passes(&self) {
+            assert!(self.judge().is_ok(), "{:?} of {} {:?}", self.judge(), self.method, self.lines);
+        }
+
+        fn fails(&self, refusal: &Refusal) {
+            assert_eq!(self.judge().as_ref(), Err(refusal), "{} {:?}", self.method, self.lines);
+        }
+    }
+
+    #[test]
+    fn what_browsers_and_curl_send_passes() {
+        request("GET", &[]).passes();
+        request("POST", &[]).passes();
+        request("PROPFIND", &[]).passes();
+        request("GET", &["sec-fetch-site: none", "sec-fetch-mode: navigate", "sec-fetch-dest: document"]).passes();
+        request("GET", &["sec-fetch-site: same-origin", "sec-fetch-mode: no-cors", "sec-fetch-dest: script"]).passes();
+        request("GET", &["sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: iframe"]).passes();
+        let form = format!("origin: {OWN_ORIGIN}");
+        request(
+            "POST",
+            &[&form, "sec-fetch-site: same-origin", "sec-fetch-mode: navigate", "sec-fetch-dest: document"],
+        )
+        .passes();
+        request("POST", &[&form]).passes();
+        request("POST", &["origin: null", "sec-fetch-site: same-origin"]).passes();
+        request("OPTIONS", &[&form, "sec-fetch-site: same-origin", "access-control-request-method: PUT"]).passes();
+    }
+
+    #[test]
+    fn t1_dns_rebinding() {
+        for host in
+            ["evil.example:8001", "web--ns--abc123.localhost.evil:8001", "web--ns--abc123.localhost", "localhost:80"]
+        {
+            bare("GET", &[&format!("host: {host}")]).fails(&Refusal::UnknownHost(host.to_owned()));
+        }
+        bare("GET", &[]).fails(&Refusal::NoSingleHost);
+        bare("GET", &["host: localhost:8001", "host: localhost:8001"]).fails(&Refusal::NoSingleHost);
+        bare("GET", &["host: localhost:8001, evil"]).fails(&Refusal::UnknownHost("localhost:8001, evil".to_owned()));
+        request("GET", &[]).to("http://evil.example/").fails(&Refusal::NotAPath);
+        request("GET", &[]).to("http://web--ns--abc123.localhost:8001/").fails(&Refusal::NotAPath);
+        bare("GET", &["host: dev.example"]).with(|policy| policy.allow_hosts.push("dev.example".to_owned())).passes();
+    }
+
+    #[test]
+    fn t2_cross_site_requests() {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            for site in ["cross-site", "same-site", "unheard-of"] {
+                let site = format!("sec-fetch-site: {site}");
+                request(method, &[&site]).fails(&Refusal::CrossSite);
+                request(method, &[&site, "sec-fetch-mode: no-cors", "sec-fetch-dest: image"])
+                    .fails(&Refusal::CrossSite);
+                request(method, &[&site, "sec-fetch-mode: cors", "sec-fetch-dest: empty"]).fails(&Refusal::CrossSite);
+            }
+            for origin in [
+                "http://evil.example",
+                "null",
+                "http://localhost:8001",
+                "https://web--ns--abc123.localhost:8001",
+                "x",
+                "",
+            ] {
+                let foreign = Refusal::ForeignOrigin(origin.to_owned());
+                request(method, &[&format!("origin: {origin}")]).fails(&foreign);
+                let navigation = ["sec-fetch-mode: navigate", "sec-fetch-dest: document", "sec-fetch-site: cross-site"];
+                request(method, &[&[format!("origin: {origin}").as_str()][..], &navigation].concat()).fails(&foreign);
+            }
+            let both = [&format!("origin: {OWN_ORIGIN}") as &str, "origin: http://evil.example"];
+            request(method, &both).fails(&Refusal::ForeignOrigin(format!("{OWN_ORIGIN}, http://evil.example")));
+            request(method, &[&format!("origin: {OWN_ORIGIN}"), "sec-fetch-site: cross-site"])
+                .fails(&Refusal::CrossSite);
+            request(method, &["sec-fetch-site: same-origin", "sec-fetch-site: cross-site"]).fails(&Refusal::CrossSite);
+        }
+    }
+
+    #[test]
+    fn t2_only_reading_navigations_come_from_elsewhere() {
+        let navigation = ["sec-fetch-site: cross-site", "sec-fetch-mode: navigate", "sec-fetch-dest: document"];
+        request("GET", &navigation).passes();
+        let unclear = [&navigation[..], &["sec-fetch-site: same-origin"]].concat();
+        request("GET", &unclear).passes();
+        for method in ["POST", "PUT", "DELETE"] {
+            request(method, &navigation).fails(&Refusal::CrossSite);
+            request(method, &unclear).fails(&Refusal::CrossSite);
+        }
+    }
+
+    #[test]
+    fn pages_the_user_trusts() {
+        let trust = |policy: &mut GuardPolicy| policy.allow_origins.push("http://localhost:3000/".to_owned());
+        let lines = ["origin: http://localhost:3000", "sec-fetch-site: cross-site", "sec-fetch-mode: cors"];
+        request("POST", &lines).with(trust).passes();
+        handshake(&lines[..1]).with(trust).passes();
+        request("POST", &["origin: http://localhost:3001"])
+            .with(trust)
+            .fails(&Refusal::ForeignOrigin("http://localhost:3001".to_owned()));
+    }
+
+    #[test]
+    fn behind_a_tls_proxy_that_the_user_allowed() {
+        let allow = |policy: &mut GuardPolicy| policy.allow_hosts.push("dev.example".to_owned());
+        bare("POST", &["host: dev.example", "origin: https://dev.example"]).with(allow).passes();
+        bare("POST", &["host: dev.example", "origin: http://dev.example"]).with(allow).passes();
+        let foreign = Refusal::ForeignOrigin("https://evil.example".to_owned());
+        bare("POST", &["host: dev.example", "origin: https://evil.example"]).with(allow).fails(&foreign);
+    }
+
+    #[test]
+    fn t3_cross_site_websockets() {
+        handshake(&[&format!("origin: {OWN_ORIGIN}")]).passes();
+        handshake(&[&format!("origin: {OWN_ORIGIN}"), "sec-fetch-site: same-origin", "sec-fetch-mode: websocket"])
+            .passes();
+        handshake(&[]).fails(&Refusal::NoOrigin(OWN_ORIGIN.to_owned()));
+        handshake(&["sec-fetch-site: same-origin"]).fails(&Refusal::NoOrigin(OWN_ORIGIN.to_owned()));
+        for origin in ["http://evil.example", "null", "http://localhost:8001", "https://web--ns--abc123.localhost:8001"]
+        {
+            let lines = [&format!("origin: {origin}") as &str, "sec-fetch-site: same-origin"];
+            handshake(&lines[..1]).fails(&Refusal::ForeignOrigin(origin.to_owned()));
+            handshake(&lines).fails(&Refusal::ForeignOrigin(origin.to_owned()));
+        }
+    }
+
+    #[test]
+    fn t14_what_is_no_handshake_is_a_plain_request() {
+        let own = format!("origin: {OWN_ORIGIN}");
+        let is_handshake = |case: Case| case.judge().unwrap().2;
+        assert!(is_handshake(handshake(&[&own])));
+        assert!(!is_handshake(Case { method: Method::POST, ..handshake(&[&own]) }));
+        assert!(!is_handshake(Case { version: Version::HTTP_10, ..handshake(&[&own]) }));
+        for (missing, other) in [
+            ("connection: keep-alive, Upgrade", "connection: x-upgrade-y"),
+            ("upgrade: websocket", "upgrade: h2c"),
+            ("upgrade: websocket", "upgrade: websocket, h2c"),
+            ("sec-websocket-version: 13", "sec-websocket-version: 8"),
+            ("sec-websocket-key: a", "sec-websocket-keys: a"),
+        ] {
+            let mut case = handshake(&[&own]);
+            case.lines.retain(|line| line != missing);
+            case.lines.push(other.to_owned());
+            assert!(!is_handshake(case), "{other}");
+        }
+    }
+
+    #[test]
+    fn t4_other_users() {
+        request("GET", &[]).from(Peer::OtherUser(1000)).fails(&Refusal::Stranger(Some(1000)));
+        request("GET", &[]).from(Peer::Unknown).fails(&Refusal::Stranger(None));
+        bare("GET", &["host: evil"]).from(Peer::OtherUser(1000)).fails(&Refusal::Stranger(Some(1000)));
+        request("GET", &[]).from(Peer::OtherUser(1000)).with(|policy| policy.allow_other_users = true).passes();
+    }
+
+    #[test]
+    fn t5_paths() {
+        request("GET", &[]).to("/a/..%2fb").fails(&Refusal::Path(PathFault::DotSegment));
+        request("GET", &[]).to("/%zz").fails(&Refusal::Path(PathFault::Escape));
+        request("GET", &[]).to("/a?b=../%00%zz").passes();
+    }
+
+    #[test]
+    fn t24_frames() {
+        for destination in ["iframe", "frame", "embed", "object", "fencedframe"] {
+            let destination = format!("sec-fetch-dest: {destination}");
+            for site in ["cross-site", "same-site", "none"] {
+                let site = format!("sec-fetch-site: {site}");
+                request("GET", &[&site, &destination, "sec-fetch-mode: navigate"]).fails(&Refusal::Framed);
+            }
+            request("GET", &[&destination]).fails(&Refusal::Framed);
+            request("GET", &["sec-fetch-site: same-origin", &destination, "sec-fetch-mode: navigate"]).passes();
+        }
+    }
+
+    #[test]
+    fn reading_only() {
+        let read_only = |policy: &mut GuardPolicy| policy.read_only = true;
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            request(method, &[]).with(read_only).passes();
+        }
+        for method in ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "TRACE", "get"] {
+            request(method, &[]).with(read_only).fails(&Refusal::ReadOnly(method.parse().unwrap()));
+        }
+        handshake(&[&format!("origin: {OWN_ORIGIN}")]).with(read_only).fails(&Refusal::ReadOnlyTunnel);
+        request("GET", &["x-http-method-override: DELETE"]).with(read_only).fails(&Refusal::ReadOnlyOverride);
+        request("GET", &["x-http-method-override: DELETE"]).passes();
+    }
+
+    #[test]
+    fn no_forward_proxy() {
+        request("CONNECT", &[]).to("evil.example:443").fails(&Refusal::Connect);
+        request("OPTIONS", &[]).to("*").fails(&Refusal::NotAPath);
+        request("GET", &[]).to("evil.example:443").fails(&Refusal::NotAPath);
+    }
+
+    #[test]
+    fn navigations() {
+        let is_navigation = |method: &str, lines: &[&str]| request(method, lines).judge().unwrap().1;
+        assert!(is_navigation(
+            "GET",
+            &["sec-fetch-mode: navigate", "sec-fetch-site: none", "sec-fetch-dest: document"]
+        ));
+        assert!(is_navigation("GET", &["upgrade-insecure-requests: 1"]));
+        assert!(!is_navigation("GET", &[]));
+        assert!(!is_navigation("GET", &["upgrade-insecure-requests: 1", "sec-fetch-mode: cors"]));
+        assert!(!is_navigation("POST", &["sec-fetch-mode: navigate", "sec-fetch-site: same-origin"]));
+        let framed = ["sec-fetch-mode: navigate", "sec-fetch-dest: iframe", "sec-fetch-site: same-origin"];
+        assert!(!is_navigation("GET", &framed));
+    }
+
+    fn maybe(values: &'static [&'static str]) -> impl Strategy<Value = Option<&'static str>> {
+        prop::option::of(prop::sample::select(values))
+    }
+
+    proptest! {
+        /// Whoever has another origin gets in by a reading top-level navigation only.
+        #[test]
+        fn t2_no_way_round(
+            method in prop::sample::select(&["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"][..]),
+            origin in maybe(&["null", "http://evil.example", "http://localhost:8001", "http://web--ns--abc123.localhost"]),
+            site in prop::sample::select(&["cross-site", "same-site"][..]),
+            mode in maybe(&["navigate", "no-cors", "cors", "websocket", "same-origin"]),
+            destination in maybe(&["document", "iframe", "object", "image", "empty", "script"]),
+            upgrades in any::<bool>(),
+        ) {
+            let fields = [("origin", origin), ("sec-fetch-mode", mode), ("sec-fetch-dest", destination)];
+            let mut lines = vec![format!("sec-fetch-site: {site}")];
+            lines.extend(fields.iter().filter_map(|(name, value)| Some(format!("{name}: {}", (*value)?))));
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let case = Case { method: method.parse().unwrap(), ..if upgrades { handshake(&lines) } else { request("GET", &lines) } };
+            if let Ok((_, _, is_handshake)) = case.judge() {
+                prop_assert!(!is_handshake && matches!(method, "GET" | "HEAD"));
+                prop_assert_eq!((mode, destination, origin), (Some("navigate"), Some("document"), None));
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Whether a request may pass, and what a refused one is told.
+
+pub mod admit;
+pub mod hosts;
+pub(crate) mod refusal;
+pub(crate) mod token;

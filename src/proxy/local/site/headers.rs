@@ -1,0 +1,356 @@
+//! Header fields on their way through: what belongs to one connection only (RFC 9110 section 7.6.1) ends here, and so
+//! does what only a proxy or a client of the API server may say. Pure.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::header::{Entry, OccupiedEntry};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::message::cookie_fields::{self, Fitted, Left};
+use crate::proxy::local::guard::admit::has_token;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// A WebSocket subprotocol that the API server takes for a bearer token.
+const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// Makes the headers of a request ready for the Service. `authority` is the `Host` that the client used.
+pub(crate) fn prepare_request(headers: &mut HeaderMap, authority: &HeaderValue, is_handshake: bool) {
+    let takes_trailers = has_token(headers, &TE, "trailers");
+    remove_connection_fields(headers);
+    remove_if(headers, |name| name == EXPECT || speaks_for_others(name.as_str()));
+    edit_lines(headers, &COOKIE, without_own_cookie);
+    edit_lines(headers, &SEC_WEBSOCKET_PROTOCOL, without_bearer);
+    headers.insert(X_FORWARDED_HOST, authority.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if is_handshake {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// Makes the headers of an answer ready for the client, who called us `authority`. `below` is the proxy path that the
+/// Service is served under, if it is.
+pub(crate) fn prepare_answer(headers: &mut HeaderMap, authority: &HeaderValue, below: Option<&str>) {
+    remove_connection_fields(headers);
+    // They would be remembered for a name that means another Service tomorrow, on a port that speaks no TLS.
+    headers.remove(STRICT_TRANSPORT_SECURITY);
+    headers.remove(ALT_SVC);
+    fit_cookies(headers, authority, below);
+}
+
+/// The same for the answer that agrees to a WebSocket.
+pub(crate) fn prepare_agreement(headers: &mut HeaderMap, authority: &HeaderValue) {
+    prepare_answer(headers, authority, None);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+fn fit_cookies(headers: &mut HeaderMap, authority: &HeaderValue, below: Option<&str>) {
+    let authority = authority.to_str().unwrap_or_default();
+    let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(authority, |(host, _)| host);
+    edit_lines(headers, &SET_COOKIE, |line| match cookie_fields::fit(line, host, below) {
+        Fitted::AsItIs => Edit::Keep,
+        Fitted::Changed(value) => Edit::Replace(value),
+        Fitted::Forbidden => Edit::Remove,
+    });
+}
+
+/// Says what a request and its proxies claim about somebody else: identities, audit entries, earlier hops.
+fn speaks_for_others(name: &str) -> bool {
+    const BEGINNINGS: [&str; 3] = ["impersonate-", "x-remote-", "x-forwarded-"];
+    matches!(name, "audit-id" | "x-real-ip")
+        || name == FORWARDED.as_str()
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// `Trailer` stays: it announces fields that are passed on.
+fn remove_connection_fields(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named = fields_named_by_connection(headers);
+        named.iter().for_each(|name| drop(headers.remove(name)));
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Without those that are no matter of the connection whatever it says.
+fn fields_named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    names
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        .collect()
+}
+
+fn remove_if(headers: &mut HeaderMap, is_bad: impl Fn(&HeaderName) -> bool) {
+    let bad: Vec<HeaderName> = headers.keys().filter(|name| is_bad(name)).cloned().collect();
+    for name in bad {
+        headers.remove(name);
+    }
+}
+
+/// What becomes of one line of a header that may have several.
+enum Edit {
+    Keep,
+    Replace(HeaderValue),
+    Remove,
+}
+
+/// Edits each line of the header called `name`.
+fn edit_lines(headers: &mut HeaderMap, name: &HeaderName, edit: impl Fn(&HeaderValue) -> Edit) {
+    if headers.get_all(name).iter().all(|line| matches!(edit(line), Edit::Keep)) {
+        return;
+    }
+    let Entry::Occupied(entry) = headers.entry(name) else { return };
+    let edited: Vec<HeaderValue> = lines(entry)
+        .filter_map(|line| match edit(&line) {
+            Edit::Keep => Some(line),
+            Edit::Replace(line) => Some(line),
+            Edit::Remove => None,
+        })
+        .collect();
+    for line in edited {
+        headers.append(name, line);
+    }
+}
+
+fn lines(entry: OccupiedEntry<'_, HeaderValue>) -> impl Iterator<Item = HeaderValue> {
+    entry.remove_entry_mult().1
+}
+
+fn without_own_cookie(line: &HeaderValue) -> Edit {
+    match cookie_fields::without_own(line) {
+        Left::Everything => Edit::Keep,
+        Left::Only(others) => Edit::Replace(others),
+        Left::Nothing => Edit::Remove,
+    }
+}
+
+fn without_bearer(line: &HeaderValue) -> Edit {
+    let Ok(text) = line.to_str() else { return Edit::Remove };
+    let is_bearer = |protocol: &&str| {
+        protocol.get(..BEARER_PROTOCOL.len()).is_some_and(|start| start.eq_ignore_ascii_case(BEARER_PROTOCOL))
+    };
+    let protocols = || text.split(',').map(str::trim);
+    if !protocols().any(|protocol| is_bearer(&protocol)) {
+        return Edit::Keep;
+    }
+    let others: Vec<&str> = protocols().filter(|protocol| !is_bearer(protocol)).collect();
+    match HeaderValue::from_str(&others.join(", ")) {
+        Ok(others) if !others.is_empty() => Edit::Replace(others),
+        _ => Edit::Remove,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLAIN: [&str; 2] = ["x-forwarded-host: web.localhost:8001", "x-forwarded-proto: http"];
+
+    fn map(lines: &[&str]) -> HeaderMap {
+        let line = |line: &&str| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        lines.iter().map(line).collect()
+    }
+
+    fn text(headers: &HeaderMap) -> Vec<String> {
+        let mut lines: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        lines
+    }
+
+    fn prepared(lines: &[&str], is_handshake: bool) -> Vec<String> {
+        let mut headers = map(lines);
+        prepare_request(&mut headers, &HeaderValue::from_static("web.localhost:8001"), is_handshake);
+        text(&headers)
+    }
+
+    fn check(lines: &[&str], expect: &[&str]) {
+        let mut expect: Vec<&str> = expect.iter().chain(&PLAIN).copied().collect();
+        expect.sort_unstable();
+        assert_eq!(prepared(lines, false), expect);
+    }
+
+    #[test]
+    fn t8_no_identity_from_the_page() {
+        check(
+            &[
+                "Impersonate-User: root",
+                "Impersonate-Group: system:masters",
+                "Impersonate-Group: b",
+                "Impersonate-Uid: 0",
+                "Impersonate-Extra-scopes: all",
+                "X-Remote-User: root",
+                "X-Remote-Group: system:masters",
+                "X-Remote-Extra-a: b",
+                "X-Remote-Uid: 1",
+                "authorization: Basic dTpw",
+            ],
+            &["authorization: Basic dTpw"],
+        );
+        check(
+            &["Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, chat"],
+            &["sec-websocket-protocol: chat"],
+        );
+        check(
+            &["Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol: Base64URL.bearer.authorization.k8s.io.c2VjcmV0"],
+            &["sec-websocket-protocol: chat"],
+        );
+        check(&["Sec-WebSocket-Protocol: chat,superchat"], &["sec-websocket-protocol: chat,superchat"]);
+    }
+
+    #[test]
+    fn t9_no_audit_forgery() {
+        check(
+            &[
+                "Audit-Id: mine",
+                "X-Forwarded-For: 1.2.3.4",
+                "X-Real-Ip: 1.2.3.4",
+                "Forwarded: for=1.2.3.4",
+                "X-Forwarded-Host: evil",
+                "X-Forwarded-Proto: https",
+                "X-Forwarded-Uri: /x",
+                "X-Forwarded-Prefix: /x",
+                "x-forwardedness: kept",
+            ],
+            &["x-forwardedness: kept"],
+        );
+    }
+
+    #[test]
+    fn t6_nothing_of_the_connection_is_passed_on() {
+        check(
+            &[
+                "Connection: keep-alive, X-Mine",
+                "Connection: content-length, host, cookie",
+                "X-Mine: 1",
+                "Keep-Alive: timeout=5",
+                "Proxy-Connection: keep-alive",
+                "Proxy-Authorization: Basic eA==",
+                "Transfer-Encoding: chunked",
+                "Upgrade: h2c",
+                "TE: gzip",
+                "Expect: 100-continue",
+                "HOST: web.localhost:8001",
+                "content-length: 3",
+                "cookie: a=1",
+            ],
+            &["content-length: 3", "host: web.localhost:8001"],
+        );
+        check(&["Connection: x-upgrade-y", "Upgrade: websocket"], &[]);
+        check(&["TE: gzip;q=0.5, Trailers", "Connection: TE", "trailer: X-Sum"], &["te: trailers", "trailer: X-Sum"]);
+    }
+
+    #[test]
+    fn a_handshake_keeps_its_upgrade() {
+        let lines = prepared(
+            &["Connection: keep-alive, Upgrade", "Upgrade: WebSocket", "Sec-WebSocket-Extensions: permessage-deflate"],
+            true,
+        );
+        assert_eq!(
+            lines,
+            [
+                "connection: Upgrade",
+                "sec-websocket-extensions: permessage-deflate",
+                "upgrade: websocket",
+                PLAIN[0],
+                PLAIN[1]
+            ]
+        );
+    }
+
+    #[test]
+    fn t11_our_cookie_stays_here() {
+        check(
+            &["cookie: a=1; svcproxy-session-8001=x", "cookie: svcproxy-session-8001=y", "cookie: b=2"],
+            &["cookie: a=1", "cookie: b=2"],
+        );
+    }
+
+    #[test]
+    fn everything_else_arrives_as_it_was_sent() {
+        let lines = [
+            "accept: */*",
+            "accept-encoding: gzip, br",
+            "if-none-match: \"x\"",
+            "origin: http://web.localhost:8001",
+            "range: bytes=0-1",
+            "referer: http://web.localhost:8001/",
+            "sec-fetch-site: same-origin",
+            "user-agent: x",
+            "x-custom: a",
+            "x-custom: b",
+        ];
+        check(&lines, &lines);
+    }
+
+    #[test]
+    fn answers_lose_what_is_not_for_the_client() {
+        let mut headers = map(&[
+            "connection: close, x-hop",
+            "x-hop: 1",
+            "keep-alive: timeout=5",
+            "transfer-encoding: chunked",
+            "upgrade: h2c",
+            "trailer: x-sum",
+            "strict-transport-security: max-age=1",
+            "alt-svc: h3=\":443\"",
+            "content-length: 5",
+            "set-cookie: a=1; Domain=app.example",
+            "set-cookie: svcproxy-session-8001=evil",
+            "set-cookie: b=2",
+            "content-security-policy: default-src 'self'",
+        ]);
+        prepare_answer(&mut headers, &HeaderValue::from_static("web.localhost:8001"), None);
+        let expect = [
+            "content-length: 5",
+            "content-security-policy: default-src 'self'",
+            "set-cookie: a=1",
+            "set-cookie: b=2",
+            "trailer: x-sum",
+        ];
+        assert_eq!(text(&headers), expect);
+    }
+
+    proptest! {
+        #[test]
+        fn t8_t9_whatever_is_sent(lines in prop::collection::vec(("(Impersonate-|impersonate-|X-Remote-|x-forwarded-|x-|Audit-Id|forwarded|connection|upgrade|te)[a-z-]{0,6}", "[a-z, -]{0,12}"), 0..12)) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(&value).unwrap());
+            }
+            prepare_request(&mut headers, &HeaderValue::from_static("web.localhost:8001"), false);
+            for name in headers.keys().filter(|name| *name != X_FORWARDED_HOST && *name != X_FORWARDED_PROTO && *name != TE) {
+                prop_assert!(!speaks_for_others(name.as_str()), "{}", name);
+                prop_assert!(!matches!(name.as_str(), "connection" | "upgrade" | "te" | "audit-id" | "forwarded"), "{}", name);
+            }
+            prop_assert_eq!(headers.get_all(X_FORWARDED_HOST).iter().count(), 1);
+        }
+    }
+}

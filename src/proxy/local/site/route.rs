@@ -1,0 +1,401 @@
+//! What a request that may pass is for: which site, at `/` or below one of its proxy paths, or a redirect to where
+//! browsers find it. Pure.
+
+use std::borrow::Cow;
+
+use http::{Method, StatusCode};
+
+use crate::message::safe_path::strip_prefix;
+use crate::proxy::local::guard::hosts::Host;
+use crate::proxy::local::{Presentation, Site, with_port};
+
+/// What of a request counts for its route.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Whom it is for.
+    pub host: Host,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path and query, beginning with `/`.
+    pub target: &'a str,
+    /// Whether a browser goes to this page.
+    pub is_navigation: bool,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a str>,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// To the site with this index.
+    Serve {
+        /// Its index.
+        site: usize,
+        /// The Service's own path and query.
+        target: Cow<'a, str>,
+        /// The proxy path as the client spelled it, ending in `/`, if the answer must be put below it again.
+        below: Option<String>,
+    },
+    /// Elsewhere.
+    Redirect {
+        /// With which status.
+        status: StatusCode,
+        /// Where to.
+        location: String,
+    },
+    /// To the list of what is open.
+    StartPage,
+    /// Nowhere.
+    Nothing,
+}
+
+/// Everything that does not change from request to request.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout<'a> {
+    /// The open Services.
+    pub sites: &'a [Site],
+    /// How they are presented.
+    pub presentation: Presentation,
+    /// The port listened on, if any.
+    pub port: Option<u16>,
+}
+
+/// A target below one of the proxy paths of a site.
+struct Below {
+    site: usize,
+    /// The proxy path as spelled, with its final `/`.
+    prefix: String,
+    /// The Service's own path and query.
+    own: String,
+    /// Whether the final `/` of the proxy path is missing.
+    is_bare: bool,
+}
+
+impl Layout<'_> {
+    /// Where `ask` goes.
+    pub fn route<'a>(&self, ask: &Ask<'a>) -> Route<'a> {
+        match ask.host {
+            Host::Site(site) => self.at_site(site, ask),
+            Host::Localhost | Host::Loopback | Host::Named => match self.find_below(0..self.sites.len(), ask.target) {
+                Some(below) => self.below(below, ask),
+                None => self.at_shared_host(ask),
+            },
+        }
+    }
+
+    /// At a site's own name everything is the Service's, at `/`. Its proxy path leads there too: old bookmarks, and
+    /// apps that honour `X-Forwarded-Uri`.
+    fn at_site<'a>(&self, site: usize, ask: &Ask<'a>) -> Route<'a> {
+        match self.find_below(site..site + 1, ask.target) {
+            None => serve_whole(site, ask),
+            Some(below) if ask.is_navigation => temporary_redirect(path_reference(below.own)),
+            Some(below) => Route::Serve { site, target: Cow::Owned(below.own), below: None },
+        }
+    }
+
+    /// Below a proxy path, where pages are not shown if there is a better place for them.
+    fn below<'a>(&self, below: Below, ask: &Ask<'a>) -> Route<'a> {
+        if below.is_bare && matches!(*ask.method, Method::GET | Method::HEAD) {
+            return Route::Redirect { status: StatusCode::MOVED_PERMANENTLY, location: with_final_slash(ask.target) };
+        }
+        if let Some(origin) = self.origin_for_pages(below.site, ask).filter(|_| ask.is_navigation) {
+            let location = if origin.is_empty() { path_reference(below.own) } else { format!("{origin}{}", below.own) };
+            return temporary_redirect(location);
+        }
+        Route::Serve { site: below.site, target: Cow::Owned(below.own), below: Some(below.prefix) }
+    }
+
+    /// What is neither a site's name nor below a proxy path.
+    fn at_shared_host<'a>(&self, ask: &Ask<'a>) -> Route<'a> {
+        let is_root = ask.target.split('?').next() == Some("/");
+        match self.sites {
+            [_] if self.presentation != Presentation::Path && ask.host != Host::Loopback => serve_whole(0, ask),
+            [site] if is_root => temporary_redirect(self.landing(site, ask)),
+            _ if is_root => Route::StartPage,
+            _ => Route::Nothing,
+        }
+    }
+
+    fn landing(&self, site: &Site, ask: &Ask<'_>) -> String {
+        match self.origin_for_pages(0, ask) {
+            Some(origin) => format!("{origin}{}", site.landing),
+            None => format!("{}{}", site.proxy_path(), site.landing.trim_start_matches('/')),
+        }
+    }
+
+    /// Where the browser of `ask` finds `site` at `/`: an origin, or nothing for the host it is at already. `None`
+    /// where only the proxy path leads to it.
+    fn origin_for_pages(&self, site: usize, ask: &Ask<'_>) -> Option<String> {
+        let port = self.port?;
+        let is_only = self.sites.len() == 1;
+        let localhost = is_only.then(|| format!("http://{}", with_port("localhost", Some(port))));
+        match (self.presentation, ask.host) {
+            (Presentation::Path, _) => None,
+            (_, Host::Named) => is_only.then(String::new),
+            (Presentation::Localhost, _) => localhost,
+            (Presentation::Site, _) if !resolves_names_below_localhost(ask.user_agent) => localhost,
+            (Presentation::Site, _) => Some(format!("http://{}", with_port(&self.sites[site].host_name(), Some(port)))),
+        }
+    }
+
+    fn find_below(&self, mut among: std::ops::Range<usize>, target: &str) -> Option<Below> {
+        among.find_map(|site| self.sites[site].paths.iter().find_map(|path| strip_proxy_path(site, path, target)))
+    }
+}
+
+fn strip_proxy_path(site: usize, path: &str, target: &str) -> Option<Below> {
+    let bare = path.strip_suffix('/')?;
+    let rest = strip_prefix(target, bare)?;
+    let is_bare = match rest.bytes().next() {
+        None | Some(b'?') => true,
+        Some(b'/') => false,
+        Some(_) => return None,
+    };
+    let own = if is_bare { format!("/{rest}") } else { rest.to_owned() };
+    Some(Below { site, prefix: format!("{}/", &target[..target.len() - rest.len()]), own, is_bare })
+}
+
+fn serve_whole<'a>(site: usize, ask: &Ask<'a>) -> Route<'a> {
+    Route::Serve { site, target: Cow::Borrowed(ask.target), below: None }
+}
+
+fn temporary_redirect<'a>(location: String) -> Route<'a> {
+    Route::Redirect { status: StatusCode::TEMPORARY_REDIRECT, location }
+}
+
+/// `target` as a reference to the same host: one that begins with `//` would name another (RFC 3986 section 4.2).
+pub(crate) fn path_reference(target: String) -> String {
+    if target.starts_with("//") || target.starts_with("/\\") { format!("/.{target}") } else { target }
+}
+
+fn with_final_slash(target: &str) -> String {
+    match target.split_once('?') {
+        Some((path, query)) => format!("{path}/?{query}"),
+        None => format!("{target}/"),
+    }
+}
+
+/// Whether the browser knows by itself where `NAME.localhost` is (RFC 6761 section 6.3). Safari asks the system, which
+/// before version 26 does not know.
+fn resolves_names_below_localhost(user_agent: Option<&str>) -> bool {
+    let Some(user_agent) = user_agent else { return true };
+    let is_safari = user_agent.contains(" Safari/") && !user_agent.contains("Chrom");
+    let version = user_agent.split_once(" Version/").and_then(|(_, rest)| rest.split(['.', ' ']).next()?.parse().ok());
+    !is_safari || version.is_none_or(|version: u32| version >= 26)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::upstream::{Body, Upstream};
+    use futures_util::future::BoxFuture;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    struct Nobody;
+
+    impl Upstream for Nobody {
+        fn send(&self, _: http::Request<Body>) -> BoxFuture<'static, http::Response<Body>> {
+            unreachable!("only routes are asked for")
+        }
+    }
+
+    const NGINX: &str = "/api/v1/namespaces/default/services/nginx:http/proxy/";
+    const SHORT: &str = "/api/v1/namespaces/default/services/nginx/proxy/";
+    const REDIS: &str = "/api/v1/namespaces/default/services/https:redis:/proxy/";
+    const SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15";
+    const CHROMIUM: &str =
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+
+    fn sites(count: usize) -> Vec<Site> {
+        let site = |label: &str, paths: &[&str], landing: &str| Site {
+            label: label.to_owned(),
+            title: label.to_owned(),
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            landing: landing.to_owned(),
+            upstream: Arc::new(Nobody),
+        };
+        let all = [
+            site("nginx--default--abc123", &[NGINX, SHORT], "/ui/?x=1"),
+            site("redis--default--abc124", &[REDIS], "/"),
+        ];
+        all.into_iter().take(count).collect()
+    }
+
+    struct Case {
+        sites: usize,
+        presentation: Presentation,
+        host: Host,
+        method: Method,
+        is_navigation: bool,
+        user_agent: &'static str,
+    }
+
+    /// A browser going to a page at a loopback address, with the default presentation.
+    fn navigation(sites: usize) -> Case {
+        Case {
+            sites,
+            presentation: Presentation::Site,
+            host: Host::Loopback,
+            method: Method::GET,
+            is_navigation: true,
+            user_agent: CHROMIUM,
+        }
+    }
+
+    fn curl(sites: usize) -> Case {
+        Case { is_navigation: false, user_agent: "curl/8.5", ..navigation(sites) }
+    }
+
+    impl Case {
+        fn at(self, host: Host) -> Self {
+            Self { host, ..self }
+        }
+
+        fn presented(self, presentation: Presentation) -> Self {
+            Self { presentation, ..self }
+        }
+
+        fn describe(&self, target: &str) -> String {
+            let sites = sites(self.sites);
+            let layout = Layout { sites: &sites, presentation: self.presentation, port: Some(8001) };
+            let ask = Ask {
+                host: self.host,
+                method: &self.method,
+                target,
+                is_navigation: self.is_navigation,
+                user_agent: Some(self.user_agent),
+            };
+            match layout.route(&ask) {
+                Route::Serve { site, target, below: None } => format!("{site} {target}"),
+                Route::Serve { site, target, below: Some(below) } => format!("{site} {target} below {below}"),
+                Route::Redirect { status, location } => format!("{} {location}", status.as_str()),
+                Route::StartPage => "start".to_owned(),
+                Route::Nothing => "nothing".to_owned(),
+            }
+        }
+
+        fn check(&self, target: &str, expect: &str) {
+            assert_eq!(self.describe(target), expect, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_navigation_to_the_proxy_url_goes_to_the_site() {
+        let site = "http://nginx--default--abc123.localhost:8001";
+        navigation(1).check(NGINX, &format!("307 {site}/"));
+        navigation(2).check(&format!("{SHORT}ui/?a=b&c"), &format!("307 {site}/ui/?a=b&c"));
+        navigation(2).check(&format!("{SHORT}/evil.example"), &format!("307 {site}//evil.example"));
+        navigation(2).at(Host::Localhost).check(NGINX, &format!("307 {site}/"));
+        navigation(2).check(REDIS, "307 http://redis--default--abc124.localhost:8001/");
+        navigation(2).check(&REDIS.replace(':', "%3A"), "307 http://redis--default--abc124.localhost:8001/");
+    }
+
+    #[test]
+    fn everything_else_is_served_in_place() {
+        curl(2).check(NGINX, &format!("0 / below {NGINX}"));
+        curl(2).check(&format!("{SHORT}a?b"), &format!("0 /a?b below {SHORT}"));
+        curl(2).check(&format!("{SHORT}/a"), &format!("0 //a below {SHORT}"));
+        curl(2).check(&format!("{REDIS}?q"), &format!("1 /?q below {REDIS}"));
+        curl(1).check(REDIS, "nothing");
+        let post = Case { method: Method::POST, ..curl(1) };
+        post.check(NGINX.trim_end_matches('/'), &format!("0 / below {NGINX}"));
+    }
+
+    #[test]
+    fn the_missing_slash_is_put_there_as_the_api_server_does() {
+        let bare = SHORT.trim_end_matches('/');
+        curl(1).check(bare, &format!("301 {SHORT}"));
+        curl(1).check(&format!("{bare}?a=b"), &format!("301 {SHORT}?a=b"));
+        navigation(1).check(bare, &format!("301 {SHORT}"));
+        curl(1).check(&format!("{bare}foo"), "nothing");
+    }
+
+    #[test]
+    fn a_site_is_the_service_at_its_root() {
+        let site = |case: Case| case.at(Host::Site(1));
+        site(navigation(2)).check("/a//b?c=/%2F", "1 /a//b?c=/%2F");
+        site(navigation(2)).check(&format!("{REDIS}a?b"), "307 /a?b");
+        site(navigation(2)).check(&format!("{REDIS}/evil.example"), "307 /.//evil.example");
+        site(navigation(2)).check(&format!("{REDIS}\\evil.example"), "307 /./\\evil.example");
+        site(navigation(2)).check(REDIS.trim_end_matches('/'), "307 /");
+        site(curl(2)).check(&format!("{REDIS}a?b"), "1 /a?b");
+        site(curl(2)).check(NGINX, &format!("1 {NGINX}"));
+    }
+
+    #[test]
+    fn the_bare_address() {
+        navigation(1).check("/", "307 http://nginx--default--abc123.localhost:8001/ui/?x=1");
+        curl(1).check("/", "307 http://nginx--default--abc123.localhost:8001/ui/?x=1");
+        navigation(2).check("/", "start");
+        curl(1).check("/a", "nothing");
+        curl(2).check("/api/v1/namespaces/default/secrets", "nothing");
+        curl(1).at(Host::Localhost).check("/a?b", "0 /a?b");
+        curl(2).at(Host::Localhost).check("/a?b", "nothing");
+        curl(2).at(Host::Localhost).check("/?b", "start");
+    }
+
+    #[test]
+    fn a_browser_that_does_not_resolve_the_name_stays_at_localhost() {
+        let safari = |sites| Case { user_agent: SAFARI, ..navigation(sites) };
+        safari(1).check(&format!("{NGINX}a"), "307 http://localhost:8001/a");
+        safari(1).check("/", "307 http://localhost:8001/ui/?x=1");
+        safari(2).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
+        for (user_agent, expect) in [
+            (SAFARI, false),
+            (&SAFARI.replace("18.1", "26.0"), true),
+            (CHROMIUM, true),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0", true),
+            ("curl/8.5", true),
+        ] {
+            assert_eq!(resolves_names_below_localhost(Some(user_agent)), expect, "{user_agent}");
+        }
+    }
+
+    #[test]
+    fn presented_at_localhost() {
+        let case = |case: Case| case.presented(Presentation::Localhost);
+        case(navigation(1)).check(&format!("{NGINX}a"), "307 http://localhost:8001/a");
+        case(navigation(1)).check("/", "307 http://localhost:8001/ui/?x=1");
+        case(navigation(1)).at(Host::Localhost).check("/a", "0 /a");
+        case(navigation(2)).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
+    }
+
+    #[test]
+    fn presented_below_the_path() {
+        let case = |case: Case| case.presented(Presentation::Path);
+        case(navigation(1)).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
+        case(navigation(1)).check("/", &format!("307 {NGINX}ui/?x=1"));
+        case(navigation(1)).at(Host::Localhost).check("/", &format!("307 {NGINX}ui/?x=1"));
+        case(navigation(1)).at(Host::Localhost).check("/a", "nothing");
+        case(navigation(2)).check("/", "start");
+    }
+
+    #[test]
+    fn at_a_name_the_user_allowed() {
+        navigation(1).at(Host::Named).check("/a", "0 /a");
+        navigation(1).at(Host::Named).check(&format!("{NGINX}/a"), "307 /.//a");
+        navigation(2).at(Host::Named).check("/", "start");
+        navigation(2).at(Host::Named).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
+    }
+
+    proptest! {
+        #[test]
+        fn t7_no_redirect_leaves(rest in "[/\\\\a.:@?]{0,6}", count in 1usize..3, navigates in any::<bool>(), host in 0usize..5) {
+            let host = [Host::Localhost, Host::Loopback, Host::Named, Host::Site(0), Host::Site(count - 1)][host];
+            let case = Case { is_navigation: navigates, ..navigation(count) }.at(host);
+            let route = case.describe(&format!("{NGINX}{rest}"));
+            if let Some(location) = route.strip_prefix("307 ").or(route.strip_prefix("301 ")) {
+                let ours = location.starts_with("http://nginx--default--abc123.localhost:8001/");
+                let same_host = location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\");
+                prop_assert!(ours || same_host, "{}", location);
+            }
+        }
+
+        #[test]
+        fn only_what_was_asked_for_reaches_a_site(target in "/[a-z0-9/:%?]{0,30}", count in 1usize..3) {
+            let route = curl(count).describe(&target);
+            prop_assert!(route == "nothing" || route == "start" || route.starts_with("307 "), "{}", route);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Which Pods take a Service's traffic, and on which of their ports. Pure.
+
+use std::sync::Arc;
+
+use crate::cluster::{EndpointPort, EndpointSlice, Pod};
+use crate::service::Target;
+use crate::service::{PortRef, Protocol, Service};
+
+/// A Pod that takes traffic, and its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Backend {
+    /// The Pod's name.
+    pub(super) pod: Arc<str>,
+    /// The port in the Pod.
+    pub(super) port: u16,
+}
+
+/// Which of the endpoints' ports is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum WantedPort {
+    /// By the Service port's name, empty for an unnamed one.
+    Name(String),
+    /// By the number that the user gave of a Service that they may not read.
+    Number(u16),
+}
+
+impl WantedPort {
+    /// The port of `target`.
+    pub(super) fn of(target: &Target) -> Self {
+        match (&target.port, target.id.port()) {
+            (Some(port), _) => Self::Name(port.name.clone().unwrap_or_default()),
+            (None, Some(PortRef::Name(name))) => Self::Name(name.clone()),
+            (None, Some(PortRef::Number(number))) => Self::Number(*number),
+            (None, None) => Self::Name(String::new()),
+        }
+    }
+
+    /// The number in the Pods of a slice with `ports`.
+    pub(super) fn in_slice(&self, ports: &[EndpointPort]) -> Option<u16> {
+        let tcp = || ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+        match self {
+            Self::Name(name) => tcp().find(|port| port.name == *name)?.number,
+            // Slices know no numbers of Service ports; with one port there is no doubt.
+            Self::Number(number) => match (tcp().next(), tcp().nth(1)) {
+                (Some(only), None) => only.number,
+                _ => tcp().find(|port| port.number == Some(*number))?.number,
+            },
+        }
+    }
+}
+
+/// The ready Pods of `slices`, each once: a dual-stack Service has every Pod in two.
+pub(super) fn ready_in_slices(slices: &[EndpointSlice], wanted: &WantedPort) -> Vec<Backend> {
+    let mut found: Vec<Backend> = Vec::new();
+    for slice in slices {
+        let Some(port) = wanted.in_slice(&slice.ports) else { continue };
+        for pod in
+            slice.endpoints.iter().filter(|endpoint| endpoint.ready).filter_map(|endpoint| endpoint.pod.as_deref())
+        {
+            if found.iter().all(|backend| *backend.pod != *pod) {
+                found.push(Backend { pod: pod.into(), port });
+            }
+        }
+    }
+    found
+}
+
+/// The ready Pods among `pods`, for those who may not see slices.
+pub(super) fn ready_among_pods(pods: &[Pod], target: &Target) -> Vec<Backend> {
+    let ready = pods.iter().filter(|pod| pod.unready.is_none());
+    let backend = |pod: &Pod| Some(Backend { pod: pod.name.as_str().into(), port: port_of_pod(pod, target)? });
+    ready.filter_map(backend).collect()
+}
+
+fn port_of_pod(pod: &Pod, target: &Target) -> Option<u16> {
+    let port = target.port.as_ref()?;
+    match &port.target_port {
+        None => Some(port.number),
+        Some(PortRef::Number(number)) => Some(*number),
+        Some(PortRef::Name(name)) => pod.ports.iter().find(|(named, _)| named == name).map(|(_, number)| *number),
+    }
+}
+
+/// A Service's selector as a label selector; `None` where somebody else writes its endpoints.
+pub(super) fn selector(service: &Service) -> Option<String> {
+    let terms: Vec<String> = service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    (!terms.is_empty()).then(|| terms.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{AddressType, Endpoint};
+
+    /// Ports as `name:number`, Pods as names; one with a `!` is not ready, `-` is no Pod.
+    fn slice(addresses: AddressType, ports: &[&str], pods: &[&str]) -> EndpointSlice {
+        let port = |text: &&str| {
+            let (name, number) = text.split_once(':').unwrap();
+            EndpointPort { name: name.to_owned(), number: number.parse().ok(), protocol: Protocol::Tcp }
+        };
+        let endpoint = |text: &&str| Endpoint {
+            addresses: vec!["10.0.0.1".to_owned()],
+            ready: !text.starts_with('!'),
+            serving: true,
+            terminating: false,
+            pod: (*text != "-").then(|| text.trim_start_matches('!').to_owned()),
+        };
+        EndpointSlice {
+            namespace: "shop".to_owned(),
+            service: "web".to_owned(),
+            addresses,
+            ports: ports.iter().map(port).collect(),
+            endpoints: pods.iter().map(endpoint).collect(),
+        }
+    }
+
+    fn check(slices: &[EndpointSlice], wanted: &WantedPort, expect: &[(&str, u16)]) {
+        let found = ready_in_slices(slices, wanted);
+        let found: Vec<_> = found.iter().map(|backend| (&*backend.pod, backend.port)).collect();
+        assert_eq!(found, expect, "{wanted:?}");
+    }
+
+    fn name(name: &str) -> WantedPort {
+        WantedPort::Name(name.to_owned())
+    }
+
+    #[test]
+    fn ready_pods_with_their_own_ports() {
+        let v4 = AddressType::Ipv4;
+        let one = slice(v4, &["http:8080", "admin:9000"], &["a", "!b", "-"]);
+        check(std::slice::from_ref(&one), &name("http"), &[("a", 8080)]);
+        check(std::slice::from_ref(&one), &name("admin"), &[("a", 9000)]);
+        check(std::slice::from_ref(&one), &name(""), &[]);
+        let other = slice(v4, &["http:8081"], &["c"]);
+        check(&[one.clone(), other], &name("http"), &[("a", 8080), ("c", 8081)]);
+        let same = slice(AddressType::Ipv6, &["http:8080"], &["a"]);
+        check(&[one, same], &name("http"), &[("a", 8080)]);
+        check(&[slice(v4, &[":80"], &["a"])], &name(""), &[("a", 80)]);
+    }
+
+    #[test]
+    fn a_number_of_a_service_that_cannot_be_read() {
+        let v4 = AddressType::Ipv4;
+        check(&[slice(v4, &["http:8080"], &["a"])], &WantedPort::Number(80), &[("a", 8080)]);
+        let two = [slice(v4, &["http:8080", "admin:9000"], &["a"])];
+        check(&two, &WantedPort::Number(9000), &[("a", 9000)]);
+        check(&two, &WantedPort::Number(80), &[]);
+    }
+}

@@ -1,0 +1,316 @@
+//! Why there is no answer of the Service: the API server's messages, told apart by their fixed words.
+
+use http::StatusCode;
+
+use super::Status;
+use crate::cluster::{Missing, SendError, Unseen};
+use crate::service::Scheme;
+
+/// Why a request got no answer of the Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing ready behind this port of the Service.
+    NoEndpoints,
+    /// There is no such Service.
+    NoService,
+    /// The Service has no port of this number.
+    NoSuchPort,
+    /// The API server cannot read the ID.
+    InvalidId,
+    /// The Pods speak the other scheme.
+    WrongScheme {
+        /// What they speak.
+        right: Scheme,
+    },
+    /// Packets of the API server do not arrive at the Pod.
+    PodUnreachable,
+    /// Nothing listens at the Pod's port.
+    PodRefuses,
+    /// The Pod closed the connection without an answer.
+    PodBreaksOff,
+    /// The API server did not get through to the Pod, for a reason that is not one of these.
+    PodNotReached,
+    /// What the Pod said is no HTTP.
+    NotHttp,
+    /// The Pod's TLS is there but came to no agreement.
+    PodTls,
+    /// The Pod answered a WebSocket handshake with something that the API server does not pass on.
+    UpgradeRefused,
+    /// A `Location` that the API server cannot parse.
+    BadRedirect,
+    /// HTML in an encoding that the API server cannot read.
+    BadEncoding,
+    /// The API server does not accept the credentials.
+    Unauthorized,
+    /// The API server knows the user, who lacks a right.
+    Forbidden(Missing),
+    /// The API server did not see who we are.
+    Unseen(Unseen),
+    /// An admission webhook or policy said no.
+    Denied,
+    /// A method that the service proxy does not carry.
+    MethodNotAllowed,
+    /// A `dryRun` in the query, which the API server takes for its own.
+    DryRun,
+    /// No answer of the API server itself.
+    ApiServer(Trouble),
+    /// The API server cannot reach the node that would forward to the Pod.
+    NodeUnreachable,
+    /// The API server, or something in front of it, knows none of the handshakes of port-forward.
+    NoPortForward,
+    /// The API server saw no upgrade where one was sent.
+    UpgradeLost,
+    /// The request cannot be carried without changing it.
+    NotFaithful,
+    /// Only port-forward could carry the request without changing it, and that is not to be had.
+    OnlyByPortForward(Hindrance),
+}
+
+/// Why there is no port-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The user lacks the right.
+    Right,
+    /// `--via service-proxy`.
+    Flag,
+}
+
+/// Why the API server itself cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// No connection to it.
+    Unreachable,
+    /// No credentials to show.
+    Credentials,
+    /// The connection broke before the answer began.
+    BrokeOff,
+}
+
+impl From<&SendError> for Trouble {
+    fn from(error: &SendError) -> Self {
+        match error {
+            SendError::Credentials(_) => Self::Credentials,
+            SendError::Interrupted { .. } => Self::BrokeOff,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
+impl Cause {
+    /// What `status` means; `None` for a message that is not one of the service proxy's.
+    pub fn of(status: &Status) -> Option<Self> {
+        let message = status.message.as_str();
+        if let Some(dialling) = after_any(message, &["error trying to reach service: ", "error dialing backend: "]) {
+            return Some(of_dialling(dialling));
+        }
+        match status.code {
+            StatusCode::UNAUTHORIZED if message == "Unauthorized" => Some(Self::Unauthorized),
+            StatusCode::FORBIDDEN => of_refusal(message),
+            StatusCode::METHOD_NOT_ALLOWED if status.reason == "MethodNotAllowed" => Some(Self::MethodNotAllowed),
+            _ => of_fixed_words(message),
+        }
+    }
+}
+
+fn after_any<'a>(message: &'a str, starts: &[&str]) -> Option<&'a str> {
+    starts.iter().find_map(|start| message.strip_prefix(start))
+}
+
+/// Sentences of the API server's proxy code (kubernetes `pkg/registry/core/service/storage/storage.go`, apimachinery
+/// `pkg/util/proxy/upgradeaware.go`), and of Go's `net` and `crypto/tls` below it.
+fn of_fixed_words(message: &str) -> Option<Cause> {
+    let begins = |start: &str| message.starts_with(start);
+    Some(match message {
+        _ if begins("no endpoints available for service ") => Cause::NoEndpoints,
+        _ if begins("no service port ") && message.contains(" found for service ") => Cause::NoSuchPort,
+        _ if begins("services ") && message.ends_with(" not found") => Cause::NoService,
+        _ if begins("endpoints ") && message.ends_with(" not found") => Cause::NoService,
+        _ if begins("invalid service request ") => Cause::InvalidId,
+        _ if begins("invalid upgrade response: ") => Cause::UpgradeRefused,
+        _ if message.contains("error trying to parse Location header: ") => Cause::BadRedirect,
+        _ if begins("flate: corrupt input before offset ") || begins("errorf making gzip reader: ") => {
+            Cause::BadEncoding
+        }
+        "dryRun is not supported" => Cause::DryRun,
+        "Upgrade request required" => Cause::UpgradeLost,
+        // Some apps see a handshake by its key alone. Go's `httputil.ReverseProxy`.
+        _ if begins("backend tried to switch protocol ") && message.ends_with(r#" when "" was requested"#) => {
+            Cause::UpgradeLost
+        }
+        _ => return None,
+    })
+}
+
+/// What Go's dialler, TLS and HTTP client say, and the tunnels that some clusters put between API server and Pods.
+fn of_dialling(message: &str) -> Cause {
+    const UNREACHABLE: [&str; 8] = [
+        "i/o timeout",
+        "no route to host",
+        "network is unreachable",
+        "connection timed out",
+        "context deadline exceeded",
+        "No agent available",     // Konnectivity without an agent
+        "dial timeout, backstop", // Konnectivity with one that does not answer
+        "proxy error from ",      // k3s' tunnel
+    ];
+    const BREAKS_OFF: [&str; 4] = ["EOF", "connection reset by peer", "broken pipe", "server closed idle connection"];
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"]) {
+        return Cause::WrongScheme { right: Scheme::Http };
+    }
+    if says(&[r#"malformed HTTP response "\x15\x03"#]) {
+        return Cause::WrongScheme { right: Scheme::Https };
+    }
+    if says(&["malformed HTTP", "malformed MIME"]) {
+        return Cause::NotHttp;
+    }
+    if says(&["connection refused"]) {
+        return Cause::PodRefuses;
+    }
+    if says(&["tls: ", "TLS handshake timeout", "x509: "]) {
+        return Cause::PodTls;
+    }
+    if says(&BREAKS_OFF) {
+        return Cause::PodBreaksOff;
+    }
+    if says(&UNREACHABLE) { Cause::PodUnreachable } else { Cause::PodNotReached }
+}
+
+fn of_refusal(message: &str) -> Option<Cause> {
+    if message.starts_with("admission webhook ") || message.contains(" denied the request") {
+        return Some(Cause::Denied);
+    }
+    Missing::read(message).map(Cause::Forbidden)
+}
+
+/// Whether an answer is a server's complaint that it was spoken to without TLS: Go, nginx, Apache and Tomcat answer
+/// 400 with these words of their own.
+pub(super) fn complains_of_plain_http(code: StatusCode, body: &[u8]) -> bool {
+    const COMPLAINTS: [&str; 4] = [
+        "Client sent an HTTP request to an HTTPS server",
+        "The plain HTTP request was sent to HTTPS port",
+        "speaking plain HTTP to an SSL-enabled server port",
+        "This combination of host and port requires TLS",
+    ];
+    let text = String::from_utf8_lossy(body);
+    code == StatusCode::BAD_REQUEST && COMPLAINTS.iter().any(|complaint| text.contains(complaint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(code: u16, reason: &str, message: &str) -> Option<Cause> {
+        let code = StatusCode::from_u16(code).unwrap();
+        Cause::of(&Status { code, reason: reason.to_owned(), message: message.to_owned() })
+    }
+
+    fn check(code: u16, reason: &str, message: &str, expect: Cause) {
+        assert_eq!(cause(code, reason, message), Some(expect), "{message}");
+    }
+
+    #[test]
+    fn of_the_service() {
+        let unavailable = "ServiceUnavailable";
+        check(503, unavailable, r#"no endpoints available for service "web:http""#, Cause::NoEndpoints);
+        check(503, unavailable, r#"no service port 81 found for service "web""#, Cause::NoSuchPort);
+        check(404, "NotFound", r#"services "web" not found"#, Cause::NoService);
+        check(404, "NotFound", r#"endpoints "web" not found"#, Cause::NoService);
+        check(400, "BadRequest", r#"invalid service request "a:b:c:d""#, Cause::InvalidId);
+        check(400, "BadRequest", "dryRun is not supported", Cause::DryRun);
+        check(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+            Cause::MethodNotAllowed,
+        );
+    }
+
+    #[test]
+    fn of_dialling_the_pod() {
+        let check = |error: &str, expect: Cause| {
+            check(503, "ServiceUnavailable", &format!("error trying to reach service: {error}"), expect.clone());
+            check(500, "", &format!("error dialing backend: {error}"), expect);
+        };
+        check("dial tcp 10.0.0.9:80: connect: connection refused", Cause::PodRefuses);
+        check("dial tcp 10.0.0.9:80: i/o timeout", Cause::PodUnreachable);
+        check("dial tcp 10.0.0.9:80: connect: no route to host", Cause::PodUnreachable);
+        check(
+            "proxy error from 127.0.0.1:6443 while dialing 10.42.1.5:80, code 502: 502 Bad Gateway",
+            Cause::PodUnreachable,
+        );
+        check("tls: first record does not look like a TLS handshake", Cause::WrongScheme { right: Scheme::Http });
+        check("http: server gave HTTP response to HTTPS client", Cause::WrongScheme { right: Scheme::Http });
+        check(
+            r#"net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15\x03\x01\x00\x02\x02""#,
+            Cause::WrongScheme { right: Scheme::Https },
+        );
+        check(r#"malformed HTTP response "-ERR unknown command""#, Cause::NotHttp);
+        check("remote error: tls: bad certificate", Cause::PodTls);
+        check("net/http: TLS handshake timeout", Cause::PodTls);
+        check("EOF", Cause::PodBreaksOff);
+        check("read tcp 10.0.0.1:1->10.0.0.9:80: read: connection reset by peer", Cause::PodBreaksOff);
+        check("something new", Cause::PodNotReached);
+    }
+
+    #[test]
+    fn of_the_answer() {
+        check(500, "", "invalid upgrade response: status code 302", Cause::UpgradeRefused);
+        check(
+            500,
+            "InternalError",
+            r#"Internal error occurred: error trying to parse Location header: parse "/%zz": invalid URL escape "%zz""#,
+            Cause::BadRedirect,
+        );
+        check(400, "BadRequest", "Upgrade request required", Cause::UpgradeLost);
+        let switched = r#"backend tried to switch protocol "websocket" when "" was requested"#;
+        check(500, "", switched, Cause::UpgradeLost);
+        check(500, "", "flate: corrupt input before offset 1", Cause::BadEncoding);
+        check(500, "", "errorf making gzip reader: EOF", Cause::BadEncoding);
+    }
+
+    #[test]
+    fn of_the_user() {
+        check(401, "Unauthorized", "Unauthorized", Cause::Unauthorized);
+        let missing = |user: &str, verb: &str, resource: &str| {
+            Cause::Forbidden(Missing { user: user.to_owned(), verb: verb.to_owned(), resource: resource.to_owned() })
+        };
+        check(
+            403,
+            "Forbidden",
+            r#"services "https:web:443" is forbidden: User "ann" cannot get resource "services/proxy" in API group "" in the namespace "default""#,
+            missing("ann", "get", "services/proxy"),
+        );
+        check(
+            403,
+            "Forbidden",
+            r#"services "web" is forbidden: User "ann" cannot  resource "services/proxy" in API group "" in the namespace "default": no"#,
+            missing("ann", "", "services/proxy"),
+        );
+        check(
+            403,
+            "Forbidden",
+            r#"users "bob" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope"#,
+            missing("ann", "impersonate", "users"),
+        );
+        check(403, "Forbidden", r#"admission webhook "x.example" denied the request: no"#, Cause::Denied);
+    }
+
+    #[test]
+    fn an_unknown_message_is_not_explained() {
+        assert_eq!(cause(503, "ServiceUnavailable", "the server is currently unable to handle the request"), None);
+        assert_eq!(cause(401, "Unauthorized", "token expired, says the app"), None);
+        assert_eq!(cause(403, "Forbidden", "not you"), None);
+        assert_eq!(cause(404, "NotFound", "the server could not find the requested resource"), None);
+    }
+
+    #[test]
+    fn servers_that_want_tls() {
+        let complains =
+            |code: u16, body: &str| complains_of_plain_http(StatusCode::from_u16(code).unwrap(), body.as_bytes());
+        assert!(complains(400, "Client sent an HTTP request to an HTTPS server.\n"));
+        assert!(complains(400, "<center>The plain HTTP request was sent to HTTPS port</center>"));
+        assert!(!complains(200, "Client sent an HTTP request to an HTTPS server."));
+        assert!(!complains(400, "Bad Request"));
+    }
+}

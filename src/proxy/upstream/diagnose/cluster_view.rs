@@ -1,0 +1,79 @@
+//! What the cluster shows of a Service and its endpoints.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+
+use super::Look;
+use super::endpoint_facts::{Endpoints, Facts, UnreadyPod};
+use crate::cluster::{Cluster, EndpointSlice, Missing, Pod, Unseen};
+use crate::proxy::upstream::backends::{WantedPort, selector};
+use crate::service::Service;
+use crate::service::Target;
+
+/// Looks with the user's own rights; what they may not see is left out.
+#[derive(Debug, Clone)]
+pub struct ClusterLook {
+    cluster: Cluster,
+    target: Target,
+    service: Option<Service>,
+}
+
+impl ClusterLook {
+    /// Looks at the endpoints of `target`; `service` is `None` where the user may not read it.
+    pub fn new(cluster: &Cluster, target: &Target, service: Option<&Service>) -> Self {
+        Self { cluster: cluster.clone(), target: target.clone(), service: service.cloned() }
+    }
+
+    async fn unready(self) -> Vec<UnreadyPod> {
+        let Some(selector) = self.service.as_ref().and_then(selector) else { return Vec::new() };
+        let pods = self.cluster.pods(&self.target.namespace, &selector).await.unwrap_or_default();
+        let unready = |pod: Pod| pod.unready.map(|why| UnreadyPod { name: pod.name, why });
+        pods.into_iter().filter_map(unready).collect()
+    }
+
+    async fn is_gone(&self) -> bool {
+        matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
+    }
+
+    async fn endpoints(self) -> Option<Endpoints> {
+        let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()?;
+        Some(summary(&slices, &WantedPort::of(&self.target)))
+    }
+}
+
+impl Look for ClusterLook {
+    fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+        self.cluster.api().unseen(missing)
+    }
+
+    fn facts(&self) -> BoxFuture<'static, Facts> {
+        let look = self.clone();
+        Box::pin(async move {
+            let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
+            let (is_gone, endpoints, unready) =
+                tokio::join!(look.is_gone(), look.clone().endpoints(), look.clone().unready());
+            Facts { is_gone, selector, endpoints, unready }
+        })
+    }
+}
+
+/// Counts each endpoint once, though a dual-stack Service has every one in two slices.
+fn summary(slices: &[EndpointSlice], wanted: &WantedPort) -> Endpoints {
+    let mut by_name: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
+    let mut all = Endpoints::default();
+    for slice in slices {
+        all.has_port |= wanted.in_slice(&slice.ports).is_some();
+        for port in slice.ports.iter().filter(|port| !all.ports.contains(&port.name)).collect::<Vec<_>>() {
+            all.ports.push(port.name.clone());
+        }
+        for endpoint in &slice.endpoints {
+            let name = endpoint.pod.as_deref().or(endpoint.addresses.first().map(String::as_str)).unwrap_or_default();
+            by_name.insert(name, (endpoint.ready, endpoint.pod.is_some()));
+        }
+    }
+    all.total = by_name.len();
+    all.ready = by_name.values().filter(|(ready, _)| *ready).count();
+    all.ready_pods = by_name.values().filter(|(ready, is_pod)| *ready && *is_pod).count();
+    all
+}

@@ -1,0 +1,137 @@
+//! Why there is no answer of the Service, in the user's words and in the form that the client reads best.
+//!
+//! The API server's errors are told by their shape and fixed words, never guessed: what is not recognised passes as it
+//! is. A browser that navigates gets a page, curl gets text, a program keeps the API server's own JSON; the status stays.
+
+mod cause;
+mod explanation;
+mod endpoint_facts;
+mod cluster_view;
+mod render;
+mod api_status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+
+pub use api_status::Status;
+pub use cause::{Cause, Hindrance, Trouble};
+pub use cluster_view::ClusterLook;
+pub use endpoint_facts::{Endpoints, Facts, UnreadyPod};
+pub use explanation::{Check, Explanation, Subject};
+
+use super::Body;
+pub use crate::cluster::{Missing, Unseen};
+pub use crate::message::client_kind::{Asker, Reader};
+use crate::message::peek::peek;
+pub use crate::proxy::page::ERROR_HEADER;
+use crate::service::Scheme;
+
+/// How long an explanation waits for what the cluster shows of the Service.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+/// Octets of a Service's own 400 that are searched for a complaint about the scheme.
+const COMPLAINT_LIMIT: usize = 4096;
+
+/// Who knows more than an error says: who we are, and what the cluster shows of a Service's endpoints.
+pub trait Look: Send + Sync + 'static {
+    /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right. Asks nobody.
+    fn unseen(&self, missing: &Missing) -> Option<Unseen>;
+
+    /// Looks; what cannot be seen is left out.
+    fn facts(&self) -> BoxFuture<'static, Facts>;
+}
+
+/// Explains errors of one Target. Each answer that it recognises carries its [`Cause`] as an extension.
+#[derive(Clone)]
+pub struct Diagnostics {
+    subject: Arc<Subject>,
+    look: Option<Arc<dyn Look>>,
+}
+
+impl Diagnostics {
+    /// Explains errors of `subject`, with what `look` sees.
+    pub fn new(subject: Subject, look: Option<Arc<dyn Look>>) -> Self {
+        Self { subject: Arc::new(subject), look }
+    }
+
+    /// Gives back the answer of an API server: as it is where it is the Service's own or unknown; explained to a
+    /// person, and as it is to a program, where the API server itself said what went wrong.
+    pub async fn examine(&self, asker: Asker, response: Response<Body>) -> Response<Body> {
+        if is_fine(&response) {
+            return response;
+        }
+        if is_json(&response) { self.examine_json(asker, response).await } else { self.examine_own(response).await }
+    }
+
+    /// An answer of our own for a request that got none.
+    pub async fn explain(&self, asker: Asker, cause: Cause, code: StatusCode, original: &str) -> Response<Body> {
+        let facts = self.facts(&cause).await;
+        let cause = if facts.is_gone { Cause::NoService } else { self.nearer(cause) };
+        let original = crate::terminal::output::printable(original);
+        let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts);
+        let mut response = explanation.answer(asker);
+        response.extensions_mut().insert(cause);
+        response
+    }
+
+    async fn examine_json(&self, asker: Asker, response: Response<Body>) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        let peeked = peek(body, |start| start.len() > api_status::LIMIT || !api_status::may_begin(start)).await;
+        let status = if peeked.whole { Status::read(parts.status, &peeked.start) } else { None };
+        let Some((status, cause)) = status.and_then(|status| Cause::of(&status).map(|cause| (status, cause))) else {
+            return Response::from_parts(parts, peeked.body);
+        };
+        let cause = self.nearer(cause);
+        if asker.reader == Reader::Program {
+            parts.extensions.insert(cause);
+            return Response::from_parts(parts, peeked.body);
+        }
+        self.explain(asker, cause, status.code, &status.message).await
+    }
+
+    /// Gives back an answer that is surely the Service's own, as it is. Servers that want TLS say so in a 400 of their
+    /// own; that is noticed.
+    pub async fn examine_own(&self, response: Response<Body>) -> Response<Body> {
+        if response.status() != StatusCode::BAD_REQUEST || self.subject.scheme == Scheme::Https {
+            return response;
+        }
+        let (mut parts, body) = response.into_parts();
+        let peeked = peek(body, |start| start.len() > COMPLAINT_LIMIT).await;
+        if cause::complains_of_plain_http(parts.status, &peeked.start) {
+            parts.extensions.insert(Cause::WrongScheme { right: Scheme::Https });
+        }
+        Response::from_parts(parts, peeked.body)
+    }
+
+    /// What a missing right means, given who we are.
+    fn nearer(&self, cause: Cause) -> Cause {
+        match (&cause, &self.look) {
+            (Cause::Forbidden(missing), Some(look)) => look.unseen(missing).map_or(cause, Cause::Unseen),
+            _ => cause,
+        }
+    }
+
+    async fn facts(&self, cause: &Cause) -> Facts {
+        match &self.look {
+            Some(look) if *cause == Cause::NoEndpoints => {
+                tokio::time::timeout(LOOK_LIMIT, look.facts()).await.unwrap_or_default()
+            }
+            _ => Facts::default(),
+        }
+    }
+}
+
+fn is_fine(response: &Response<Body>) -> bool {
+    !response.status().is_client_error() && !response.status().is_server_error()
+}
+
+fn is_json(response: &Response<Body>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+use futures_util::FutureExt;
+use http::Request;
+use http_body_util::BodyExt;
+
+use super::*;
+
+const NO_ENDPOINTS: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"web:http\"","reason":"ServiceUnavailable","code":503}"#;
+
+fn subject() -> Subject {
+    Subject {
+        service: "web".to_owned(),
+        namespace: "shop".to_owned(),
+        id: "web:http".to_owned(),
+        port: "http (80)".to_owned(),
+        target_port: None,
+        scheme: Scheme::Http,
+        turned: false,
+        context: Some("prod eu".to_owned()),
+        server: "https://api.example:6443".to_owned(),
+    }
+}
+
+struct Seen(Facts);
+
+impl Look for Seen {
+    fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+        (missing.user == "system:anonymous").then_some(Unseen::Header)
+    }
+
+    fn facts(&self) -> BoxFuture<'static, Facts> {
+        futures_util::future::ready(self.0.clone()).boxed()
+    }
+}
+
+fn asker(headers: &[(&str, &str)]) -> Asker {
+    let mut request = Request::builder();
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Asker::of(&request.body(()).unwrap())
+}
+
+fn browser() -> Asker {
+    asker(&[("sec-fetch-mode", "navigate"), ("accept", "text/html")])
+}
+
+fn answer(code: u16, kind: &str, body: &str) -> Response<Body> {
+    Response::builder().status(code).header(CONTENT_TYPE, kind).body(Body::full(body.to_owned())).unwrap()
+}
+
+async fn examined(asker: Asker, response: Response<Body>) -> (http::response::Parts, String) {
+    let facts = Facts {
+        is_gone: false,
+        selector: Some("app=web".to_owned()),
+        endpoints: Some(Endpoints { total: 1, ..Endpoints::default() }),
+        unready: vec![UnreadyPod { name: "web-1".to_owned(), why: "<CrashLoopBackOff>".to_owned() }],
+    };
+    examined_with(facts, asker, response).await
+}
+
+async fn examined_with(facts: Facts, asker: Asker, response: Response<Body>) -> (http::response::Parts, String) {
+    let diagnostics = Diagnostics::new(subject(), Some(Arc::new(Seen(facts))));
+    let (parts, body) = diagnostics.examine(asker, response).await.into_parts();
+    (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_that_looks_again() {
+    let (parts, body) = examined(browser(), answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert_eq!(parts.status, 503);
+    assert_eq!(parts.headers["content-type"], "text/html; charset=utf-8");
+    assert_eq!(parts.headers["refresh"], "2");
+    assert_eq!(parts.headers["cache-control"], "no-store");
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoEndpoints));
+    for part in [
+        "<h1>No Pod of web is ready</h1>",
+        "web-1: &lt;CrashLoopBackOff&gt;",
+        "kubectl --context &#39;prod eu&#39; -n shop get pods -l app=web",
+        "no endpoints available for service &quot;web:http&quot;",
+    ] {
+        assert!(body.replace("<span>", "").replace("</span>", "").contains(part), "{part} in {body}");
+    }
+    assert!(!body.contains("<script"), "{body}");
+}
+
+#[tokio::test]
+async fn no_endpoints_because_there_is_no_service() {
+    let facts = Facts { is_gone: true, ..Facts::default() };
+    let (parts, body) = examined_with(facts, asker(&[]), answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert_eq!((parts.status.as_u16(), &parts.headers["svcproxy-error"]), (503, &"no-such-service".parse().unwrap()));
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoService));
+    assert!(body.starts_with("There is no Service web in shop."), "{body}");
+}
+
+#[tokio::test]
+async fn a_terminal_gets_text() {
+    let (parts, body) = examined(asker(&[("accept", "*/*")]), answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert_eq!(parts.status, 503);
+    assert_eq!(parts.headers["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(parts.headers["svcproxy-error"], "no-ready-endpoint");
+    assert!(!parts.headers.contains_key("refresh"));
+    assert!(body.starts_with("No Pod of web is ready.\nweb-1: <CrashLoopBackOff>\n"), "{body}");
+}
+
+#[tokio::test]
+async fn a_program_keeps_its_json() {
+    let json = asker(&[("accept", "application/json")]);
+    let (parts, body) = examined(json, answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert_eq!((parts.status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, NO_ENDPOINTS));
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoEndpoints), "told to whoever chooses the transport");
+}
+
+#[tokio::test]
+async fn nobody_without_rights_is_somebody_whom_the_api_server_did_not_see() {
+    let refused = |user: &str| {
+        let message =
+            format!(r#"services \"web\" is forbidden: User \"{user}\" cannot get resource \"services/proxy\" in"#);
+        let body = format!(
+            r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","message":"{message}","reason":"Forbidden","code":403}}"#
+        );
+        answer(403, "application/json", &body)
+    };
+    for (user, word) in [("system:anonymous", "credentials-unseen"), ("ann", "forbidden")] {
+        let (parts, body) = examined(asker(&[]), refused(user)).await;
+        assert_eq!(
+            (parts.status.as_u16(), parts.headers["svcproxy-error"].as_bytes()),
+            (403, word.as_bytes()),
+            "{body}"
+        );
+        assert_eq!(body.contains("create role"), user == "ann", "{body}");
+    }
+    let json = asker(&[("accept", "application/json")]);
+    let (parts, _) = examined(json, refused("system:anonymous")).await;
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::Unseen(Unseen::Header)));
+}
+
+#[tokio::test]
+async fn the_services_own_answers_pass() {
+    let huge = format!(r#"{{"kind":"Status","padding":"{}"}}"#, "x".repeat(2 * api_status::LIMIT));
+    for (code, kind, body) in [
+        (200, "application/json", NO_ENDPOINTS),
+        (502, "application/json", NO_ENDPOINTS),
+        (503, "text/plain", NO_ENDPOINTS),
+        (503, "application/json", r#"{"error":"no endpoints available for service \"web\""}"#),
+        (503, "application/json", huge.as_str()),
+        (503, "application/json", ""),
+        (400, "text/html", "<h1>Bad Request</h1>"),
+    ] {
+        let (parts, seen) = examined(browser(), answer(code, kind, body)).await;
+        assert_eq!((parts.status.as_u16(), seen.as_str()), (code, body));
+        assert_eq!(parts.extensions.get::<Cause>(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_tls_is_noticed() {
+    let complaint = "Client sent an HTTP request to an HTTPS server.\n";
+    let (parts, body) = examined(browser(), answer(400, "text/plain; charset=utf-8", complaint)).await;
+    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::WrongScheme { right: Scheme::Https }));
+    assert_eq!(body, complaint);
+}
+
+#[tokio::test]
+async fn no_terminal_obeys_a_message() {
+    let diagnostics = Diagnostics::new(subject(), None);
+    let asker = asker(&[("accept", "*/*")]);
+    let response = diagnostics.explain(asker, Cause::PodRefuses, StatusCode::BAD_GATEWAY, "a\u{1b}[31m").await;
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(!body.contains(&0x1b), "{body:?}");
+}
+
+/// Titles stand alone, so each names its thing; the words of the header are scripts' and must not change.
+#[test]
+fn every_cause_is_explained() {
+    let missing = |resource: &str| Missing { user: "ann".into(), verb: "get".into(), resource: resource.into() };
+    let check = |cause: Cause, word: &str, title: &str| {
+        let explanation = Explanation::new(&cause, StatusCode::BAD_GATEWAY, "", &subject(), &Facts::default());
+        assert_eq!((explanation.word, explanation.title.as_str()), (word, title));
+        assert!(!explanation.title.ends_with('.'), "{title}");
+    };
+    check(Cause::NoEndpoints, "no-ready-endpoint", "web has no ready endpoint");
+    check(Cause::NoService, "no-such-service", "There is no Service web in shop");
+    check(Cause::NoSuchPort, "no-such-port", "web has no port http (80)");
+    check(Cause::InvalidId, "invalid-service-id", "The API server cannot read the Service ID web:http");
+    check(Cause::WrongScheme { right: Scheme::Https }, "wrong-scheme", "web speaks https on this port, not http");
+    check(Cause::PodUnreachable, "pod-unreachable", "The API server cannot reach the Pods of web");
+    check(Cause::PodRefuses, "connection-refused", "Nothing listens on the port that web leads to");
+    check(Cause::PodBreaksOff, "connection-closed", "web closed the connection without an answer");
+    check(Cause::PodNotReached, "pod-not-reached", "The API server did not get through to web");
+    check(Cause::NotHttp, "not-http", "web does not speak HTTP on this port");
+    check(Cause::PodTls, "pod-tls", "No TLS connection to web");
+    check(Cause::UpgradeRefused, "websocket-refused", "web did not accept the WebSocket");
+    check(Cause::BadRedirect, "bad-redirect", "web redirects to something that is no URL");
+    check(Cause::BadEncoding, "bad-encoding", "The API server could not read web's HTML");
+    check(Cause::Unauthorized, "unauthorized", "The API server no longer accepts your credentials");
+    check(Cause::Denied, "denied", "A policy of the cluster denied the request");
+    check(Cause::Forbidden(missing("services/proxy")), "forbidden", "You may not open web through the API server");
+    check(Cause::Forbidden(missing("pods/portforward")), "forbidden", "You may not get pods/portforward");
+    for (verb, resource) in [("impersonate", "users"), ("impersonate-on:user-info:get", "services/proxy")] {
+        let missing = Missing { user: "ann".into(), verb: verb.into(), resource: resource.into() };
+        check(Cause::Forbidden(missing), "forbidden", "You may not act as somebody else");
+    }
+    let unseen = |unseen: Unseen| Cause::Unseen(unseen);
+    check(unseen(Unseen::Header), "credentials-unseen", "The API server did not see your credentials");
+    check(unseen(Unseen::Certificate), "credentials-unseen", "The API server did not see your credentials");
+    let jane = Unseen::Impersonation { as_user: "jane".into(), seen: "ann".into() };
+    check(unseen(jane), "impersonation-unseen", "The API server did not see that you act as jane");
+    check(Cause::MethodNotAllowed, "method-not-allowed", "The API server's service proxy does not carry this method");
+    check(Cause::DryRun, "dry-run", "The API server took dryRun in the query for its own");
+    check(Cause::NotFaithful, "not-faithful", "This request cannot be carried without changing it");
+    let only = Cause::OnlyByPortForward(Hindrance::Right);
+    check(only, "only-by-port-forward", "The service proxy would change this request");
+    check(Cause::NodeUnreachable, "node-unreachable", "The API server cannot reach the node of web's Pod");
+    check(Cause::NoPortForward, "no-port-forward", "The API server offers no port-forward");
+    check(Cause::UpgradeLost, "upgrade-lost", "Something on the way to the API server takes Upgrade out of requests");
+    check(Cause::ApiServer(Trouble::Unreachable), "api-server-unreachable", "No connection to the API server");
+    check(Cause::ApiServer(Trouble::Credentials), "no-credentials", "No credentials for the API server");
+    check(Cause::ApiServer(Trouble::BrokeOff), "broke-off", "The connection broke before the answer came");
+}
+
+#[test]
+fn the_rule_to_ask_for_names_the_literal_id() {
+    let missing = Missing { user: "ann".into(), verb: "get".into(), resource: "services/proxy".into() };
+    let explanation =
+        Explanation::new(&Cause::Forbidden(missing), StatusCode::FORBIDDEN, "", &subject(), &Facts::default());
+    let commands: Vec<_> = explanation.checks.iter().filter_map(|check| check.command.as_deref()).collect();
+    assert_eq!(
+        commands,
+        [
+            "kubectl --context 'prod eu' -n shop create role svcproxy-web --verb=get,create,update,patch,delete \
+             --resource=services/proxy --resource-name=web:http",
+            "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
+        ]
+    );
+}
+
+#[test]
+fn why_there_is_no_endpoint() {
+    let check = |facts: Facts, expect: &str| {
+        let explanation =
+            Explanation::new(&Cause::NoEndpoints, StatusCode::SERVICE_UNAVAILABLE, "", &subject(), &facts);
+        assert_eq!(explanation.title, expect);
+    };
+    let endpoints = |total, ready, ready_pods, has_port| Facts {
+        is_gone: false,
+        selector: Some("app=web".to_owned()),
+        endpoints: Some(Endpoints { total, ready, ready_pods, ports: vec!["a".to_owned()], has_port }),
+        unready: Vec::new(),
+    };
+    check(Facts::default(), "web has no ready endpoint");
+    check(endpoints(0, 0, 0, false), "web has no Pods");
+    check(Facts { selector: Some(String::new()), ..endpoints(0, 0, 0, false) }, "web has no endpoints");
+    check(endpoints(2, 0, 0, true), "No Pod of web is ready");
+    check(endpoints(2, 1, 1, false), "No Pod of web has the port http (80)");
+    check(endpoints(2, 1, 0, true), "web leads to addresses that are no Pods");
+    check(endpoints(2, 1, 1, true), "web is ready now");
+    let pending = UnreadyPod { name: "web-1".to_owned(), why: "Pending".to_owned() };
+    check(Facts { unready: vec![pending], ..endpoints(0, 0, 0, false) }, "No Pod of web is ready");
+}

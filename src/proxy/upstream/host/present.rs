@@ -1,0 +1,112 @@
+//! A request as it must look for the app to see one host everywhere.
+
+use http::header::{ORIGIN, REFERER};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::proxy::upstream::unprefix::Hosts;
+use crate::service::Scheme;
+
+pub(in crate::proxy::upstream) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Makes `headers` those of a request to `hosts.sent` by `scheme`: `Host`, and `Origin` and `Referer` where they name
+/// the local host. Apps compare them with each other, with `X-Forwarded-Host` and with whether they speak TLS, so
+/// nothing that says otherwise stays.
+pub(in crate::proxy::upstream) fn show(headers: &mut HeaderMap, scheme: Scheme, hosts: &Hosts) {
+    if hosts.sent != hosts.local {
+        headers.insert(header::HOST, hosts.sent.clone());
+        headers.remove(X_FORWARDED_HOST);
+    }
+    if scheme == Scheme::Https {
+        headers.remove(X_FORWARDED_PROTO);
+    }
+    for name in [ORIGIN, REFERER] {
+        if let Some(value) = headers.get_mut(name)
+            && let Some(shown) = shown(value, scheme, hosts)
+        {
+            *value = shown;
+        }
+    }
+}
+
+/// Makes `headers` those of a request by `scheme` after all: what names its `Host` names it by that scheme.
+pub(in crate::proxy::upstream) fn turn(headers: &mut HeaderMap, scheme: Scheme) {
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        show(headers, scheme, &Hosts { sent: host.clone(), local: host });
+    }
+}
+
+/// `value` with its origin changed, if that is the local one.
+fn shown(value: &HeaderValue, scheme: Scheme, hosts: &Hosts) -> Option<HeaderValue> {
+    let value = value.as_bytes();
+    let after_scheme = value.strip_prefix(b"http://").or_else(|| value.strip_prefix(b"https://"))?;
+    let rest = after_scheme.strip_prefix(hosts.local.as_bytes())?;
+    if !matches!(rest.first(), None | Some(b'/' | b'?')) {
+        return None;
+    }
+    let shown = [scheme.as_str().as_bytes(), b"://", hosts.sent.as_bytes(), rest].concat();
+    Some(HeaderValue::from_bytes(&shown).expect("parts of field values make one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown_to(sent: &'static str, scheme: Scheme, fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let hosts = Hosts { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
+        let mut headers = HeaderMap::from_iter([(header::HOST, hosts.local.clone())]);
+        headers.insert(X_FORWARDED_HOST, hosts.local.clone());
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        for (name, value) in fields {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        show(&mut headers, scheme, &hosts);
+        headers
+    }
+
+    fn check(name: &'static str, value: &'static str, scheme: Scheme, expect: &str) {
+        let headers = shown_to("app.example", scheme, &[(name, value)]);
+        assert_eq!((headers["host"].to_str().unwrap(), headers[name].to_str().unwrap()), ("app.example", expect));
+    }
+
+    #[test]
+    fn what_names_the_local_host() {
+        check("origin", "http://l:1", Scheme::Http, "http://app.example");
+        check("origin", "http://l:1", Scheme::Https, "https://app.example");
+        check("referer", "http://l:1/x?y=http://l:1/", Scheme::Http, "http://app.example/x?y=http://l:1/");
+        check("referer", "http://l:1", Scheme::Http, "http://app.example");
+    }
+
+    #[test]
+    fn what_does_not() {
+        for same in ["null", "http://l:11", "http://l", "http://other", "http://other/http://l:1", "ftp://l:1", ""] {
+            check("origin", same, Scheme::Http, same);
+            check("referer", same, Scheme::Http, same);
+        }
+        check("x-origin", "http://l:1", Scheme::Http, "http://l:1");
+    }
+
+    #[test]
+    fn what_was_made_for_the_other_scheme() {
+        for (from, to) in [(Scheme::Http, Scheme::Https), (Scheme::Https, Scheme::Http)] {
+            let fields = [("origin", "http://l:1"), ("referer", "http://l:1/x"), ("x-origin", "http://l:1")];
+            let mut headers = shown_to("app.example", from, &fields);
+            turn(&mut headers, to);
+            assert_eq!(headers["host"], "app.example");
+            assert_eq!(headers["origin"], format!("{to}://app.example").as_str());
+            assert_eq!(headers["referer"], format!("{to}://app.example/x").as_str());
+            assert_eq!(headers["x-origin"], "http://l:1");
+            assert!(!headers.contains_key(X_FORWARDED_PROTO));
+        }
+        turn(&mut HeaderMap::new(), Scheme::Https);
+    }
+
+    #[test]
+    fn what_would_contradict_goes() {
+        let other = shown_to("app.example", Scheme::Http, &[]);
+        assert!(!other.contains_key(X_FORWARDED_HOST) && other.contains_key(X_FORWARDED_PROTO));
+        let tls = shown_to("l:1", Scheme::Https, &[("origin", "http://l:1")]);
+        assert!(tls.contains_key(X_FORWARDED_HOST) && !tls.contains_key(X_FORWARDED_PROTO));
+        assert_eq!(tls["origin"], "https://l:1");
+    }
+}

@@ -1,0 +1,80 @@
+//! The seam between the local side and the cluster: a request for the Service's own `/…` in, the Service's own
+//! answer out. What a transport adds on the way (prefix, rewriting, lost headers) it takes off again itself.
+
+mod auto;
+mod backends;
+pub mod limitation;
+mod cuts;
+pub mod diagnose;
+mod handshakes;
+pub mod host;
+mod notices;
+pub mod port_forward;
+mod rights;
+pub mod service_proxy;
+pub mod unprefix;
+pub mod upgraded;
+
+use futures_util::future::BoxFuture;
+use http::uri::Authority;
+use http::{Request, Response};
+
+pub use crate::message::body::Body;
+pub use auto::{Auto, Options};
+pub use notices::Notices;
+
+use std::sync::Arc;
+
+use crate::cluster::Cluster;
+use crate::service::Target;
+use host::{AppHost, ClusterRoutes};
+
+/// `way` as the app of `target` accepts it. `shown` is the host that it sees, if it is not to see the local one.
+pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, way: Auto) -> Arc<dyn Upstream> {
+    let routes = ClusterRoutes::new(cluster.api().clone(), target);
+    let notices = way.notices().clone();
+    Arc::new(AppHost::new(Arc::new(way), target, shown, Arc::new(routes), notices))
+}
+
+/// Where the requests of one site go.
+///
+/// The request has an origin-form target, the Service's own path and query, byte for byte as the client sent it and
+/// already allowed by the guard: no decoded dot segment, no control character; `//` and `%2F` may be there.
+/// `Host` is the local authority that the client used. Hop-by-hop headers are gone, and so are the headers that
+/// only a proxy may set; `Connection: upgrade` and `Upgrade: websocket` are there for a WebSocket handshake and for
+/// nothing else. `Authorization` is the page's own, meant for the Service.
+///
+/// The answer is the Service's own. A `101` carries its byte stream, for [`upgraded::take`]. Where no answer
+/// can be had, the transport answers itself and says why, in the form that the client reads best.
+pub trait Upstream: Send + Sync + 'static {
+    /// Sends `request` and gives back the head of the answer as soon as it is there; bodies stream.
+    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
+}
+
+/// How a request reached the Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// The API server's `services/proxy`.
+    ServiceProxy,
+    /// A connection of our own through `pods/portforward`.
+    PortForward,
+}
+
+impl Transport {
+    /// As in `--via` and in the request log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceProxy => "service-proxy",
+            Self::PortForward => "port-forward",
+        }
+    }
+}
+
+/// Who answered, for the request log: an extension of each answer that came from the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// How the request travelled.
+    pub transport: Transport,
+    /// The Pod, where this side chose it.
+    pub pod: Option<String>,
+}

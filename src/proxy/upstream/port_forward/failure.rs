@@ -1,0 +1,200 @@
+//! Why a Pod gave no answer, told apart from what each layer says.
+
+use std::error::Error as StdError;
+use std::io;
+
+use http::StatusCode;
+
+use super::pod_stream::{RemoteError, SpeaksTls};
+use crate::cluster::{ApiError, SendError};
+use crate::proxy::upstream::diagnose::{Cause, Status, Trouble};
+use crate::service::Scheme;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// What it means.
+    pub(super) cause: Cause,
+    /// The status to answer with.
+    pub(super) code: StatusCode,
+    /// Who said so, in their words.
+    pub(super) words: String,
+    /// Whether another Pod may do better.
+    pub(super) pod_is_gone: bool,
+}
+
+impl Failure {
+    pub(super) fn new(cause: Cause, words: impl Into<String>) -> Self {
+        let code = code(&cause);
+        Self { cause, code, words: words.into(), pod_is_gone: false }
+    }
+
+    fn gone(words: impl Into<String>) -> Self {
+        Self { pod_is_gone: true, ..Self::new(Cause::PodBreaksOff, words) }
+    }
+
+    /// Why a request that was sent got no answer.
+    pub(super) fn lost(error: &hyper::Error) -> Self {
+        if let Some(failure) = Self::of_stream(error) {
+            return failure;
+        }
+        if error.is_parse() {
+            return Self::new(Cause::NotHttp, error.to_string());
+        }
+        Self::gone("the connection ended before the answer")
+    }
+
+    /// Why there is no TLS with the Pod.
+    pub(super) fn tls(error: &io::Error) -> Self {
+        if let Some(failure) = Self::of_stream(error) {
+            return failure;
+        }
+        match find::<rustls::Error>(error) {
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+                Self::new(Cause::WrongScheme { right: Scheme::Http }, "the port does not speak TLS")
+            }
+            Some(error) => Self::new(Cause::PodTls, error.to_string()),
+            None => Self::gone("the connection ended before it was secure"),
+        }
+    }
+
+    /// What an error status in answer to a call or to the opening of a port-forward says.
+    pub(super) fn refused(status: Status) -> Self {
+        let message = &status.message;
+        if message.starts_with("error dialing backend: ") {
+            return Self::new(Cause::NodeUnreachable, message);
+        }
+        let no_pod = ["pod does not exist", "pod not found", "container not running", "not in the running state"];
+        if status.code == StatusCode::NOT_FOUND || no_pod.iter().any(|words| message.contains(words)) {
+            return Self::gone(message);
+        }
+        let cause = Cause::of(&status).unwrap_or(match status.code.as_u16() {
+            // What servers answer to a handshake that they do not know.
+            200..=399 | 400 | 405 | 406 | 426 | 501 => Cause::NoPortForward,
+            _ => Cause::PodNotReached,
+        });
+        Self::new(cause, status.message)
+    }
+
+    fn said(code: StatusCode, reason: &str, message: &str) -> Self {
+        Self::refused(Status { code, reason: reason.to_owned(), message: message.to_owned() })
+    }
+
+    /// What the byte stream itself said.
+    fn of_stream(error: &(dyn StdError + 'static)) -> Option<Self> {
+        if let Some(RemoteError(words)) = find::<RemoteError>(error) {
+            return Some(Self::remote(words));
+        }
+        find::<SpeaksTls>(error).map(|said| Self::new(Cause::WrongScheme { right: Scheme::Https }, said.to_string()))
+    }
+
+    /// What a kubelet or container runtime says when it cannot connect to the port.
+    fn remote(words: &str) -> Self {
+        let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+        if says(&["connection refused"]) {
+            return Self::new(Cause::PodRefuses, words);
+        }
+        if says(&["i/o timeout", "no route to host", "network is unreachable"]) {
+            return Self::new(Cause::PodUnreachable, words);
+        }
+        Self::gone(words)
+    }
+}
+
+fn code(cause: &Cause) -> StatusCode {
+    match cause {
+        Cause::NoEndpoints | Cause::NoService | Cause::NoSuchPort => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::Forbidden(_) | Cause::Unseen(_) | Cause::Denied => StatusCode::FORBIDDEN,
+        Cause::Unauthorized => StatusCode::UNAUTHORIZED,
+        Cause::PodUnreachable | Cause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
+        Cause::NoPortForward | Cause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+/// The first `T` among an error and its sources, also below the wrappers of [`io::Error`].
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source());
+    }
+    None
+}
+
+impl From<hyper::Error> for Failure {
+    fn from(error: hyper::Error) -> Self {
+        Self::lost(&error)
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        Self::new(Cause::ApiServer(Trouble::from(&error)), error.to_string())
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Forbidden { message, .. } => Self::said(StatusCode::FORBIDDEN, "Forbidden", &message),
+            ApiError::Unseen(unseen) => Self::new(Cause::Unseen(unseen), ""),
+            ApiError::Unauthorized => Self::said(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
+            ApiError::Send(error) => error.into(),
+            other => Self::new(Cause::ApiServer(Trouble::Unreachable), other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(failure: &Failure, cause: &Cause, code: u16, gone: bool) {
+        assert_eq!((&failure.cause, failure.code.as_u16(), failure.pod_is_gone), (cause, code, gone), "{failure:?}");
+    }
+
+    #[test]
+    fn what_the_kubelet_says() {
+        let remote = |words: &str| Failure::tls(&io::Error::other(RemoteError(words.to_owned())));
+        let refused = "error forwarding port 80 to pod web-1, uid : failed to connect to localhost:80 inside namespace: dial tcp4 127.0.0.1:80: connect: connection refused";
+        check(&remote(refused), &Cause::PodRefuses, 502, false);
+        check(&remote("dial tcp 10.0.0.1:80: i/o timeout"), &Cause::PodUnreachable, 504, false);
+        check(&remote("network namespace for sandbox is closed"), &Cause::PodBreaksOff, 502, true);
+    }
+
+    #[test]
+    fn what_tls_says() {
+        let rustls = |error: rustls::Error| Failure::tls(&io::Error::new(io::ErrorKind::InvalidData, error));
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        check(&rustls(plain), &Cause::WrongScheme { right: Scheme::Http }, 502, false);
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        check(&rustls(unknown), &Cause::PodTls, 502, false);
+        check(&Failure::tls(&io::ErrorKind::UnexpectedEof.into()), &Cause::PodBreaksOff, 502, true);
+    }
+
+    #[test]
+    fn what_the_api_server_says() {
+        let failed = |code: u16, message: &str| Failure::said(StatusCode::from_u16(code).unwrap(), "", message);
+        check(
+            &failed(500, "error dialing backend: dial tcp 10.0.0.2:10250: i/o timeout"),
+            &Cause::NodeUnreachable,
+            504,
+            false,
+        );
+        check(&failed(404, r#"pods "web-1" not found"#), &Cause::PodBreaksOff, 502, true);
+        check(&failed(500, "unable to upgrade connection: pod does not exist"), &Cause::PodBreaksOff, 502, true);
+        check(&failed(400, "Upgrade request required"), &Cause::UpgradeLost, 501, false);
+        check(&failed(400, "unable to upgrade: missing upgrade headers in request"), &Cause::NoPortForward, 501, false);
+        check(&failed(500, "something"), &Cause::PodNotReached, 502, false);
+        let refused = failed(
+            403,
+            r#"pods "web-1" is forbidden: User "ann" cannot create resource "pods/portforward" in API group "" in the namespace "shop""#,
+        );
+        assert!(matches!(&refused.cause, Cause::Forbidden(missing) if missing.verb == "create"), "{refused:?}");
+        assert_eq!(refused.code, 403);
+    }
+}

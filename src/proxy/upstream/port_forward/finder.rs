@@ -1,0 +1,121 @@
+//! The Pods to connect to: looked up when needed, remembered for a moment.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use crate::cluster::{ApiError, Cluster, EndpointSlice};
+use crate::proxy::upstream::backends::{Backend, WantedPort, ready_among_pods, ready_in_slices, selector};
+use crate::proxy::upstream::diagnose::Cause;
+use crate::service::Service;
+use crate::service::Target;
+
+/// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Finds the Pods of one Target.
+#[derive(Debug)]
+pub(super) struct Finder {
+    cluster: Cluster,
+    target: Target,
+    service: Option<Service>,
+    port: WantedPort,
+    seen: tokio::sync::Mutex<Option<Seen>>,
+    turn: AtomicUsize,
+    /// With `sessionAffinity`, the Pod that is kept to.
+    kept: Mutex<Option<Arc<str>>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at: Instant,
+    backends: Arc<[Backend]>,
+}
+
+impl Finder {
+    /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
+    pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>) -> Self {
+        let port = WantedPort::of(&target);
+        Self {
+            cluster,
+            target,
+            service,
+            port,
+            seen: tokio::sync::Mutex::default(),
+            turn: AtomicUsize::new(0),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready if
+    /// the Service has `sessionAffinity`.
+    pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, Failure> {
+        let backends = if avoid.is_empty() { self.backends().await? } else { self.look().await? };
+        let usable: Vec<&Backend> = backends.iter().filter(|backend| !avoid.contains(&backend.pod)).collect();
+        if usable.is_empty() {
+            return Err(Failure::new(Cause::NoEndpoints, ""));
+        }
+        let kept = |pod: &Arc<str>| usable.iter().find(|backend| backend.pod == *pod);
+        if let Some(backend) = self.kept().as_ref().and_then(kept) {
+            return Ok((*backend).clone());
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let backend = usable[turn % usable.len()].clone();
+        if self.service.as_ref().is_some_and(|service| service.session_affinity) {
+            *self.kept() = Some(backend.pod.clone());
+        }
+        Ok(backend)
+    }
+
+    /// The ready Pods, as seen not long ago.
+    async fn backends(&self) -> Result<Arc<[Backend]>, Failure> {
+        let mut seen = self.seen.lock().await;
+        match &*seen {
+            Some(seen) if seen.at.elapsed() < FRESH => Ok(seen.backends.clone()),
+            _ => self.look_into(&mut seen).await,
+        }
+    }
+
+    /// The ready Pods, as they are now.
+    pub(super) async fn look(&self) -> Result<Arc<[Backend]>, Failure> {
+        self.look_into(&mut *self.seen.lock().await).await
+    }
+
+    async fn look_into(&self, seen: &mut Option<Seen>) -> Result<Arc<[Backend]>, Failure> {
+        let at = Instant::now();
+        let backends: Arc<[Backend]> = self.list().await?.into();
+        *seen = Some(Seen { at, backends: backends.clone() });
+        Ok(backends)
+    }
+
+    async fn list(&self) -> Result<Vec<Backend>, Failure> {
+        let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await;
+        match slices {
+            Ok(slices) => Ok(ready_in_slices(&slices, &self.port)),
+            Err(ApiError::Forbidden { message, rule }) => match self.list_pods().await {
+                Some(backends) => Ok(backends),
+                None => Err(ApiError::Forbidden { message, rule }.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// For those who may list Pods but not slices, as kubectl's port-forward does.
+    async fn list_pods(&self) -> Option<Vec<Backend>> {
+        let selector = selector(self.service.as_ref()?)?;
+        let pods = self.cluster.pods(&self.target.namespace, &selector).await.ok()?;
+        Some(ready_among_pods(&pods, &self.target))
+    }
+
+    /// Takes over what somebody else saw.
+    pub(super) async fn learn(&self, slices: &[EndpointSlice]) -> Arc<[Backend]> {
+        let backends: Arc<[Backend]> = ready_in_slices(slices, &self.port).into();
+        *self.seen.lock().await = Some(Seen { at: Instant::now(), backends: backends.clone() });
+        backends
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

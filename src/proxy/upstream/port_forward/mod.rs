@@ -1,0 +1,191 @@
+//! Connections of our own into a Pod, through `pods/portforward`: nothing on the way touches the messages.
+
+mod carrier;
+mod channels;
+mod dial;
+mod failure;
+mod finder;
+mod framing;
+mod handshake;
+mod spdy;
+mod pod_stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use http::header::UPGRADE;
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::diagnose::{Asker, Cause, Diagnostics};
+use super::{Body, Carried, Transport, Upstream};
+use crate::cluster::client::pool::{Outcome, Pool};
+use crate::cluster::client::tls::{TlsClient, Trust};
+use crate::cluster::{Cluster, EndpointSlice};
+use crate::error::Error;
+use crate::message::replay::{self, Again};
+use crate::service::Service;
+use crate::service::{Scheme, Target};
+use dial::Dialer;
+use failure::Failure;
+use finder::Finder;
+use handshake::Handshake;
+
+/// How long kept connections are used before it is looked whether their Pods are still ready.
+const SWEEP: Duration = Duration::from_secs(5);
+/// A request that must not be sent twice takes no connection that has waited longer. The app may have closed it, which
+/// shows here only a second later (container runtimes wait so long for the other direction), and few close sooner than this.
+const SAFE_WAIT: Duration = Duration::from_secs(1);
+/// A request of so many octets, or of nobody knows how many, gets a connection that is good at them.
+const LARGE: u64 = 256 * 1024;
+
+/// Sends requests to one Target's Pods. A clone shares the connections.
+#[derive(Clone)]
+pub struct PortForward {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    finder: Arc<Finder>,
+    pools: Pools,
+    diagnostics: Diagnostics,
+    swept: Mutex<Instant>,
+    sweeping: AtomicBool,
+}
+
+/// Connections to the Pods, by what they are good for.
+struct Pools {
+    ordinary: Pool<Dialer>,
+    /// For what is [`LARGE`].
+    large: Pool<Dialer>,
+}
+
+impl Pools {
+    fn fit_for(&self, request: &Request<Body>) -> &Pool<Dialer> {
+        let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
+        if is_large { &self.large } else { &self.ordinary }
+    }
+
+    fn keep_only(&self, keep: impl Fn(&Arc<str>) -> bool) {
+        self.ordinary.keep_only(&keep);
+        self.large.keep_only(&keep);
+    }
+}
+
+impl PortForward {
+    /// Sends to the Pods of `target`, speaking `target.scheme`. `service` is `None` where the user may not read it.
+    ///
+    /// With `verify_tls` the certificate of a https Pod must be good for the Service's DNS name and issued by somebody
+    /// whom the system trusts.
+    ///
+    /// # Errors
+    /// When the system trusts nobody and `verify_tls` is asked for.
+    pub fn new(
+        cluster: &Cluster,
+        target: &Target,
+        service: Option<&Service>,
+        verify_tls: bool,
+        diagnostics: Diagnostics,
+    ) -> Result<Self, Error> {
+        let finder = Arc::new(Finder::new(cluster.clone(), target.clone(), service.cloned()));
+        let tls = match target.scheme {
+            Scheme::Http => None,
+            Scheme::Https => Some(Arc::new(tls(target, verify_tls)?)),
+        };
+        let pool = |handshake| {
+            let (cluster, namespace) = (cluster.clone(), target.namespace.clone());
+            Pool::new(Dialer::new(cluster, namespace, finder.clone(), tls.clone(), handshake))
+        };
+        let inner = Inner {
+            pools: Pools { ordinary: pool(Handshake::Channels), large: pool(Handshake::TunnelledSpdy) },
+            finder,
+            diagnostics,
+            swept: Mutex::new(Instant::now()),
+            sweeping: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
+    /// Gives the number of ready Pods.
+    pub async fn learn(&self, slices: &[EndpointSlice]) -> usize {
+        let ready = self.inner.finder.learn(slices).await;
+        self.inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+        ready.len()
+    }
+}
+
+fn tls(target: &Target, verify: bool) -> Result<TlsClient, Error> {
+    let trust = if verify { Trust::System } else { Trust::Anything };
+    TlsClient::new(&trust, &format!("{}.{}.svc", target.service(), target.namespace))
+}
+
+impl Upstream for PortForward {
+    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            inner.sweep_now_and_then();
+            let asker = Asker::of(&request);
+            match inner.carry(request).await {
+                Ok((answer, pod)) => inner.finish(answer.map(Body::Incoming), &pod).await,
+                Err(Failure { cause, code, words, .. }) => inner.diagnostics.explain(asker, cause, code, &words).await,
+            }
+        })
+    }
+}
+
+impl Inner {
+    /// Sends `request`, and once more if the connection broke before the answer and that does no harm.
+    async fn carry(&self, request: Request<Body>) -> Result<(Response<Incoming>, Arc<str>), Failure> {
+        let (request, again) = replay::keep(request);
+        let (error, lost) = match self.once(request, again.is_some()).await? {
+            Outcome::Answer(answer, pod) => return Ok((answer, pod)),
+            Outcome::Lost { error, peer, .. } => (error, peer),
+        };
+        self.pools.keep_only(|pod| *pod != lost);
+        let failure = Failure::lost(&error);
+        let again = again.filter(|_| failure.cause == Cause::PodBreaksOff).and_then(Again::take);
+        let Some(request) = again else { return Err(failure) };
+        tracing::debug!(pod = %lost, "the connection broke before the answer; sending once more");
+        match self.once(request, true).await? {
+            Outcome::Answer(answer, pod) => Ok((answer, pod)),
+            Outcome::Lost { error, .. } => Err(Failure::lost(&error)),
+        }
+    }
+
+    async fn once(&self, request: Request<Body>, repeatable: bool) -> Result<Outcome<Arc<str>>, Failure> {
+        let pool = self.pools.fit_for(&request);
+        if request.headers().contains_key(UPGRADE) {
+            return pool.send_alone(request).await;
+        }
+        let wait = if repeatable { Duration::MAX } else { SAFE_WAIT };
+        pool.send(request, wait).await
+    }
+
+    async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {
+        let mut answer = self.diagnostics.examine_own(answer).await;
+        let carried = Carried { transport: Transport::PortForward, pod: Some(pod.to_owned()) };
+        answer.extensions_mut().insert(carried);
+        answer
+    }
+
+    /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
+    fn sweep_now_and_then(self: &Arc<Self>) {
+        let due = self.swept.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > SWEEP;
+        if !due || self.sweeping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = self.clone();
+        tokio::spawn(async move {
+            if let Ok(ready) = inner.finder.look().await {
+                inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+            }
+            *inner.swept.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            inner.sweeping.store(false, Ordering::Release);
+        });
+    }
+}

@@ -1,0 +1,141 @@
+//! Takes off what the API server puts on: the proxy path in front of URLs, and headers of its own.
+//!
+//! What it puts on, and when, is in apimachinery `pkg/util/proxy/transport.go` and apiserver `pkg/server/filters`.
+//! Nothing is searched for the proxy path but the places where the API server, or an app that was told of it, writes it.
+
+mod cookie;
+mod fields;
+mod service_names;
+mod reference;
+mod template;
+
+use std::sync::Arc;
+
+use http::header::LOCATION;
+use http::{HeaderMap, HeaderValue, Response};
+
+use super::Body;
+use crate::message::html_links;
+
+use reference::References;
+pub use service_names::ServiceNames;
+
+/// What stands in front of one Service's own URLs by the time they get here.
+#[derive(Debug, Clone, Default)]
+pub struct Unprefix {
+    /// Without a slash at the end; the longest first.
+    prefixes: Vec<String>,
+    /// The API server's own host and port.
+    api: Option<String>,
+    names: ServiceNames,
+}
+
+/// The host, with its port unless it is the default, under which one request knows the Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hosts {
+    /// As the app was told, in `Host`.
+    pub sent: HeaderValue,
+    /// As the browser knows it.
+    pub local: HeaderValue,
+}
+
+impl Unprefix {
+    /// For a Service below `proxy_path` (`/api/v1/…/proxy/`) of the API server at `api`.
+    ///
+    /// `base_path` is the path in the kubeconfig's `server`. A gateway that serves the API server below such a path
+    /// may put it in front of what the API server has already prefixed (Rancher does).
+    pub fn new(base_path: &str, proxy_path: &str, api: &str, names: ServiceNames) -> Self {
+        let prefix = proxy_path.trim_end_matches('/');
+        let mut prefixes = vec![format!("{base_path}{prefix}"), prefix.to_owned()];
+        prefixes.dedup();
+        Self { prefixes, api: Some(api.to_owned()), names }
+    }
+
+    /// The same for a Service that has become known by other names.
+    #[must_use]
+    pub fn with_names(&self, names: ServiceNames) -> Self {
+        Self { names, ..self.clone() }
+    }
+
+    /// For an app that was told another host than the local one, by a transport that puts nothing in front.
+    pub fn hosts_only() -> Self {
+        Self::default()
+    }
+
+    /// The Service's own answer.
+    ///
+    /// Bodies other than HTML are not looked at.
+    pub fn answer(self: &Arc<Self>, hosts: Hosts, mut answer: Response<Body>) -> Response<Body> {
+        // The API server rewrites either the redirect or the page, never both.
+        let is_redirect = is_redirect(answer.headers());
+        fields::undo(answer.headers_mut(), &self.references(&hosts));
+        if self.api.is_some() {
+            fields::drop_additions(answer.headers_mut());
+        }
+        if is_redirect || !html_links::are_in(&answer) {
+            return answer;
+        }
+        let unprefix = Arc::clone(self);
+        html_links::rewrite(answer, move |link| unprefix.references(&hosts).undo_in_html(link))
+    }
+
+    fn references<'a>(&'a self, hosts: &'a Hosts) -> References<'a> {
+        References { unprefix: self, sent: hosts.sent.as_bytes(), local: hosts.local.as_bytes() }
+    }
+
+    /// Length of the prefix of `path`, if it begins with it: as a path, not as a text.
+    fn prefix_of(&self, path: &[u8]) -> Option<usize> {
+        let is_prefix = |prefix: &&String| {
+            path.strip_prefix(prefix.as_bytes())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?' | b'#')))
+        };
+        self.prefixes.iter().find(is_prefix).map(String::len)
+    }
+}
+
+fn is_redirect(headers: &HeaderMap) -> bool {
+    headers.get(LOCATION).is_some_and(|location| !location.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    pub(super) const PREFIX: &str = "/api/v1/namespaces/ns/services/https:web:443/proxy";
+
+    pub(super) fn unprefix() -> Unprefix {
+        let names = ServiceNames::new("ns", "web").with_ports([443, 8443], true);
+        Unprefix::new("/k8s/c-1", &format!("{PREFIX}/"), "api.example:6443", names)
+    }
+
+    /// `§` stands for the prefix.
+    pub(super) fn spelled(text: &str) -> String {
+        text.replace("§", PREFIX)
+    }
+
+    pub(super) fn hosts(sent: &'static str, local: &'static str) -> Hosts {
+        Hosts { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static(local) }
+    }
+
+    async fn body(headers: &[(&'static str, &str)], body: &str) -> String {
+        let mut answer = Response::new(Body::full(spelled(body)));
+        for (name, value) in headers {
+            answer.headers_mut().append(*name, spelled(value).parse().unwrap());
+        }
+        let answer = Arc::new(unprefix()).answer(hosts("l:1", "l:1"), answer);
+        String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn html_and_nothing_else() {
+        let page = "<a href=\"§/x\">§/x</a>";
+        assert_eq!(body(&[("content-type", "text/html")], page).await, spelled("<a href=\"/x\">§/x</a>"));
+        assert_eq!(body(&[("content-type", "text/plain")], page).await, spelled(page));
+        assert_eq!(body(&[("content-type", "application/xhtml+xml")], page).await, spelled(page));
+        let redirect = [("content-type", "text/html"), ("location", "§/y")];
+        assert_eq!(body(&redirect, page).await, spelled(page));
+        let none = [("content-type", "text/html"), ("location", "")];
+        assert_eq!(body(&none, page).await, spelled("<a href=\"/x\">§/x</a>"));
+    }
+}

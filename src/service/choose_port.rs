@@ -1,0 +1,515 @@
+//! Which port of a Service, and what its Pods speak there.
+//!
+//! In this order: flags and spelling, annotations, `appProtocol`, the port's name, its number, the only port, the TCP
+//! port that looks most like a web UI. UDP and SCTP are never offered.
+
+use std::fmt;
+
+use super::Scheme;
+use super::{PortRef, Protocol, Service, ServicePort, ServiceType};
+
+/// Port (name or number) of the Service to open. Read, never written.
+pub const PORT_ANNOTATION: &str = "svcproxy.dev/port";
+/// `http` or `https`.
+pub const SCHEME_ANNOTATION: &str = "svcproxy.dev/scheme";
+/// Path and query to open first.
+pub const PATH_ANNOTATION: &str = "svcproxy.dev/path";
+/// Rancher's `PORT[/http|https]`, comma separated.
+pub const RANCHER_ANNOTATION: &str = "ui.rancher/service-links";
+/// All of them: what a list has to keep.
+pub const ANNOTATIONS: [&str; 4] = [PORT_ANNOTATION, SCHEME_ANNOTATION, PATH_ANNOTATION, RANCHER_ANNOTATION];
+
+/// What the user said of the port, the scheme and the path; it goes before everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Port by name or number.
+    pub port: Option<PortRef>,
+    /// Scheme.
+    pub scheme: Option<Scheme>,
+    /// Path and query to open first.
+    pub path: Option<String>,
+}
+
+/// The port, scheme and path to open, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The port.
+    pub port: ServicePort,
+    /// Why that port.
+    pub why_port: Reason,
+    /// The scheme.
+    pub scheme: Scheme,
+    /// Why that scheme.
+    pub why_scheme: Reason,
+    /// Path and query to open first; starts with `/`.
+    pub path: String,
+    /// TCP ports that would have done as well.
+    pub others: Vec<ServicePort>,
+}
+
+/// What decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A flag or the spelling of SERVICE.
+    Asked,
+    /// An annotation of the Service.
+    Annotation,
+    /// The port's `appProtocol`.
+    AppProtocol,
+    /// The port's name.
+    Name,
+    /// The port's number.
+    Number,
+    /// The Service has no other port.
+    OnlyPort,
+    /// It looks more like a web UI than the others.
+    LooksLikeWeb,
+    /// Nothing says otherwise.
+    Default,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "as asked",
+            Self::Annotation => "by annotation",
+            Self::AppProtocol => "by appProtocol",
+            Self::Name => "by the port's name",
+            Self::Number => "by the port's number",
+            Self::OnlyPort => "the only port",
+            Self::LooksLikeWeb => "looks most like a web UI",
+            Self::Default => "nothing says otherwise",
+        })
+    }
+}
+
+/// Why a Service cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// It only stands for a name outside the cluster.
+    ExternalName(String),
+    /// The API server itself: its endpoints have no Pods.
+    ApiServer,
+    /// It has no ports, so the API server has nowhere to connect to.
+    NoPorts,
+    /// It has ports, but none of TCP.
+    NoTcpPort,
+    /// The port asked for, by flag, spelling or annotation, is not one of these.
+    NoSuchPort {
+        /// What was asked for.
+        wanted: PortRef,
+        /// The TCP ports there are.
+        have: Vec<ServicePort>,
+    },
+    /// None of several ports is more likely than the others.
+    Ambiguous(Vec<ServicePort>),
+}
+
+/// The reason in a few words, for lists.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExternalName(host) => write!(f, "only a name for {host}"),
+            Self::ApiServer => f.write_str("the API server itself"),
+            Self::NoPorts => f.write_str("no ports"),
+            Self::NoTcpPort => f.write_str("no TCP port"),
+            Self::NoSuchPort { wanted, .. } => write!(f, "no port {wanted}"),
+            Self::Ambiguous(_) => f.write_str("several ports"),
+        }
+    }
+}
+
+/// Decides what to open of `service`.
+///
+/// # Errors
+/// When nothing can be opened, or several ports are equally likely.
+pub fn choose(service: &Service, wish: &Wish) -> Result<Choice, Refused> {
+    if let Some(reason) = never_openable(service) {
+        return Err(reason);
+    }
+    let tcp: Vec<&ServicePort> = tcp_ports(service).collect();
+    let (port, why_port) = choose_port(service, &tcp, wish)?;
+    let (scheme, why_scheme) = choose_scheme(service, port, wish);
+    let others = tcp.iter().filter(|other| ***other != *port).map(|other| (*other).clone()).collect();
+    let path = wish.path.clone().or_else(|| annotated_path(service)).unwrap_or_else(|| "/".to_owned());
+    Ok(Choice { port: port.clone(), why_port, scheme, why_scheme, path, others })
+}
+
+/// Every TCP port of `service` as something to open, the one [`choose`] would take first; for lists and the picker.
+///
+/// # Errors
+/// When nothing of it can be opened.
+pub fn openable(service: &Service) -> Result<Vec<Choice>, Refused> {
+    if let Some(reason) = never_openable(service) {
+        return Err(reason);
+    }
+    let preferred = choose(service, &Wish::default()).ok().map(|choice| choice.port);
+    let mut ports: Vec<&ServicePort> = tcp_ports(service).collect();
+    ports.sort_by_key(|port| Some(*port) != preferred.as_ref());
+    let path = annotated_path(service).unwrap_or_else(|| "/".to_owned());
+    let no_wish = Wish::default();
+    Ok(ports
+        .into_iter()
+        .map(|port| {
+            let (scheme, why_scheme) = choose_scheme(service, port, &no_wish);
+            let (port, path) = (port.clone(), path.clone());
+            Choice { port, why_port: Reason::Asked, scheme, why_scheme, path, others: Vec::new() }
+        })
+        .collect())
+}
+
+fn tcp_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
+    service.ports.iter().filter(|port| port.protocol == Protocol::Tcp)
+}
+
+fn never_openable(service: &Service) -> Option<Refused> {
+    if service.kind == ServiceType::ExternalName {
+        return Some(Refused::ExternalName(service.external_name.clone().unwrap_or_default()));
+    }
+    if service.namespace == "default" && service.name == "kubernetes" {
+        return Some(Refused::ApiServer);
+    }
+    if service.ports.is_empty() {
+        return Some(Refused::NoPorts);
+    }
+    tcp_ports(service).next().is_none().then_some(Refused::NoTcpPort)
+}
+
+fn choose_port<'a>(
+    service: &Service,
+    tcp: &[&'a ServicePort],
+    wish: &Wish,
+) -> Result<(&'a ServicePort, Reason), Refused> {
+    if let Some(wanted) = &wish.port {
+        return find_port(tcp, wanted).map(|port| (port, Reason::Asked));
+    }
+    if let Some(wanted) = annotated_port(service) {
+        return find_port(tcp, &wanted).map(|port| (port, Reason::Annotation));
+    }
+    match tcp {
+        [only] => Ok((only, Reason::OnlyPort)),
+        several => most_like_web(&speaking(service, several, wish)).map(|port| (port, Reason::LooksLikeWeb)),
+    }
+}
+
+/// The ports that speak the scheme asked for; all of them if none was asked for or none speaks it.
+fn speaking<'a>(service: &Service, tcp: &[&'a ServicePort], wish: &Wish) -> Vec<&'a ServicePort> {
+    let speaks = |port: &&ServicePort| {
+        wish.scheme.is_none_or(|scheme| choose_scheme(service, port, &Wish::default()).0 == scheme)
+    };
+    let speaking: Vec<_> = tcp.iter().copied().filter(speaks).collect();
+    if speaking.is_empty() { tcp.to_vec() } else { speaking }
+}
+
+fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a ServicePort, Refused> {
+    let is_wanted = |port: &ServicePort| match wanted {
+        PortRef::Name(name) => port.name.as_ref() == Some(name),
+        PortRef::Number(number) => port.number == *number,
+    };
+    tcp.iter().copied().find(|port| is_wanted(port)).ok_or_else(|| Refused::NoSuchPort {
+        wanted: wanted.clone(),
+        have: tcp.iter().map(|port| (*port).clone()).collect(),
+    })
+}
+
+/// The likeliest port; among equals the first listed, as the Service's author put it. Ambiguous only where nothing
+/// speaks for any of them.
+fn most_like_web<'a>(tcp: &[&'a ServicePort]) -> Result<&'a ServicePort, Refused> {
+    let best = tcp.iter().map(|port| port_likeness(port)).max().unwrap_or_default();
+    let mut equals = tcp.iter().copied().filter(|port| port_likeness(port) == best);
+    let first = equals.next();
+    match first {
+        Some(port) if best > 0 || equals.next().is_none() => Ok(port),
+        _ => Err(Refused::Ambiguous(tcp.iter().map(|port| (*port).clone()).collect())),
+    }
+}
+
+/// How much a port looks like one that a browser should open: positive for yes, negative for no.
+pub fn port_likeness(port: &ServicePort) -> i8 {
+    if let Some(protocol) = &port.app_protocol {
+        let http = ["http", "https", "kubernetes.io/ws", "kubernetes.io/wss"].contains(&protocol.as_str());
+        return if http { 4 } else { -2 };
+    }
+    name_likeness(port.name.as_deref()).unwrap_or_else(|| number_likeness(port.number))
+}
+
+/// What a port's name says, by its words (`http-web` has two); a word for something else outweighs one for the web.
+fn name_likeness(name: Option<&str>) -> Option<i8> {
+    const NOT_FOR_PEOPLE: [&str; 14] = [
+        "metrics",
+        "grpc",
+        "probe",
+        "health",
+        "healthz",
+        "admin",
+        "debug",
+        "telemetry",
+        "gossip",
+        "raft",
+        "peer",
+        "dns",
+        "ssh",
+        "tcp",
+    ];
+    const WEB_UI: [&str; 7] = ["web", "ui", "dashboard", "console", "webui", "gui", "service"];
+    const WEB: [&str; 6] = ["http", "https", "http2", "tls", "www", "websecure"];
+    let words: Vec<&str> = name?.split('-').collect();
+    let says = |list: &[&str]| words.iter().any(|word| list.contains(word));
+    if says(&NOT_FOR_PEOPLE) {
+        return Some(-1);
+    }
+    if says(&WEB_UI) || name.is_some_and(|name| WEB.contains(&name)) {
+        return Some(3);
+    }
+    says(&WEB).then_some(2)
+}
+
+fn number_likeness(number: u16) -> i8 {
+    const USUAL: [u16; 16] =
+        [80, 443, 3000, 3001, 4200, 5000, 5601, 7860, 8000, 8080, 8081, 8443, 8501, 8888, 9090, 9443];
+    i8::from(USUAL.contains(&number))
+}
+
+fn choose_scheme(service: &Service, port: &ServicePort, wish: &Wish) -> (Scheme, Reason) {
+    if let Some(scheme) = wish.scheme {
+        return (scheme, Reason::Asked);
+    }
+    if let Some(scheme) = annotated_scheme(service, port) {
+        return (scheme, Reason::Annotation);
+    }
+    if let Some(scheme) = port.app_protocol.as_deref().and_then(scheme_of_app_protocol) {
+        return (scheme, Reason::AppProtocol);
+    }
+    if let Some(scheme) = port.name.as_deref().and_then(scheme_of_name) {
+        return (scheme, Reason::Name);
+    }
+    match port.number {
+        443 | 8443 | 9443 => (Scheme::Https, Reason::Number),
+        _ => (Scheme::Http, Reason::Default),
+    }
+}
+
+/// Standard names of KEP-1422 and IANA.
+fn scheme_of_app_protocol(protocol: &str) -> Option<Scheme> {
+    match protocol.to_ascii_lowercase().as_str() {
+        "https" | "kubernetes.io/wss" | "wss" | "tls" => Some(Scheme::Https),
+        "http" | "kubernetes.io/ws" | "ws" | "kubernetes.io/h2c" => Some(Scheme::Http),
+        _ => None,
+    }
+}
+
+fn scheme_of_name(name: &str) -> Option<Scheme> {
+    let secure = ["https", "tls", "ssl", "websecure"].contains(&name)
+        || name.starts_with("https-")
+        || ["-https", "-tls", "-ssl"].iter().any(|end| name.ends_with(end));
+    if secure {
+        return Some(Scheme::Https);
+    }
+    (name == "http" || name.starts_with("http-") || name.ends_with("-http")).then_some(Scheme::Http)
+}
+
+fn annotated_port(service: &Service) -> Option<PortRef> {
+    match service.annotations.get(PORT_ANNOTATION) {
+        Some(text) => super::parse_port(text.trim()).ok(),
+        None => rancher_links(service).next().map(|(port, _)| port),
+    }
+}
+
+fn annotated_scheme(service: &Service, port: &ServicePort) -> Option<Scheme> {
+    if let Some(text) = service.annotations.get(SCHEME_ANNOTATION) {
+        return text.trim().parse().ok();
+    }
+    let mut links = rancher_links(service);
+    links.find(|(link, _)| *link == PortRef::Number(port.number)).and_then(|(_, scheme)| scheme)
+}
+
+fn annotated_path(service: &Service) -> Option<String> {
+    let path = service.annotations.get(PATH_ANNOTATION)?.trim();
+    if path.starts_with('/') { Some(path.to_owned()) } else { Some(format!("/{path}")) }
+}
+
+/// `PORT[/http|https]`, comma separated; what does not read so is passed over, as Rancher does.
+fn rancher_links(service: &Service) -> impl Iterator<Item = (PortRef, Option<Scheme>)> {
+    let links = service.annotations.get(RANCHER_ANNOTATION).map_or("", String::as_str);
+    links.split(',').filter_map(|link| {
+        let (port, scheme) = match link.trim().split_once('/') {
+            Some((port, scheme)) => (port, Some(scheme.trim().parse().ok()?)),
+            None => (link.trim(), None),
+        };
+        let number = port.trim().parse().ok().filter(|&number| number != 0)?;
+        Some((PortRef::Number(number), scheme))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Target;
+    use std::collections::BTreeMap;
+
+    /// Ports as `name:number[/PROTOCOL][=appProtocol]`, blank separated; a name of `-` is none.
+    fn service(ports: &str) -> Service {
+        let port = |text: &str| {
+            let (text, app_protocol) = match text.split_once('=') {
+                Some((text, app)) => (text, Some(app.to_owned())),
+                None => (text, None),
+            };
+            let (text, protocol) = match text.split_once('/') {
+                Some((text, "UDP")) => (text, Protocol::Udp),
+                Some((text, _)) => (text, Protocol::Sctp),
+                None => (text, Protocol::Tcp),
+            };
+            let (name, number) = text.split_once(':').unwrap();
+            ServicePort {
+                name: (name != "-").then(|| name.to_owned()),
+                number: number.parse().unwrap(),
+                protocol,
+                app_protocol,
+                target_port: None,
+                node_port: None,
+            }
+        };
+        Service {
+            namespace: "ns".to_owned(),
+            name: "web".to_owned(),
+            kind: ServiceType::ClusterIp,
+            cluster_ip: Some("10.0.0.1".to_owned()),
+            external_name: None,
+            selector: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
+            ports: ports.split_whitespace().map(port).collect(),
+            annotations: BTreeMap::new(),
+            load_balancer: Vec::new(),
+            session_affinity: false,
+            created: None,
+        }
+    }
+
+    fn annotated(ports: &str, key: &str, value: &str) -> Service {
+        let mut service = service(ports);
+        service.annotations.insert(key.to_owned(), value.to_owned());
+        service
+    }
+
+    /// `expect` is the ID, and why port and scheme.
+    fn check_service(service: &Service, spelled: &str, expect: &str) {
+        let spelling = crate::service::Spelling::parse(spelled).unwrap();
+        let wish = Wish { port: spelling.id.port().cloned(), scheme: spelling.id.scheme(), path: spelling.path };
+        let found = choose(service, &wish).map(|choice| {
+            let target = Target::new(service, &choice, Some(&spelling.id));
+            format!("{} {:?} {:?}", target.id, choice.why_port, choice.why_scheme)
+        });
+        assert_eq!(found.as_deref(), Ok(expect), "{spelled:?} of {:?}", service.ports);
+    }
+
+    fn check(ports: &str, spelled: &str, expect: &str) {
+        check_service(&service(ports), spelled, expect);
+    }
+
+    #[test]
+    fn the_only_port() {
+        check("-:80", "web", "web OnlyPort Default");
+        check("http:80", "web", "web:http OnlyPort Name");
+        check("foo:81", "web", "web:foo OnlyPort Default");
+        check("-:443", "web", "https:web: OnlyPort Number");
+        check("https:8080", "web", "https:web:https OnlyPort Name");
+        check("http:443", "web", "web:http OnlyPort Name");
+        check("dns:53/UDP http:80", "web", "web:http OnlyPort Name");
+    }
+
+    #[test]
+    fn the_users_spelling_stays() {
+        check("http:80", "web:80", "web:80 Asked Name");
+        check("http:80", "web:http", "web:http Asked Name");
+        check("http:80", "http:web:80", "http:web:80 Asked Asked");
+        check("-:80", "web:80", "web:80 Asked Default");
+        check("https:443", "web:443", "https:web:https Asked Name");
+        check("https:443", "https:web:443", "https:web:443 Asked Asked");
+        check("http:80", "https:web:", "https:web:http OnlyPort Asked");
+        check("http:80 https:443", "https:web:", "https:web:https LooksLikeWeb Asked");
+        check("http:80 alt:81", "https:web:", "https:web:http LooksLikeWeb Asked");
+        check("dns:53/UDP dns-tcp:53", "web:53", "web:dns-tcp Asked Default");
+    }
+
+    #[test]
+    fn schemes() {
+        check("web:80=https", "web", "https:web:web OnlyPort AppProtocol");
+        check("https:443=http", "web", "web:https OnlyPort AppProtocol");
+        check("x:1=kubernetes.io/wss", "web", "https:web:x OnlyPort AppProtocol");
+        check("ui-tls:1", "web", "https:web:ui-tls OnlyPort Name");
+        check("https-ui:1", "web", "https:web:https-ui OnlyPort Name");
+        check("x:8443", "web", "https:web:x OnlyPort Number");
+        check("x:9443", "web", "https:web:x OnlyPort Number");
+    }
+
+    #[test]
+    fn the_port_that_looks_like_a_web_ui() {
+        check("metrics:9090 http:8080", "web", "web:http LooksLikeWeb Name");
+        check("http-metrics:8080 web:3000", "web", "web:web LooksLikeWeb Default");
+        check("grpc:9095 http:3100", "web", "web:http LooksLikeWeb Name");
+        check("http:80 https:443", "web", "web:http LooksLikeWeb Name");
+        check("https:443 http:80", "web", "https:web:https LooksLikeWeb Name");
+        check("a:7000 b:8080", "web", "web:b LooksLikeWeb Default");
+        check("amqp:5672=amqp mgmt:15672=http", "web", "web:mgmt LooksLikeWeb AppProtocol");
+    }
+
+    #[test]
+    fn ambiguous_only_if_nothing_speaks_for_any() {
+        let refused = choose(&service("a:7000 b:7001"), &Wish::default());
+        assert!(matches!(refused, Err(Refused::Ambiguous(ref ports)) if ports.len() == 2), "{refused:?}");
+    }
+
+    #[test]
+    fn annotations() {
+        check_service(&annotated("a:1 b:2", PORT_ANNOTATION, "b"), "web", "web:b Annotation Default");
+        check_service(&annotated("a:1 b:2", PORT_ANNOTATION, "2"), "web", "web:b Annotation Default");
+        check_service(&annotated("a:1 b:2", PORT_ANNOTATION, "b"), "web:a", "web:a Asked Default");
+        check_service(&annotated("a:1", SCHEME_ANNOTATION, "https"), "web", "https:web:a OnlyPort Annotation");
+        check_service(
+            &annotated("a:1 b:2", RANCHER_ANNOTATION, " x, 2/https,1"),
+            "web",
+            "https:web:b Annotation Annotation",
+        );
+        let landing = choose(&annotated("a:1", PATH_ANNOTATION, "ui/?x=1"), &Wish::default()).unwrap();
+        assert_eq!(landing.path, "/ui/?x=1");
+    }
+
+    #[test]
+    fn what_cannot_be_opened() {
+        let refused = |service: &Service| choose(service, &Wish::default()).unwrap_err();
+        assert_eq!(refused(&service("")), Refused::NoPorts);
+        assert_eq!(refused(&service("dns:53/UDP x:1/SCTP")), Refused::NoTcpPort);
+        let mut external = service("http:80");
+        external.kind = ServiceType::ExternalName;
+        external.external_name = Some("db.example".to_owned());
+        assert_eq!(refused(&external), Refused::ExternalName("db.example".to_owned()));
+        let mut api = service("https:443");
+        (api.namespace, api.name) = ("default".to_owned(), "kubernetes".to_owned());
+        assert_eq!(refused(&api), Refused::ApiServer);
+        let wish = Wish { port: Some(PortRef::Number(81)), ..Wish::default() };
+        assert!(matches!(choose(&service("http:80"), &wish), Err(Refused::NoSuchPort { .. })));
+    }
+
+    #[test]
+    fn every_spelling_of_one_target_is_served() {
+        let service = service("http:80");
+        let choice = choose(&service, &Wish::default()).unwrap();
+        let served = crate::service::served_paths(&[Target::new(&service, &choice, None)]);
+        let ids: Vec<&str> = served[0].iter().map(|path| path.split('/').nth(6).unwrap()).collect();
+        assert_eq!(ids, ["web:http", "web", "web:80", "http:web:", "http:web:80", "http:web:http"]);
+    }
+
+    #[test]
+    fn an_exact_spelling_goes_before_a_lenient_one() {
+        let service = service("https:443 http:80");
+        let target = |port: u16| {
+            let wish = Wish { port: Some(PortRef::Number(port)), ..Wish::default() };
+            Target::new(&service, &choose(&service, &wish).unwrap(), None)
+        };
+        let served = crate::service::served_paths(&[target(443), target(80)]);
+        let claims = |index: usize, id: &str| served[index].iter().any(|path| path.contains(&format!("/{id}/proxy/")));
+        assert!(
+            claims(1, "web") && claims(1, "web:80") && claims(0, "web:443") && claims(0, "https:web:"),
+            "{served:?}"
+        );
+    }
+}

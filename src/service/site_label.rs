@@ -1,0 +1,61 @@
+//! The name of a Service's own local origin.
+
+use sha2::{Digest, Sha256};
+
+/// Octets of a DNS label (RFC 1035 section 2.3.4).
+const LABEL_LIMIT: usize = 63;
+/// Characters of the hash in a label: 30 bits, enough to keep the few Targets of one user apart.
+const HASH_LENGTH: usize = 6;
+
+/// `SERVICE--NAMESPACE--HASH`: one DNS label, so that every Service is a site of its own to a browser's cookie rules.
+///
+/// The hash is over the API server's URL and the proxy path, so two clusters, ports or schemes never share an origin.
+/// The readable part is cut to what the label allows.
+pub fn site_label(server: &str, proxy_path: &str, service: &str, namespace: &str) -> String {
+    let mut readable = format!("{service}--{namespace}");
+    readable.truncate(LABEL_LIMIT - HASH_LENGTH - 2);
+    format!("{}--{}", readable.trim_end_matches('-'), hash(server, proxy_path))
+}
+
+fn hash(server: &str, proxy_path: &str) -> String {
+    let digest = Sha256::new().chain_update(server).chain_update([0]).chain_update(proxy_path).finalize();
+    let mut text = data_encoding::BASE32_NOPAD.encode(&digest).to_ascii_lowercase();
+    text.truncate(HASH_LENGTH);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::is_dns_label;
+
+    const PATH: &str = "/api/v1/namespaces/default/services/nginx/proxy/";
+
+    #[test]
+    fn says_service_and_namespace() {
+        let label = site_label("https://a:6443", PATH, "nginx", "default");
+        assert!(label.starts_with("nginx--default--") && label.len() == "nginx--default--".len() + 6, "{label}");
+    }
+
+    #[test]
+    fn differs_by_cluster_port_and_scheme() {
+        let path = |id: &str| format!("/api/v1/namespaces/default/services/{id}/proxy/");
+        let labels = [
+            site_label("https://a:6443", &path("nginx"), "nginx", "default"),
+            site_label("https://b:6443", &path("nginx"), "nginx", "default"),
+            site_label("https://a:6443", &path("nginx:81"), "nginx", "default"),
+            site_label("https://a:6443", &path("https:nginx:"), "nginx", "default"),
+        ];
+        let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
+        assert_eq!(distinct.len(), labels.len(), "{labels:?}");
+    }
+
+    #[test]
+    fn is_a_label_however_long_the_names() {
+        for length in [1, 40, 52, 53, 54, 55, 63] {
+            let name = "a".repeat(length);
+            let label = site_label("https://a", PATH, &name, &name);
+            assert!(is_dns_label(&label), "{label}");
+        }
+    }
+}

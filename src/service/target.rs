@@ -1,0 +1,178 @@
+//! What is to be opened: spellings, the choice of port and scheme, the proxy path, the site name. Pure.
+
+use super::{PortRef, Scheme, Service, ServiceId, ServicePort};
+
+/// One thing to open: a Service of the run's context, one of its ports and the scheme its Pods speak there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The literal ID that the API server, and so RBAC's `resourceNames`, sees.
+    pub id: ServiceId,
+    /// The Service port; `None` where the Service could not be read and the user's own ID is used as it is.
+    pub port: Option<TargetPort>,
+    /// What the Pods speak.
+    pub scheme: Scheme,
+    /// Where the browser is sent first: a path below the Service's `/`, with its query; starts with `/`.
+    pub path: String,
+}
+
+/// The Service port of a [`Target`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetPort {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its number.
+    pub number: u16,
+    /// What `targetPort` says; `None` means the same number.
+    pub target_port: Option<PortRef>,
+    /// Whether the Service has other ports too.
+    pub has_siblings: bool,
+}
+
+impl Target {
+    /// The Target that `choice` makes of `service`.
+    ///
+    /// The port stands in the ID as the user spelled it, since a role may name just that spelling; otherwise by name,
+    /// and for an unnamed port by number only if there are several.
+    pub fn new(service: &Service, choice: &super::choose_port::Choice, spelled: Option<&ServiceId>) -> Self {
+        let port = TargetPort::new(service, &choice.port);
+        let id = match spelled {
+            Some(id) if port.is_meant_by(id, choice.scheme, service) => id.clone(),
+            _ => port.id(&service.name, choice.scheme),
+        };
+        Self {
+            namespace: service.namespace.clone(),
+            id,
+            port: Some(port),
+            scheme: choice.scheme,
+            path: choice.path.clone(),
+        }
+    }
+
+    /// A Target from nothing but what the user typed, for those who may not read the Service.
+    pub fn unread(namespace: &str, id: ServiceId, path: Option<String>) -> Self {
+        let scheme = id.scheme().unwrap_or(Scheme::Http);
+        Self { namespace: namespace.to_owned(), id, port: None, scheme, path: path.unwrap_or_else(|| "/".to_owned()) }
+    }
+
+    /// The same with Pods that speak `scheme`.
+    #[must_use]
+    pub fn with_scheme(&self, scheme: Scheme) -> Self {
+        let named = self.port.as_ref().and_then(|port| port.name.clone()).map(PortRef::Name);
+        let port = self.id.port().cloned().or(named);
+        let id = ServiceId::new((scheme == Scheme::Https).then_some(scheme), self.service(), port);
+        Self { id, scheme, ..self.clone() }
+    }
+
+    /// The Service's name.
+    pub fn service(&self) -> &str {
+        self.id.name()
+    }
+
+    /// `/api/v1/namespaces/NS/services/ID/proxy/`, without the path that `server` in the kubeconfig may have.
+    pub fn proxy_path(&self) -> String {
+        proxy_path(&self.namespace, &self.id)
+    }
+
+    /// Every ID that means exactly this Target to the API server, or would if it looked at the port's name.
+    fn exact_ids(&self) -> Vec<ServiceId> {
+        let schemes: &[Option<Scheme>] = match self.scheme {
+            Scheme::Http => &[None, Some(Scheme::Http)],
+            Scheme::Https => &[Some(Scheme::Https)],
+        };
+        self.ids(schemes)
+    }
+
+    /// IDs that can only mean this Target as long as no other open one claims them.
+    fn lenient_ids(&self) -> Vec<ServiceId> {
+        self.ids(&[None])
+    }
+
+    fn ids(&self, schemes: &[Option<Scheme>]) -> Vec<ServiceId> {
+        let mut ports: Vec<Option<PortRef>> = vec![None];
+        match &self.port {
+            Some(port) => {
+                ports.push(Some(PortRef::Number(port.number)));
+                ports.extend(port.name.clone().map(|name| Some(PortRef::Name(name))));
+            }
+            None => ports.extend(self.id.port().cloned().map(Some)),
+        }
+        let with_scheme =
+            |scheme: &Option<Scheme>, port: &Option<PortRef>| ServiceId::new(*scheme, self.service(), port.clone());
+        schemes.iter().flat_map(|scheme| ports.iter().map(move |port| with_scheme(scheme, port))).collect()
+    }
+}
+
+impl TargetPort {
+    fn new(service: &Service, port: &ServicePort) -> Self {
+        Self {
+            name: port.name.clone(),
+            number: port.number,
+            target_port: port.target_port.clone(),
+            has_siblings: service.ports.len() > 1,
+        }
+    }
+
+    fn id(&self, service: &str, scheme: Scheme) -> ServiceId {
+        let port = match &self.name {
+            Some(name) => Some(PortRef::Name(name.clone())),
+            None if self.has_siblings => Some(PortRef::Number(self.number)),
+            None => None,
+        };
+        ServiceId::new((scheme == Scheme::Https).then_some(scheme), service, port)
+    }
+
+    /// Whether the API server resolves `id` to this very port and scheme. A number that two ports share goes to the
+    /// first of them (kubernetes `pkg/registry/core/service/storage/storage.go`), so then only the name will do.
+    fn is_meant_by(&self, id: &ServiceId, scheme: Scheme, service: &Service) -> bool {
+        let same_port = match id.port() {
+            Some(PortRef::Name(name)) => self.name.as_ref() == Some(name),
+            Some(PortRef::Number(number)) => {
+                let first = service.ports.iter().find(|port| port.number == *number);
+                *number == self.number && first.is_some_and(|port| port.name == self.name)
+            }
+            None => self.name.is_none() && !self.has_siblings,
+        };
+        same_port && id.scheme().unwrap_or(Scheme::Http) == scheme
+    }
+}
+
+/// The proxy path of a Service ID, ending in `/`: without it the API server answers 301, and only to GET and HEAD.
+pub fn proxy_path(namespace: &str, id: &ServiceId) -> String {
+    format!("/api/v1/namespaces/{namespace}/services/{id}/proxy/")
+}
+
+/// For each of `targets` the proxy paths under which it is served: its own first, then every other spelling that
+/// means it. No path stands twice; an exact spelling goes before a lenient one, an earlier Target before a later.
+pub fn served_paths(targets: &[Target]) -> Vec<Vec<String>> {
+    let mut taken = std::collections::BTreeSet::new();
+    let mut served: Vec<Vec<String>> = vec![Vec::new(); targets.len()];
+    let mut claim = |index: usize, id: &ServiceId, namespace: &str| {
+        let path = proxy_path(namespace, id);
+        if taken.insert(path.clone()) {
+            served[index].push(path);
+        }
+    };
+    for (index, target) in targets.iter().enumerate() {
+        claim(index, &target.id, &target.namespace);
+    }
+    for ids in [Target::exact_ids as fn(&Target) -> Vec<ServiceId>, Target::lenient_ids] {
+        for (index, target) in targets.iter().enumerate() {
+            for id in ids(target) {
+                claim(index, &id, &target.namespace);
+            }
+        }
+    }
+    served
+}
+
+/// Whether `text` is a DNS label as Kubernetes wants it of a namespace, Service or port name (RFC 1123, at most 63).
+pub fn is_dns_label(text: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().copied().is_some_and(alphanumeric)
+        && bytes.last().copied().is_some_and(alphanumeric)
+        && bytes.iter().all(|&byte| alphanumeric(byte) || byte == b'-')
+}

@@ -1,0 +1,93 @@
+//! The COMMAND after `--`: started when everything is ready, told of signals, its exit code is ours.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::process::ExitStatus;
+
+use tokio::process::{Child, Command};
+
+use super::signals::{Signal, Signals};
+use crate::error::{Error, Exit, system_words};
+
+/// Exit code for a COMMAND that does not exist, as shells have it.
+const NOT_FOUND: u8 = 127;
+/// Exit code for a COMMAND that cannot be run, as shells have it.
+const NOT_EXECUTABLE: u8 = 126;
+
+/// Where COMMAND finds what is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls {
+    /// `SVCPROXY_URL`: resolvable everywhere.
+    pub url: String,
+    /// `SVCPROXY_SITE_URL`: the Service at `/` of an origin of its own, where the client resolves `*.localhost`.
+    pub site_url: String,
+}
+
+/// Runs `command` to its end. `terminal` says that Ctrl-C reaches the child by itself.
+///
+/// # Errors
+/// When it cannot be started, with the exit code of shells for that.
+pub async fn run(command: &[OsString], urls: &Urls, terminal: bool, signals: &mut Signals) -> Result<Exit, Error> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(Exit::Ok);
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("SVCPROXY_URL", &urls.url)
+        .env("SVCPROXY_SITE_URL", &urls.site_url)
+        .spawn()
+        .map_err(|error| cannot_run(program, &error))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status.map_or(Exit::Failed, |status| Exit::Command(code(status)))),
+            signal = signals.next() => pass_on(signal, &child, terminal),
+        }
+    }
+}
+
+fn cannot_run(program: &OsStr, error: &io::Error) -> Error {
+    let (cause, exit) = match error.kind() {
+        io::ErrorKind::NotFound => ("no such program".to_owned(), NOT_FOUND),
+        io::ErrorKind::PermissionDenied => ("it is not executable".to_owned(), NOT_EXECUTABLE),
+        _ => (system_words(error), NOT_EXECUTABLE),
+    };
+    Error::failed(format!("cannot run {}: {cause}", program.display())).exit_with(Exit::Command(exit))
+}
+
+#[cfg(unix)]
+fn pass_on(signal: Signal, child: &Child, terminal: bool) {
+    use rustix::process::{Pid, Signal as UnixSignal, kill_process};
+    let signal = match signal {
+        // The terminal has sent it to the whole foreground group already; twice often means "at once".
+        Signal::Interrupt if terminal => return,
+        Signal::Interrupt => UnixSignal::INT,
+        Signal::Terminate => UnixSignal::TERM,
+        Signal::HangUp => UnixSignal::HUP,
+    };
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Windows sends console events to every process of the console by itself.
+#[cfg(windows)]
+fn pass_on(_signal: Signal, _child: &Child, _terminal: bool) {}
+
+fn code(status: ExitStatus) -> u8 {
+    if let Some(code) = status.code() {
+        return u8::try_from(code).unwrap_or(u8::MAX);
+    }
+    signal_code(status)
+}
+
+/// 128 and the signal's number, as shells have it.
+#[cfg(unix)]
+fn signal_code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    status.signal().and_then(|signal| u8::try_from(128 + signal).ok()).unwrap_or(u8::MAX)
+}
+
+#[cfg(windows)]
+fn signal_code(_status: ExitStatus) -> u8 {
+    u8::MAX
+}

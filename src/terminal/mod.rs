@@ -1,0 +1,6 @@
+//! This machine around the program: what is printed, the browser, a COMMAND's process, signals.
+
+pub mod command;
+pub mod browser;
+pub mod output;
+pub mod signals;
