@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
-use svcproxy::app::args::{Cli, LogFormat};
+use svcproxy::app::args::{CommandLine, LogFormat};
 use svcproxy::app::completion;
-use svcproxy::app::plan::{Facts, plan};
+use svcproxy::app::plan::{TerminalFacts, plan};
 use svcproxy::app::run::run;
-use svcproxy::cluster::Environment;
+use svcproxy::cluster::ProcessEnvironment;
 use svcproxy::error::{Error, Exit};
 use svcproxy::find::history::{self, History};
 use svcproxy::terminal::output::Output;
@@ -29,14 +29,14 @@ pub(crate) fn main() -> ExitCode {
     if let Some(words) = completion::asked(std::env::args_os()) {
         return complete(&words);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match CommandLine::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return explain_usage(usage),
     };
     let output = Output::new(variable("NO_COLOR").is_some());
     start_logging(&cli, &output);
     let exit = run_to_end(cli, &output).unwrap_or_else(|error| {
-        output.error(&error);
+        output.print_error(&error);
         error.exit()
     });
     ExitCode::from(exit.code())
@@ -69,14 +69,14 @@ fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Err
     }
     let search_path = std::env::var_os("PATH");
     let file = completion::install(place, search_path.as_deref())?;
-    output.say(&format!("kubectl completes `kubectl svcproxy` now, by {}", file.display()));
+    output.print_notice(&format!("kubectl completes `kubectl svcproxy` now, by {}", file.display()));
     if file.parent().is_some_and(|folder| !completion::is_on_path(folder, search_path.as_deref())) {
-        output.warn("that folder is not on your PATH, so kubectl does not find the script there");
+        output.print_warning("that folder is not on your PATH, so kubectl does not find the script there");
     }
     Ok(Exit::Ok)
 }
 
-fn run_to_end(cli: Cli, output: &Output) -> Result<Exit, Error> {
+fn run_to_end(cli: CommandLine, output: &Output) -> Result<Exit, Error> {
     if let Some(place) = &cli.printing.install_completion {
         return install_completion(place.as_deref(), output);
     }
@@ -94,16 +94,16 @@ fn run_to_end(cli: Cli, output: &Output) -> Result<Exit, Error> {
     exit
 }
 
-fn environment(terminal: bool) -> Environment {
-    Environment::new(|name| std::env::var_os(name), std::env::home_dir(), terminal)
+fn environment(terminal: bool) -> ProcessEnvironment {
+    ProcessEnvironment::new(|name| std::env::var_os(name), std::env::home_dir(), terminal)
 }
 
 fn history() -> Option<History> {
     history::state_folder(|name| std::env::var_os(name)).map(History::in_folder)
 }
 
-fn facts() -> Facts {
-    Facts {
+fn facts() -> TerminalFacts {
+    TerminalFacts {
         stdin_is_terminal: std::io::stdin().is_terminal(),
         stdout_is_terminal: std::io::stdout().is_terminal(),
         stderr_is_terminal: std::io::stderr().is_terminal(),
@@ -125,7 +125,7 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 }
 
 /// Logs of this program only: what libraries log may hold headers.
-fn start_logging(cli: &Cli, output: &Output) {
+fn start_logging(cli: &CommandLine, output: &Output) {
     let level = match cli.printing.verbosity.iter().map(|&level| u32::from(level)).sum::<u32>() {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use clap::CommandFactory as _;
-use svcproxy::app::args::Cli;
+use svcproxy::app::args::CommandLine;
 
 fn main() {
     std::io::stdout().write_all(&page()).unwrap();
@@ -12,7 +12,7 @@ fn main() {
 
 /// kubectl-svcproxy(1).
 pub(crate) fn page() -> Vec<u8> {
-    let command = Cli::command().name("kubectl-svcproxy").bin_name("kubectl svcproxy");
+    let command = CommandLine::command().name("kubectl-svcproxy").bin_name("kubectl svcproxy");
     let mut page = Vec::new();
     clap_mangen::Man::new(command).manual("kubectl plugins").render(&mut page).unwrap();
     page

@@ -28,7 +28,7 @@ use crate::service::{Scheme, parse_port};
     disable_help_subcommand = true,
     args_override_self = true // as kubectl does: the last one counts
 )]
-pub struct Cli {
+pub struct CommandLine {
     /// Services to open: nginx, nginx:http, https:nginx:443, nginx.default, a URL; a part of a name does. `-` is the
     /// one opened last
     #[arg(value_name = "SERVICE")]
@@ -40,19 +40,19 @@ pub struct Cli {
 
     /// What to open.
     #[command(flatten)]
-    pub choosing: Choosing,
+    pub choosing: ChoosingFlags,
 
     /// Where and how to serve it.
     #[command(flatten)]
-    pub serving: Serving,
+    pub serving: ServingFlags,
 
     /// Who may use it.
     #[command(flatten)]
-    pub guarding: Guarding,
+    pub guarding: GuardFlags,
 
     /// What is printed.
     #[command(flatten)]
-    pub printing: Printing,
+    pub printing: PrintingFlags,
 
     /// kubectl's own.
     #[command(flatten)]
@@ -71,7 +71,7 @@ kubectl's flags go after `svcproxy`.";
 /// Flags that say what to open.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to open")]
-pub struct Choosing {
+pub struct ChoosingFlags {
     /// Choose interactively; SERVICE is then the first filter text
     #[arg(long)]
     pub pick: bool,
@@ -108,7 +108,7 @@ pub struct Choosing {
 /// Flags that say where and how it is served.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Serving")]
-pub struct Serving {
+pub struct ServingFlags {
     /// Local port; 0 is any free one. Without: 8001, or if that is taken one that stays the same for this Service
     #[arg(short = 'p', long, value_name = "PORT", value_parser = local_port)]
     pub port: Option<u16>,
@@ -160,7 +160,7 @@ pub struct Serving {
 /// Flags of the guard.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Who may use it")]
-pub struct Guarding {
+pub struct GuardFlags {
     /// Let only GET, HEAD and OPTIONS through, and no WebSockets
     #[arg(long)]
     pub read_only: bool,
@@ -185,7 +185,7 @@ pub struct Guarding {
 /// Flags about output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub struct Printing {
+pub struct PrintingFlags {
     /// Serving: text, json or url. With --list: wide, json, yaml or name
     #[arg(short = 'o', long, value_enum, value_name = "FORMAT")]
     pub output: Option<OutputFlag>,
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
@@ -481,7 +481,7 @@ mod tests {
     #[test]
     fn verbosity_in_every_spelling() {
         let level = |args: &[&str]| -> u32 {
-            let parsed = Cli::try_parse_from([&["svcproxy"], args].concat()).unwrap();
+            let parsed = CommandLine::try_parse_from([&["svcproxy"], args].concat()).unwrap();
             parsed.printing.verbosity.iter().map(|&level| u32::from(level)).sum()
         };
         assert_eq!(level(&[]), 0);
@@ -494,7 +494,7 @@ mod tests {
 
     #[test]
     fn said_twice() {
-        let cli = Cli::try_parse_from(
+        let cli = CommandLine::try_parse_from(
             "svcproxy web -n a -n b --as-group x --as-group y --pick --pick -p 1 --port=2".split(' '),
         )
         .unwrap();
@@ -505,7 +505,7 @@ mod tests {
 
     #[test]
     fn a_command_keeps_its_own_flags() {
-        let cli = Cli::try_parse_from(["svcproxy", "nginx", "--wait", "--", "curl", "-v", "--", "x"]).unwrap();
+        let cli = CommandLine::try_parse_from(["svcproxy", "nginx", "--wait", "--", "curl", "-v", "--", "x"]).unwrap();
         assert_eq!(cli.services, ["nginx"]);
         assert_eq!(cli.command, ["curl", "-v", "--", "x"]);
         assert_eq!(cli.serving.wait, Some(Duration::from_secs(300)));

@@ -7,54 +7,55 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::args::{LogFormat, OriginFlag, ViaFlag};
-use super::plan::{self, Open, ReadyFormat};
-use super::ready_line::{self, Ready};
+use super::plan::{self, OpenPlan, ReadyFormat};
+use super::ready_line::{self, ReadyLine};
 use super::request_line::RequestLine;
 use super::service_changes;
 use super::status_line::StatusLine;
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
-use crate::find::Found;
+use crate::find::FoundTarget;
 use crate::proxy::local::{
-    Activity, GuardPolicy, Listen, Listener, Local, Port, Presentation, RequestLog, ServeSummary, Site, serve,
+    GuardPolicy, ListenOn, LocalListener, LocalPort, LocalProxy, Origin, RequestLog, ServeSummary, Site, TrafficStats,
+    serve,
 };
 use crate::proxy::upstream::limitation::Via;
-use crate::proxy::upstream::{self, Auto, Notices};
+use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::{Target, served_paths, site_label};
-use crate::terminal::browser::{self, Opening, Why};
-use crate::terminal::command::{self, Urls};
+use crate::terminal::browser::{self, BrowserOpening, NoBrowserReason};
+use crate::terminal::command::{self, ServedUrls};
 use crate::terminal::output::Output;
-use crate::terminal::signals::Signals;
+use crate::terminal::signals::StopSignals;
 
 /// Where `kubectl proxy` listens, and so what documents show.
 pub(crate) const DEFAULT_PORT: u16 = 8001;
 /// Local ports derived from a Target: below the range that systems give to outgoing connections.
 const DERIVED_PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long running requests may go on once the user wants to stop.
-const GRACE: Duration = Duration::from_secs(2);
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
 /// Before watching begins: until then the first page has the machine and the connections to itself.
-const UNWATCHED: Duration = Duration::from_secs(1);
+const WATCH_START_DELAY: Duration = Duration::from_secs(1);
 
 /// Binds where `plan` says.
 ///
 /// # Errors
 /// When the address is taken, missing or not allowed.
-pub async fn bind(cluster: &Cluster, plan: &Open, found: &[Found]) -> Result<Listener, Error> {
+pub async fn bind(cluster: &Cluster, plan: &OpenPlan, found: &[FoundTarget]) -> Result<LocalListener, Error> {
     let listen = match &plan.listen {
-        plan::Listen::Unix(path) => Listen::UnixSocket(path.clone()),
-        plan::Listen::Tcp { addresses, port } => {
+        plan::ListenPlan::Unix(path) => ListenOn::UnixSocket(path.clone()),
+        plan::ListenPlan::Tcp { addresses, port } => {
             let port = port_choice(*port, found.first().map_or(0, |found| derived_port(cluster, &found.target)));
-            if addresses.is_empty() { Listen::Loopback(port) } else { Listen::Addresses(addresses.clone(), port) }
+            if addresses.is_empty() { ListenOn::Loopback(port) } else { ListenOn::Addresses(addresses.clone(), port) }
         }
     };
-    Ok(Listener::bind(&listen).await?)
+    Ok(LocalListener::bind(&listen).await?)
 }
 
-fn port_choice(asked: Option<u16>, derived: u16) -> Port {
+fn port_choice(asked: Option<u16>, derived: u16) -> LocalPort {
     match asked {
-        Some(0) => Port::Any,
-        Some(port) => Port::Exact(port),
-        None => Port::Preferred(vec![DEFAULT_PORT, derived, derived + 1, derived + 2]),
+        Some(0) => LocalPort::Any,
+        Some(port) => LocalPort::Exact(port),
+        None => LocalPort::Preferred(vec![DEFAULT_PORT, derived, derived + 1, derived + 2]),
     }
 }
 
@@ -71,14 +72,14 @@ fn label(cluster: &Cluster, target: &Target) -> String {
 }
 
 /// Prints a line for each finished request, if `plan` says so.
-pub fn request_log(plan: &Open, output: &Output) -> RequestLog {
+pub fn request_log(plan: &OpenPlan, output: &Output) -> RequestLog {
     let Some(format) = plan.log_requests else { return RequestLog::off() };
     let output = output.clone();
     RequestLog::new(move |record| {
         let line = RequestLine::new(record);
         match format {
-            LogFormat::Text => output.say(&line.text()),
-            LogFormat::Json => output.say(&line.json()),
+            LogFormat::Text => output.print_notice(&line.text()),
+            LogFormat::Json => output.print_notice(&line.json()),
         }
     })
 }
@@ -87,48 +88,59 @@ pub fn request_log(plan: &Open, output: &Output) -> RequestLog {
 ///
 /// # Errors
 /// When certificates are to be verified and the system trusts nobody.
-pub fn ways(cluster: &Cluster, plan: &Open, found: &[Found], output: &Output) -> Result<Vec<Auto>, Error> {
+pub fn transports(
+    cluster: &Cluster,
+    plan: &OpenPlan,
+    found: &[FoundTarget],
+    output: &Output,
+) -> Result<Vec<Dispatcher>, Error> {
     let output = output.clone();
-    let options = upstream::Options {
+    let options = upstream::DispatchOptions {
         via: match plan.via {
             ViaFlag::Auto => Via::Auto,
             ViaFlag::ServiceProxy => Via::ServiceProxy,
             ViaFlag::PortForward => Via::PortForward,
         },
         verify_tls: plan.verify_tls,
-        notices: Notices::new(move |line| output.say(line)),
+        notices: Notices::new(move |line| output.print_notice(line)),
     };
-    let open = |found: &Found| {
+    let open = |found: &FoundTarget| {
         let service = found.read.as_ref().map(|(service, _)| service);
-        Auto::new(cluster, &found.target, service, options.clone())
+        Dispatcher::new(cluster, &found.target, service, options.clone())
     };
     found.iter().map(open).collect()
 }
 
 /// What is served: a site for each Target, under every spelling of its proxy path.
-pub fn local(cluster: &Cluster, plan: &Open, found: &[Found], log: RequestLog, ways: &[Auto]) -> Result<Local, Error> {
+pub fn local_proxy(
+    cluster: &Cluster,
+    plan: &OpenPlan,
+    found: &[FoundTarget],
+    log: RequestLog,
+    ways: &[Dispatcher],
+) -> Result<LocalProxy, Error> {
     let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
-    let site = |((found, paths), way): ((&Found, Vec<String>), &Auto)| Site {
+    let site = |((found, paths), way): ((&FoundTarget, Vec<String>), &Dispatcher)| Site {
         label: label(cluster, &found.target),
         title: format!("{} in {}", found.target.service(), found.target.namespace),
         paths,
         landing: found.target.path.clone(),
         upstream: upstream::with_host(cluster, &found.target, plan.host_header.as_ref(), way.clone()),
     };
-    Ok(Local {
+    Ok(LocalProxy {
         sites: found.iter().zip(served_paths(&targets)).zip(ways).map(site).collect(),
         presentation: match plan.origin {
-            OriginFlag::Site => Presentation::Site,
-            OriginFlag::Localhost => Presentation::Localhost,
-            OriginFlag::Path => Presentation::Path,
+            OriginFlag::Site => Origin::Site,
+            OriginFlag::Localhost => Origin::Localhost,
+            OriginFlag::Path => Origin::Path,
         },
         policy: policy(&plan.guard)?,
         log,
-        activity: Activity::default(),
+        activity: TrafficStats::default(),
     })
 }
 
-fn policy(guard: &plan::Guard) -> Result<GuardPolicy, Error> {
+fn policy(guard: &plan::GuardPlan) -> Result<GuardPolicy, Error> {
     Ok(GuardPolicy {
         read_only: guard.read_only,
         allow_hosts: guard.allow_hosts.clone(),
@@ -146,8 +158,14 @@ fn new_token() -> Result<String, Error> {
 }
 
 /// The ready lines of `local`, in the order of `found`.
-pub fn ready(cluster: &Cluster, plan: &Open, found: &[Found], local: &Local, listener: &Listener) -> Vec<Ready> {
-    let line = |(found, site): (&Found, &Site)| Ready {
+pub fn ready(
+    cluster: &Cluster,
+    plan: &OpenPlan,
+    found: &[FoundTarget],
+    local: &LocalProxy,
+    listener: &LocalListener,
+) -> Vec<ReadyLine> {
+    let line = |(found, site): (&FoundTarget, &Site)| ReadyLine {
         context: cluster.context().map(str::to_owned),
         server: cluster.server().to_owned(),
         namespace: found.target.namespace.clone(),
@@ -169,16 +187,17 @@ pub fn ready(cluster: &Cluster, plan: &Open, found: &[Found], local: &Local, lis
 ///
 /// # Errors
 /// When there is none in time, or the user does not want to wait any more.
-pub async fn until_ready(
+pub async fn wait_until_ready(
     cluster: &Cluster,
-    plan: &Open,
-    found: &[Found],
-    signals: &mut Signals,
+    plan: &OpenPlan,
+    found: &[FoundTarget],
+    signals: &mut StopSignals,
     output: &Output,
 ) -> Result<(), Error> {
     let Some(limit) = plan.wait else { return Ok(()) };
-    output.whisper("waiting for a ready endpoint");
-    let all_ready = try_join_all(found.iter().map(|found| service_changes::until_ready(cluster, &found.target, limit)));
+    output.print_hint("waiting for a ready endpoint");
+    let all_ready =
+        try_join_all(found.iter().map(|found| service_changes::wait_for_endpoint(cluster, &found.target, limit)));
     tokio::select! {
         outcome = all_ready => outcome.map(drop),
         _ = signals.next() => Err(Error::cancelled()),
@@ -187,70 +206,77 @@ pub async fn until_ready(
 
 /// Tells what happens to each Target, and each of `ways` about its endpoints, rights permitting, until the result is
 /// dropped.
-pub fn watch(cluster: &Cluster, found: &[Found], ways: &[Auto], output: &Output) -> JoinSet<()> {
+pub fn watch(cluster: &Cluster, found: &[FoundTarget], ways: &[Dispatcher], output: &Output) -> JoinSet<()> {
     let mut watching = JoinSet::new();
-    for (Found { target, read }, way) in found.iter().zip(ways) {
-        let seen = service_changes::Seen::at_start(read.as_ref().map(|(service, _)| service));
+    for (FoundTarget { target, read }, way) in found.iter().zip(ways) {
+        let seen = service_changes::SeenService::at_start(read.as_ref().map(|(service, _)| service));
         let (target, told, output) = (target.clone(), target.clone(), output.clone());
-        let tell = move |change: &service_changes::Change| output.say(&change.line(&told));
+        let tell = move |change: &service_changes::ServiceChange| output.print_notice(&change.line(&told));
         let (cluster, way) = (cluster.clone(), way.clone());
         watching.spawn(async move {
             way.warm().await;
-            tokio::time::sleep(UNWATCHED).await;
-            service_changes::tell(cluster, target, way, seen, tell).await;
+            tokio::time::sleep(WATCH_START_DELAY).await;
+            service_changes::report_changes(cluster, target, way, seen, tell).await;
         });
     }
     watching
 }
 
 /// Says what is served and to whom; the context too, since the wrong one costs hours.
-pub fn say(cluster: &Cluster, plan: &Open, found: &[Found], ready: &[Ready], listener: &Listener, output: &Output) {
+pub fn print_ready(
+    cluster: &Cluster,
+    plan: &OpenPlan,
+    found: &[FoundTarget],
+    ready: &[ReadyLine],
+    listener: &LocalListener,
+    output: &Output,
+) {
     let context = cluster.context().map_or_else(|| "in-cluster".to_owned(), |context| format!("context {context}"));
-    output.whisper(&format!("{context}, server {}", cluster.server()));
+    output.print_hint(&format!("{context}, server {}", cluster.server()));
     for found in found.iter().filter(|found| found.read.is_none()) {
         let (service, namespace) = (found.target.service(), &found.target.namespace);
-        output.whisper(&format!("you may not read Service {service} in {namespace}: port and scheme are as typed"));
+        output.print_hint(&format!("you may not read Service {service} in {namespace}: port and scheme are as typed"));
     }
     for (found, ready) in found.iter().zip(ready) {
-        output.data(&ready.line(plan.ready));
+        output.print_data(&ready.line(plan.ready));
         if plan.ready == ReadyFormat::Text && ready.site_url != ready.proxy_url {
             let landing = found.target.path.trim_start_matches('/');
-            output.whisper(&format!("  in a browser: {}{landing}", ready.site_url));
+            output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url));
         }
     }
     if let Some(path) = listener.socket_path() {
-        output.whisper(&format!("  curl --unix-socket {} {}", path.display(), ready[0].proxy_url));
+        output.print_hint(&format!("  curl --unix-socket {} {}", path.display(), ready[0].proxy_url));
     }
     for address in listener.local_addrs().iter().filter(|address| !address.ip().is_loopback()) {
-        output.warn(&format!("{address} can be reached from other machines, and they act with your rights"));
+        output.print_warning(&format!("{address} can be reached from other machines, and they act with your rights"));
     }
 }
 
 /// Opens the first Target, or the start page where there are several, without waiting for it.
-pub fn open_browser(plan: &Open, local: &Local, listener: &Listener, output: &Output) {
+pub fn open_browser(plan: &OpenPlan, local: &LocalProxy, listener: &LocalListener, output: &Output) {
     let url = if local.sites.len() == 1 || local.policy.token.is_some() {
         local.open_url(&local.sites[0], listener)
     } else {
         format!("http://{}/", listener.authority())
     };
-    if local.policy.token.is_some() && plan.opening != Opening::Default {
-        output.say(&format!("open once: {url}"));
+    if local.policy.token.is_some() && plan.opening != BrowserOpening::Default {
+        output.print_notice(&format!("open once: {url}"));
     }
     match &plan.opening {
-        Opening::Not(Why::Ssh) => output.whisper(&ssh_hint(listener)),
-        Opening::Not(_) => {}
+        BrowserOpening::Not(NoBrowserReason::Ssh) => output.print_hint(&ssh_hint(listener)),
+        BrowserOpening::Not(_) => {}
         opening => {
             let (opening, output) = (opening.clone(), output.clone());
             tokio::task::spawn_blocking(move || {
                 if let Err(cause) = browser::open(&opening, &url) {
-                    output.whisper(&format!("could not open a browser ({cause}); open the URL yourself"));
+                    output.print_hint(&format!("could not open a browser ({cause}); open the URL yourself"));
                 }
             });
         }
     }
 }
 
-fn ssh_hint(listener: &Listener) -> String {
+fn ssh_hint(listener: &LocalListener) -> String {
     let port = listener.port().unwrap_or(DEFAULT_PORT);
     format!("  no browser over SSH; on your own machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE")
 }
@@ -259,20 +285,20 @@ fn ssh_hint(listener: &Listener) -> String {
 ///
 /// # Errors
 /// When COMMAND cannot be started.
-pub async fn until_told_to_stop(
-    plan: &Open,
-    local: Local,
-    listener: Listener,
-    mut signals: Signals,
-    urls: Urls,
-    ways: &[Auto],
+pub async fn serve_until_stopped(
+    plan: &OpenPlan,
+    local: LocalProxy,
+    listener: LocalListener,
+    mut signals: StopSignals,
+    urls: ServedUrls,
+    ways: &[Dispatcher],
     output: &Output,
 ) -> Result<Exit, Error> {
     let activity = local.activity.clone();
-    let ready = ways.iter().map(Auto::ready).collect();
+    let ready = ways.iter().map(Dispatcher::ready).collect();
     let status = plan.live_status.then(|| StatusLine::show(output, activity.clone(), ready));
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, GRACE));
+    let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
     let exit = if plan.command.is_empty() {
         wait_for_the_end(plan.idle_timeout, &activity, &mut signals, output).await;
         Ok(Exit::Ok)
@@ -281,11 +307,16 @@ pub async fn until_told_to_stop(
     };
     drop(status);
     drop(stop);
-    drained(server, &mut signals, output).await;
+    wait_for_drain(server, &mut signals, output).await;
     exit
 }
 
-async fn wait_for_the_end(limit: Option<Duration>, activity: &Activity, signals: &mut Signals, output: &Output) {
+async fn wait_for_the_end(
+    limit: Option<Duration>,
+    activity: &TrafficStats,
+    signals: &mut StopSignals,
+    output: &Output,
+) {
     let idle = async {
         match limit {
             Some(limit) => activity.idle_for(limit).await,
@@ -294,17 +325,17 @@ async fn wait_for_the_end(limit: Option<Duration>, activity: &Activity, signals:
     };
     tokio::select! {
         _ = signals.next() => {}
-        () = idle => output.whisper("idle for as long as --idle-timeout allows"),
+        () = idle => output.print_hint("idle for as long as --idle-timeout allows"),
     }
 }
 
 /// Waits for what is under way, and says what did not finish in time; not when a second signal ends it all.
-async fn drained(server: JoinHandle<ServeSummary>, signals: &mut Signals, output: &Output) {
+async fn wait_for_drain(server: JoinHandle<ServeSummary>, signals: &mut StopSignals, output: &Output) {
     tokio::select! {
         summary = server => match summary.map_or(0, |summary| summary.cut) {
             0 => {}
-            1 => output.whisper(&format!("cut off a connection that was still busy after {} s", GRACE.as_secs())),
-            cut => output.whisper(&format!("cut off {cut} connections that were still busy after {} s", GRACE.as_secs())),
+            1 => output.print_hint(&format!("cut off a connection that was still busy after {} s", DRAIN_GRACE.as_secs())),
+            cut => output.print_hint(&format!("cut off {cut} connections that were still busy after {} s", DRAIN_GRACE.as_secs())),
         },
         _ = signals.next() => {}
     }

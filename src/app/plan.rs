@@ -8,16 +8,17 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::args::{
-    Choosing, Cli, Guarding, LocalAddress, LogFormat, OriginFlag, OutputFlag, Printing, Serving, ViaFlag,
+    ChoosingFlags, CommandLine, GuardFlags, LocalAddress, LogFormat, OriginFlag, OutputFlag, PrintingFlags,
+    ServingFlags, ViaFlag,
 };
 use crate::error::Error;
-use crate::service::choose_port::Wish;
-use crate::service::{Scheme, Spelling, SpellingError};
-use crate::terminal::browser::{self, Opening};
+use crate::service::choose_port::TargetWish;
+use crate::service::{Scheme, ServiceSpelling, SpellingError};
+use crate::terminal::browser::{self, BrowserOpening};
 
 /// What `main` finds out about where it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct TerminalFacts {
     /// Whether a person can type.
     pub stdin_is_terminal: bool,
     /// Whether a person reads stdout.
@@ -34,7 +35,7 @@ pub struct Facts {
     pub has_browser_variable: bool,
 }
 
-impl Facts {
+impl TerminalFacts {
     /// Whether a prompt can be shown and answered. Without a terminal on both sides it would spin or hang.
     pub fn can_prompt(&self) -> bool {
         self.stdin_is_terminal && self.stderr_is_terminal
@@ -45,20 +46,20 @@ impl Facts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// Open Services.
-    Open(Box<Open>),
+    Open(Box<OpenPlan>),
     /// List Services.
-    List(List),
+    List(ListPlan),
 }
 
 /// Opening Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenPlan {
     /// Which ones.
-    pub wanted: Wanted,
+    pub wanted: WantedServices,
     /// Where to look for them.
-    pub search: Search,
+    pub search: ServiceSearch,
     /// Where to listen.
-    pub listen: Listen,
+    pub listen: ListenPlan,
     /// How they are presented.
     pub origin: OriginFlag,
     /// How requests reach the Pods.
@@ -68,9 +69,9 @@ pub struct Open {
     /// The Host that the app sees.
     pub host_header: Option<Authority>,
     /// Who may use it.
-    pub guard: Guard,
+    pub guard: GuardPlan,
     /// How the URL gets to the user.
-    pub opening: Opening,
+    pub opening: BrowserOpening,
     /// How long to wait for a ready endpoint.
     pub wait: Option<Duration>,
     /// When to end without being asked.
@@ -91,34 +92,34 @@ pub struct Open {
 
 /// Which Services to open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedServices {
     /// These, at least one.
-    Named(Vec<Named>),
+    Named(Vec<NamedService>),
     /// Whatever the user picks.
     Pick {
         /// The first filter text.
         typed: String,
         /// What flags say.
-        wish: Wish,
+        wish: TargetWish,
     },
     /// The one opened last, with what flags say.
-    Last(Wish),
+    Last(TargetWish),
 }
 
 /// One SERVICE of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedService {
     /// As typed.
     pub text: String,
     /// Taken apart.
-    pub spelling: Spelling,
+    pub spelling: ServiceSpelling,
     /// Flags and spelling together.
-    pub wish: Wish,
+    pub wish: TargetWish,
 }
 
 /// Where Services are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Search {
+pub struct ServiceSearch {
     /// All namespaces.
     pub all_namespaces: bool,
     /// The namespace that was typed.
@@ -129,7 +130,7 @@ pub struct Search {
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
+pub enum ListenPlan {
     /// Both loopback addresses, or these.
     Tcp {
         /// Empty for both loopback addresses.
@@ -143,7 +144,7 @@ pub enum Listen {
 
 /// The guard's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Guard {
+pub struct GuardPlan {
     /// Only GET, HEAD and OPTIONS.
     pub read_only: bool,
     /// Further Hosts.
@@ -169,9 +170,9 @@ pub enum ReadyFormat {
 
 /// Listing Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct List {
+pub struct ListPlan {
     /// Where to look.
-    pub search: Search,
+    pub search: ServiceSearch,
     /// Only what `kubectl cluster-info` shows.
     pub builtin: bool,
     /// How it is printed.
@@ -201,8 +202,8 @@ pub enum ListFormat {
 ///
 /// # Errors
 /// When what was typed makes no sense, alone or together.
-pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
-    let search = Search {
+pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
+    let search = ServiceSearch {
         all_namespaces: cli.choosing.all_namespaces,
         namespace: cli.kubectl.namespace.clone().filter(|namespace| !namespace.is_empty()),
         selector: cli.choosing.selector.clone(),
@@ -213,10 +214,10 @@ pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
     let ready = ready_format(cli.printing.output)?;
     let opening = browser::opening(&browser_facts(&cli, ready, facts));
     let wanted = wanted(&cli.choosing, cli.services, facts)?;
-    let Cli { serving, guarding, printing, command, .. } = cli;
+    let CommandLine { serving, guarding, printing, command, .. } = cli;
     let live_status = live_status(&printing, ready, &command, facts);
     check_together(&serving, &printing, &command)?;
-    Ok(Plan::Open(Box::new(Open {
+    Ok(Plan::Open(Box::new(OpenPlan {
         wanted,
         search,
         listen: listen(&serving),
@@ -237,7 +238,7 @@ pub fn plan(cli: Cli, facts: &Facts) -> Result<Plan, Error> {
     })))
 }
 
-fn list(cli: &Cli, search: Search) -> Result<List, Error> {
+fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
     let format = match cli.printing.output {
         None | Some(OutputFlag::Text) => ListFormat::Table,
         Some(OutputFlag::Wide) => ListFormat::Wide,
@@ -255,7 +256,7 @@ fn list(cli: &Cli, search: Search) -> Result<List, Error> {
         return Err(Error::usage("--list opens nothing, so there is nothing for COMMAND to use"));
     }
     let port = cli.serving.port.filter(|&port| port != 0);
-    Ok(List { search, builtin: cli.choosing.builtin, format, filter, port })
+    Ok(ListPlan { search, builtin: cli.choosing.builtin, format, filter, port })
 }
 
 fn ready_format(flag: Option<OutputFlag>) -> Result<ReadyFormat, Error> {
@@ -267,8 +268,8 @@ fn ready_format(flag: Option<OutputFlag>) -> Result<ReadyFormat, Error> {
     }
 }
 
-fn browser_facts(cli: &Cli, ready: ReadyFormat, facts: &Facts) -> browser::Facts {
-    browser::Facts {
+fn browser_facts(cli: &CommandLine, ready: ReadyFormat, facts: &TerminalFacts) -> browser::OpenerFacts {
+    browser::OpenerFacts {
         unwanted: cli.serving.no_browser
             || ready != ReadyFormat::Text
             || !cli.command.is_empty()
@@ -281,23 +282,23 @@ fn browser_facts(cli: &Cli, ready: ReadyFormat, facts: &Facts) -> browser::Facts
     }
 }
 
-fn wanted(choosing: &Choosing, services: Vec<String>, facts: &Facts) -> Result<Wanted, Error> {
+fn wanted(choosing: &ChoosingFlags, services: Vec<String>, facts: &TerminalFacts) -> Result<WantedServices, Error> {
     if choosing.pick || services.is_empty() {
         return pick(choosing, &services, facts);
     }
     if services == ["-"] {
-        return Ok(Wanted::Last(flagged(choosing)));
+        return Ok(WantedServices::Last(flagged(choosing)));
     }
     if services.iter().any(|text| text == "-") {
         return Err(Error::usage("- opens what was opened last, and stands alone")
             .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
     }
-    services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(Wanted::Named)
+    services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(WantedServices::Named)
 }
 
-fn pick(choosing: &Choosing, services: &[String], facts: &Facts) -> Result<Wanted, Error> {
+fn pick(choosing: &ChoosingFlags, services: &[String], facts: &TerminalFacts) -> Result<WantedServices, Error> {
     if facts.can_prompt() {
-        return Ok(Wanted::Pick { typed: services.join(" "), wish: flagged(choosing) });
+        return Ok(WantedServices::Pick { typed: services.join(" "), wish: flagged(choosing) });
     }
     let message =
         if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
@@ -306,20 +307,20 @@ fn pick(choosing: &Choosing, services: &[String], facts: &Facts) -> Result<Wante
 }
 
 /// What flags alone say of port, scheme and path.
-fn flagged(choosing: &Choosing) -> Wish {
-    Wish {
+fn flagged(choosing: &ChoosingFlags) -> TargetWish {
+    TargetWish {
         port: choosing.svc_port.clone(),
         scheme: choosing.scheme.map(Scheme::from),
         path: choosing.path.as_deref().map(rooted),
     }
 }
 
-fn named(text: String, choosing: &Choosing) -> Result<Named, Error> {
-    let spelling = Spelling::parse(&text).map_err(|error| misspelled(&text, &error))?;
+fn named(text: String, choosing: &ChoosingFlags) -> Result<NamedService, Error> {
+    let spelling = ServiceSpelling::parse(&text).map_err(|error| misspelled(&text, &error))?;
     let port = once("--svc-port", choosing.svc_port.clone(), spelling.id.port().cloned(), &text)?;
     let scheme = once("--scheme", choosing.scheme.map(Scheme::from), spelling.id.scheme(), &text)?;
     let path = choosing.path.as_deref().map(rooted).or_else(|| spelling.path.clone());
-    Ok(Named { text, spelling, wish: Wish { port, scheme, path } })
+    Ok(NamedService { text, spelling, wish: TargetWish { port, scheme, path } })
 }
 
 /// Kinds that `kubectl port-forward` takes, short and long.
@@ -369,10 +370,10 @@ fn rooted(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
-fn listen(serving: &Serving) -> Listen {
+fn listen(serving: &ServingFlags) -> ListenPlan {
     match &serving.unix_socket {
-        Some(path) => Listen::Unix(path.clone()),
-        None => Listen::Tcp { addresses: addresses(&serving.address), port: serving.port },
+        Some(path) => ListenPlan::Unix(path.clone()),
+        None => ListenPlan::Tcp { addresses: addresses(&serving.address), port: serving.port },
     }
 }
 
@@ -391,8 +392,8 @@ fn addresses(flags: &[LocalAddress]) -> Vec<IpAddr> {
     addresses
 }
 
-fn guard(flags: Guarding) -> Guard {
-    Guard {
+fn guard(flags: GuardFlags) -> GuardPlan {
+    GuardPlan {
         read_only: flags.read_only,
         allow_hosts: flags.allow_host.iter().map(ToString::to_string).collect(),
         allow_origins: flags.allow_origin,
@@ -401,7 +402,7 @@ fn guard(flags: Guarding) -> Guard {
     }
 }
 
-fn check_together(serving: &Serving, printing: &Printing, command: &[OsString]) -> Result<(), Error> {
+fn check_together(serving: &ServingFlags, printing: &PrintingFlags, command: &[OsString]) -> Result<(), Error> {
     if !command.is_empty() && printing.dry_run {
         return Err(Error::usage("--dry-run opens nothing, so there is nothing for COMMAND to use"));
     }
@@ -412,7 +413,7 @@ fn check_together(serving: &Serving, printing: &Printing, command: &[OsString]) 
 }
 
 /// Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
-fn live_status(printing: &Printing, ready: ReadyFormat, command: &[OsString], facts: &Facts) -> bool {
+fn live_status(printing: &PrintingFlags, ready: ReadyFormat, command: &[OsString], facts: &TerminalFacts) -> bool {
     let for_people = ready == ReadyFormat::Text && printing.log_format == LogFormat::Text && command.is_empty();
     for_people && facts.stderr_is_terminal && !facts.terminal_is_dumb
 }
@@ -423,7 +424,7 @@ mod tests {
     use crate::service::PortRef;
     use clap::Parser;
 
-    const AT_DESK: Facts = Facts {
+    const AT_DESK: TerminalFacts = TerminalFacts {
         stdin_is_terminal: true,
         stdout_is_terminal: true,
         stderr_is_terminal: true,
@@ -433,41 +434,41 @@ mod tests {
         has_browser_variable: false,
     };
 
-    fn planned(line: &str, facts: &Facts) -> Result<Plan, Error> {
-        plan(Cli::try_parse_from(line.split_whitespace()).unwrap(), facts)
+    fn planned(line: &str, facts: &TerminalFacts) -> Result<Plan, Error> {
+        plan(CommandLine::try_parse_from(line.split_whitespace()).unwrap(), facts)
     }
 
-    fn open(line: &str) -> Open {
+    fn open(line: &str) -> OpenPlan {
         match planned(line, &AT_DESK) {
             Ok(Plan::Open(open)) => *open,
             other => panic!("{line}: {other:?}"),
         }
     }
 
-    fn refused(line: &str, facts: &Facts) -> String {
+    fn refused(line: &str, facts: &TerminalFacts) -> String {
         planned(line, facts).unwrap_err().message().to_owned()
     }
 
     #[test]
     fn no_service_means_pick_on_a_terminal_only() {
-        let pick = |typed: &str, wish: Wish| Wanted::Pick { typed: typed.to_owned(), wish };
-        assert_eq!(open("svcproxy").wanted, pick("", Wish::default()));
-        assert_eq!(open("svcproxy --pick graf").wanted, pick("graf", Wish::default()));
-        let path = Wish { path: Some("/ui".to_owned()), ..Wish::default() };
+        let pick = |typed: &str, wish: TargetWish| WantedServices::Pick { typed: typed.to_owned(), wish };
+        assert_eq!(open("svcproxy").wanted, pick("", TargetWish::default()));
+        assert_eq!(open("svcproxy --pick graf").wanted, pick("graf", TargetWish::default()));
+        let path = TargetWish { path: Some("/ui".to_owned()), ..TargetWish::default() };
         assert_eq!(open("svcproxy --path ui").wanted, pick("", path));
-        let piped = Facts { stdin_is_terminal: false, ..AT_DESK };
+        let piped = TerminalFacts { stdin_is_terminal: false, ..AT_DESK };
         assert!(refused("svcproxy", &piped).contains("no SERVICE"));
         assert!(refused("svcproxy --pick x", &piped).contains("--pick needs a terminal"));
     }
 
     #[test]
     fn flags_and_spelling_make_one_wish() {
-        let Wanted::Named(named) = open("svcproxy nginx:http b --path ui/").wanted else { panic!("not named") };
+        let WantedServices::Named(named) = open("svcproxy nginx:http b --path ui/").wanted else { panic!("not named") };
         assert_eq!(named[0].wish.port, Some(PortRef::Name("http".to_owned())));
         assert_eq!(named[1].wish.path.as_deref(), Some("/ui/"));
         assert!(refused("svcproxy nginx:http --svc-port 80", &AT_DESK).contains("--svc-port 80 contradicts"));
         assert!(refused("svcproxy https:nginx: --scheme http", &AT_DESK).contains("--scheme http contradicts"));
-        assert_eq!(open("svcproxy -").wanted, Wanted::Last(Wish::default()));
+        assert_eq!(open("svcproxy -").wanted, WantedServices::Last(TargetWish::default()));
     }
 
     #[test]
@@ -479,11 +480,11 @@ mod tests {
 
     #[test]
     fn a_program_that_reads_the_output_gets_no_browser() {
-        assert_eq!(open("svcproxy nginx").opening, Opening::Default);
+        assert_eq!(open("svcproxy nginx").opening, BrowserOpening::Default);
         for line in ["svcproxy nginx -o json", "svcproxy nginx -o url", "svcproxy nginx -- true"] {
-            assert_eq!(open(line).opening, Opening::Not(browser::Why::Asked), "{line}");
+            assert_eq!(open(line).opening, BrowserOpening::Not(browser::NoBrowserReason::Asked), "{line}");
         }
-        assert_eq!(open("svcproxy nginx -o url --browser x").opening, Opening::With("x".to_owned()));
+        assert_eq!(open("svcproxy nginx -o url --browser x").opening, BrowserOpening::With("x".to_owned()));
     }
 
     #[test]
@@ -495,8 +496,8 @@ mod tests {
         for line in formats.iter().chain(&["svcproxy nginx -- true"]) {
             assert!(!open(line).live_status, "{line}");
         }
-        let piped = Facts { stderr_is_terminal: false, ..AT_DESK };
-        let dumb = Facts { terminal_is_dumb: true, ..AT_DESK };
+        let piped = TerminalFacts { stderr_is_terminal: false, ..AT_DESK };
+        let dumb = TerminalFacts { terminal_is_dumb: true, ..AT_DESK };
         for facts in [piped, dumb] {
             let Ok(Plan::Open(open)) = planned("svcproxy nginx", &facts) else { panic!("it opens") };
             assert!(!open.live_status, "{facts:?}");

@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::plan::ReadyFormat;
-use crate::find::Found;
+use crate::find::FoundTarget;
 use crate::service::Target;
 
 /// Everything that the ready line may say of one Target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ready {
+pub struct ReadyLine {
     /// Context of the kubeconfig; none in a Pod.
     pub context: Option<String>,
     /// URL of the API server.
@@ -30,7 +30,7 @@ pub struct Ready {
     pub site_url: String,
 }
 
-impl Ready {
+impl ReadyLine {
     /// The line on stdout, without its line end.
     pub fn line(&self, format: ReadyFormat) -> String {
         match format {
@@ -53,7 +53,7 @@ pub fn port_text(target: &Target) -> Option<String> {
 }
 
 /// What would be opened, why, and the right it needs: the lines of `--dry-run`.
-pub fn explanation(found: &Found, ready: &Ready) -> Vec<String> {
+pub fn explanation(found: &FoundTarget, ready: &ReadyLine) -> Vec<String> {
     let target = &found.target;
     let (port_reason, scheme_reason) = match &found.read {
         Some((_, choice)) => (choice.why_port.to_string(), choice.why_scheme.to_string()),
@@ -89,8 +89,8 @@ pub fn rule(target: &Target) -> String {
 mod tests {
     use super::*;
 
-    fn ready() -> Ready {
-        Ready {
+    fn ready() -> ReadyLine {
+        ReadyLine {
             context: Some("dev".to_owned()),
             server: "https://10.0.0.1:6443".to_owned(),
             namespace: "default".to_owned(),

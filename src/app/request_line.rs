@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::proxy::local::Record;
-use crate::proxy::upstream::Carried;
+use crate::proxy::local::RequestRecord;
+use crate::proxy::upstream::RouteTaken;
 
 /// One finished request, in the order in which it is printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,8 +24,8 @@ pub struct RequestLine<'a> {
 
 impl<'a> RequestLine<'a> {
     /// What `record` says; never the query, which may hold secrets.
-    pub fn new(record: &'a Record<'a>) -> Self {
-        let carried = record.extensions.get::<Carried>();
+    pub fn new(record: &'a RequestRecord<'a>) -> Self {
+        let carried = record.extensions.get::<RouteTaken>();
         Self {
             method: record.method.as_str(),
             path: record.path,

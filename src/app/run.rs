@@ -5,17 +5,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
 use super::open;
-use super::plan::{Open, Plan, ReadyFormat};
+use super::plan::{OpenPlan, Plan, ReadyFormat};
 use super::ready_line;
-use crate::cluster::{Cluster, ConnectFlags, Environment};
+use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, Exit};
-use crate::find::Found;
-use crate::find::history::{ClusterHistory, ClusterName, Entry, History};
+use crate::find::FoundTarget;
+use crate::find::history::{ClusterHistory, ClusterName, History, HistoryEntry};
 use crate::find::list::list;
-use crate::find::resolve::Choosing;
-use crate::terminal::command::Urls;
+use crate::find::resolve::TargetResolver;
+use crate::terminal::command::ServedUrls;
 use crate::terminal::output::Output;
-use crate::terminal::signals::Signals;
+use crate::terminal::signals::StopSignals;
 
 /// Does what `plan` says.
 ///
@@ -24,7 +24,7 @@ use crate::terminal::signals::Signals;
 pub async fn run(
     plan: Plan,
     connect: ConnectFlags,
-    environment: Environment,
+    environment: ProcessEnvironment,
     history: Option<History>,
     output: &Output,
 ) -> Result<Exit, Error> {
@@ -35,7 +35,7 @@ pub async fn run(
         Plan::List(plan) => {
             let recalled = history.recall();
             if let Some(warning) = &recalled.warning {
-                output.warn(warning);
+                output.print_warning(warning);
             }
             list(&cluster, &plan, &recalled.namespaces(), now(), output).await.map(|()| Exit::Ok)
         }
@@ -44,42 +44,42 @@ pub async fn run(
 
 async fn open_services(
     cluster: &Cluster,
-    plan: &Open,
+    plan: &OpenPlan,
     history: ClusterHistory,
     output: &Output,
 ) -> Result<Exit, Error> {
     let mut signals =
-        Signals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
-    let choosing = Choosing { cluster, plan, history: &history, now: now(), output };
+        StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
+    let choosing = TargetResolver { cluster, plan, history: &history, now: now(), output };
     let found = choosing.targets(&mut signals).await?;
     let listener = open::bind(cluster, plan, &found).await?;
     let log = open::request_log(plan, output);
-    let ways = open::ways(cluster, plan, &found, output)?;
-    let local = open::local(cluster, plan, &found, log, &ways)?;
+    let ways = open::transports(cluster, plan, &found, output)?;
+    let local = open::local_proxy(cluster, plan, &found, log, &ways)?;
     let ready = open::ready(cluster, plan, &found, &local, &listener);
     if plan.dry_run {
         explain(plan, &found, &ready, output);
         return Ok(Exit::Ok);
     }
-    open::until_ready(cluster, plan, &found, &mut signals, output).await?;
+    open::wait_until_ready(cluster, plan, &found, &mut signals, output).await?;
     let remembered = remember(history, &found, output);
-    open::say(cluster, plan, &found, &ready, &listener, output);
+    open::print_ready(cluster, plan, &found, &ready, &listener, output);
     open::open_browser(plan, &local, &listener, output);
-    let urls = Urls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
+    let urls = ServedUrls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
     let watching = open::watch(cluster, &found, &ways, output);
-    let exit = open::until_told_to_stop(plan, local, listener, signals, urls, &ways, output).await;
+    let exit = open::serve_until_stopped(plan, local, listener, signals, urls, &ways, output).await;
     drop(watching);
     let _ = remembered.await;
     exit
 }
 
 /// Beside everything else: a slow disk must not hold up the browser.
-fn remember(history: ClusterHistory, found: &[Found], output: &Output) -> JoinHandle<()> {
-    let entries: Vec<Entry> = found.iter().map(|found| Entry::from(&found.target)).collect();
+fn remember(history: ClusterHistory, found: &[FoundTarget], output: &Output) -> JoinHandle<()> {
+    let entries: Vec<HistoryEntry> = found.iter().map(|found| HistoryEntry::from(&found.target)).collect();
     let output = output.clone();
     tokio::task::spawn_blocking(move || {
         if let Some(warning) = history.remember(&entries) {
-            output.warn(&warning);
+            output.print_warning(&warning);
         }
     })
 }
@@ -90,11 +90,11 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn explain(plan: &Open, found: &[Found], ready: &[ready_line::Ready], output: &Output) {
+fn explain(plan: &OpenPlan, found: &[FoundTarget], ready: &[ready_line::ReadyLine], output: &Output) {
     for (found, ready) in found.iter().zip(ready) {
         match plan.ready {
-            ReadyFormat::Text => ready_line::explanation(found, ready).iter().for_each(|line| output.data(line)),
-            format => output.data(&ready.line(format)),
+            ReadyFormat::Text => ready_line::explanation(found, ready).iter().for_each(|line| output.print_data(line)),
+            format => output.print_data(&ready.line(format)),
         }
     }
 }

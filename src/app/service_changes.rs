@@ -7,13 +7,13 @@ use futures_util::{Stream, StreamExt};
 
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::error::Error;
-use crate::proxy::upstream::Auto;
+use crate::proxy::upstream::Dispatcher;
 use crate::service::Target;
 use crate::service::{Service, ServicePort};
 
 /// What is seen of a Service; `None` where nothing has been seen yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenService {
     /// How many of its endpoints are ready.
     pub ready: Option<usize>,
     /// Its ports; no Service, no ports.
@@ -22,7 +22,7 @@ pub struct Seen {
 
 /// Something that the user wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum ServiceChange {
     /// There is no ready endpoint, or no longer one.
     NothingReady,
     /// There are ready endpoints again.
@@ -35,7 +35,7 @@ pub enum Change {
     Recreated,
 }
 
-impl Change {
+impl ServiceChange {
     /// One line about `target`.
     pub fn line(&self, target: &Target) -> String {
         let (service, namespace) = (target.service(), &target.namespace);
@@ -53,19 +53,19 @@ impl Change {
 }
 
 /// What there is to tell about `target` when `old` has become `new`. Pure.
-pub fn changes(target: &Target, old: &Seen, new: &Seen) -> Vec<Change> {
+pub fn changes(target: &Target, old: &SeenService, new: &SeenService) -> Vec<ServiceChange> {
     let mut changes = Vec::new();
     match (&old.ports, &new.ports) {
-        (Some(Some(_)), Some(None)) => changes.push(Change::Deleted),
-        (Some(None), Some(Some(_))) => changes.push(Change::Recreated),
+        (Some(Some(_)), Some(None)) => changes.push(ServiceChange::Deleted),
+        (Some(None), Some(Some(_))) => changes.push(ServiceChange::Recreated),
         (Some(Some(old)), Some(Some(new))) if open_port(target, old) != open_port(target, new) => {
-            changes.push(Change::PortChanged);
+            changes.push(ServiceChange::PortChanged);
         }
         _ => {}
     }
     match (old.ready, new.ready) {
-        (None | Some(1..), Some(0)) => changes.push(Change::NothingReady),
-        (Some(0), Some(count @ 1..)) => changes.push(Change::ReadyAgain(count)),
+        (None | Some(1..), Some(0)) => changes.push(ServiceChange::NothingReady),
+        (Some(0), Some(count @ 1..)) => changes.push(ServiceChange::ReadyAgain(count)),
         _ => {}
     }
     changes
@@ -79,7 +79,7 @@ fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'
     Some((port.name.as_deref(), port.number, behind))
 }
 
-impl Seen {
+impl SeenService {
     /// What was seen when `service` was read; `None` where it may not be read.
     pub fn at_start(service: Option<&Service>) -> Self {
         Self { ready: None, ports: service.map(|service| Some(service.ports.clone())) }
@@ -88,16 +88,22 @@ impl Seen {
 
 /// Tells every change of `target` after it was `seen`, and `way` of its endpoints, until a right is missing, as long as it
 /// is polled.
-pub async fn tell(cluster: Cluster, target: Target, way: Auto, mut seen: Seen, tell: impl Fn(&Change)) {
+pub async fn report_changes(
+    cluster: Cluster,
+    target: Target,
+    way: Dispatcher,
+    mut seen: SeenService,
+    tell: impl Fn(&ServiceChange),
+) {
     let mut news = pin!(news(&cluster, &target));
     while let Some(one) = news.next().await {
         let mut now = seen.clone();
         match one {
-            News::Endpoints(slices) => {
+            ServiceNews::Endpoints(slices) => {
                 now.ready = Some(ready_count(&slices));
                 way.learn(&slices).await;
             }
-            News::Ports(ports) => now.ports = Some(ports),
+            ServiceNews::Ports(ports) => now.ports = Some(ports),
         }
         changes(&target, &seen, &now).iter().for_each(&tell);
         seen = now;
@@ -105,16 +111,17 @@ pub async fn tell(cluster: Cluster, target: Target, way: Auto, mut seen: Seen, t
 }
 
 /// One thing that was looked at anew.
-enum News {
+enum ServiceNews {
     Endpoints(Vec<EndpointSlice>),
     Ports(Option<Vec<ServicePort>>),
 }
 
-fn news(cluster: &Cluster, target: &Target) -> impl Stream<Item = News> + use<> {
+fn news(cluster: &Cluster, target: &Target) -> impl Stream<Item = ServiceNews> + use<> {
     let endpoints = cluster.watch_endpoints(&target.namespace, target.service());
-    let ready = endpoints.filter_map(|slices| async { slices.ok().map(News::Endpoints) });
+    let ready = endpoints.filter_map(|slices| async { slices.ok().map(ServiceNews::Endpoints) });
     let services = cluster.watch_service(&target.namespace, target.service());
-    let ports = services.filter_map(|services| async { services.ok().map(|services| News::Ports(ports(services))) });
+    let ports =
+        services.filter_map(|services| async { services.ok().map(|services| ServiceNews::Ports(ports(services))) });
     futures_util::stream::select(ready.boxed(), ports.boxed())
 }
 
@@ -135,7 +142,7 @@ fn ready_count(slices: &[EndpointSlice]) -> usize {
 ///
 /// # Errors
 /// When there is none in time, or the endpoints may not be seen.
-pub async fn until_ready(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), Error> {
+pub async fn wait_for_endpoint(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), Error> {
     match tokio::time::timeout(limit, ready(cluster, target)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::failed(format!(
@@ -184,13 +191,13 @@ mod tests {
     fn check(
         old: (Option<usize>, Option<Option<&[ServicePort]>>),
         new: (Option<usize>, Option<Option<&[ServicePort]>>),
-        expect: &[Change],
+        expect: &[ServiceChange],
     ) {
         let id: ServiceId = "web:http".parse().unwrap();
         let port = TargetPort { name: Some("http".to_owned()), number: 80, target_port: None, has_siblings: false };
         let target =
             Target { namespace: "ns".to_owned(), id, port: Some(port), scheme: Scheme::Http, path: "/".to_owned() };
-        let seen = |(ready, ports): (Option<usize>, Option<Option<&[ServicePort]>>)| Seen {
+        let seen = |(ready, ports): (Option<usize>, Option<Option<&[ServicePort]>>)| SeenService {
             ready,
             ports: ports.map(|ports| ports.map(<[ServicePort]>::to_vec)),
         };
@@ -200,10 +207,10 @@ mod tests {
     #[test]
     fn endpoints() {
         check((None, None), (Some(2), None), &[]);
-        check((None, None), (Some(0), None), &[Change::NothingReady]);
-        check((Some(1), None), (Some(0), None), &[Change::NothingReady]);
+        check((None, None), (Some(0), None), &[ServiceChange::NothingReady]);
+        check((Some(1), None), (Some(0), None), &[ServiceChange::NothingReady]);
         check((Some(0), None), (Some(0), None), &[]);
-        check((Some(0), None), (Some(2), None), &[Change::ReadyAgain(2)]);
+        check((Some(0), None), (Some(2), None), &[ServiceChange::ReadyAgain(2)]);
         check((Some(1), None), (Some(2), None), &[]);
     }
 
@@ -213,10 +220,10 @@ mod tests {
             ([port("http", 80, 8080)], [port("http", 80, 9090)], [port("http", 80, 8080), port("x", 1, 1)]);
         check((None, None), (None, Some(Some(&one))), &[]);
         check((None, None), (None, Some(None)), &[]);
-        check((None, Some(Some(&one))), (None, Some(None)), &[Change::Deleted]);
-        check((None, Some(None)), (None, Some(Some(&one))), &[Change::Recreated]);
-        check((None, Some(Some(&one))), (None, Some(Some(&other))), &[Change::PortChanged]);
-        check((None, Some(Some(&one))), (None, Some(Some(&[]))), &[Change::PortChanged]);
+        check((None, Some(Some(&one))), (None, Some(None)), &[ServiceChange::Deleted]);
+        check((None, Some(None)), (None, Some(Some(&one))), &[ServiceChange::Recreated]);
+        check((None, Some(Some(&one))), (None, Some(Some(&other))), &[ServiceChange::PortChanged]);
+        check((None, Some(Some(&one))), (None, Some(Some(&[]))), &[ServiceChange::PortChanged]);
         check((None, Some(Some(&one))), (None, Some(Some(&more))), &[]);
     }
 }

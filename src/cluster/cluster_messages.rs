@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use kube::config::Kubeconfig;
 
-use super::api::access_review::Rule;
+use super::api::access_review::AccessRule;
 use super::api::api_error::ApiError;
-use super::api::forbidden::Missing;
+use super::api::forbidden::MissingRight;
 use super::client::send_error::SendError;
 use super::client::tls::TlsProblem;
 use crate::error::Error;
@@ -120,8 +120,10 @@ impl From<ApiError> for Error {
     }
 }
 
-fn forbidden(rule: &Rule, message: &str) -> Error {
-    if let Some(Missing { user, verb, resource }) = Missing::read(message).filter(Missing::is_impersonation) {
+fn forbidden(rule: &AccessRule, message: &str) -> Error {
+    if let Some(MissingRight { user, verb, resource }) =
+        MissingRight::read(message).filter(MissingRight::is_impersonation)
+    {
         return Error::failed(format!(
             "{user} may not act as somebody else: the right to {verb} {resource} is missing"
         ))
@@ -131,7 +133,7 @@ fn forbidden(rule: &Rule, message: &str) -> Error {
         Some(namespace) => format!("in namespace {namespace}"),
         None => "in all namespaces".to_owned(),
     };
-    let Rule { verb, resource, .. } = rule;
+    let AccessRule { verb, resource, .. } = rule;
     Error::failed(format!("you may not {verb} {resource} {place}"))
         .hint(format!("ask for the rule {rule}: {}", rule.create_command()))
 }

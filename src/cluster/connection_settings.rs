@@ -7,63 +7,63 @@ use http::{HeaderName, HeaderValue};
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
 
 use super::auth::exec_plugin::ClusterInfo;
-use super::auth::login::{self, Login};
-use super::client::tls::Trust;
+use super::auth::login::{self, UserLogin};
+use super::client::tls::ServerTrust;
 use super::cluster_messages;
-use super::config::environment_proxy::{Proxy, proxy_for};
+use super::config::environment_proxy::{OutboundProxy, proxy_for};
 use super::config::impersonation;
-use super::config::inputs::{ConnectFlags, Environment};
-use super::config::kubeconfig::{self, Files};
+use super::config::inputs::{ConnectFlags, ProcessEnvironment};
+use super::config::kubeconfig::{self, KubeconfigFiles};
 use super::config::pem_source::PemSource;
 use super::config::server_url::ServerUrl;
 use super::config::service_account;
 use crate::error::Error;
 
 /// How and as whom to connect.
-pub(crate) struct Settings {
+pub(crate) struct ConnectionSettings {
     pub(crate) context: Option<String>,
     pub(crate) cluster: String,
     pub(crate) user: String,
     pub(crate) namespace: String,
     pub(crate) server: ServerUrl,
-    pub(crate) trust: Trust,
+    pub(crate) trust: ServerTrust,
     /// The name that the server's certificate must have.
     pub(crate) server_name: String,
-    pub(crate) proxy: Option<Proxy>,
-    pub(crate) login: Login,
+    pub(crate) proxy: Option<OutboundProxy>,
+    pub(crate) login: UserLogin,
     pub(crate) impersonation: Vec<(HeaderName, HeaderValue)>,
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) disable_compression: bool,
 }
 
 /// What a context stands for, before any flag but those that choose.
-struct Chosen {
+struct SelectedContext {
     context: Option<String>,
     cluster_name: String,
     user_name: String,
     namespace: Option<String>,
     cluster: ClusterEntry,
     user: AuthInfo,
-    files: Files,
+    files: KubeconfigFiles,
 }
 
-impl Settings {
+impl ConnectionSettings {
     /// Reads the kubeconfig, or finds the service account of the Pod we are in, and applies the flags.
     ///
     /// # Errors
     /// One for each thing that is missing, unknown or unreadable.
-    pub(crate) fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
+    pub(crate) fn read(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
         let flags = &flags.without_empty();
-        let mut chosen = Chosen::read(flags, environment)?;
+        let mut chosen = SelectedContext::read(flags, environment)?;
         override_cluster(&mut chosen.cluster, flags);
         login::override_user(&mut chosen.user, flags)?;
         chosen.settings(flags, environment)
     }
 }
 
-impl Chosen {
-    fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
-        let files = Files::of(flags, environment);
+impl SelectedContext {
+    fn read(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
+        let files = KubeconfigFiles::of(flags, environment);
         let config = files.read()?;
         let chosen = Self::from_config(&config, files, flags)?;
         if chosen.cluster.server.is_some() || flags.server.is_some() {
@@ -76,7 +76,7 @@ impl Chosen {
     }
 
     /// What a flag names must be there; what the context names may be missing, as for kubectl.
-    fn from_config(config: &Kubeconfig, files: Files, flags: &ConnectFlags) -> Result<Self, Error> {
+    fn from_config(config: &Kubeconfig, files: KubeconfigFiles, flags: &ConnectFlags) -> Result<Self, Error> {
         let name = flags.context.clone().or(config.current_context.clone()).filter(|name| !name.is_empty());
         let context = match &name {
             Some(name) => {
@@ -113,7 +113,7 @@ impl Chosen {
         })
     }
 
-    fn no_server(&self, config: &Kubeconfig, environment: &Environment) -> Error {
+    fn no_server(&self, config: &Kubeconfig, environment: &ProcessEnvironment) -> Error {
         match &self.context {
             Some(context) => cluster_messages::no_server_in_context(context, &self.cluster_name),
             None if config.contexts.is_empty() => cluster_messages::no_kubeconfig(&kubeconfig::places(environment)),
@@ -121,7 +121,7 @@ impl Chosen {
         }
     }
 
-    fn settings(self, flags: &ConnectFlags, environment: &Environment) -> Result<Settings, Error> {
+    fn settings(self, flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<ConnectionSettings, Error> {
         let server = ServerUrl::parse(self.cluster.server.as_deref().unwrap_or_default())?;
         let authority = PemSource::new(
             self.cluster.certificate_authority_data.as_deref(),
@@ -130,7 +130,7 @@ impl Chosen {
         let authority = authority.read(&format!("certificate authority of cluster {:?}", self.cluster_name))?;
         let info = ClusterInfo::new(&server, &self.cluster, authority.as_deref());
         let namespace = flags.namespace.clone().or(self.namespace).or_else(|| service_account::namespace(environment));
-        Ok(Settings {
+        Ok(ConnectionSettings {
             trust: trust(&self.cluster, authority.as_deref(), &self.cluster_name)?,
             server_name: self.cluster.tls_server_name.clone().unwrap_or_else(|| server.host().to_owned()),
             proxy: proxy_for(&server, self.cluster.proxy_url.as_deref(), &environment.proxies)?,
@@ -164,11 +164,11 @@ fn override_cluster(cluster: &mut ClusterEntry, flags: &ConnectFlags) {
     }
 }
 
-fn trust(cluster: &ClusterEntry, authority: Option<&[u8]>, name: &str) -> Result<Trust, Error> {
+fn trust(cluster: &ClusterEntry, authority: Option<&[u8]>, name: &str) -> Result<ServerTrust, Error> {
     match (cluster.insecure_skip_tls_verify == Some(true), authority) {
         (true, Some(_)) => Err(Error::usage("insecure-skip-tls-verify and a certificate authority exclude each other")),
-        (true, None) => Ok(Trust::Anything),
-        (false, Some(pem)) => Trust::from_pem(pem, &format!("the certificate authority of cluster {name:?}")),
-        (false, None) => Ok(Trust::System),
+        (true, None) => Ok(ServerTrust::Anything),
+        (false, Some(pem)) => ServerTrust::from_pem(pem, &format!("the certificate authority of cluster {name:?}")),
+        (false, None) => Ok(ServerTrust::System),
     }
 }

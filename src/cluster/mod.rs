@@ -12,24 +12,24 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use api::access_review::Rule;
+pub use api::access_review::AccessRule;
 pub use api::api_error::ApiError;
 pub use api::api_server::ApiServer;
 pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice};
-pub use api::forbidden::{Missing, Unseen};
+pub use api::forbidden::{CredentialsNotSeen, MissingRight};
 pub use api::list::Scope;
-pub use api::namespaces::Names;
+pub use api::namespaces::KubeconfigNames;
 pub use api::pods::Pod;
 pub use api::readiness::{ReadinessInOrder, ReadinessTable};
 pub use client::send_error::SendError;
-pub use config::inputs::{ConnectFlags, Environment, ProxyVariables};
+pub use config::inputs::{ConnectFlags, ProcessEnvironment, ProxyVariables};
 
 pub use client::tls::TlsProblem;
 
 use auth::credentials::Credentials;
-use client::connect::Connector;
-use client::pool::Pool;
-use connection_settings::Settings;
+use client::connect::ClusterConnector;
+use client::pool::ConnectionPool;
+use connection_settings::ConnectionSettings;
 
 use crate::error::Error;
 
@@ -37,11 +37,11 @@ use crate::error::Error;
 /// the kubeconfig. A clone is the same cluster.
 #[derive(Debug, Clone)]
 pub struct Cluster {
-    inner: Arc<Inner>,
+    inner: Arc<ClusterShared>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ClusterShared {
     context: Option<String>,
     cluster: String,
     user: String,
@@ -58,13 +58,13 @@ impl Cluster {
     ///
     /// # Errors
     /// When there is no cluster to connect to, or what is configured makes no sense.
-    pub async fn load(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
-        let settings = Settings::read(flags, environment)?;
-        let Settings { server, trust, server_name, proxy, login, impersonation, .. } = settings;
+    pub async fn load(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
+        let settings = ConnectionSettings::read(flags, environment)?;
+        let ConnectionSettings { server, trust, server_name, proxy, login, impersonation, .. } = settings;
         let url = server.to_string();
-        let pool = Pool::new(Connector::new(server.clone(), &trust, &server_name, proxy)?);
+        let pool = ConnectionPool::new(ClusterConnector::new(server.clone(), &trust, &server_name, proxy)?);
         let credentials = Credentials::new(login, pool.clone());
-        let inner = Inner {
+        let inner = ClusterShared {
             context: settings.context,
             cluster: settings.cluster,
             user: settings.user,

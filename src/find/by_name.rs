@@ -3,28 +3,28 @@
 use futures_util::TryStreamExt;
 
 use super::find_messages::{refusal, unlisted};
-use super::match_name::Match;
-use crate::app::plan::{Named, Search};
+use super::match_name::NameMatch;
+use crate::app::plan::{NamedService, ServiceSearch};
 use crate::cluster::{ApiError, Cluster, Scope};
 use crate::error::Error;
-use crate::service::choose_port::{Choice, Refused, Wish, choose};
+use crate::service::choose_port::{NotOpenable, PortChoice, TargetWish, choose};
 use crate::service::{Service, ServicePort};
 use crate::service::{ServiceId, Target};
 
 /// Something to open, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundTarget {
     /// What to open.
     pub target: Target,
     /// The Service and why that port and scheme; `None` where the user may not read it.
-    pub read: Option<(Service, Choice)>,
+    pub read: Option<(Service, PortChoice)>,
 }
 
 /// What a name led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum FindOutcome {
     /// One Target.
-    Found(Box<Found>),
+    Found(Box<FoundTarget>),
     /// Several Services are meant alike.
     SeveralServices(Vec<Service>),
     /// One Service, and nothing speaks for any one of its ports.
@@ -38,7 +38,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// When there is no such Service, it cannot be opened, or the API server cannot be asked.
-pub async fn find(cluster: &Cluster, search: &Search, named: &Named) -> Result<Outcome, Error> {
+pub async fn find(cluster: &Cluster, search: &ServiceSearch, named: &NamedService) -> Result<FindOutcome, Error> {
     let namespace = named.spelling.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
     let everywhere = search.all_namespaces && named.spelling.namespace.is_none();
     if !everywhere {
@@ -53,7 +53,12 @@ pub async fn find(cluster: &Cluster, search: &Search, named: &Named) -> Result<O
     by_part_of_name(cluster, search, scope, named).await
 }
 
-async fn by_part_of_name(cluster: &Cluster, search: &Search, scope: Scope, named: &Named) -> Result<Outcome, Error> {
+async fn by_part_of_name(
+    cluster: &Cluster,
+    search: &ServiceSearch,
+    scope: Scope,
+    named: &NamedService,
+) -> Result<FindOutcome, Error> {
     let place = scope.clone();
     let services = match all_services(cluster, scope, search.selector.as_deref()).await {
         Ok(services) => services,
@@ -61,9 +66,9 @@ async fn by_part_of_name(cluster: &Cluster, search: &Search, scope: Scope, named
         Err(error) => return Err(unlisted(error, search.selector.as_deref())),
     };
     match super::match_name::match_name(&services, named.spelling.id.name()) {
-        Match::One(service) => open(cluster, service.clone(), named).await,
-        Match::Several(several) => Ok(Outcome::SeveralServices(several.into_iter().cloned().collect())),
-        Match::Nothing { near } => {
+        NameMatch::One(service) => open(cluster, service.clone(), named).await,
+        NameMatch::Several(several) => Ok(FindOutcome::SeveralServices(several.into_iter().cloned().collect())),
+        NameMatch::Nothing { near } => {
             let is_place_typed = search.namespace.is_some() || named.spelling.namespace.is_some();
             Err(super::find_messages::no_such_service(named, &place, is_place_typed, &near))
         }
@@ -81,10 +86,10 @@ async fn all_services(cluster: &Cluster, scope: Scope, selector: Option<&str>) -
 }
 
 /// Chooses port and scheme of `service` for `named`.
-async fn open(cluster: &Cluster, service: Service, named: &Named) -> Result<Outcome, Error> {
+async fn open(cluster: &Cluster, service: Service, named: &NamedService) -> Result<FindOutcome, Error> {
     let spelled = (named.spelling.id.name() == service.name).then(|| typed_id(named)).transpose()?;
     let hand_made = service.selector.is_empty().then(|| service.clone());
-    let outcome = chosen(service, &named.wish, spelled.as_ref())?;
+    let outcome = choose_port_of(service, &named.wish, spelled.as_ref())?;
     match hand_made {
         Some(service) => has_pods(cluster, &service).await.map(|()| outcome),
         None => Ok(outcome),
@@ -95,24 +100,24 @@ async fn open(cluster: &Cluster, service: Service, named: &Named) -> Result<Outc
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn chosen(service: Service, wish: &Wish, spelled: Option<&ServiceId>) -> Result<Outcome, Error> {
+pub fn choose_port_of(service: Service, wish: &TargetWish, spelled: Option<&ServiceId>) -> Result<FindOutcome, Error> {
     match choose(&service, wish) {
         Ok(choice) => {
             let target = Target::new(&service, &choice, spelled);
-            Ok(Outcome::Found(Box::new(Found { target, read: Some((service, choice)) })))
+            Ok(FindOutcome::Found(Box::new(FoundTarget { target, read: Some((service, choice)) })))
         }
-        Err(Refused::Ambiguous(ports)) => Ok(Outcome::SeveralPorts(Box::new(service), ports)),
+        Err(NotOpenable::Ambiguous(ports)) => Ok(FindOutcome::SeveralPorts(Box::new(service), ports)),
         Err(refused) => Err(refusal(&service, &refused)),
     }
 }
 
-fn unread(namespace: &str, named: &Named) -> Result<Outcome, Error> {
+fn unread(namespace: &str, named: &NamedService) -> Result<FindOutcome, Error> {
     let target = Target::unread(namespace, typed_id(named)?, named.wish.path.clone());
-    Ok(Outcome::Found(Box::new(Found { target, read: None })))
+    Ok(FindOutcome::Found(Box::new(FoundTarget { target, read: None })))
 }
 
 /// The ID that spelling and flags make together.
-fn typed_id(named: &Named) -> Result<ServiceId, Error> {
+fn typed_id(named: &NamedService) -> Result<ServiceId, Error> {
     ServiceId::from_parts(named.wish.scheme, named.spelling.id.name(), named.wish.port.clone())
         .map_err(|error| Error::usage(format!("SERVICE \"{}\" {error}", named.text)))
 }

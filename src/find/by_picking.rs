@@ -5,26 +5,26 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use super::history::Entry;
-use super::picker::frame::Place;
-use super::picker::row::Recent;
-use super::picker::state::ReadinessOf;
-use super::picker::{Arrival, Ask, Picked, pick};
-use super::scan::{Sweep, readiness, scopes_text, sweep};
-use super::{Found, Outcome, chosen, several_ports, unlisted};
+use super::history::HistoryEntry;
+use super::picker::frame::PickerPlace;
+use super::picker::row::RecentTarget;
+use super::picker::state::ReadinessLookup;
+use super::picker::{PickRequest, PickedPort, PickerArrival, pick};
+use super::scan::{ServiceScan, readiness, scan_services, scopes_text};
+use super::{FindOutcome, FoundTarget, choose_port_of, several_ports, unlisted};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
 use crate::service::Readiness;
 use crate::service::Target;
-use crate::service::choose_port::{Reason, Wish};
-use crate::terminal::signals::Signals;
+use crate::service::choose_port::{ChoiceReason, TargetWish};
+use crate::terminal::signals::StopSignals;
 
 /// Pages that may wait while the screen is being drawn.
 const WAITING: usize = 4;
 
 /// What is to be picked from.
 #[derive(Debug, Clone)]
-pub struct Offer<'a> {
+pub struct PickOffer<'a> {
     /// The first filter text.
     pub typed: &'a str,
     /// Where to look.
@@ -32,9 +32,9 @@ pub struct Offer<'a> {
     /// Label selector.
     pub selector: Option<&'a str>,
     /// What flags say of port, scheme and path.
-    pub wish: &'a Wish,
+    pub wish: &'a TargetWish,
     /// The Targets opened last, the latest first.
-    pub recalled: &'a [Entry],
+    pub recalled: &'a [HistoryEntry],
     /// Seconds since the Unix epoch.
     pub now: i64,
     /// Whether the terminal may show colours.
@@ -45,13 +45,17 @@ pub struct Offer<'a> {
 ///
 /// # Errors
 /// When the user leaves (exit code 130), or there is nothing to pick from.
-pub async fn pick_targets(cluster: &Cluster, offer: &Offer<'_>, signals: &mut Signals) -> Result<Vec<Found>, Error> {
-    let place = Place {
+pub async fn pick_targets(
+    cluster: &Cluster,
+    offer: &PickOffer<'_>,
+    signals: &mut StopSignals,
+) -> Result<Vec<FoundTarget>, Error> {
+    let place = PickerPlace {
         context: cluster.context().map(str::to_owned),
         server: cluster.server().to_owned(),
         scope: scopes_text(std::slice::from_ref(&offer.scope)),
     };
-    let ask = Ask {
+    let ask = PickRequest {
         typed: offer.typed.to_owned(),
         place,
         recent: offer.recalled.iter().map(recent).collect(),
@@ -67,8 +71,12 @@ pub async fn pick_targets(cluster: &Cluster, offer: &Offer<'_>, signals: &mut Si
     picked?.into_iter().map(|picked| found(picked, offer.wish)).collect()
 }
 
-fn recent(entry: &Entry) -> Recent {
-    Recent { namespace: entry.namespace.clone(), service: entry.id.name().to_owned(), port: entry.id.port().cloned() }
+fn recent(entry: &HistoryEntry) -> RecentTarget {
+    RecentTarget {
+        namespace: entry.namespace.clone(),
+        service: entry.id.name().to_owned(),
+        port: entry.id.port().cloned(),
+    }
 }
 
 /// Sends what there is until all is sent or nobody listens any more.
@@ -77,50 +85,51 @@ async fn feed(
     scope: Scope,
     selector: Option<String>,
     others: Vec<String>,
-    sender: mpsc::Sender<Arrival>,
+    sender: mpsc::Sender<PickerArrival>,
 ) {
-    let Sweep { scopes, narrowed, mut portions } = match sweep(&cluster, scope, selector.as_deref(), &others).await {
-        Ok(sweep) => sweep,
-        Err(error) => return drop(sender.send(Arrival::Failed(unlisted(error, selector.as_deref()))).await),
-    };
+    let ServiceScan { scopes, narrowed, mut portions } =
+        match scan_services(&cluster, scope, selector.as_deref(), &others).await {
+            Ok(sweep) => sweep,
+            Err(error) => return drop(sender.send(PickerArrival::Failed(unlisted(error, selector.as_deref()))).await),
+        };
     if let Some(why) = narrowed {
-        let _ = sender.send(Arrival::Scope(scopes_text(&scopes), why)).await;
+        let _ = sender.send(PickerArrival::Scope(scopes_text(&scopes), why)).await;
     }
     let services = async {
         while let Some(page) = portions.next().await {
-            let arrival = page.map_or_else(|error| Arrival::Failed(error.into()), Arrival::Services);
+            let arrival = page.map_or_else(|error| PickerArrival::Failed(error.into()), PickerArrival::Services);
             if sender.send(arrival).await.is_err() {
                 return;
             }
         }
-        let _ = sender.send(Arrival::ServicesComplete).await;
+        let _ = sender.send(PickerArrival::ServicesComplete).await;
     };
     let endpoints = async {
         // Without the right to know, or without an answer, the column stays empty.
         if let Ok(Some(board)) = readiness(&cluster, &scopes).await {
             let of = move |service: &_| board.of(service).unwrap_or(Readiness { ready: 0, total: 0 });
-            let _ = sender.send(Arrival::Readiness(ReadinessOf(Box::new(of)))).await;
+            let _ = sender.send(PickerArrival::Readiness(ReadinessLookup(Box::new(of)))).await;
         }
     };
     tokio::join!(services, endpoints);
 }
 
 /// The Target of a row; flags go before what the row says.
-fn found(picked: Picked, wish: &Wish) -> Result<Found, Error> {
-    let Picked { service, mut choice } = picked;
+fn found(picked: PickedPort, wish: &TargetWish) -> Result<FoundTarget, Error> {
+    let PickedPort { service, mut choice } = picked;
     if wish.port.is_some() {
-        return match chosen(Arc::unwrap_or_clone(service), wish, None)? {
-            Outcome::Found(found) => Ok(*found),
-            Outcome::SeveralServices(_) => unreachable!("one Service was picked"),
-            Outcome::SeveralPorts(service, ports) => Err(several_ports(&service, ports)),
+        return match choose_port_of(Arc::unwrap_or_clone(service), wish, None)? {
+            FindOutcome::Found(found) => Ok(*found),
+            FindOutcome::SeveralServices(_) => unreachable!("one Service was picked"),
+            FindOutcome::SeveralPorts(service, ports) => Err(several_ports(&service, ports)),
         };
     }
     if let Some(scheme) = wish.scheme {
-        (choice.scheme, choice.why_scheme) = (scheme, Reason::Asked);
+        (choice.scheme, choice.why_scheme) = (scheme, ChoiceReason::Asked);
     }
     if let Some(path) = &wish.path {
         choice.path.clone_from(path);
     }
     let target = Target::new(&service, &choice, None);
-    Ok(Found { target, read: Some((Arc::unwrap_or_clone(service), choice)) })
+    Ok(FoundTarget { target, read: Some((Arc::unwrap_or_clone(service), choice)) })
 }

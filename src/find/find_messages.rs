@@ -1,9 +1,9 @@
 //! Why nothing was found, or what was found cannot be opened, in the user's words.
 
-use crate::app::plan::Named;
+use crate::app::plan::NamedService;
 use crate::cluster::{ApiError, Scope};
 use crate::error::Error;
-use crate::service::choose_port::Refused;
+use crate::service::choose_port::NotOpenable;
 use crate::service::{Service, ServicePort};
 
 /// Kinds of kubectl's that some type in front of the name, as a word of its own.
@@ -12,7 +12,7 @@ const KINDS: [&str; 3] = ["svc", "service", "services"];
 const FLAGS: [&str; 4] = ["help", "list", "pick", "version"];
 
 /// No Service has that name, not even in part; `is_place_typed` is whether the user said where to look.
-pub(super) fn no_such_service(named: &Named, scope: &Scope, is_place_typed: bool, near: &[&str]) -> Error {
+pub(super) fn no_such_service(named: &NamedService, scope: &Scope, is_place_typed: bool, near: &[&str]) -> Error {
     let name = named.spelling.id.name();
     let place = match scope {
         Scope::All => "any namespace".to_owned(),
@@ -31,7 +31,7 @@ pub(super) fn no_such_service(named: &Named, scope: &Scope, is_place_typed: bool
 }
 
 /// What was typed is no name that failed, but something else spelled as a name.
-fn meant_otherwise(named: &Named) -> Option<String> {
+fn meant_otherwise(named: &NamedService) -> Option<String> {
     let (text, name) = (&named.text, named.spelling.id.name());
     if named.spelling.id.looks_like_scheme_and_name() {
         let meant = named.spelling.id.port().map(ToString::to_string).unwrap_or_default();
@@ -64,7 +64,7 @@ pub fn unlisted(error: ApiError, selector: Option<&str>) -> Error {
 }
 
 /// Several Services have a name that begins so, or contains it.
-pub fn several_services(named: &Named, services: &[Service]) -> Error {
+pub fn several_services(named: &NamedService, services: &[Service]) -> Error {
     const SHOWN: usize = 10;
     let name = |service: &Service| format!("{}.{}", service.name, service.namespace);
     let mut names: Vec<String> = services.iter().take(SHOWN).map(name).collect();
@@ -77,7 +77,7 @@ pub fn several_services(named: &Named, services: &[Service]) -> Error {
 
 /// Nothing speaks for any one of a Service's ports.
 pub fn several_ports(service: &Service, ports: Vec<ServicePort>) -> Error {
-    refusal(service, &Refused::Ambiguous(ports))
+    refusal(service, &NotOpenable::Ambiguous(ports))
 }
 
 /// Endpoints that are not Pods: the API server refuses to proxy to them.
@@ -90,28 +90,30 @@ pub(super) fn no_pods(service: &Service) -> Error {
 }
 
 /// Why `service` cannot be opened, and what to do instead.
-pub fn refusal(service: &Service, refused: &Refused) -> Error {
+pub fn refusal(service: &Service, refused: &NotOpenable) -> Error {
     let name = &service.name;
     match refused {
-        Refused::ExternalName(host) => {
+        NotOpenable::ExternalName(host) => {
             Error::failed(format!("Service \"{name}\" is of type ExternalName: it only stands for {host}"))
                 .hint(format!("open {host} directly"))
         }
-        Refused::ApiServer => {
+        NotOpenable::ApiServer => {
             Error::failed("Service \"kubernetes\" is the API server itself, which the API server does not proxy to")
                 .hint("kubectl get --raw / talks to it")
         }
-        Refused::NoPorts => Error::failed(format!("Service \"{name}\" has no ports"))
+        NotOpenable::NoPorts => Error::failed(format!("Service \"{name}\" has no ports"))
             .hint(format!("add the port under spec.ports: kubectl edit service {name} -n {}", service.namespace)),
-        Refused::NoTcpPort => Error::failed(format!(
+        NotOpenable::NoTcpPort => Error::failed(format!(
             "Service \"{name}\" has no TCP port ({}), and a browser needs one",
             listed(&service.ports)
         )),
-        Refused::NoSuchPort { wanted, have } => {
+        NotOpenable::NoSuchPort { wanted, have } => {
             Error::failed(format!("Service \"{name}\" has no port {wanted}")).hint(format!("it has {}", listed(have)))
         }
-        Refused::Ambiguous(ports) => Error::failed(format!("Service \"{name}\" has several ports: {}", listed(ports)))
-            .hint(format!("say which: kubectl svcproxy {name}:PORT")),
+        NotOpenable::Ambiguous(ports) => {
+            Error::failed(format!("Service \"{name}\" has several ports: {}", listed(ports)))
+                .hint(format!("say which: kubectl svcproxy {name}:PORT"))
+        }
     }
 }
 
@@ -131,13 +133,13 @@ fn listed(ports: &[ServicePort]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Rule;
-    use crate::service::Spelling;
-    use crate::service::choose_port::Wish;
+    use crate::cluster::AccessRule;
+    use crate::service::ServiceSpelling;
+    use crate::service::choose_port::TargetWish;
 
     fn hint(text: &str, scope: &Scope, is_place_typed: bool, near: &[&str]) -> String {
-        let spelling = Spelling::parse(text).unwrap();
-        let named = Named { text: text.to_owned(), spelling, wish: Wish::default() };
+        let spelling = ServiceSpelling::parse(text).unwrap();
+        let named = NamedService { text: text.to_owned(), spelling, wish: TargetWish::default() };
         no_such_service(&named, scope, is_place_typed, near).hint_text().unwrap().to_owned()
     }
 
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn who_may_not_list_may_still_open() {
-        let rule = Box::new(Rule::new("list", "services", Some("shop")));
+        let rule = Box::new(AccessRule::new("list", "services", Some("shop")));
         let error = unlisted(ApiError::Forbidden { message: String::new(), rule }, None);
         let hint = error.hint_text().unwrap();
         assert!(

@@ -22,7 +22,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// How long another program may hold the lock, which takes it a millisecond.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two tries to get the lock.
-const LOCK_RETRY: Duration = Duration::from_millis(5);
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 /// The format, for programs to come.
 const VERSION: u32 = 1;
 
@@ -44,7 +44,7 @@ impl ClusterName {
 
 /// A Target that was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// Namespace of the Service.
     pub namespace: String,
     /// Its literal ID.
@@ -53,7 +53,7 @@ pub struct Entry {
     pub path: String,
 }
 
-impl From<&Target> for Entry {
+impl From<&Target> for HistoryEntry {
     fn from(target: &Target) -> Self {
         let end = target.path.find(['?', '#']).unwrap_or(target.path.len());
         Self { namespace: target.namespace.clone(), id: target.id.clone(), path: target.path[..end].to_owned() }
@@ -80,26 +80,26 @@ impl ClusterHistory {
     }
 
     /// What was opened.
-    pub fn recall(&self) -> Recalled {
+    pub fn recall(&self) -> RecalledHistory {
         self.history.as_ref().map(|history| history.recall(&self.cluster)).unwrap_or_default()
     }
 
     /// Puts `entries` before all others, the first of them first. Returns one sentence if something was wrong.
-    pub fn remember(&self, entries: &[Entry]) -> Option<String> {
+    pub fn remember(&self, entries: &[HistoryEntry]) -> Option<String> {
         self.history.as_ref().and_then(|history| history.remember(&self.cluster, entries))
     }
 }
 
 /// What is known, and what to tell the user about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recalled {
+pub struct RecalledHistory {
     /// The latest first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HistoryEntry>,
     /// One sentence, if something was wrong.
     pub warning: Option<String>,
 }
 
-impl Recalled {
+impl RecalledHistory {
     /// The namespaces of the entries, the latest first, each once.
     pub fn namespaces(&self) -> Vec<String> {
         let mut namespaces: Vec<String> = Vec::new();
@@ -119,26 +119,26 @@ impl History {
     }
 
     /// What was opened of `cluster`, for those who can say nothing: whatever is wrong stays as it is.
-    pub fn glance(&self, cluster: &ClusterName) -> Recalled {
+    pub fn glance(&self, cluster: &ClusterName) -> RecalledHistory {
         self.read().map(|document| document.recalled(cluster, None)).unwrap_or_default()
     }
 
     /// What was opened of `cluster`.
-    pub fn recall(&self, cluster: &ClusterName) -> Recalled {
+    pub fn recall(&self, cluster: &ClusterName) -> RecalledHistory {
         let (document, warning) = match self.read() {
             Ok(document) => (document, None),
-            Err(Unreadable::Io(error)) => (Document::default(), Some(self.complaint("read", &error))),
+            Err(UnreadableHistory::Io(error)) => (HistoryDocument::default(), Some(self.complaint("read", &error))),
             // Read again under the lock: somebody else may have set it aside by now.
-            Err(Unreadable::Foreign(_)) => match self.locked(History::read_or_set_aside) {
+            Err(UnreadableHistory::Foreign(_)) => match self.locked(History::read_or_set_aside) {
                 Ok(read) => read,
-                Err(error) => (Document::default(), Some(self.complaint("lock", &error))),
+                Err(error) => (HistoryDocument::default(), Some(self.complaint("lock", &error))),
             },
         };
         document.recalled(cluster, warning)
     }
 
     /// Puts `entries` before all others, the first of them first. Returns one sentence if something was wrong.
-    pub fn remember(&self, cluster: &ClusterName, entries: &[Entry]) -> Option<String> {
+    pub fn remember(&self, cluster: &ClusterName, entries: &[HistoryEntry]) -> Option<String> {
         let result = self.locked(|history| {
             let (mut document, warning) = history.read_or_set_aside();
             document.put_first(cluster, entries);
@@ -158,35 +158,35 @@ impl History {
         format!("cannot {verb} the history, {}: {}", self.file().display(), system_words(error))
     }
 
-    fn read(&self) -> Result<Document, Unreadable> {
+    fn read(&self) -> Result<HistoryDocument, UnreadableHistory> {
         let file = match File::open(self.file()) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Document::default()),
-            Err(error) => return Err(Unreadable::Io(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HistoryDocument::default()),
+            Err(error) => return Err(UnreadableHistory::Io(error)),
         };
         let mut text = Vec::new();
         match file.take(LARGEST_FILE + 1).read_to_end(&mut text) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => return foreign("it is a folder"),
-            Err(error) => return Err(Unreadable::Io(error)),
+            Err(error) => return Err(UnreadableHistory::Io(error)),
         }
         if text.len() as u64 > LARGEST_FILE {
             return foreign("it is too large");
         }
-        Document::parse(&text)
+        HistoryDocument::parse(&text)
     }
 
     /// Reads under the lock; what cannot be understood is moved away, with a sentence about it.
-    fn read_or_set_aside(&self) -> (Document, Option<String>) {
+    fn read_or_set_aside(&self) -> (HistoryDocument, Option<String>) {
         match self.read() {
             Ok(document) => (document, None),
-            Err(Unreadable::Io(error)) => (Document::default(), Some(self.complaint("read", &error))),
-            Err(Unreadable::Foreign(reason)) => {
+            Err(UnreadableHistory::Io(error)) => (HistoryDocument::default(), Some(self.complaint("read", &error))),
+            Err(UnreadableHistory::Foreign(reason)) => {
                 let warning = match self.set_aside() {
                     Ok(aside) => format!("the history was not usable ({reason}) and is now {}", aside.display()),
                     Err(error) => self.complaint("set aside", &error),
                 };
-                (Document::default(), Some(warning))
+                (HistoryDocument::default(), Some(warning))
             }
         }
     }
@@ -199,7 +199,7 @@ impl History {
     }
 
     /// Replaces the file as a whole, so that readers see the old or the new one.
-    fn write(&self, document: &Document) -> io::Result<()> {
+    fn write(&self, document: &HistoryDocument) -> io::Result<()> {
         // Where the file is a link, as dotfile managers make them, the link stays.
         let target = fs::canonicalize(self.file()).unwrap_or_else(|_| self.file());
         let new = target.with_extension(format!("json.{}", std::process::id()));
@@ -221,7 +221,7 @@ impl History {
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_RETRY),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_RETRY_INTERVAL),
                 Err(TryLockError::WouldBlock) => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "another program holds its lock"));
                 }
@@ -244,26 +244,26 @@ pub fn state_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathB
     base.map(|base| base.join("kubectl-svcproxy"))
 }
 
-enum Unreadable {
+enum UnreadableHistory {
     Io(io::Error),
     /// Not written by this program, or broken; why.
     Foreign(String),
 }
 
-fn foreign<T>(reason: &str) -> Result<T, Unreadable> {
-    Err(Unreadable::Foreign(reason.to_owned()))
+fn foreign<T>(reason: &str) -> Result<T, UnreadableHistory> {
+    Err(UnreadableHistory::Foreign(reason.to_owned()))
 }
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Document {
+struct HistoryDocument {
     version: u32,
     /// The latest first.
-    targets: Vec<Stored>,
+    targets: Vec<StoredTarget>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+struct StoredTarget {
     #[serde(flatten)]
     cluster: ClusterName,
     namespace: String,
@@ -272,17 +272,17 @@ struct Stored {
     path: String,
 }
 
-impl Default for Document {
+impl Default for HistoryDocument {
     fn default() -> Self {
         Self { version: VERSION, targets: Vec::new() }
     }
 }
 
-impl Document {
-    fn parse(text: &[u8]) -> Result<Self, Unreadable> {
+impl HistoryDocument {
+    fn parse(text: &[u8]) -> Result<Self, UnreadableHistory> {
         let document: Self = serde_json::from_slice(text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Unreadable::Foreign(format!("not understood at {place}"))
+            UnreadableHistory::Foreign(format!("not understood at {place}"))
         })?;
         if document.version == VERSION {
             Ok(document)
@@ -291,18 +291,18 @@ impl Document {
         }
     }
 
-    fn recalled(self, cluster: &ClusterName, warning: Option<String>) -> Recalled {
+    fn recalled(self, cluster: &ClusterName, warning: Option<String>) -> RecalledHistory {
         let of_cluster = self.targets.into_iter().filter(|stored| stored.cluster == *cluster);
-        Recalled { entries: of_cluster.map(Stored::entry).collect(), warning }
+        RecalledHistory { entries: of_cluster.map(StoredTarget::entry).collect(), warning }
     }
 
-    fn put_first(&mut self, cluster: &ClusterName, entries: &[Entry]) {
-        let is_new = |stored: &Stored| {
-            let same = |entry: &Entry| entry.namespace == stored.namespace && entry.id == stored.id;
+    fn put_first(&mut self, cluster: &ClusterName, entries: &[HistoryEntry]) {
+        let is_new = |stored: &StoredTarget| {
+            let same = |entry: &HistoryEntry| entry.namespace == stored.namespace && entry.id == stored.id;
             stored.cluster == *cluster && entries.iter().any(same)
         };
         self.targets.retain(|stored| !is_new(stored));
-        self.targets.splice(0..0, entries.iter().map(|entry| Stored::new(cluster, entry)));
+        self.targets.splice(0..0, entries.iter().map(|entry| StoredTarget::new(cluster, entry)));
         let mut of_cluster = 0;
         self.targets.retain(|stored| {
             of_cluster += usize::from(stored.cluster == *cluster);
@@ -312,14 +312,14 @@ impl Document {
     }
 }
 
-impl Stored {
-    fn new(cluster: &ClusterName, entry: &Entry) -> Self {
-        let Entry { namespace, id, path } = entry.clone();
+impl StoredTarget {
+    fn new(cluster: &ClusterName, entry: &HistoryEntry) -> Self {
+        let HistoryEntry { namespace, id, path } = entry.clone();
         Self { cluster: cluster.clone(), namespace, id, path }
     }
 
-    fn entry(self) -> Entry {
-        Entry { namespace: self.namespace, id: self.id, path: self.path }
+    fn entry(self) -> HistoryEntry {
+        HistoryEntry { namespace: self.namespace, id: self.id, path: self.path }
     }
 }
 
@@ -373,11 +373,11 @@ mod tests {
         ClusterName::new(Some(context), "https://10.0.0.1:6443")
     }
 
-    fn entry(namespace: &str, id: &str) -> Entry {
-        Entry { namespace: namespace.to_owned(), id: id.parse().unwrap(), path: "/".to_owned() }
+    fn entry(namespace: &str, id: &str) -> HistoryEntry {
+        HistoryEntry { namespace: namespace.to_owned(), id: id.parse().unwrap(), path: "/".to_owned() }
     }
 
-    fn names(recalled: &Recalled) -> Vec<String> {
+    fn names(recalled: &RecalledHistory) -> Vec<String> {
         recalled.entries.iter().map(|entry| format!("{}/{}", entry.namespace, entry.id)).collect()
     }
 
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn the_latest_is_first_and_stands_once() {
         let (_folder, history) = scratch();
-        assert_eq!(history.recall(&cluster("a")), Recalled::default());
+        assert_eq!(history.recall(&cluster("a")), RecalledHistory::default());
         for id in ["one", "https:two:web", "one"] {
             assert_eq!(history.remember(&cluster("a"), &[entry("ns", id)]), None);
         }
@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn it_does_not_grow_for_ever() {
         let (_folder, history) = scratch();
-        let many: Vec<Entry> = (0..100).map(|number| entry("ns", &format!("s{number}"))).collect();
+        let many: Vec<HistoryEntry> = (0..100).map(|number| entry("ns", &format!("s{number}"))).collect();
         history.remember(&cluster("b"), &[entry("ns", "kept")]);
         history.remember(&cluster("a"), &many);
         assert_eq!(history.recall(&cluster("a")).entries, many[..LIMIT_PER_CLUSTER]);
@@ -422,7 +422,7 @@ mod tests {
     fn no_secrets() {
         let id = ServiceId::from_parts(Some(Scheme::Https), "nginx", None).unwrap();
         let target = Target::unread("default", id, Some("/login/x?token=secret#secret".to_owned()));
-        assert_eq!(Entry::from(&target).path, "/login/x");
+        assert_eq!(HistoryEntry::from(&target).path, "/login/x");
         let check = |server: &str, expect: &str| assert_eq!(ClusterName::new(None, server).server, expect);
         check("https://me:secret@host:6443/k8s", "https://host:6443/k8s");
         check("https://host/a@b", "https://host/a@b");
@@ -444,11 +444,11 @@ mod tests {
         let (_folder, history) = scratch();
         fs::create_dir_all(&history.folder).unwrap();
         fs::write(history.file(), text).unwrap();
-        assert_eq!(history.glance(&cluster("a")), Recalled::default());
+        assert_eq!(history.glance(&cluster("a")), RecalledHistory::default());
         let warning = history.recall(&cluster("a")).warning.unwrap();
         assert!(warning.contains(reason) && warning.contains("unusable-1"), "{warning}");
         assert_eq!(fs::read_to_string(history.folder.join("history.json.unusable-1")).unwrap(), text);
-        assert_eq!(history.recall(&cluster("a")), Recalled::default(), "said once");
+        assert_eq!(history.recall(&cluster("a")), RecalledHistory::default(), "said once");
         fs::write(history.file(), text).unwrap();
         assert!(history.remember(&cluster("a"), &[entry("ns", "one")]).unwrap().contains("unusable-2"));
         assert_eq!(names(&history.recall(&cluster("a"))), ["ns/one"]);

@@ -4,7 +4,7 @@ use crate::service::Service;
 
 /// What a name means among some Services.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Match<'a> {
+pub enum NameMatch<'a> {
     /// Exactly one.
     One(&'a Service),
     /// Several; the user has to say which.
@@ -20,18 +20,18 @@ pub enum Match<'a> {
 const NEAR: f64 = 0.75;
 
 /// Finds what `text` means among `services`.
-pub fn match_name<'a>(services: &'a [Service], text: &str) -> Match<'a> {
+pub fn match_name<'a>(services: &'a [Service], text: &str) -> NameMatch<'a> {
     let rules: [fn(&str, &str) -> bool; 3] =
         [|name, text| name == text, |name, text| name.starts_with(text), |name, text| name.contains(text)];
     for rule in rules {
         let mut matching: Vec<&Service> = services.iter().filter(|service| rule(&service.name, text)).collect();
         match matching.len() {
             0 => {}
-            1 => return Match::One(matching.remove(0)),
-            _ => return Match::Several(matching),
+            1 => return NameMatch::One(matching.remove(0)),
+            _ => return NameMatch::Several(matching),
         }
     }
-    Match::Nothing { near: near_names(services.iter().map(|service| service.name.as_str()), text) }
+    NameMatch::Nothing { near: near_names(services.iter().map(|service| service.name.as_str()), text) }
 }
 
 /// The names most like `text`, at most three, nearest first.
@@ -72,9 +72,9 @@ mod tests {
             services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(" ")
         };
         let found = match match_name(&services, text) {
-            Match::One(service) => service.name.clone(),
-            Match::Several(several) => format!("several: {}", join(several)),
-            Match::Nothing { near } => format!("near: {}", near.join(" ")),
+            NameMatch::One(service) => service.name.clone(),
+            NameMatch::Several(several) => format!("several: {}", join(several)),
+            NameMatch::Nothing { near } => format!("near: {}", near.join(" ")),
         };
         assert_eq!(found, expect, "{text} in {names}");
     }

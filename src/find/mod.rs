@@ -10,5 +10,5 @@ pub mod picker;
 pub mod list;
 pub mod history;
 
-pub use by_name::{Found, Outcome, chosen, find};
+pub use by_name::{FindOutcome, FoundTarget, choose_port_of, find};
 pub use find_messages::{refusal, several_ports, several_services, unlisted};

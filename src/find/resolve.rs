@@ -1,25 +1,25 @@
 //! What the user wants, by name, by picking or from the history → Targets.
 
-use super::by_picking::{Offer, pick_targets};
-use super::history::{ClusterHistory, Entry};
+use super::by_picking::{PickOffer, pick_targets};
+use super::history::{ClusterHistory, HistoryEntry};
 use super::picker::ask_port;
-use super::{Found, Outcome, chosen, find, several_ports, several_services};
-use crate::app::plan::{Named, Open, Wanted};
+use super::{FindOutcome, FoundTarget, choose_port_of, find, several_ports, several_services};
+use crate::app::plan::{NamedService, OpenPlan, WantedServices};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
-use crate::service::Spelling;
-use crate::service::choose_port::Wish;
+use crate::service::ServiceSpelling;
+use crate::service::choose_port::TargetWish;
 use crate::service::{PortRef, Service, ServicePort};
 use crate::terminal::output::Output;
-use crate::terminal::signals::Signals;
+use crate::terminal::signals::StopSignals;
 
 /// All that choosing needs.
 #[derive(Debug, Clone, Copy)]
-pub struct Choosing<'a> {
+pub struct TargetResolver<'a> {
     /// Where the Services are.
     pub cluster: &'a Cluster,
     /// What was typed.
-    pub plan: &'a Open,
+    pub plan: &'a OpenPlan,
     /// What was opened before.
     pub history: &'a ClusterHistory,
     /// Seconds since the Unix epoch.
@@ -28,21 +28,21 @@ pub struct Choosing<'a> {
     pub output: &'a Output,
 }
 
-impl Choosing<'_> {
+impl TargetResolver<'_> {
     /// The Targets to open, at least one and none twice.
     ///
     /// # Errors
     /// When nothing fits, the user leaves or interrupts (exit code 130), or the API server cannot be asked.
-    pub async fn targets(&self, signals: &mut Signals) -> Result<Vec<Found>, Error> {
+    pub async fn targets(&self, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
         match &self.plan.wanted {
-            Wanted::Named(names) => self.named(names, signals).await,
-            Wanted::Pick { typed, wish } => self.pick(typed, self.picking_scope(), wish, signals).await,
-            Wanted::Last(wish) => self.named(&[self.last(wish)?], signals).await,
+            WantedServices::Named(names) => self.named(names, signals).await,
+            WantedServices::Pick { typed, wish } => self.pick(typed, self.picking_scope(), wish, signals).await,
+            WantedServices::Last(wish) => self.named(&[self.last(wish)?], signals).await,
         }
     }
 
-    async fn named(&self, names: &[Named], signals: &mut Signals) -> Result<Vec<Found>, Error> {
-        let mut all: Vec<Found> = Vec::new();
+    async fn named(&self, names: &[NamedService], signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
+        let mut all: Vec<FoundTarget> = Vec::new();
         for named in names {
             for found in self.one_name(named, signals).await? {
                 if all.iter().all(|other| other.target != found.target) {
@@ -53,39 +53,50 @@ impl Choosing<'_> {
         Ok(all)
     }
 
-    async fn one_name(&self, named: &Named, signals: &mut Signals) -> Result<Vec<Found>, Error> {
+    async fn one_name(&self, named: &NamedService, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
         let outcome = tokio::select! {
             outcome = find(self.cluster, &self.plan.search, named) => outcome?,
             _ = signals.next() => return Err(Error::cancelled()),
         };
         match outcome {
-            Outcome::Found(found) => Ok(vec![*found]),
-            Outcome::SeveralServices(_) if self.plan.can_prompt => {
+            FindOutcome::Found(found) => Ok(vec![*found]),
+            FindOutcome::SeveralServices(_) if self.plan.can_prompt => {
                 let typed = named.spelling.id.name();
                 self.pick(typed, self.scope_of(named), &named.wish, signals).await
             }
-            Outcome::SeveralServices(services) => Err(several_services(named, &services)),
-            Outcome::SeveralPorts(service, ports) => self.one_port(*service, ports, named).await,
+            FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
+            FindOutcome::SeveralPorts(service, ports) => self.one_port(*service, ports, named).await,
         }
     }
 
-    async fn one_port(&self, service: Service, ports: Vec<ServicePort>, named: &Named) -> Result<Vec<Found>, Error> {
+    async fn one_port(
+        &self,
+        service: Service,
+        ports: Vec<ServicePort>,
+        named: &NamedService,
+    ) -> Result<Vec<FoundTarget>, Error> {
         if !self.plan.can_prompt {
             return Err(several_ports(&service, ports));
         }
         let port = ask_port(&service, ports, self.output.colour()).await?;
         let port = port.name.map_or(PortRef::Number(port.number), PortRef::Name);
-        let wish = Wish { port: Some(port), ..named.wish.clone() };
-        match chosen(service, &wish, None)? {
-            Outcome::Found(found) => Ok(vec![*found]),
-            Outcome::SeveralPorts(service, ports) => Err(several_ports(&service, ports)),
-            Outcome::SeveralServices(services) => Err(several_services(named, &services)),
+        let wish = TargetWish { port: Some(port), ..named.wish.clone() };
+        match choose_port_of(service, &wish, None)? {
+            FindOutcome::Found(found) => Ok(vec![*found]),
+            FindOutcome::SeveralPorts(service, ports) => Err(several_ports(&service, ports)),
+            FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
         }
     }
 
-    async fn pick(&self, typed: &str, scope: Scope, wish: &Wish, signals: &mut Signals) -> Result<Vec<Found>, Error> {
+    async fn pick(
+        &self,
+        typed: &str,
+        scope: Scope,
+        wish: &TargetWish,
+        signals: &mut StopSignals,
+    ) -> Result<Vec<FoundTarget>, Error> {
         let recalled = self.recalled();
-        let offer = Offer {
+        let offer = PickOffer {
             typed,
             scope,
             selector: self.plan.search.selector.as_deref(),
@@ -108,7 +119,7 @@ impl Choosing<'_> {
     }
 
     /// Where the name was looked for.
-    fn scope_of(&self, named: &Named) -> Scope {
+    fn scope_of(&self, named: &NamedService) -> Scope {
         match &named.spelling.namespace {
             Some(namespace) => Scope::Namespace(namespace.clone()),
             None if self.plan.search.all_namespaces => Scope::All,
@@ -116,34 +127,34 @@ impl Choosing<'_> {
         }
     }
 
-    fn recalled(&self) -> Vec<Entry> {
+    fn recalled(&self) -> Vec<HistoryEntry> {
         let recalled = self.history.recall();
         if let Some(warning) = recalled.warning {
-            self.output.warn(&warning);
+            self.output.print_warning(&warning);
         }
         recalled.entries
     }
 
-    fn last(&self, wish: &Wish) -> Result<Named, Error> {
+    fn last(&self, wish: &TargetWish) -> Result<NamedService, Error> {
         let Some(entry) = self.recalled().into_iter().next() else {
             let context = self.cluster.context().map(|context| format!(" in context {context}")).unwrap_or_default();
             return Err(Error::failed(format!("nothing has been opened{context} yet"))
                 .hint("choose a Service with kubectl svcproxy, or name one"));
         };
-        Ok(again(entry, wish))
+        Ok(query_from_history(entry, wish))
     }
 }
 
 /// The name that means `entry`; flags go before what was opened then.
-fn again(entry: Entry, wish: &Wish) -> Named {
-    let wish = Wish {
+fn query_from_history(entry: HistoryEntry, wish: &TargetWish) -> NamedService {
+    let wish = TargetWish {
         port: wish.port.clone().or_else(|| entry.id.port().cloned()),
         scheme: wish.scheme.or(entry.id.scheme()),
         path: wish.path.clone().or(Some(entry.path)),
     };
     let text = format!("{}.{}", entry.id.name(), entry.namespace);
-    let spelling = Spelling { id: entry.id, namespace: Some(entry.namespace), path: None };
-    Named { text, spelling, wish }
+    let spelling = ServiceSpelling { id: entry.id, namespace: Some(entry.namespace), path: None };
+    NamedService { text, spelling, wish }
 }
 
 #[cfg(test)]
@@ -153,21 +164,22 @@ mod tests {
 
     #[test]
     fn the_last_one_is_opened_as_it_was_unless_flags_say_otherwise() {
-        let entry = Entry {
+        let entry = HistoryEntry {
             namespace: "monitoring".to_owned(),
             id: "https:grafana:web".parse().unwrap(),
             path: "/d/x".to_owned(),
         };
-        let named = again(entry.clone(), &Wish::default());
+        let named = query_from_history(entry.clone(), &TargetWish::default());
         assert_eq!(named.text, "grafana.monitoring");
         assert_eq!(named.spelling.namespace.as_deref(), Some("monitoring"));
-        let expect = Wish {
+        let expect = TargetWish {
             port: Some(PortRef::Name("web".to_owned())),
             scheme: Some(Scheme::Https),
             path: Some("/d/x".to_owned()),
         };
         assert_eq!(named.wish, expect);
-        let flags = Wish { port: Some(PortRef::Number(80)), scheme: Some(Scheme::Http), path: Some("/".to_owned()) };
-        assert_eq!(again(entry, &flags).wish, flags);
+        let flags =
+            TargetWish { port: Some(PortRef::Number(80)), scheme: Some(Scheme::Http), path: Some("/".to_owned()) };
+        assert_eq!(query_from_history(entry, &flags).wish, flags);
     }
 }

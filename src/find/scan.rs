@@ -6,7 +6,7 @@ use crate::cluster::{ApiError, Cluster, ReadinessTable, Scope};
 use crate::service::{Readiness, Service};
 
 /// Services that arrive portion by portion.
-pub struct Sweep {
+pub struct ServiceScan {
     /// Where they come from.
     pub scopes: Vec<Scope>,
     /// Why that is less than was asked for: one sentence.
@@ -15,9 +15,12 @@ pub struct Sweep {
     pub portions: BoxStream<'static, Result<Vec<Service>, ApiError>>,
 }
 
-impl std::fmt::Debug for Sweep {
+impl std::fmt::Debug for ServiceScan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sweep").field("scopes", &self.scopes).field("narrowed", &self.narrowed).finish_non_exhaustive()
+        f.debug_struct("ServiceScan")
+            .field("scopes", &self.scopes)
+            .field("narrowed", &self.narrowed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -26,14 +29,14 @@ impl std::fmt::Debug for Sweep {
 ///
 /// # Errors
 /// When the API server cannot be asked, or refuses everywhere: then what it said of the scope that was asked for.
-pub async fn sweep(
+pub async fn scan_services(
     cluster: &Cluster,
     scope: Scope,
     selector: Option<&str>,
     others: &[String],
-) -> Result<Sweep, ApiError> {
+) -> Result<ServiceScan, ApiError> {
     let refusal = match begin(cluster, scope.clone(), selector).await {
-        Ok(portions) => return Ok(Sweep { scopes: vec![scope], narrowed: None, portions }),
+        Ok(portions) => return Ok(ServiceScan { scopes: vec![scope], narrowed: None, portions }),
         Err(refusal @ ApiError::Forbidden { .. }) if scope == Scope::All => refusal,
         Err(error) => return Err(error),
     };
@@ -53,7 +56,7 @@ pub async fn sweep(
         return Err(refusal);
     }
     let scopes = allowed.iter().map(|namespace| Scope::Namespace((*namespace).to_owned())).collect();
-    Ok(Sweep { scopes, narrowed: Some(narrowed(&allowed)), portions })
+    Ok(ServiceScan { scopes, narrowed: Some(narrowed(&allowed)), portions })
 }
 
 /// The first portion tells whether the user may have the others.

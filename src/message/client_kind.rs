@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, Request};
 
 /// In which form an explanation is read best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum ClientKind {
     /// A page: the request is a navigation.
     Browser,
     /// Plain text: nothing was said about the form, as curl does.
@@ -16,16 +16,16 @@ pub enum Reader {
 
 /// What of a request counts for the form of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asker {
+pub struct RequestingClient {
     /// In which form.
-    pub reader: Reader,
+    pub reader: ClientKind,
     /// Whether the same request can be sent again by a page that refreshes.
     pub may_repeat: bool,
     /// Whether JSON was asked for by name.
     pub wants_json: bool,
 }
 
-impl Asker {
+impl RequestingClient {
     /// Reads it off `request`, before that is sent.
     pub fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
@@ -38,18 +38,18 @@ impl Asker {
 }
 
 /// Browsers say `Sec-Fetch-Mode` (Fetch Metadata); older ones name `text/html` in `Accept` when they navigate.
-fn reader(headers: &HeaderMap) -> Reader {
+fn reader(headers: &HeaderMap) -> ClientKind {
     match headers.get("sec-fetch-mode").map(http::HeaderValue::as_bytes) {
-        Some(b"navigate") => return Reader::Browser,
-        Some(_) => return Reader::Program,
-        None if headers.contains_key(UPGRADE) => return Reader::Program,
+        Some(b"navigate") => return ClientKind::Browser,
+        Some(_) => return ClientKind::Program,
+        None if headers.contains_key(UPGRADE) => return ClientKind::Program,
         None => {}
     }
     if accepts(headers, "text/html") {
-        return Reader::Browser;
+        return ClientKind::Browser;
     }
     let anything = !headers.contains_key(ACCEPT) || accepts(headers, "*/*") || accepts(headers, "text/");
-    if anything && !accepts(headers, "json") { Reader::Terminal } else { Reader::Program }
+    if anything && !accepts(headers, "json") { ClientKind::Terminal } else { ClientKind::Program }
 }
 
 fn accepts(headers: &HeaderMap, part: &str) -> bool {
@@ -61,27 +61,27 @@ fn accepts(headers: &HeaderMap, part: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn check(headers: &[(&str, &str)], expect: Reader) {
+    fn check(headers: &[(&str, &str)], expect: ClientKind) {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        assert_eq!(Asker::of(&request.body(()).unwrap()).reader, expect, "{headers:?}");
+        assert_eq!(RequestingClient::of(&request.body(()).unwrap()).reader, expect, "{headers:?}");
     }
 
     #[test]
     fn by_what_the_request_says() {
         let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-        check(&[("sec-fetch-mode", "navigate"), ("accept", chromium)], Reader::Browser);
-        check(&[("accept", chromium)], Reader::Browser);
-        check(&[("sec-fetch-mode", "cors"), ("accept", "*/*")], Reader::Program);
-        check(&[("sec-fetch-mode", "no-cors"), ("accept", "image/*")], Reader::Program);
-        check(&[("accept", "*/*")], Reader::Terminal);
-        check(&[], Reader::Terminal);
-        check(&[("accept", "text/plain")], Reader::Terminal);
-        check(&[("accept", "application/json, */*")], Reader::Program);
-        check(&[("accept", "application/vnd.api+json")], Reader::Program);
-        check(&[("accept", "application/yaml")], Reader::Program);
-        check(&[("upgrade", "websocket"), ("connection", "Upgrade")], Reader::Program);
+        check(&[("sec-fetch-mode", "navigate"), ("accept", chromium)], ClientKind::Browser);
+        check(&[("accept", chromium)], ClientKind::Browser);
+        check(&[("sec-fetch-mode", "cors"), ("accept", "*/*")], ClientKind::Program);
+        check(&[("sec-fetch-mode", "no-cors"), ("accept", "image/*")], ClientKind::Program);
+        check(&[("accept", "*/*")], ClientKind::Terminal);
+        check(&[], ClientKind::Terminal);
+        check(&[("accept", "text/plain")], ClientKind::Terminal);
+        check(&[("accept", "application/json, */*")], ClientKind::Program);
+        check(&[("accept", "application/vnd.api+json")], ClientKind::Program);
+        check(&[("accept", "application/yaml")], ClientKind::Program);
+        check(&[("upgrade", "websocket"), ("connection", "Upgrade")], ClientKind::Program);
     }
 }

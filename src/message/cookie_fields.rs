@@ -15,7 +15,7 @@ pub(crate) fn cookie_values<'a>(line: &'a HeaderValue, name: &'a str) -> impl It
 
 /// What is left of one `Cookie` header for the Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum RemainingCookies {
     /// All of it.
     Everything,
     /// This.
@@ -25,21 +25,21 @@ pub(crate) enum Left {
 }
 
 /// Takes our own cookies out of one `Cookie` header.
-pub(crate) fn without_own(line: &HeaderValue) -> Left {
+pub(crate) fn without_own(line: &HeaderValue) -> RemainingCookies {
     let is_foreign = |pair: &&[u8]| !split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes());
     if pairs(line.as_bytes()).all(|pair| is_foreign(&pair)) {
-        return Left::Everything;
+        return RemainingCookies::Everything;
     }
     let others: Vec<&[u8]> = pairs(line.as_bytes()).filter(is_foreign).collect();
     match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
-        Ok(value) if !value.is_empty() => Left::Only(value),
-        _ => Left::Nothing,
+        Ok(value) if !value.is_empty() => RemainingCookies::Only(value),
+        _ => RemainingCookies::Nothing,
     }
 }
 
 /// What becomes of one `Set-Cookie`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fitted {
+pub(crate) enum FittedCookie {
     /// It fits as it is.
     AsItIs,
     /// It fits like this.
@@ -50,11 +50,11 @@ pub(crate) enum Fitted {
 
 /// Fits one `Set-Cookie` (RFC 6265 section 4.1) to `host`, a name without port: a `Domain` that the browser would
 /// refuse goes, so that the cookie is the host's own. Below a proxy path `Path` begins with it.
-pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> Fitted {
+pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> FittedCookie {
     let mut parts = line.as_bytes().split(|octet| *octet == b';');
     let pair = parts.next().unwrap_or_default();
     if split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes()) {
-        return Fitted::Forbidden;
+        return FittedCookie::Forbidden;
     }
     let mut fitted = vec![pair.to_vec()];
     let mut is_changed = false;
@@ -64,8 +64,8 @@ pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> Fitted
         fitted.extend(attribute.unwrap_or_else(|| Some(part.to_vec())));
     }
     match HeaderValue::from_bytes(&fitted.join(&b';')) {
-        Ok(value) if is_changed => Fitted::Changed(value),
-        _ => Fitted::AsItIs,
+        Ok(value) if is_changed => FittedCookie::Changed(value),
+        _ => FittedCookie::AsItIs,
     }
 }
 
@@ -116,25 +116,25 @@ mod tests {
         HeaderValue::from_str(text).unwrap()
     }
 
-    fn check_cookie(line: &str, expect: &Left) {
+    fn check_cookie(line: &str, expect: &RemainingCookies) {
         assert_eq!(&without_own(&value(line)), expect, "{line}");
     }
 
     #[test]
     fn t11_our_cookies_stay_here() {
-        check_cookie("a=1; b=2", &Left::Everything);
-        check_cookie("svcproxy-session-8001=x", &Left::Nothing);
-        check_cookie("a=1; svcproxy-session-8001=x; b=\"2 3\"", &Left::Only(value("a=1; b=\"2 3\"")));
-        check_cookie("svcproxy-session-8001=x;svcproxy-session-8002=y; a", &Left::Only(value("a")));
-        check_cookie("xsvcproxy-session-8001=x", &Left::Everything);
-        check_cookie(" svcproxy-session-8001 =x ;; ", &Left::Nothing);
+        check_cookie("a=1; b=2", &RemainingCookies::Everything);
+        check_cookie("svcproxy-session-8001=x", &RemainingCookies::Nothing);
+        check_cookie("a=1; svcproxy-session-8001=x; b=\"2 3\"", &RemainingCookies::Only(value("a=1; b=\"2 3\"")));
+        check_cookie("svcproxy-session-8001=x;svcproxy-session-8002=y; a", &RemainingCookies::Only(value("a")));
+        check_cookie("xsvcproxy-session-8001=x", &RemainingCookies::Everything);
+        check_cookie(" svcproxy-session-8001 =x ;; ", &RemainingCookies::Nothing);
     }
 
     fn check_set(line: &str, below: Option<&str>, expect: &str) {
         let fitted = match fit(&value(line), "web--ns--abc123.localhost", below) {
-            Fitted::AsItIs => line.to_owned(),
-            Fitted::Changed(value) => value.to_str().unwrap().to_owned(),
-            Fitted::Forbidden => "forbidden".to_owned(),
+            FittedCookie::AsItIs => line.to_owned(),
+            FittedCookie::Changed(value) => value.to_str().unwrap().to_owned(),
+            FittedCookie::Forbidden => "forbidden".to_owned(),
         };
         assert_eq!(fitted, expect, "{line}");
     }
@@ -187,10 +187,10 @@ mod tests {
         #[test]
         fn t11_no_spelling_leaks_ours(before in "[a-z=; ]{0,8}", after in "[a-z=; ]{0,8}") {
             let line = value(&format!("{before};svcproxy-session-8001=secret;{after}"));
-            if let Left::Only(left) = without_own(&line) {
+            if let RemainingCookies::Only(left) = without_own(&line) {
                 prop_assert!(!left.to_str().unwrap().contains("secret"));
             } else {
-                prop_assert_eq!(without_own(&line), Left::Nothing);
+                prop_assert_eq!(without_own(&line), RemainingCookies::Nothing);
             }
         }
     }

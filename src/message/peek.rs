@@ -12,7 +12,7 @@ use super::body::BoxError;
 use crate::proxy::upstream::Body;
 
 /// What [`peek`] saw.
-pub(crate) struct Peeked {
+pub(crate) struct PeekedBody {
     /// The octets at the beginning.
     pub(crate) start: Bytes,
     /// Whether they are all there is.
@@ -22,7 +22,7 @@ pub(crate) struct Peeked {
 }
 
 /// Reads `body` until `enough` says so of what has come so far, or to its end.
-pub(crate) async fn peek(mut body: Body, enough: impl Fn(&[u8]) -> bool) -> Peeked {
+pub(crate) async fn peek(mut body: Body, enough: impl Fn(&[u8]) -> bool) -> PeekedBody {
     let mut start = BytesMut::new();
     let mut seen = VecDeque::new();
     while !enough(&start) {
@@ -33,24 +33,24 @@ pub(crate) async fn peek(mut body: Body, enough: impl Fn(&[u8]) -> bool) -> Peek
         let failed = frame.is_err();
         seen.push_back(frame);
         if failed {
-            return Peeked {
+            return PeekedBody {
                 start: start.freeze(),
                 whole: false,
-                body: Body::boxed(Again { seen, rest: Body::Empty }),
+                body: Body::boxed(RejoinedBody { seen, rest: Body::Empty }),
             };
         }
     }
     let whole = !enough(&start);
-    Peeked { start: start.freeze(), whole, body: Body::boxed(Again { seen, rest: body }) }
+    PeekedBody { start: start.freeze(), whole, body: Body::boxed(RejoinedBody { seen, rest: body }) }
 }
 
 /// Frames that were looked at, then those that were not.
-struct Again {
+struct RejoinedBody {
     seen: VecDeque<Result<Frame<Bytes>, BoxError>>,
     rest: Body,
 }
 
-impl HttpBody for Again {
+impl HttpBody for RejoinedBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -16,14 +16,14 @@ use crate::proxy::upstream::Body;
 const LIMIT: usize = 64 * 1024;
 
 /// What is needed to send a request again.
-pub(crate) struct Again {
+pub(crate) struct ReplayRequest {
     parts: Parts,
     /// `None` for a request without a body.
-    body: Option<Arc<Mutex<Shared>>>,
+    body: Option<Arc<Mutex<ReplayBuffer>>>,
 }
 
 /// A body whose beginning is kept.
-struct Shared {
+struct ReplayBuffer {
     rest: Body,
     kept: Vec<Bytes>,
     length: usize,
@@ -32,19 +32,19 @@ struct Shared {
 }
 
 /// Reads a shared body from its beginning.
-struct Reader {
-    shared: Arc<Mutex<Shared>>,
+struct ReplayBody {
+    shared: Arc<Mutex<ReplayBuffer>>,
     next: usize,
 }
 
 /// Gives back `request`, and what it takes to send it again if its method allows that (RFC 9110 section 9.2.2).
-pub(crate) fn keep(request: Request<Body>) -> (Request<Body>, Option<Again>) {
+pub(crate) fn record(request: Request<Body>) -> (Request<Body>, Option<ReplayRequest>) {
     if !is_idempotent(request.method()) {
         return (request, None);
     }
     let (parts, body) = request.into_parts();
-    let body = (!body.is_end_stream()).then(|| Arc::new(Mutex::new(Shared::new(body))));
-    let again = Again { parts, body };
+    let body = (!body.is_end_stream()).then(|| Arc::new(Mutex::new(ReplayBuffer::new(body))));
+    let again = ReplayRequest { parts, body };
     (again.request(), Some(again))
 }
 
@@ -55,7 +55,7 @@ fn is_idempotent(method: &Method) -> bool {
     )
 }
 
-impl Again {
+impl ReplayRequest {
     /// The request once more, unless too much of its body is gone.
     pub(crate) fn take(self) -> Option<Request<Body>> {
         let whole = self.body.as_ref().is_none_or(|shared| locked(shared).whole);
@@ -64,14 +64,14 @@ impl Again {
 
     fn request(&self) -> Request<Body> {
         let body = match &self.body {
-            Some(shared) => Body::boxed(Reader { shared: shared.clone(), next: 0 }),
+            Some(shared) => Body::boxed(ReplayBody { shared: shared.clone(), next: 0 }),
             None => Body::Empty,
         };
         Request::from_parts(self.parts.clone(), body)
     }
 }
 
-impl Shared {
+impl ReplayBuffer {
     fn new(rest: Body) -> Self {
         Self { rest, kept: Vec::new(), length: 0, whole: true }
     }
@@ -87,11 +87,11 @@ impl Shared {
     }
 }
 
-fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn locked(shared: &Mutex<ReplayBuffer>) -> MutexGuard<'_, ReplayBuffer> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl HttpBody for Reader {
+impl HttpBody for ReplayBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -152,18 +152,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_second_time_it_is_the_same() {
-        let (first, again) = keep(request("PUT", &[3, 4]));
+        let (first, again) = record(request("PUT", &[3, 4]));
         assert_eq!(length(first).await, 7);
         let second = again.unwrap().take().unwrap();
         assert_eq!(second.uri(), "/a?b");
         assert_eq!(length(second).await, 7);
-        let (_, again) = keep(request("GET", &[]));
+        let (_, again) = record(request("GET", &[]));
         assert_eq!(length(again.unwrap().take().unwrap()).await, 0);
     }
 
     #[tokio::test]
     async fn a_body_that_was_half_read_goes_on_where_it_was() {
-        let (first, again) = keep(request("PUT", &[3, 4, 5]));
+        let (first, again) = record(request("PUT", &[3, 4, 5]));
         let mut body = first.into_body();
         body.frame().await.unwrap().unwrap();
         assert_eq!(length(again.unwrap().take().unwrap()).await, 12);
@@ -171,9 +171,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_may_not_or_cannot_be_repeated() {
-        assert!(keep(request("POST", &[])).1.is_none());
-        assert!(keep(request("PATCH", &[])).1.is_none());
-        let (first, again) = keep(request("PUT", &[LIMIT, 1]));
+        assert!(record(request("POST", &[])).1.is_none());
+        assert!(record(request("PATCH", &[])).1.is_none());
+        let (first, again) = record(request("PUT", &[LIMIT, 1]));
         assert_eq!(length(first).await, LIMIT + 1);
         assert!(again.unwrap().take().is_none());
     }

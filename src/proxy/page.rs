@@ -14,14 +14,14 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 
 const STYLE: &str = include_str!("page.css");
 
-/// An answer that this program makes: `body` in one of the forms that [`Kind`] has, never to be kept by anybody.
-pub fn answer(status: StatusCode, kind: Kind, body: String) -> Response<Body> {
+/// An answer that this program makes: `body` in one of the forms that [`AnswerForm`] has, never to be kept by anybody.
+pub fn answer(status: StatusCode, kind: AnswerForm, body: String) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if kind == Kind::Page {
+    if kind == AnswerForm::Page {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     }
     response
@@ -29,7 +29,7 @@ pub fn answer(status: StatusCode, kind: Kind, body: String) -> Response<Body> {
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum AnswerForm {
     /// For a browser.
     Page,
     /// For a terminal.
@@ -38,7 +38,7 @@ pub enum Kind {
     Json,
 }
 
-impl Kind {
+impl AnswerForm {
     fn media_type(self) -> &'static str {
         match self {
             Self::Page => "text/html; charset=utf-8",

@@ -21,7 +21,7 @@ pub const ANNOTATIONS: [&str; 4] = [PORT_ANNOTATION, SCHEME_ANNOTATION, PATH_ANN
 
 /// What the user said of the port, the scheme and the path; it goes before everything else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct TargetWish {
     /// Port by name or number.
     pub port: Option<PortRef>,
     /// Scheme.
@@ -32,15 +32,15 @@ pub struct Wish {
 
 /// The port, scheme and path to open, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub struct PortChoice {
     /// The port.
     pub port: ServicePort,
     /// Why that port.
-    pub why_port: Reason,
+    pub why_port: ChoiceReason,
     /// The scheme.
     pub scheme: Scheme,
     /// Why that scheme.
-    pub why_scheme: Reason,
+    pub why_scheme: ChoiceReason,
     /// Path and query to open first; starts with `/`.
     pub path: String,
     /// TCP ports that would have done as well.
@@ -49,7 +49,7 @@ pub struct Choice {
 
 /// What decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum ChoiceReason {
     /// A flag or the spelling of SERVICE.
     Asked,
     /// An annotation of the Service.
@@ -68,7 +68,7 @@ pub enum Reason {
     Default,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for ChoiceReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Asked => "as asked",
@@ -85,7 +85,7 @@ impl fmt::Display for Reason {
 
 /// Why a Service cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub enum NotOpenable {
     /// It only stands for a name outside the cluster.
     ExternalName(String),
     /// The API server itself: its endpoints have no Pods.
@@ -106,7 +106,7 @@ pub enum Refused {
 }
 
 /// The reason in a few words, for lists.
-impl fmt::Display for Refused {
+impl fmt::Display for NotOpenable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ExternalName(host) => write!(f, "only a name for {host}"),
@@ -123,7 +123,7 @@ impl fmt::Display for Refused {
 ///
 /// # Errors
 /// When nothing can be opened, or several ports are equally likely.
-pub fn choose(service: &Service, wish: &Wish) -> Result<Choice, Refused> {
+pub fn choose(service: &Service, wish: &TargetWish) -> Result<PortChoice, NotOpenable> {
     if let Some(reason) = never_openable(service) {
         return Err(reason);
     }
@@ -132,28 +132,28 @@ pub fn choose(service: &Service, wish: &Wish) -> Result<Choice, Refused> {
     let (scheme, why_scheme) = choose_scheme(service, port, wish);
     let others = tcp.iter().filter(|other| ***other != *port).map(|other| (*other).clone()).collect();
     let path = wish.path.clone().or_else(|| annotated_path(service)).unwrap_or_else(|| "/".to_owned());
-    Ok(Choice { port: port.clone(), why_port, scheme, why_scheme, path, others })
+    Ok(PortChoice { port: port.clone(), why_port, scheme, why_scheme, path, others })
 }
 
 /// Every TCP port of `service` as something to open, the one [`choose`] would take first; for lists and the picker.
 ///
 /// # Errors
 /// When nothing of it can be opened.
-pub fn openable(service: &Service) -> Result<Vec<Choice>, Refused> {
+pub fn openable(service: &Service) -> Result<Vec<PortChoice>, NotOpenable> {
     if let Some(reason) = never_openable(service) {
         return Err(reason);
     }
-    let preferred = choose(service, &Wish::default()).ok().map(|choice| choice.port);
+    let preferred = choose(service, &TargetWish::default()).ok().map(|choice| choice.port);
     let mut ports: Vec<&ServicePort> = tcp_ports(service).collect();
     ports.sort_by_key(|port| Some(*port) != preferred.as_ref());
     let path = annotated_path(service).unwrap_or_else(|| "/".to_owned());
-    let no_wish = Wish::default();
+    let no_wish = TargetWish::default();
     Ok(ports
         .into_iter()
         .map(|port| {
             let (scheme, why_scheme) = choose_scheme(service, port, &no_wish);
             let (port, path) = (port.clone(), path.clone());
-            Choice { port, why_port: Reason::Asked, scheme, why_scheme, path, others: Vec::new() }
+            PortChoice { port, why_port: ChoiceReason::Asked, scheme, why_scheme, path, others: Vec::new() }
         })
         .collect())
 }
@@ -162,51 +162,51 @@ fn tcp_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
     service.ports.iter().filter(|port| port.protocol == Protocol::Tcp)
 }
 
-fn never_openable(service: &Service) -> Option<Refused> {
+fn never_openable(service: &Service) -> Option<NotOpenable> {
     if service.kind == ServiceType::ExternalName {
-        return Some(Refused::ExternalName(service.external_name.clone().unwrap_or_default()));
+        return Some(NotOpenable::ExternalName(service.external_name.clone().unwrap_or_default()));
     }
     if service.namespace == "default" && service.name == "kubernetes" {
-        return Some(Refused::ApiServer);
+        return Some(NotOpenable::ApiServer);
     }
     if service.ports.is_empty() {
-        return Some(Refused::NoPorts);
+        return Some(NotOpenable::NoPorts);
     }
-    tcp_ports(service).next().is_none().then_some(Refused::NoTcpPort)
+    tcp_ports(service).next().is_none().then_some(NotOpenable::NoTcpPort)
 }
 
 fn choose_port<'a>(
     service: &Service,
     tcp: &[&'a ServicePort],
-    wish: &Wish,
-) -> Result<(&'a ServicePort, Reason), Refused> {
+    wish: &TargetWish,
+) -> Result<(&'a ServicePort, ChoiceReason), NotOpenable> {
     if let Some(wanted) = &wish.port {
-        return find_port(tcp, wanted).map(|port| (port, Reason::Asked));
+        return find_port(tcp, wanted).map(|port| (port, ChoiceReason::Asked));
     }
     if let Some(wanted) = annotated_port(service) {
-        return find_port(tcp, &wanted).map(|port| (port, Reason::Annotation));
+        return find_port(tcp, &wanted).map(|port| (port, ChoiceReason::Annotation));
     }
     match tcp {
-        [only] => Ok((only, Reason::OnlyPort)),
-        several => most_like_web(&speaking(service, several, wish)).map(|port| (port, Reason::LooksLikeWeb)),
+        [only] => Ok((only, ChoiceReason::OnlyPort)),
+        several => most_like_web(&speaking(service, several, wish)).map(|port| (port, ChoiceReason::LooksLikeWeb)),
     }
 }
 
 /// The ports that speak the scheme asked for; all of them if none was asked for or none speaks it.
-fn speaking<'a>(service: &Service, tcp: &[&'a ServicePort], wish: &Wish) -> Vec<&'a ServicePort> {
+fn speaking<'a>(service: &Service, tcp: &[&'a ServicePort], wish: &TargetWish) -> Vec<&'a ServicePort> {
     let speaks = |port: &&ServicePort| {
-        wish.scheme.is_none_or(|scheme| choose_scheme(service, port, &Wish::default()).0 == scheme)
+        wish.scheme.is_none_or(|scheme| choose_scheme(service, port, &TargetWish::default()).0 == scheme)
     };
     let speaking: Vec<_> = tcp.iter().copied().filter(speaks).collect();
     if speaking.is_empty() { tcp.to_vec() } else { speaking }
 }
 
-fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a ServicePort, Refused> {
+fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a ServicePort, NotOpenable> {
     let is_wanted = |port: &ServicePort| match wanted {
         PortRef::Name(name) => port.name.as_ref() == Some(name),
         PortRef::Number(number) => port.number == *number,
     };
-    tcp.iter().copied().find(|port| is_wanted(port)).ok_or_else(|| Refused::NoSuchPort {
+    tcp.iter().copied().find(|port| is_wanted(port)).ok_or_else(|| NotOpenable::NoSuchPort {
         wanted: wanted.clone(),
         have: tcp.iter().map(|port| (*port).clone()).collect(),
     })
@@ -214,13 +214,13 @@ fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a Servic
 
 /// The likeliest port; among equals the first listed, as the Service's author put it. Ambiguous only where nothing
 /// speaks for any of them.
-fn most_like_web<'a>(tcp: &[&'a ServicePort]) -> Result<&'a ServicePort, Refused> {
+fn most_like_web<'a>(tcp: &[&'a ServicePort]) -> Result<&'a ServicePort, NotOpenable> {
     let best = tcp.iter().map(|port| port_likeness(port)).max().unwrap_or_default();
     let mut equals = tcp.iter().copied().filter(|port| port_likeness(port) == best);
     let first = equals.next();
     match first {
         Some(port) if best > 0 || equals.next().is_none() => Ok(port),
-        _ => Err(Refused::Ambiguous(tcp.iter().map(|port| (*port).clone()).collect())),
+        _ => Err(NotOpenable::Ambiguous(tcp.iter().map(|port| (*port).clone()).collect())),
     }
 }
 
@@ -270,22 +270,22 @@ fn number_likeness(number: u16) -> i8 {
     i8::from(USUAL.contains(&number))
 }
 
-fn choose_scheme(service: &Service, port: &ServicePort, wish: &Wish) -> (Scheme, Reason) {
+fn choose_scheme(service: &Service, port: &ServicePort, wish: &TargetWish) -> (Scheme, ChoiceReason) {
     if let Some(scheme) = wish.scheme {
-        return (scheme, Reason::Asked);
+        return (scheme, ChoiceReason::Asked);
     }
     if let Some(scheme) = annotated_scheme(service, port) {
-        return (scheme, Reason::Annotation);
+        return (scheme, ChoiceReason::Annotation);
     }
     if let Some(scheme) = port.app_protocol.as_deref().and_then(scheme_of_app_protocol) {
-        return (scheme, Reason::AppProtocol);
+        return (scheme, ChoiceReason::AppProtocol);
     }
     if let Some(scheme) = port.name.as_deref().and_then(scheme_of_name) {
-        return (scheme, Reason::Name);
+        return (scheme, ChoiceReason::Name);
     }
     match port.number {
-        443 | 8443 | 9443 => (Scheme::Https, Reason::Number),
-        _ => (Scheme::Http, Reason::Default),
+        443 | 8443 | 9443 => (Scheme::Https, ChoiceReason::Number),
+        _ => (Scheme::Http, ChoiceReason::Default),
     }
 }
 
@@ -392,8 +392,8 @@ mod tests {
 
     /// `expect` is the ID, and why port and scheme.
     fn check_service(service: &Service, spelled: &str, expect: &str) {
-        let spelling = crate::service::Spelling::parse(spelled).unwrap();
-        let wish = Wish { port: spelling.id.port().cloned(), scheme: spelling.id.scheme(), path: spelling.path };
+        let spelling = crate::service::ServiceSpelling::parse(spelled).unwrap();
+        let wish = TargetWish { port: spelling.id.port().cloned(), scheme: spelling.id.scheme(), path: spelling.path };
         let found = choose(service, &wish).map(|choice| {
             let target = Target::new(service, &choice, Some(&spelling.id));
             format!("{} {:?} {:?}", target.id, choice.why_port, choice.why_scheme)
@@ -454,8 +454,8 @@ mod tests {
 
     #[test]
     fn ambiguous_only_if_nothing_speaks_for_any() {
-        let refused = choose(&service("a:7000 b:7001"), &Wish::default());
-        assert!(matches!(refused, Err(Refused::Ambiguous(ref ports)) if ports.len() == 2), "{refused:?}");
+        let refused = choose(&service("a:7000 b:7001"), &TargetWish::default());
+        assert!(matches!(refused, Err(NotOpenable::Ambiguous(ref ports)) if ports.len() == 2), "{refused:?}");
     }
 
     #[test]
@@ -469,30 +469,30 @@ mod tests {
             "web",
             "https:web:b Annotation Annotation",
         );
-        let landing = choose(&annotated("a:1", PATH_ANNOTATION, "ui/?x=1"), &Wish::default()).unwrap();
+        let landing = choose(&annotated("a:1", PATH_ANNOTATION, "ui/?x=1"), &TargetWish::default()).unwrap();
         assert_eq!(landing.path, "/ui/?x=1");
     }
 
     #[test]
     fn what_cannot_be_opened() {
-        let refused = |service: &Service| choose(service, &Wish::default()).unwrap_err();
-        assert_eq!(refused(&service("")), Refused::NoPorts);
-        assert_eq!(refused(&service("dns:53/UDP x:1/SCTP")), Refused::NoTcpPort);
+        let refused = |service: &Service| choose(service, &TargetWish::default()).unwrap_err();
+        assert_eq!(refused(&service("")), NotOpenable::NoPorts);
+        assert_eq!(refused(&service("dns:53/UDP x:1/SCTP")), NotOpenable::NoTcpPort);
         let mut external = service("http:80");
         external.kind = ServiceType::ExternalName;
         external.external_name = Some("db.example".to_owned());
-        assert_eq!(refused(&external), Refused::ExternalName("db.example".to_owned()));
+        assert_eq!(refused(&external), NotOpenable::ExternalName("db.example".to_owned()));
         let mut api = service("https:443");
         (api.namespace, api.name) = ("default".to_owned(), "kubernetes".to_owned());
-        assert_eq!(refused(&api), Refused::ApiServer);
-        let wish = Wish { port: Some(PortRef::Number(81)), ..Wish::default() };
-        assert!(matches!(choose(&service("http:80"), &wish), Err(Refused::NoSuchPort { .. })));
+        assert_eq!(refused(&api), NotOpenable::ApiServer);
+        let wish = TargetWish { port: Some(PortRef::Number(81)), ..TargetWish::default() };
+        assert!(matches!(choose(&service("http:80"), &wish), Err(NotOpenable::NoSuchPort { .. })));
     }
 
     #[test]
     fn every_spelling_of_one_target_is_served() {
         let service = service("http:80");
-        let choice = choose(&service, &Wish::default()).unwrap();
+        let choice = choose(&service, &TargetWish::default()).unwrap();
         let served = crate::service::served_paths(&[Target::new(&service, &choice, None)]);
         let ids: Vec<&str> = served[0].iter().map(|path| path.split('/').nth(6).unwrap()).collect();
         assert_eq!(ids, ["web:http", "web", "web:80", "http:web:", "http:web:80", "http:web:http"]);
@@ -502,7 +502,7 @@ mod tests {
     fn an_exact_spelling_goes_before_a_lenient_one() {
         let service = service("https:443 http:80");
         let target = |port: u16| {
-            let wish = Wish { port: Some(PortRef::Number(port)), ..Wish::default() };
+            let wish = TargetWish { port: Some(PortRef::Number(port)), ..TargetWish::default() };
             Target::new(&service, &choose(&service, &wish).unwrap(), None)
         };
         let served = crate::service::served_paths(&[target(443), target(80)]);

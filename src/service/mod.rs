@@ -8,7 +8,7 @@ pub(crate) mod spelling;
 
 pub use service_id::{Scheme, ServiceId, ServiceIdError};
 pub use site_label::site_label;
-pub use spelling::{Spelling, SpellingError, port as parse_port};
+pub use spelling::{ServiceSpelling, SpellingError, port as parse_port};
 pub use target::{Target, TargetPort, is_dns_label, served_paths};
 
 use std::collections::BTreeMap;

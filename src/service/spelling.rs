@@ -6,7 +6,7 @@ use super::service_id::{Scheme, ServiceId, ServiceIdError, parse_port};
 
 /// SERVICE as typed, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spelling {
+pub struct ServiceSpelling {
     /// Namespace, name, port and scheme as far as they were said. The name may be only the beginning or a part of one.
     pub id: ServiceId,
     /// The namespace, if the spelling says it.
@@ -38,7 +38,7 @@ pub enum SpellingError {
     Id(#[from] ServiceIdError),
 }
 
-impl Spelling {
+impl ServiceSpelling {
     /// Reads SERVICE in any of the forms of the command line's description.
     ///
     /// # Errors
@@ -66,18 +66,18 @@ impl Spelling {
 }
 
 /// `NAMESPACE/services/ID/proxy[/PATH]`, what follows `/api/v1/namespaces/` in a service proxy URL.
-fn proxy_url(rest: &str) -> Result<Spelling, SpellingError> {
+fn proxy_url(rest: &str) -> Result<ServiceSpelling, SpellingError> {
     let (namespace, rest) = rest.split_once("/services/").ok_or(SpellingError::Url)?;
     let (id, rest) = rest.split_once("/proxy").ok_or(SpellingError::Url)?;
     if !(rest.is_empty() || rest.starts_with(['/', '?', '#'])) {
         return Err(SpellingError::Url);
     }
     let id = id.replace("%3A", ":").replace("%3a", ":");
-    Ok(Spelling { id: id.parse()?, namespace: Some(checked_namespace(namespace)?), path: landing_path(rest) })
+    Ok(ServiceSpelling { id: id.parse()?, namespace: Some(checked_namespace(namespace)?), path: landing_path(rest) })
 }
 
 /// `HOST[:PORT][/PATH]`, what follows `://` in an in-cluster URL.
-fn cluster_url(scheme: &str, rest: &str) -> Result<Spelling, SpellingError> {
+fn cluster_url(scheme: &str, rest: &str) -> Result<ServiceSpelling, SpellingError> {
     let scheme: Scheme = scheme.to_ascii_lowercase().parse()?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
@@ -93,11 +93,11 @@ fn cluster_url(scheme: &str, rest: &str) -> Result<Spelling, SpellingError> {
     // port choice finds the right one: so the scheme alone is taken from it, except that https means https.
     let scheme = (scheme == Scheme::Https).then_some(scheme);
     let id = ServiceId::from_parts(scheme, &name, port)?;
-    Ok(Spelling { id, namespace, path: landing_path(path) })
+    Ok(ServiceSpelling { id, namespace, path: landing_path(path) })
 }
 
 /// `[scheme:]name[.namespace[.svc[.domain]]][:port]`.
-fn dotted_id(text: &str) -> Result<Spelling, SpellingError> {
+fn dotted_id(text: &str) -> Result<ServiceSpelling, SpellingError> {
     let parts: Vec<&str> = text.split(':').collect();
     let index = match parts.len() {
         1 | 2 => 0,
@@ -107,7 +107,7 @@ fn dotted_id(text: &str) -> Result<Spelling, SpellingError> {
     let (name, namespace) = dns_name(parts[index])?;
     let mut undotted = parts.clone();
     undotted[index] = &name;
-    Ok(Spelling { id: undotted.join(":").parse()?, namespace, path: None })
+    Ok(ServiceSpelling { id: undotted.join(":").parse()?, namespace, path: None })
 }
 
 /// Name and namespace of `name`, `name.namespace`, `name.namespace.svc` and `name.namespace.svc.some.domain`.
@@ -147,7 +147,7 @@ mod tests {
 
     /// `expect` is `namespace id path`, each `-` when absent.
     fn check(text: &str, expect: &str) {
-        let found = Spelling::parse(text).map(|spelling| {
+        let found = ServiceSpelling::parse(text).map(|spelling| {
             let namespace = spelling.namespace.unwrap_or_else(|| "-".to_owned());
             format!("{namespace} {} {}", spelling.id, spelling.path.unwrap_or_else(|| "-".to_owned()))
         });
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn refuses_with_the_reason() {
-        let reason = |text: &str| Spelling::parse(text).unwrap_err().to_string();
+        let reason = |text: &str| ServiceSpelling::parse(text).unwrap_err().to_string();
         assert!(reason("").contains("empty"));
         assert!(reason("pod/nginx").contains("only a Service"));
         assert!(reason("nginx.default.pod").contains("DNS name"));

@@ -35,7 +35,7 @@ impl Target {
     ///
     /// The port stands in the ID as the user spelled it, since a role may name just that spelling; otherwise by name,
     /// and for an unnamed port by number only if there are several.
-    pub fn new(service: &Service, choice: &super::choose_port::Choice, spelled: Option<&ServiceId>) -> Self {
+    pub fn new(service: &Service, choice: &super::choose_port::PortChoice, spelled: Option<&ServiceId>) -> Self {
         let port = TargetPort::new(service, &choice.port);
         let id = match spelled {
             Some(id) if port.is_meant_by(id, choice.scheme, service) => id.clone(),

@@ -6,18 +6,18 @@ use crate::error::system_words;
 
 /// How the URL gets to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Opening {
+pub enum BrowserOpening {
     /// With the program that the user named.
     With(String),
     /// With whatever `BROWSER` or the desktop names.
     Default,
     /// Not at all; the URL is printed, as it is in every case.
-    Not(Why),
+    Not(NoBrowserReason),
 }
 
 /// Why no browser is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum NoBrowserReason {
     /// `--no-browser`, or an output meant for a program, or a COMMAND that uses the URL.
     Asked,
     /// Nobody is at a terminal.
@@ -30,7 +30,7 @@ pub enum Why {
 
 /// What decides about opening a browser.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct OpenerFacts {
     /// `--no-browser`, `-o json`, `-o url`, `-- COMMAND` or `--unix-socket`.
     pub unwanted: bool,
     /// `--browser CMD`.
@@ -46,26 +46,26 @@ pub struct Facts {
 }
 
 /// Decides.
-pub fn opening(facts: &Facts) -> Opening {
+pub fn opening(facts: &OpenerFacts) -> BrowserOpening {
     if let Some(command) = &facts.command {
-        return Opening::With(command.clone());
+        return BrowserOpening::With(command.clone());
     }
-    let not = |condition: bool, why: Why| condition.then_some(Opening::Not(why));
-    not(facts.unwanted, Why::Asked)
-        .or_else(|| not(!facts.on_terminal, Why::NoTerminal))
-        .or_else(|| facts.has_browser_variable.then_some(Opening::Default))
-        .or_else(|| not(facts.over_ssh, Why::Ssh))
-        .or_else(|| not(!facts.has_display, Why::NoDisplay))
-        .unwrap_or(Opening::Default)
+    let not = |condition: bool, why: NoBrowserReason| condition.then_some(BrowserOpening::Not(why));
+    not(facts.unwanted, NoBrowserReason::Asked)
+        .or_else(|| not(!facts.on_terminal, NoBrowserReason::NoTerminal))
+        .or_else(|| facts.has_browser_variable.then_some(BrowserOpening::Default))
+        .or_else(|| not(facts.over_ssh, NoBrowserReason::Ssh))
+        .or_else(|| not(!facts.has_display, NoBrowserReason::NoDisplay))
+        .unwrap_or(BrowserOpening::Default)
 }
 
 /// Opens `url` and gives the reason if that did not work. Blocks for as long as the opener does: a text browser stays
 /// in the foreground.
-pub fn open(opening: &Opening, url: &str) -> Result<(), String> {
+pub fn open(opening: &BrowserOpening, url: &str) -> Result<(), String> {
     match opening {
-        Opening::Not(_) => Ok(()),
-        Opening::Default => webbrowser::open(url).map_err(|error| error.to_string()),
-        Opening::With(command) => run(command, url),
+        BrowserOpening::Not(_) => Ok(()),
+        BrowserOpening::Default => webbrowser::open(url).map_err(|error| error.to_string()),
+        BrowserOpening::With(command) => run(command, url),
     }
 }
 
@@ -101,16 +101,16 @@ mod tests {
 
     #[test]
     fn decides() {
-        let at_desk = Facts { on_terminal: true, has_display: true, ..Facts::default() };
-        let check = |facts: Facts, expect: Opening| assert_eq!(opening(&facts), expect, "{facts:?}");
-        check(at_desk.clone(), Opening::Default);
-        check(Facts { unwanted: true, ..at_desk.clone() }, Opening::Not(Why::Asked));
-        check(Facts { on_terminal: false, ..at_desk.clone() }, Opening::Not(Why::NoTerminal));
-        check(Facts { over_ssh: true, ..at_desk.clone() }, Opening::Not(Why::Ssh));
-        check(Facts { has_display: false, ..at_desk.clone() }, Opening::Not(Why::NoDisplay));
-        check(Facts { over_ssh: true, has_browser_variable: true, ..at_desk.clone() }, Opening::Default);
-        let named = Facts { command: Some("firefox".to_owned()), ..Facts::default() };
-        check(named, Opening::With("firefox".to_owned()));
+        let at_desk = OpenerFacts { on_terminal: true, has_display: true, ..OpenerFacts::default() };
+        let check = |facts: OpenerFacts, expect: BrowserOpening| assert_eq!(opening(&facts), expect, "{facts:?}");
+        check(at_desk.clone(), BrowserOpening::Default);
+        check(OpenerFacts { unwanted: true, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::Asked));
+        check(OpenerFacts { on_terminal: false, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::NoTerminal));
+        check(OpenerFacts { over_ssh: true, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::Ssh));
+        check(OpenerFacts { has_display: false, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::NoDisplay));
+        check(OpenerFacts { over_ssh: true, has_browser_variable: true, ..at_desk.clone() }, BrowserOpening::Default);
+        let named = OpenerFacts { command: Some("firefox".to_owned()), ..OpenerFacts::default() };
+        check(named, BrowserOpening::With("firefox".to_owned()));
     }
 
     #[test]
@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn a_failing_opener_says_why() {
-        let error = open(&Opening::With("/nonexistent/browser".to_owned()), "http://127.0.0.1/").unwrap_err();
+        let error = open(&BrowserOpening::With("/nonexistent/browser".to_owned()), "http://127.0.0.1/").unwrap_err();
         assert_eq!(error, "/nonexistent/browser: no such program");
-        let error = open(&Opening::With("false".to_owned()), "http://127.0.0.1/").unwrap_err();
+        let error = open(&BrowserOpening::With("false".to_owned()), "http://127.0.0.1/").unwrap_err();
         assert!(error.starts_with("false ended with"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use tokio::process::{Child, Command};
 
-use super::signals::{Signal, Signals};
+use super::signals::{StopSignal, StopSignals};
 use crate::error::{Error, Exit, system_words};
 
 /// Exit code for a COMMAND that does not exist, as shells have it.
@@ -16,7 +16,7 @@ const NOT_EXECUTABLE: u8 = 126;
 
 /// Where COMMAND finds what is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Urls {
+pub struct ServedUrls {
     /// `SVCPROXY_URL`: resolvable everywhere.
     pub url: String,
     /// `SVCPROXY_SITE_URL`: the Service at `/` of an origin of its own, where the client resolves `*.localhost`.
@@ -27,7 +27,12 @@ pub struct Urls {
 ///
 /// # Errors
 /// When it cannot be started, with the exit code of shells for that.
-pub async fn run(command: &[OsString], urls: &Urls, terminal: bool, signals: &mut Signals) -> Result<Exit, Error> {
+pub async fn run(
+    command: &[OsString],
+    urls: &ServedUrls,
+    terminal: bool,
+    signals: &mut StopSignals,
+) -> Result<Exit, Error> {
     let Some((program, arguments)) = command.split_first() else {
         return Ok(Exit::Ok);
     };
@@ -55,14 +60,14 @@ fn cannot_run(program: &OsStr, error: &io::Error) -> Error {
 }
 
 #[cfg(unix)]
-fn pass_on(signal: Signal, child: &Child, terminal: bool) {
+fn pass_on(signal: StopSignal, child: &Child, terminal: bool) {
     use rustix::process::{Pid, Signal as UnixSignal, kill_process};
     let signal = match signal {
         // The terminal has sent it to the whole foreground group already; twice often means "at once".
-        Signal::Interrupt if terminal => return,
-        Signal::Interrupt => UnixSignal::INT,
-        Signal::Terminate => UnixSignal::TERM,
-        Signal::HangUp => UnixSignal::HUP,
+        StopSignal::Interrupt if terminal => return,
+        StopSignal::Interrupt => UnixSignal::INT,
+        StopSignal::Terminate => UnixSignal::TERM,
+        StopSignal::HangUp => UnixSignal::HUP,
     };
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
@@ -71,7 +76,7 @@ fn pass_on(signal: Signal, child: &Child, terminal: bool) {
 
 /// Windows sends console events to every process of the console by itself.
 #[cfg(windows)]
-fn pass_on(_signal: Signal, _child: &Child, _terminal: bool) {}
+fn pass_on(_signal: StopSignal, _child: &Child, _terminal: bool) {}
 
 fn code(status: ExitStatus) -> u8 {
     if let Some(code) = status.code() {

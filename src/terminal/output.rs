@@ -14,12 +14,12 @@ use crate::error::Error;
 pub struct Output {
     colour: bool,
     /// Whoever prints holds it.
-    bottom: Arc<Mutex<Bottom>>,
+    bottom: Arc<Mutex<BottomLine>>,
 }
 
 /// What is shown below everything else.
 #[derive(Debug, Default)]
-struct Bottom {
+struct BottomLine {
     /// The status line; empty where there is none.
     line: String,
     /// Whether there will be none any more.
@@ -40,7 +40,7 @@ impl Output {
     /// One line of data.
     ///
     /// A reader that went away is no error: the run goes on for those who use the URL.
-    pub fn data(&self, line: &str) {
+    pub fn print_data(&self, line: &str) {
         self.above_status(|_| {
             let mut stdout = io::stdout().lock();
             let _ = writeln!(stdout, "{}", printable(line)).and_then(|()| stdout.flush());
@@ -58,23 +58,23 @@ impl Output {
     }
 
     /// One line for people.
-    pub fn say(&self, line: &str) {
+    pub fn print_notice(&self, line: &str) {
         self.write(&printable(line));
     }
 
     /// One line for people, less important than the others.
-    pub fn whisper(&self, line: &str) {
+    pub fn print_hint(&self, line: &str) {
         self.write(&self.styled(Style::new().dim(), &printable(line)));
     }
 
     /// Something is not as it should be, but the run goes on.
-    pub fn warn(&self, line: &str) {
+    pub fn print_warning(&self, line: &str) {
         let mark = self.styled(Style::new().yellow().bold(), "warning:");
         self.write(&format!("{mark} {}", printable(line)));
     }
 
     /// The end of a failed run. A cancelled prompt has nothing to say.
-    pub fn error(&self, error: &Error) {
+    pub fn print_error(&self, error: &Error) {
         if error.message().is_empty() {
             return;
         }
@@ -143,7 +143,7 @@ impl Output {
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
-    fn bottom(&self) -> MutexGuard<'_, Bottom> {
+    fn bottom(&self) -> MutexGuard<'_, BottomLine> {
         self.bottom.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

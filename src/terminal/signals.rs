@@ -2,10 +2,10 @@
 
 use std::io;
 
-/// Ctrl-C, SIGTERM and, where the terminal goes away, SIGHUP. From [`Signals::listen`] on they no longer end the
+/// Ctrl-C, SIGTERM and, where the terminal goes away, SIGHUP. From [`StopSignals::listen`] on they no longer end the
 /// process by themselves, so whoever holds this must act on the second one too.
 #[derive(Debug)]
-pub struct Signals {
+pub struct StopSignals {
     #[cfg(unix)]
     streams: [tokio::signal::unix::Signal; 3],
     #[cfg(windows)]
@@ -14,7 +14,7 @@ pub struct Signals {
 
 /// What was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
+pub enum StopSignal {
     /// Ctrl-C.
     Interrupt,
     /// A request to end, from another program.
@@ -23,7 +23,7 @@ pub enum Signal {
     HangUp,
 }
 
-impl Signals {
+impl StopSignals {
     /// Starts listening.
     ///
     /// # Errors
@@ -38,12 +38,12 @@ impl Signals {
 
     /// Waits for the next signal.
     #[cfg(unix)]
-    pub async fn next(&mut self) -> Signal {
+    pub async fn next(&mut self) -> StopSignal {
         let [interrupt, terminate, hang_up] = &mut self.streams;
         tokio::select! {
-            _ = interrupt.recv() => Signal::Interrupt,
-            _ = terminate.recv() => Signal::Terminate,
-            _ = hang_up.recv() => Signal::HangUp,
+            _ = interrupt.recv() => StopSignal::Interrupt,
+            _ = terminate.recv() => StopSignal::Terminate,
+            _ = hang_up.recv() => StopSignal::HangUp,
         }
     }
 
@@ -59,12 +59,12 @@ impl Signals {
 
     /// Waits for the next signal.
     #[cfg(windows)]
-    pub async fn next(&mut self) -> Signal {
+    pub async fn next(&mut self) -> StopSignal {
         let (interrupt, terminate, hang_up) = &mut self.streams;
         tokio::select! {
-            _ = interrupt.recv() => Signal::Interrupt,
-            _ = terminate.recv() => Signal::Terminate,
-            _ = hang_up.recv() => Signal::HangUp,
+            _ = interrupt.recv() => StopSignal::Interrupt,
+            _ = terminate.recv() => StopSignal::Terminate,
+            _ = hang_up.recv() => StopSignal::HangUp,
         }
     }
 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
-use svcproxy::proxy::upstream::limitation::Need;
+use svcproxy::proxy::upstream::limitation::ProxyLimitation;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -327,7 +327,7 @@ async fn every_octet_of_a_path(cluster: &'static Cluster) {
         let answer = http::get(&stage.through(&path)).await.text();
         let arrived = answer.split(' ').nth(1).unwrap_or_default();
         let is_changed = normal(arrived) != normal(&path);
-        let is_known = Need::of(&Request::get(&path).body(()).unwrap()) == Some(Need::Escapes);
+        let is_known = ProxyLimitation::of(&Request::get(&path).body(()).unwrap()) == Some(ProxyLimitation::Escapes);
         if is_changed != is_known {
             mistakes.push(format!("{path} arrives as {arrived}"));
         }

@@ -303,7 +303,7 @@ async fn a_panic_gives_the_terminal_back_first() {
 #[test]
 #[ignore = "run in a terminal by the test above"]
 fn panics_on_the_screen() {
-    let screen = svcproxy::find::picker::screen::Screen::take(true).unwrap();
+    let screen = svcproxy::find::picker::screen::PickerScreen::take(true).unwrap();
     std::thread::spawn(|| panic!("this panic is on purpose")).join().unwrap_err();
     drop(screen);
     panic!("the other one was");

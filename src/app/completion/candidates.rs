@@ -5,14 +5,14 @@ use crate::service::{Protocol, Service, ServicePort};
 
 /// A value to offer, and a few words about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Candidate {
+pub(super) struct OfferedValue {
     pub(super) value: String,
     pub(super) about: String,
 }
 
 /// SERVICE as far as it is typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Word<'a> {
+pub(super) struct TypedService<'a> {
     /// What stands before the name and stays: `svc/`, `https:`.
     lead: &'a str,
     /// The name, whole or its beginning.
@@ -23,7 +23,7 @@ pub(super) struct Word<'a> {
     pub(super) port: Option<&'a str>,
 }
 
-impl<'a> Word<'a> {
+impl<'a> TypedService<'a> {
     /// Takes `text` apart; `None` where nothing of the cluster can complete it.
     pub(super) fn read(text: &'a str) -> Option<Self> {
         if text.contains("://") || text.starts_with('-') {
@@ -52,7 +52,7 @@ impl<'a> Word<'a> {
     }
 
     /// The Services of `services` that the word is the beginning of. `with_namespace` spells them `NAME.NAMESPACE`.
-    pub(super) fn services(&self, services: &[Service], with_namespace: bool) -> Vec<Candidate> {
+    pub(super) fn services(&self, services: &[Service], with_namespace: bool) -> Vec<OfferedValue> {
         let with_namespace = with_namespace || self.namespace.is_some();
         let fits = |service: &&Service| match self.namespace {
             Some(namespace) => service.name == self.name && service.namespace.starts_with(namespace),
@@ -62,29 +62,29 @@ impl<'a> Word<'a> {
             openable(service).ok()?;
             let namespace = if with_namespace { format!(".{}", service.namespace) } else { String::new() };
             let value = format!("{}{}{namespace}{}", self.lead, service.name, self.trail());
-            Some(Candidate { value, about: about(service) })
+            Some(OfferedValue { value, about: about(service) })
         };
         services.iter().filter(fits).filter_map(candidate).collect()
     }
 
     /// The ports of `service` that the word is the beginning of: by number if that is what was begun, else by name.
-    pub(super) fn ports(&self, service: &Service) -> Vec<Candidate> {
+    pub(super) fn ports(&self, service: &Service) -> Vec<OfferedValue> {
         let typed = self.port.unwrap_or_default();
         let namespace = self.namespace.map(|namespace| format!(".{namespace}")).unwrap_or_default();
         let head = format!("{}{}{namespace}:", self.lead, self.name);
         port_candidates(service, typed)
             .into_iter()
-            .map(|Candidate { value, about }| Candidate { value: format!("{head}{value}"), about })
+            .map(|OfferedValue { value, about }| OfferedValue { value: format!("{head}{value}"), about })
             .collect()
     }
 }
 
 /// The TCP ports of `service` that begin with `typed`: by number if that is what was begun, else by name.
-pub(super) fn port_candidates(service: &Service, typed: &str) -> Vec<Candidate> {
+pub(super) fn port_candidates(service: &Service, typed: &str) -> Vec<OfferedValue> {
     let by_number = typed.starts_with(|first: char| first.is_ascii_digit());
     let spelled = |port: &ServicePort| match &port.name {
-        Some(name) if !by_number => Candidate { value: name.clone(), about: port.number.to_string() },
-        name => Candidate { value: port.number.to_string(), about: name.clone().unwrap_or_default() },
+        Some(name) if !by_number => OfferedValue { value: name.clone(), about: port.number.to_string() },
+        name => OfferedValue { value: port.number.to_string(), about: name.clone().unwrap_or_default() },
     };
     let tcp = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
     tcp.map(spelled).filter(|candidate| candidate.value.starts_with(typed)).collect()
@@ -98,9 +98,9 @@ fn about(service: &Service) -> String {
 }
 
 /// Names that begin with `typed`, without a word about them.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>, typed: &str) -> Vec<Candidate> {
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>, typed: &str) -> Vec<OfferedValue> {
     let fits = names.into_iter().filter(|name| name.starts_with(typed));
-    fits.map(|name| Candidate { value: name.to_owned(), about: String::new() }).collect()
+    fits.map(|name| OfferedValue { value: name.to_owned(), about: String::new() }).collect()
 }
 
 #[cfg(test)]
@@ -120,12 +120,12 @@ mod tests {
         .to_vec()
     }
 
-    fn values(candidates: &[Candidate]) -> Vec<&str> {
+    fn values(candidates: &[OfferedValue]) -> Vec<&str> {
         candidates.iter().map(|candidate| candidate.value.as_str()).collect()
     }
 
     fn check_services(typed: &str, with_namespace: bool, expect: &[&str]) {
-        let found = Word::read(typed).unwrap().services(&services(), with_namespace);
+        let found = TypedService::read(typed).unwrap().services(&services(), with_namespace);
         assert_eq!(values(&found), expect, "{typed}");
     }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn check_ports(typed: &str, expect: &[&str]) {
-        assert_eq!(values(&Word::read(typed).unwrap().ports(&services()[0])), expect, "{typed}");
+        assert_eq!(values(&TypedService::read(typed).unwrap().ports(&services()[0])), expect, "{typed}");
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn words_taken_apart() {
         let check = |typed: &str, expect: Option<(&str, Option<&str>, Option<&str>)>| {
-            let found = Word::read(typed);
+            let found = TypedService::read(typed);
             let parts = found.as_ref().map(|word| (word.name, word.whole_namespace(), word.port));
             assert_eq!(parts, expect, "{typed}");
         };
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn says_something_about_each() {
-        let found = Word::read("grafana.a").unwrap().services(&services(), false);
+        let found = TypedService::read("grafana.a").unwrap().services(&services(), false);
         assert_eq!(found[0].about, "ClusterIP service:80 metrics:9090");
     }
 }

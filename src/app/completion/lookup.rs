@@ -6,36 +6,36 @@ use futures_util::{StreamExt, pin_mut};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout_at};
 
-use super::candidates::{Candidate, Word, names, port_candidates};
-use crate::app::args::Cli;
-use crate::cluster::{Cluster, ConnectFlags, Environment, Names, Scope};
+use super::candidates::{OfferedValue, TypedService, names, port_candidates};
+use crate::app::args::CommandLine;
+use crate::cluster::{Cluster, ConnectFlags, KubeconfigNames, ProcessEnvironment, Scope};
 use crate::find::history::{ClusterName, History};
 use crate::service::Service;
-use crate::service::Spelling;
+use crate::service::ServiceSpelling;
 
 /// How long somebody who pressed Tab is kept waiting at most.
-const PATIENCE: Duration = Duration::from_secs(2);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where candidates come from, with what was typed before the word in question.
-pub(super) struct Lookup {
+pub(super) struct CandidateLookup {
     runtime: Runtime,
     deadline: Instant,
-    typed: Cli,
+    typed: CommandLine,
     flags: ConnectFlags,
-    environment: Environment,
+    environment: ProcessEnvironment,
     history: Option<History>,
 }
 
-impl Lookup {
-    pub(super) fn new(typed: Cli, environment: Environment, history: Option<History>) -> Option<Self> {
+impl CandidateLookup {
+    pub(super) fn new(typed: CommandLine, environment: ProcessEnvironment, history: Option<History>) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let flags = typed.kubectl.connect_flags();
-        Some(Self { runtime, deadline: Instant::now() + PATIENCE, typed, flags, environment, history })
+        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, flags, environment, history })
     }
 
     /// SERVICE: names, or ports after a colon.
-    pub(super) fn services(&self, typed: &str) -> Vec<Candidate> {
-        let Some(word) = Word::read(typed) else { return Vec::new() };
+    pub(super) fn services(&self, typed: &str) -> Vec<OfferedValue> {
+        let Some(word) = TypedService::read(typed) else { return Vec::new() };
         let found = self.wait(async {
             let cluster = self.cluster().await?;
             if word.port.is_some() {
@@ -52,8 +52,8 @@ impl Lookup {
     }
 
     /// `--svc-port`: of the first SERVICE that was typed.
-    pub(super) fn ports(&self, typed: &str) -> Vec<Candidate> {
-        let Some(spelling) = self.typed.services.first().and_then(|text| Spelling::parse(text).ok()) else {
+    pub(super) fn ports(&self, typed: &str) -> Vec<OfferedValue> {
+        let Some(spelling) = self.typed.services.first().and_then(|text| ServiceSpelling::parse(text).ok()) else {
             return Vec::new();
         };
         let found = self.wait(async {
@@ -66,7 +66,7 @@ impl Lookup {
     }
 
     /// `--namespace`: those of the cluster, or where they may not be listed those known otherwise.
-    pub(super) fn namespaces(&self, typed: &str) -> Vec<Candidate> {
+    pub(super) fn namespaces(&self, typed: &str) -> Vec<OfferedValue> {
         let found = self.wait(async {
             let cluster = self.cluster().await?;
             Some(match cluster.namespaces().await {
@@ -77,7 +77,7 @@ impl Lookup {
         found.unwrap_or_default()
     }
 
-    fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<Candidate> {
+    fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<OfferedValue> {
         let name = ClusterName::new(cluster.context(), cluster.server());
         let recalled = self.history.as_ref().map(|history| history.glance(&name)).unwrap_or_default();
         let before = recalled.namespaces();
@@ -85,27 +85,27 @@ impl Lookup {
     }
 
     /// `--context`.
-    pub(super) fn contexts(&self, typed: &str) -> Vec<Candidate> {
+    pub(super) fn contexts(&self, typed: &str) -> Vec<OfferedValue> {
         self.names(|names| names.contexts, typed)
     }
 
     /// `--cluster`.
-    pub(super) fn clusters(&self, typed: &str) -> Vec<Candidate> {
+    pub(super) fn clusters(&self, typed: &str) -> Vec<OfferedValue> {
         self.names(|names| names.clusters, typed)
     }
 
     /// `--user`.
-    pub(super) fn users(&self, typed: &str) -> Vec<Candidate> {
+    pub(super) fn users(&self, typed: &str) -> Vec<OfferedValue> {
         self.names(|names| names.users, typed)
     }
 
-    fn names(&self, which: impl FnOnce(Names) -> Vec<String>, typed: &str) -> Vec<Candidate> {
-        let all = Names::read(&self.flags, &self.environment).map(which).unwrap_or_default();
+    fn names(&self, which: impl FnOnce(KubeconfigNames) -> Vec<String>, typed: &str) -> Vec<OfferedValue> {
+        let all = KubeconfigNames::read(&self.flags, &self.environment).map(which).unwrap_or_default();
         names(all.iter().map(String::as_str), typed)
     }
 
     /// `--address`: what is meant most often.
-    pub(super) fn addresses(&self, typed: &str) -> Vec<Candidate> {
+    pub(super) fn addresses(&self, typed: &str) -> Vec<OfferedValue> {
         names(["127.0.0.1", "::1", "0.0.0.0", "::"], typed)
     }
 

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Arg, Command, CommandFactory, Parser, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
-use super::args::Cli;
-use crate::cluster::Environment;
+use super::args::CommandLine;
+use crate::cluster::ProcessEnvironment;
 use crate::find::history::History;
-use candidates::Candidate;
-use lookup::Lookup;
+use candidates::OfferedValue;
+use lookup::CandidateLookup;
 
 pub use shim::{install, is_on_path, script};
 
@@ -50,15 +50,15 @@ pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<OsStri
 }
 
 /// The answer to `words`, for stdout. Asks the cluster only for what is being typed, and for 2 seconds at most.
-pub fn answer(words: &[OsString], environment: Environment, history: Option<History>) -> String {
+pub fn answer(words: &[OsString], environment: ProcessEnvironment, history: Option<History>) -> String {
     let wants_files = Arc::new(AtomicBool::new(false));
     let Some((typed, before)) = words.split_last() else { return lines(Vec::new(), false) };
     if before.iter().any(|word| word == "--") {
         return lines(Vec::new(), true); // COMMAND and its arguments
     }
-    let lookup = Lookup::new(parsed(before), environment, history).map(Arc::new);
+    let lookup = CandidateLookup::new(parsed(before), environment, history).map(Arc::new);
     let found = lookup.map(|lookup| {
-        let mut command = with_completers(Cli::command(), &lookup, &wants_files);
+        let mut command = with_completers(CommandLine::command(), &lookup, &wants_files);
         let mut found = candidates_for(&mut command, before, typed);
         // The engine offers a flag once only, and at a single dash that is the short one.
         if typed == "-" {
@@ -70,13 +70,13 @@ pub fn answer(words: &[OsString], environment: Environment, history: Option<Hist
 }
 
 /// What was typed before, as far as it can be read: a flag may still lack its value.
-fn parsed(words: &[OsString]) -> Cli {
+fn parsed(words: &[OsString]) -> CommandLine {
     let line = |count: usize| std::iter::once("svcproxy".into()).chain(words[..count].iter().cloned());
-    let read = |count: usize| Cli::try_parse_from(line(count)).ok();
+    let read = |count: usize| CommandLine::try_parse_from(line(count)).ok();
     (0..=words.len()).rev().find_map(read).expect("no argument is required")
 }
 
-fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> Vec<Candidate> {
+fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> Vec<OfferedValue> {
     let line: Vec<OsString> = std::iter::once(OsStr::new("svcproxy"))
         .chain(before.iter().map(OsString::as_os_str))
         .chain([typed])
@@ -92,7 +92,7 @@ fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> 
 }
 
 /// After `--flag=` only the value is offered: kubectl's scripts for the shells put the flag in front of it.
-fn value_alone(mut candidate: Candidate, typed: &str) -> Candidate {
+fn value_alone(mut candidate: OfferedValue, typed: &str) -> OfferedValue {
     let flag = typed.split_once('=').map(|(flag, _)| format!("{flag}=")).filter(|flag| flag.starts_with('-'));
     if let Some(value) = flag.and_then(|flag| candidate.value.strip_prefix(&flag).map(str::to_owned)) {
         candidate.value = value;
@@ -101,16 +101,16 @@ fn value_alone(mut candidate: Candidate, typed: &str) -> Candidate {
 }
 
 /// Tells each argument where its values come from.
-fn with_completers(command: Command, lookup: &Arc<Lookup>, wants_files: &Arc<AtomicBool>) -> Command {
-    type Values = fn(&Lookup, &str) -> Vec<Candidate>;
-    let from_cluster: [(&str, Values); 7] = [
-        ("services", Lookup::services),
-        ("svc_port", Lookup::ports),
-        ("namespace", Lookup::namespaces),
-        ("context", Lookup::contexts),
-        ("cluster", Lookup::clusters),
-        ("user", Lookup::users),
-        ("address", Lookup::addresses),
+fn with_completers(command: Command, lookup: &Arc<CandidateLookup>, wants_files: &Arc<AtomicBool>) -> Command {
+    type ValueLookup = fn(&CandidateLookup, &str) -> Vec<OfferedValue>;
+    let from_cluster: [(&str, ValueLookup); 7] = [
+        ("services", CandidateLookup::services),
+        ("svc_port", CandidateLookup::ports),
+        ("namespace", CandidateLookup::namespaces),
+        ("context", CandidateLookup::contexts),
+        ("cluster", CandidateLookup::clusters),
+        ("user", CandidateLookup::users),
+        ("address", CandidateLookup::addresses),
     ];
     command.mut_args(|arg| {
         if let Some((_, values)) = from_cluster.iter().find(|(id, _)| arg.get_id() == *id) {
@@ -139,19 +139,19 @@ fn left_to_the_shell(wants_files: &Arc<AtomicBool>) -> ArgValueCompleter {
     })
 }
 
-fn engine_candidate(candidate: Candidate) -> CompletionCandidate {
+fn engine_candidate(candidate: OfferedValue) -> CompletionCandidate {
     let about = (!candidate.about.is_empty()).then(|| candidate.about.into());
     CompletionCandidate::new(candidate.value).help(about)
 }
 
-fn candidate(found: &CompletionCandidate) -> Candidate {
+fn candidate(found: &CompletionCandidate) -> OfferedValue {
     let about = found.get_help().map(ToString::to_string).unwrap_or_default();
     let about = about.lines().next().unwrap_or_default().replace('\t', " ");
-    Candidate { value: found.get_value().to_string_lossy().into_owned(), about }
+    OfferedValue { value: found.get_value().to_string_lossy().into_owned(), about }
 }
 
 /// The protocol: candidates, then the directive.
-fn lines(mut candidates: Vec<Candidate>, wants_files: bool) -> String {
+fn lines(mut candidates: Vec<OfferedValue>, wants_files: bool) -> String {
     candidates.retain(|candidate| !candidate.value.contains(['\n', '\r', '\t']));
     candidates.sort();
     candidates.dedup_by(|a, b| a.value == b.value);
@@ -159,7 +159,7 @@ fn lines(mut candidates: Vec<Candidate>, wants_files: bool) -> String {
     let files = if wants_files { directive::FILES } else { directive::NO_FILES };
     let directive = files | if goes_on { directive::NO_SPACE } else { 0 };
     let mut text = String::new();
-    for Candidate { value, about } in candidates {
+    for OfferedValue { value, about } in candidates {
         text += &if about.is_empty() { format!("{value}\n") } else { format!("{value}\t{about}\n") };
     }
     text + &format!(":{directive}\n")
@@ -175,7 +175,7 @@ mod tests {
 
     /// The answer where there is no cluster to ask.
     fn answered(words: &[&str]) -> String {
-        answer(&os(words), Environment::default(), None)
+        answer(&os(words), ProcessEnvironment::default(), None)
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn one_line_a_candidate() {
-        let candidate = |value: &str, about: &str| Candidate { value: value.to_owned(), about: about.to_owned() };
+        let candidate = |value: &str, about: &str| OfferedValue { value: value.to_owned(), about: about.to_owned() };
         let found = vec![candidate("b", "x"), candidate("a", ""), candidate("a", ""), candidate("evil\n:0", "")];
         assert_eq!(lines(found, false), "a\nb\tx\n:4\n");
         assert_eq!(lines(vec![candidate("https:a:", "")], false), "https:a:\n:6\n");

@@ -21,25 +21,28 @@ const MARK: &str = "Written by kubectl svcproxy --install-completion";
 
 /// A script to be found on `PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Script {
+struct ShimScript {
     file: String,
     text: String,
 }
 
 /// What kubectl needs to complete `kubectl svcproxy`, what it runs first.
-fn scripts(on_windows: bool) -> Vec<Script> {
+fn scripts(on_windows: bool) -> Vec<ShimScript> {
     // Silent where the plugin is gone: what is printed would end up in the line being typed.
     if on_windows {
         let answers = format!("@rem {MARK}\r\n@{PROGRAM}.exe {WORD} %* 2>nul\r\n");
         // Windows runs the .exe; shells from elsewhere run this.
         let names = format!("#!/bin/sh\n# {MARK}: its name is what kubectl offers.\nexec {PROGRAM}.exe \"$@\"\n");
-        vec![Script { file: format!("{SHIM}.cmd"), text: answers }, Script { file: PROGRAM.to_owned(), text: names }]
+        vec![
+            ShimScript { file: format!("{SHIM}.cmd"), text: answers },
+            ShimScript { file: PROGRAM.to_owned(), text: names },
+        ]
     } else {
         let text = format!(
             "#!/bin/sh\n# {MARK}: kubectl runs this at each Tab.\n\
              command -v {PROGRAM} >/dev/null && exec {PROGRAM} {WORD} \"$@\"\n"
         );
-        vec![Script { file: SHIM.to_owned(), text }]
+        vec![ShimScript { file: SHIM.to_owned(), text }]
     }
 }
 
@@ -61,7 +64,7 @@ pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<Pat
 }
 
 /// Nothing is written unless all can be.
-fn install_all(folder: &Path, scripts: &[Script]) -> Result<PathBuf, Error> {
+fn install_all(folder: &Path, scripts: &[ShimScript]) -> Result<PathBuf, Error> {
     let files: Vec<PathBuf> = scripts.iter().map(|script| folder.join(&script.file)).collect();
     if let Some(file) = files.iter().find(|file| is_something_else(file)) {
         return Err(in_the_way(file));

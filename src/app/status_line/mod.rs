@@ -9,12 +9,12 @@ use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::proxy::local::Activity;
+use crate::proxy::local::TrafficStats;
 use crate::terminal::output::Output;
-pub use status_text::Status;
+pub use status_text::StatusCounts;
 
 /// How long a line stays at least: four a second are as many as anybody can read.
-const PAUSE: Duration = Duration::from_millis(250);
+const MIN_REDRAW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A status line. It goes away when this is dropped.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct StatusLine {
 impl StatusLine {
     /// Shows what happens in `activity`, and how many endpoints of each Service are ready; nothing is done while nothing
     /// changes.
-    pub fn show(output: &Output, activity: Activity, ready: Vec<watch::Receiver<Option<usize>>>) -> Self {
+    pub fn show(output: &Output, activity: TrafficStats, ready: Vec<watch::Receiver<Option<usize>>>) -> Self {
         activity.watch();
         let task = tokio::spawn(keep_up(output.clone(), activity, ready));
         Self { output: output.clone(), task }
@@ -40,7 +40,7 @@ impl Drop for StatusLine {
     }
 }
 
-async fn keep_up(output: Output, activity: Activity, mut ready: Vec<watch::Receiver<Option<usize>>>) {
+async fn keep_up(output: Output, activity: TrafficStats, mut ready: Vec<watch::Receiver<Option<usize>>>) {
     let mut shown = None;
     loop {
         let status = status(&activity, &mut ready);
@@ -48,7 +48,7 @@ async fn keep_up(output: Output, activity: Activity, mut ready: Vec<watch::Recei
             output.status(|width| status.text(width));
             shown = Some(status);
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(MIN_REDRAW_INTERVAL).await;
         tokio::select! {
             () = activity.changed() => {}
             () = any_changed(&mut ready) => {}
@@ -56,9 +56,9 @@ async fn keep_up(output: Output, activity: Activity, mut ready: Vec<watch::Recei
     }
 }
 
-fn status(activity: &Activity, ready: &mut [watch::Receiver<Option<usize>>]) -> Status {
+fn status(activity: &TrafficStats, ready: &mut [watch::Receiver<Option<usize>>]) -> StatusCounts {
     let counts = activity.counts();
-    Status {
+    StatusCounts {
         requests: counts.requests,
         octets: counts.octets,
         web_sockets: counts.tunnels,

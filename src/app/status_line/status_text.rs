@@ -6,7 +6,7 @@ use crate::app::request_line::bytes;
 
 /// What is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Status {
+pub struct StatusCounts {
     /// Requests so far.
     pub requests: u64,
     /// Octets of bodies and WebSockets so far, both ways.
@@ -17,7 +17,7 @@ pub struct Status {
     pub ready: Option<usize>,
 }
 
-impl Status {
+impl StatusCounts {
     /// One line of at most `width` columns. What does not fit is left out from the end on, whole words first.
     pub fn text(&self, width: usize) -> String {
         let mut line = String::new();
@@ -67,23 +67,23 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    const BUSY: Status = Status { requests: 1204, octets: 34 << 20, web_sockets: 2, ready: Some(3) };
+    const BUSY: StatusCounts = StatusCounts { requests: 1204, octets: 34 << 20, web_sockets: 2, ready: Some(3) };
 
-    fn check(status: Status, width: usize, expect: &str) {
+    fn check(status: StatusCounts, width: usize, expect: &str) {
         assert_eq!(status.text(width), expect, "{width} columns of {status:?}");
     }
 
     #[test]
     fn what_is_going_on() {
-        check(Status::default(), 80, "no request, 0 B");
-        check(Status { ready: Some(0), ..Status::default() }, 80, "no request, 0 B, no endpoint ready");
+        check(StatusCounts::default(), 80, "no request, 0 B");
+        check(StatusCounts { ready: Some(0), ..StatusCounts::default() }, 80, "no request, 0 B, no endpoint ready");
         check(
-            Status { requests: 1, octets: 1023, web_sockets: 1, ready: Some(1) },
+            StatusCounts { requests: 1, octets: 1023, web_sockets: 1, ready: Some(1) },
             80,
             "1 request, 1023 B, 1 WebSocket open, 1 endpoint ready",
         );
         check(BUSY, 80, "1204 requests, 34 MiB, 2 WebSockets open, 3 endpoints ready");
-        check(Status { ready: None, ..BUSY }, 80, "1204 requests, 34 MiB, 2 WebSockets open");
+        check(StatusCounts { ready: None, ..BUSY }, 80, "1204 requests, 34 MiB, 2 WebSockets open");
     }
 
     #[test]

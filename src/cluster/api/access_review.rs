@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 
 /// One right: a verb on a resource, in a namespace or everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Rule {
+pub struct AccessRule {
     /// `get`, `list`, `create`, …
     pub verb: String,
     /// API group, empty for the core one.
@@ -22,7 +22,7 @@ pub struct Rule {
     pub namespace: Option<String>,
 }
 
-impl Rule {
+impl AccessRule {
     /// `verb` on core `resource` in `namespace`.
     pub fn new(verb: &str, resource: &str, namespace: Option<&str>) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Rule {
 }
 
 /// The rule as it stands in a Role, on one line of YAML.
-impl fmt::Display for Rule {
+impl fmt::Display for AccessRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verb, group, resource, name, .. } = self;
         write!(f, "{{apiGroups: [{group:?}], resources: [{resource:?}]")?;
@@ -98,16 +98,16 @@ impl Cluster {
         name: Option<&str>,
     ) -> Result<bool, ApiError> {
         let resource = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
-        self.allows(&Rule::new(verb, &resource, Some(namespace)).named(name)).await
+        self.allows(&AccessRule::new(verb, &resource, Some(namespace)).named(name)).await
     }
 
     /// Whether the user has the right that `rule` gives, as [`Self::may`].
     ///
     /// # Errors
     /// When the API server cannot be asked.
-    pub async fn allows(&self, rule: &Rule) -> Result<bool, ApiError> {
+    pub async fn allows(&self, rule: &AccessRule) -> Result<bool, ApiError> {
         let (resource, subresource) = rule.resource.split_once('/').unwrap_or((&rule.resource, ""));
-        let attributes = Attributes {
+        let attributes = ResourceAttributes {
             namespace: rule.namespace.as_deref().unwrap_or_default(),
             verb: &rule.verb,
             group: &rule.group,
@@ -115,20 +115,20 @@ impl Cluster {
             subresource,
             name: rule.name.as_deref().unwrap_or_default(),
         };
-        let review = Review {
+        let review = AccessReview {
             kind: "SelfSubjectAccessReview",
             api_version: "authorization.k8s.io/v1",
             spec: ReviewSpec { resource_attributes: attributes },
         };
-        let needed = Rule::new("create", "selfsubjectaccessreviews", None).group("authorization.k8s.io");
-        let answer: Reviewed =
+        let needed = AccessRule::new("create", "selfsubjectaccessreviews", None).group("authorization.k8s.io");
+        let answer: ReviewedAccess =
             self.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review, &needed).await?;
         Ok(answer.status.allowed)
     }
 }
 
 #[derive(Serialize)]
-struct Review<'a> {
+struct AccessReview<'a> {
     kind: &'static str,
     #[serde(rename = "apiVersion")]
     api_version: &'static str,
@@ -138,11 +138,11 @@ struct Review<'a> {
 #[derive(Serialize)]
 struct ReviewSpec<'a> {
     #[serde(rename = "resourceAttributes")]
-    resource_attributes: Attributes<'a>,
+    resource_attributes: ResourceAttributes<'a>,
 }
 
 #[derive(Serialize)]
-struct Attributes<'a> {
+struct ResourceAttributes<'a> {
     namespace: &'a str,
     verb: &'a str,
     group: &'a str,
@@ -152,7 +152,7 @@ struct Attributes<'a> {
 }
 
 #[derive(Deserialize)]
-struct Reviewed {
+struct ReviewedAccess {
     status: ReviewStatus,
 }
 
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_to_ask_for() {
-        let one = Rule::new("get", "services/proxy", Some("web")).named(Some("https:nginx:443"));
+        let one = AccessRule::new("get", "services/proxy", Some("web")).named(Some("https:nginx:443"));
         assert_eq!(
             one.to_string(),
             r#"{apiGroups: [""], resources: ["services/proxy"], resourceNames: ["https:nginx:443"], verbs: ["get"]}"#
@@ -176,7 +176,7 @@ mod tests {
             one.create_command(),
             "kubectl create role svcproxy --namespace=web --verb=get --resource=services/proxy --resource-name=https:nginx:443"
         );
-        let all = Rule::new("list", "endpointslices", None).group("discovery.k8s.io");
+        let all = AccessRule::new("list", "endpointslices", None).group("discovery.k8s.io");
         assert_eq!(
             all.create_command(),
             "kubectl create clusterrole svcproxy --verb=list --resource=endpointslices.discovery.k8s.io"

@@ -5,9 +5,9 @@ use std::time::Duration;
 use prost::Message;
 use serde::Deserialize;
 
-use super::access_review::Rule;
-use super::forbidden::Unseen;
-use super::list_protobuf::{Envelope, MAGIC};
+use super::access_review::AccessRule;
+use super::forbidden::CredentialsNotSeen;
+use super::list_protobuf::{MAGIC, ProtobufEnvelope};
 use crate::cluster::client::send_error::SendError;
 
 /// Why a call failed. What a user reads is in `cluster/wording.rs`.
@@ -19,11 +19,11 @@ pub enum ApiError {
         /// The API server's own words.
         message: String,
         /// The right that is needed.
-        rule: Box<Rule>,
+        rule: Box<AccessRule>,
     },
     /// 403, but of somebody whom the API server takes us for only if it did not see who we are.
     #[error("{0}")]
-    Unseen(Unseen),
+    Unseen(CredentialsNotSeen),
     /// 401: the API server does not know the user (any more).
     #[error("the API server does not accept the credentials")]
     Unauthorized,
@@ -44,7 +44,7 @@ pub enum ApiError {
     Status {
         /// HTTP status code.
         code: u16,
-        /// `reason` of the `Status` object, empty when there was none.
+        /// `reason` of the `StatusObject` object, empty when there was none.
         reason: String,
         /// The API server's own words, or the status line's.
         message: String,
@@ -68,9 +68,9 @@ pub enum ApiError {
 /// What Go says to plain text on a port for TLS (`net/http` `server.go`).
 const SPEAKS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
 
-/// The part of a `Status` object that says what went wrong.
+/// The part of a `StatusObject` object that says what went wrong.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Status {
+pub(crate) struct StatusObject {
     kind: String,
     #[serde(default)]
     pub(crate) code: u16,
@@ -80,8 +80,8 @@ pub(crate) struct Status {
     reason: String,
 }
 
-impl Status {
-    /// Reads a `Status` object of the Kubernetes API (`meta/v1`) in either of its forms; `None` when `body` is something
+impl StatusObject {
+    /// Reads a `StatusObject` object of the Kubernetes API (`meta/v1`) in either of its forms; `None` when `body` is something
     /// else.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         match body.strip_prefix(&MAGIC) {
@@ -92,7 +92,7 @@ impl Status {
 
     fn from_protobuf(envelope: &[u8]) -> Option<Self> {
         let ProtobufStatus { message, reason, code } =
-            ProtobufStatus::decode(&Envelope::decode(envelope).ok()?.raw[..]).ok()?;
+            ProtobufStatus::decode(&ProtobufEnvelope::decode(envelope).ok()?.raw[..]).ok()?;
         Some(Self { kind: "Status".to_owned(), code: code.try_into().unwrap_or_default(), message, reason })
     }
 }
@@ -110,9 +110,9 @@ struct ProtobufStatus {
 
 impl ApiError {
     /// What an answer with an error status means; `rule` is what the call needed.
-    pub(crate) fn from_answer(code: http::StatusCode, body: &[u8], rule: &Rule) -> Self {
-        let unsaid = || Status { message: format!("the API server answered {code}"), ..Status::default() };
-        let Status { message, reason, .. } = Status::parse(body).unwrap_or_else(unsaid);
+    pub(crate) fn from_answer(code: http::StatusCode, body: &[u8], rule: &AccessRule) -> Self {
+        let unsaid = || StatusObject { message: format!("the API server answered {code}"), ..StatusObject::default() };
+        let StatusObject { message, reason, .. } = StatusObject::parse(body).unwrap_or_else(unsaid);
         match code.as_u16() {
             401 => Self::Unauthorized,
             403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
@@ -131,12 +131,13 @@ mod tests {
     #[test]
     fn errors_in_protobuf_say_the_same() {
         let status = ProtobufStatus { message: "no \"x\"".to_owned(), reason: "NotFound".to_owned(), code: 404 };
-        let body = [MAGIC.to_vec(), Envelope { raw: status.encode_to_vec() }.encode_to_vec()].concat();
+        let body = [MAGIC.to_vec(), ProtobufEnvelope { raw: status.encode_to_vec() }.encode_to_vec()].concat();
         let json = br#"{"kind":"Status","message":"no \"x\"","reason":"NotFound","code":404}"#;
         for body in [&body[..], json] {
-            let error = ApiError::from_answer(http::StatusCode::NOT_FOUND, body, &Rule::new("list", "services", None));
+            let error =
+                ApiError::from_answer(http::StatusCode::NOT_FOUND, body, &AccessRule::new("list", "services", None));
             assert_eq!(error, ApiError::NotFound { message: "no \"x\"".to_owned() });
         }
-        assert!(Status::parse(b"k8s\0\xff").is_none());
+        assert!(StatusObject::parse(b"k8s\0\xff").is_none());
     }
 }

@@ -10,11 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 
-use super::api_error::Status;
-use super::forbidden::{Missing, Shown, Unseen};
-use crate::cluster::auth::credentials::{Credential, Credentials};
-use crate::cluster::client::connect::Connector;
-use crate::cluster::client::pool::{self, Outcome, Pool};
+use super::api_error::StatusObject;
+use super::forbidden::{CredentialsNotSeen, MissingRight, PresentedIdentity};
+use crate::cluster::auth::credentials::{ActiveCredential, Credentials};
+use crate::cluster::client::connect::ClusterConnector;
+use crate::cluster::client::pool::{self, ConnectionPool, SendOutcome};
 use crate::cluster::client::proxy_tunnel;
 use crate::cluster::client::send_error::SendError;
 use crate::cluster::client::tls::{self, TlsProblem};
@@ -30,10 +30,10 @@ const LARGEST_REFUSAL: u64 = 4096;
 /// A clone is the same connection pool.
 #[derive(Clone)]
 pub struct ApiServer {
-    inner: Arc<Inner>,
+    inner: Arc<ApiServerShared>,
 }
 
-struct Inner {
+struct ApiServerShared {
     url: ServerUrl,
     host: HeaderValue,
     /// In front of every target.
@@ -41,7 +41,7 @@ struct Inner {
     proxy_authorization: Option<HeaderValue>,
     impersonation: Vec<(HeaderName, HeaderValue)>,
     credentials: Credentials,
-    pool: Pool<Connector>,
+    pool: ConnectionPool<ClusterConnector>,
 }
 
 impl ApiServer {
@@ -49,14 +49,24 @@ impl ApiServer {
         url: ServerUrl,
         impersonation: Vec<(HeaderName, HeaderValue)>,
         credentials: Credentials,
-        pool: Pool<Connector>,
+        pool: ConnectionPool<ClusterConnector>,
     ) -> Self {
         let host = HeaderValue::from_str(url.authority().as_str()).expect("an authority is ASCII");
         let forwarding = pool.connector().forwarding_proxy();
         let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path().to_owned() };
         let login = forwarding.and_then(|proxy| proxy.login.as_ref());
         let proxy_authorization = login.map(proxy_tunnel::authorization);
-        Self { inner: Arc::new(Inner { url, host, prefix, proxy_authorization, impersonation, credentials, pool }) }
+        Self {
+            inner: Arc::new(ApiServerShared {
+                url,
+                host,
+                prefix,
+                proxy_authorization,
+                impersonation,
+                credentials,
+                pool,
+            }),
+        }
     }
 
     /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
@@ -104,7 +114,7 @@ impl ApiServer {
     }
 
     /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.
-    pub(crate) fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+    pub(crate) fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen> {
         self.inner.shown().unseen(missing)
     }
 
@@ -125,14 +135,14 @@ impl std::fmt::Debug for ApiServer {
 }
 
 /// A request that can be sent a second time, since its body is at hand.
-struct Spare {
+struct SpareRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Option<Full<Bytes>>,
 }
 
-impl Spare {
+impl SpareRequest {
     fn of(request: &Request<Body>) -> Option<Self> {
         let body = match request.body() {
             Body::Full(full) => Some(full.clone()),
@@ -152,7 +162,7 @@ impl Spare {
     }
 }
 
-impl Inner {
+impl ApiServerShared {
     fn addressed(&self, mut request: Request<Body>) -> Request<Body> {
         if !self.prefix.is_empty() {
             *request.uri_mut() = below(&self.prefix, request.uri());
@@ -165,17 +175,17 @@ impl Inner {
         request
     }
 
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> PresentedIdentity {
         let credential = self.credentials.latest();
         let user = self.impersonation.iter().find(|(name, _)| name == "impersonate-user");
-        Shown {
+        PresentedIdentity {
             header: credential.as_ref().is_some_and(|credential| credential.authorization.is_some()),
             certificate: credential.as_ref().is_some_and(|credential| credential.has_certificate()),
             as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         }
     }
 
-    fn authorize(&self, headers: &mut HeaderMap, credential: &Credential) {
+    fn authorize(&self, headers: &mut HeaderMap, credential: &ActiveCredential) {
         match &credential.authorization {
             Some(authorization) => drop(headers.insert(AUTHORIZATION, authorization.clone())),
             None => drop(headers.remove(AUTHORIZATION)),
@@ -187,25 +197,25 @@ impl Inner {
     }
 
     /// What can be sent a second time, if there may be a reason to.
-    fn spare(&self, request: &Request<Body>) -> Option<Spare> {
+    fn spare(&self, request: &Request<Body>) -> Option<SpareRequest> {
         let worth_it = is_safe(request.method()) || self.credentials.is_renewable();
-        worth_it.then(|| Spare::of(request)).flatten()
+        worth_it.then(|| SpareRequest::of(request)).flatten()
     }
 
     async fn attempt(
         &self,
         mut request: Request<Body>,
-        credential: &Credential,
-        spare: Option<&Spare>,
+        credential: &ActiveCredential,
+        spare: Option<&SpareRequest>,
     ) -> Result<Response<Body>, SendError> {
         self.authorize(request.headers_mut(), credential);
         let outcome = match web_socket::is_asked(request.headers()) {
             true => self.pool.send_alone(request).await?,
-            false => self.pool.send(request, pool::IDLE).await?,
+            false => self.pool.send(request, pool::CONNECTION_IDLE_TIMEOUT).await?,
         };
         let again = match outcome {
-            Outcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
-            Outcome::Lost { error, reused, .. } => {
+            SendOutcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
+            SendOutcome::Lost { error, reused, .. } => {
                 let may_be_stale = reused && !error.is_parse();
                 let spare = spare.filter(|spare| may_be_stale && is_safe(&spare.method));
                 spare.ok_or_else(|| self.lost(&error))?.request()
@@ -217,12 +227,12 @@ impl Inner {
     async fn attempt_fresh(
         &self,
         mut request: Request<Body>,
-        credential: &Credential,
+        credential: &ActiveCredential,
     ) -> Result<Response<Body>, SendError> {
         self.authorize(request.headers_mut(), credential);
         match self.pool.send_fresh(request).await? {
-            Outcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
-            Outcome::Lost { error, .. } => Err(self.lost(&error)),
+            SendOutcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
+            SendOutcome::Lost { error, .. } => Err(self.lost(&error)),
         }
     }
 
@@ -253,7 +263,7 @@ impl Inner {
         match body.collect().await {
             Ok(body) => {
                 let body: Bytes = body.to_bytes();
-                let refused = Status::parse(&body).is_some();
+                let refused = StatusObject::parse(&body).is_some();
                 (Ok(Response::from_parts(head, Body::full(body))), refused)
             }
             Err(error) => (Err(SendError::Interrupted { cause: error.to_string() }), false),

@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use super::access_review::Rule;
+use super::access_review::AccessRule;
 use super::api_error::ApiError;
-use super::forbidden::Missing;
-use super::read_ahead::Ahead;
+use super::forbidden::MissingRight;
+use super::read_ahead::ReadAhead;
 use crate::cluster::Cluster;
 use crate::cluster::client::send_error::SendError;
 use crate::proxy::upstream::Body;
@@ -31,7 +31,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubectl-svcproxy/",
 
 impl Cluster {
     /// Reads one object. `rule` is the right that it takes.
-    pub(crate) async fn read<T: DeserializeOwned>(&self, target: &str, rule: &Rule) -> Result<T, ApiError> {
+    pub(crate) async fn read<T: DeserializeOwned>(&self, target: &str, rule: &AccessRule) -> Result<T, ApiError> {
         parse(&self.begin_to_read(target, rule, JSON).await?.whole().await?, target)
     }
 
@@ -39,9 +39,9 @@ impl Cluster {
     pub(super) async fn begin_to_read(
         &self,
         target: &str,
-        rule: &Rule,
+        rule: &AccessRule,
         accepted: HeaderValue,
-    ) -> Result<Content, ApiError> {
+    ) -> Result<AnswerContent, ApiError> {
         let mut request = self.request(Method::GET, target, Body::Empty);
         request.headers_mut().insert(ACCEPT, accepted);
         if !self.disable_compression() {
@@ -55,7 +55,7 @@ impl Cluster {
         &self,
         target: &str,
         object: &impl Serialize,
-        rule: &Rule,
+        rule: &AccessRule,
     ) -> Result<T, ApiError> {
         let json = serde_json::to_vec(object).expect("our own objects are JSON");
         let mut request = self.request(Method::POST, target, Body::full(json));
@@ -74,11 +74,11 @@ impl Cluster {
             .expect("names of Kubernetes objects and selectors are encoded before they get into a target")
     }
 
-    async fn call(&self, request: Request<Body>, rule: &Rule) -> Result<Content, ApiError> {
-        let limit = Limit::from_now(self.request_timeout());
+    async fn call(&self, request: Request<Body>, rule: &AccessRule) -> Result<AnswerContent, ApiError> {
+        let limit = CallDeadline::from_now(self.request_timeout());
         let response = limit.of(self.api().send(request)).await??;
         let code = response.status();
-        let content = Content::of(response, limit);
+        let content = AnswerContent::of(response, limit);
         if code.is_success() {
             return Ok(content);
         }
@@ -88,16 +88,16 @@ impl Cluster {
     /// A right may seem to be missing only because the API server did not see who we are.
     fn refused(&self, error: ApiError) -> ApiError {
         let ApiError::Forbidden { message, .. } = &error else { return error };
-        let unseen = Missing::read(message).and_then(|missing| self.api().unseen(&missing));
+        let unseen = MissingRight::read(message).and_then(|missing| self.api().unseen(&missing));
         unseen.map_or(error, ApiError::Unseen)
     }
 }
 
 /// How long a call may take, from its first byte to its last.
 #[derive(Debug, Clone, Copy)]
-struct Limit(Option<(Duration, Instant)>);
+struct CallDeadline(Option<(Duration, Instant)>);
 
-impl Limit {
+impl CallDeadline {
     fn from_now(limit: Option<Duration>) -> Self {
         Self(limit.map(|limit| (limit, Instant::now() + limit)))
     }
@@ -132,8 +132,8 @@ pub(super) const TOO_SHORT: &str = "it ends too early";
 
 /// An answer's content on its way, in pieces, so that it is never there as a whole.
 #[derive(Debug)]
-pub(super) struct Content {
-    source: Source,
+pub(super) struct AnswerContent {
+    source: ContentSource,
     /// What came over the wire and is not unpacked yet.
     packed: Bytes,
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
@@ -143,28 +143,28 @@ pub(super) struct Content {
 
 /// Where the pieces come from.
 #[derive(Debug)]
-enum Source {
-    Wire(Wire),
-    Ahead(Ahead),
+enum ContentSource {
+    Wire(WireContent),
+    Ahead(ReadAhead),
 }
 
-impl Content {
+impl AnswerContent {
     /// Bytes that are unpacked at once: some 100 KiB of a list.
     const AT_ONCE: usize = 4096;
 
-    fn of(response: Response<Body>, limit: Limit) -> Self {
+    fn of(response: Response<Body>, limit: CallDeadline) -> Self {
         let header = |name| response.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let is_protobuf = header(CONTENT_TYPE).starts_with(PROTOBUF);
         let gzip = (header(CONTENT_ENCODING) == b"gzip").then(|| MultiGzDecoder::new(Vec::new()));
-        let source = Source::Wire(Wire { body: response.into_body(), limit });
+        let source = ContentSource::Wire(WireContent { body: response.into_body(), limit });
         Self { source, packed: Bytes::new(), gzip, is_protobuf }
     }
 
     /// The same, taken from the wire however slowly it is read here.
     pub(super) fn read_ahead(self) -> Self {
         let source = match self.source {
-            Source::Wire(wire) => Source::Ahead(Ahead::of(wire)),
-            ahead @ Source::Ahead(_) => ahead,
+            ContentSource::Wire(wire) => ContentSource::Ahead(ReadAhead::of(wire)),
+            ahead @ ContentSource::Ahead(_) => ahead,
         };
         Self { source, ..self }
     }
@@ -190,8 +190,8 @@ impl Content {
     async fn receive(&mut self) -> Result<bool, ApiError> {
         while self.packed.is_empty() {
             let piece = match &mut self.source {
-                Source::Wire(wire) => wire.next().await,
-                Source::Ahead(ahead) => ahead.next().await,
+                ContentSource::Wire(wire) => wire.next().await,
+                ContentSource::Ahead(ahead) => ahead.next().await,
             };
             let Some(piece) = piece? else { return Ok(false) };
             self.packed = piece;
@@ -210,12 +210,12 @@ impl Content {
 
 /// An answer's body, and how long it may take.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct WireContent {
     body: Body,
-    limit: Limit,
+    limit: CallDeadline,
 }
 
-impl Wire {
+impl WireContent {
     /// The next octets; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         match self.limit.of(self.body.frame()).await? {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::api_error::ApiError;
-use super::list::{FromProtobuf, List, Listed, Scope};
+use super::list::{FromProtobuf, ListRequest, ListedObject, Scope};
 use super::object_fields::{self, port_number, protocol};
 use crate::cluster::Cluster;
 use crate::service::Protocol;
@@ -81,34 +81,35 @@ impl Cluster {
 }
 
 /// The slices of all Services in `scope`.
-pub(super) fn slices_in(scope: &Scope) -> List {
-    List::new(GROUP, "endpointslices", scope.clone())
+pub(super) fn slices_in(scope: &Scope) -> ListRequest {
+    ListRequest::new(GROUP, "endpointslices", scope.clone())
 }
 
 /// The slices of one Service.
-pub(crate) fn slices_of(namespace: &str, service: &str) -> List {
+pub(crate) fn slices_of(namespace: &str, service: &str) -> ListRequest {
     let scope = Scope::Namespace(namespace.to_owned());
-    List::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
+    ListRequest::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
 }
 
-impl Listed for EndpointSlice {
-    type Wire = Wire;
+impl ListedObject for EndpointSlice {
+    type Wire = WireEndpointSlice;
 
-    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(|bytes| Wire::decode(bytes).ok().map(Self::from));
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> =
+        Some(|bytes| WireEndpointSlice::decode(bytes).ok().map(Self::from));
 }
 
 /// What is looked at of an EndpointSlice (k8s.io/api `discovery/v1/generated.proto`).
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Wire {
+pub(crate) struct WireEndpointSlice {
     #[prost(message, required, tag = "1")]
-    metadata: Metadata,
+    metadata: SliceMetadata,
     #[prost(message, repeated, tag = "2")]
     #[serde(default, deserialize_with = "object_fields::or_empty")]
     endpoints: Vec<WireEndpoint>,
     #[prost(message, repeated, tag = "3")]
     #[serde(default, deserialize_with = "object_fields::or_empty")]
-    ports: Vec<WirePort>,
+    ports: Vec<WireEndpointPort>,
     #[prost(string, tag = "4")]
     #[serde(default)]
     address_type: String,
@@ -116,7 +117,7 @@ pub(crate) struct Wire {
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(default)]
-struct Metadata {
+struct SliceMetadata {
     #[prost(string, tag = "3")]
     namespace: String,
     #[prost(btree_map = "string, string", tag = "11")]
@@ -135,14 +136,14 @@ struct WireEndpoint {
     #[serde(deserialize_with = "object_fields::or_empty")]
     addresses: Vec<String>,
     #[prost(message, required, tag = "2")]
-    conditions: Conditions,
+    conditions: EndpointConditions,
     #[prost(message, optional, tag = "4")]
     target_ref: Option<TargetRef>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message, Deserialize)]
 #[serde(default)]
-struct Conditions {
+struct EndpointConditions {
     #[prost(bool, optional, tag = "1")]
     ready: Option<bool>,
     #[prost(bool, optional, tag = "2")]
@@ -162,7 +163,7 @@ struct TargetRef {
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(default)]
-struct WirePort {
+struct WireEndpointPort {
     #[prost(string, tag = "1")]
     #[serde(deserialize_with = "object_fields::or_empty")]
     name: String,
@@ -173,8 +174,8 @@ struct WirePort {
     port: Option<i32>,
 }
 
-impl From<Wire> for EndpointSlice {
-    fn from(mut slice: Wire) -> Self {
+impl From<WireEndpointSlice> for EndpointSlice {
+    fn from(mut slice: WireEndpointSlice) -> Self {
         Self {
             namespace: slice.metadata.namespace,
             service: slice.metadata.labels.remove(SERVICE_LABEL).unwrap_or_default(),
@@ -185,15 +186,15 @@ impl From<Wire> for EndpointSlice {
     }
 }
 
-impl From<WirePort> for EndpointPort {
-    fn from(port: WirePort) -> Self {
+impl From<WireEndpointPort> for EndpointPort {
+    fn from(port: WireEndpointPort) -> Self {
         Self { name: port.name, number: port.port.map(port_number), protocol: protocol(&port.protocol) }
     }
 }
 
 impl From<WireEndpoint> for Endpoint {
     fn from(endpoint: WireEndpoint) -> Self {
-        let Conditions { ready, serving, terminating } = endpoint.conditions;
+        let EndpointConditions { ready, serving, terminating } = endpoint.conditions;
         let ready = ready.unwrap_or(true);
         Self {
             addresses: endpoint.addresses,

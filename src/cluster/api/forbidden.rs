@@ -7,7 +7,7 @@ const ANONYMOUS: &str = "system:anonymous";
 
 /// A right that is missing, in RBAC's words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Missing {
+pub struct MissingRight {
     /// Who lacks it, as the API server knows them.
     pub user: String,
     /// The verb; empty for OPTIONS, which only `*` allows.
@@ -18,7 +18,7 @@ pub struct Missing {
 
 /// What requests say of who we are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub(crate) struct PresentedIdentity {
     /// `Authorization`.
     pub(crate) header: bool,
     /// A client certificate, to a server that asks for it.
@@ -29,7 +29,7 @@ pub(crate) struct Shown {
 
 /// What of it the API server did not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unseen {
+pub enum CredentialsNotSeen {
     /// `Authorization`.
     Header,
     /// The client certificate.
@@ -43,7 +43,7 @@ pub enum Unseen {
     },
 }
 
-impl Missing {
+impl MissingRight {
     /// Reads `… is forbidden: User "U" cannot VERB resource "R" in API group …` (apiserver
     /// `pkg/endpoints/handlers/responsewriters/errors.go`).
     pub fn read(message: &str) -> Option<Self> {
@@ -61,19 +61,19 @@ impl Missing {
     }
 }
 
-impl Shown {
+impl PresentedIdentity {
     /// What the API server cannot have seen, if `missing` names somebody whom it would not take us for then.
-    pub(crate) fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+    pub(crate) fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen> {
         let user = &missing.user;
         if self.as_user.as_ref() == Some(user) {
             return None;
         }
         match &self.as_user {
-            _ if user == ANONYMOUS && self.header => Some(Unseen::Header),
-            _ if user == ANONYMOUS && self.certificate => Some(Unseen::Certificate),
+            _ if user == ANONYMOUS && self.header => Some(CredentialsNotSeen::Header),
+            _ if user == ANONYMOUS && self.certificate => Some(CredentialsNotSeen::Certificate),
             // Who may not impersonate is named themselves.
             Some(as_user) if !missing.is_impersonation() => {
-                Some(Unseen::Impersonation { as_user: as_user.clone(), seen: user.clone() })
+                Some(CredentialsNotSeen::Impersonation { as_user: as_user.clone(), seen: user.clone() })
             }
             _ => None,
         }
@@ -81,7 +81,7 @@ impl Shown {
 }
 
 /// One sentence about it, without a final period.
-impl fmt::Display for Unseen {
+impl fmt::Display for CredentialsNotSeen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header | Self::Certificate => {
@@ -94,7 +94,7 @@ impl fmt::Display for Unseen {
     }
 }
 
-impl Unseen {
+impl CredentialsNotSeen {
     /// How that can be, and what to do.
     pub(crate) fn why(&self) -> &'static str {
         match self {
@@ -116,22 +116,23 @@ impl Unseen {
 mod tests {
     use super::*;
 
-    fn missing(user: &str, verb: &str) -> Missing {
-        Missing { user: user.to_owned(), verb: verb.to_owned(), resource: "services".to_owned() }
+    fn missing(user: &str, verb: &str) -> MissingRight {
+        MissingRight { user: user.to_owned(), verb: verb.to_owned(), resource: "services".to_owned() }
     }
 
     #[test]
     fn what_was_not_seen() {
-        let check = |shown: (bool, bool, Option<&str>), (user, verb), expect: Option<Unseen>| {
+        let check = |shown: (bool, bool, Option<&str>), (user, verb), expect: Option<CredentialsNotSeen>| {
             let (header, certificate, as_user) = shown;
-            let shown = Shown { header, certificate, as_user: as_user.map(str::to_owned) };
+            let shown = PresentedIdentity { header, certificate, as_user: as_user.map(str::to_owned) };
             assert_eq!(shown.unseen(&missing(user, verb)), expect, "{shown:?} {user} {verb}");
         };
-        let not_as = |seen: &str| Unseen::Impersonation { as_user: "jane".to_owned(), seen: seen.to_owned() };
+        let not_as =
+            |seen: &str| CredentialsNotSeen::Impersonation { as_user: "jane".to_owned(), seen: seen.to_owned() };
         let nobody = (ANONYMOUS, "get");
-        check((true, false, None), nobody, Some(Unseen::Header));
-        check((true, true, None), nobody, Some(Unseen::Header));
-        check((false, true, None), nobody, Some(Unseen::Certificate));
+        check((true, false, None), nobody, Some(CredentialsNotSeen::Header));
+        check((true, true, None), nobody, Some(CredentialsNotSeen::Header));
+        check((false, true, None), nobody, Some(CredentialsNotSeen::Certificate));
         check((false, false, None), nobody, None);
         check((true, false, None), ("ann", "get"), None);
         check((true, false, Some("jane")), ("jane", "get"), None);
@@ -139,8 +140,8 @@ mod tests {
         for verb in ["impersonate", "impersonate:user-info", "impersonate-on:user-info:get"] {
             check((true, false, Some("jane")), ("ann", verb), None);
         }
-        check((true, false, Some("jane")), nobody, Some(Unseen::Header));
-        check((true, false, Some("jane")), (ANONYMOUS, "impersonate"), Some(Unseen::Header));
+        check((true, false, Some("jane")), nobody, Some(CredentialsNotSeen::Header));
+        check((true, false, Some("jane")), (ANONYMOUS, "impersonate"), Some(CredentialsNotSeen::Header));
         check((true, false, Some(ANONYMOUS)), nobody, None);
         check((false, false, Some("jane")), nobody, Some(not_as(ANONYMOUS)));
         check((false, false, Some("jane")), (ANONYMOUS, "impersonate"), None);
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn refusals_are_read() {
         let said = r#"services "web" is forbidden: User "ann" cannot get resource "services" in API group "" in the namespace "default""#;
-        assert_eq!(Missing::read(said), Some(missing("ann", "get")));
-        assert_eq!(Missing::read("not you"), None);
+        assert_eq!(MissingRight::read(said), Some(missing("ann", "get")));
+        assert_eq!(MissingRight::read("not you"), None);
     }
 }

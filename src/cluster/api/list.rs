@@ -7,11 +7,11 @@ use futures_util::stream::try_unfold;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
-use super::access_review::Rule;
+use super::access_review::AccessRule;
 use super::api_error::ApiError;
-use super::call::{Content, JSON, PROTOBUF_OR_JSON, TOO_SHORT, malformed};
-use super::list_json::{ListMetadata, ListReader, Malformed};
-use super::list_protobuf::ProtobufReader;
+use super::call::{AnswerContent, JSON, PROTOBUF_OR_JSON, TOO_SHORT, malformed};
+use super::list_json::{JsonListReader, ListMetadata, MalformedList};
+use super::list_protobuf::ProtobufListReader;
 use crate::cluster::Cluster;
 
 /// Objects that are handed on at once.
@@ -43,14 +43,14 @@ impl Scope {
 
 /// What to list.
 #[derive(Debug, Clone)]
-pub(crate) struct List {
+pub(crate) struct ListRequest {
     path: String,
-    rule: Rule,
+    rule: AccessRule,
     /// Further parameters, each with `&` in front.
     selectors: String,
 }
 
-impl List {
+impl ListRequest {
     /// `resource` of the API `group` (its path, such as `/api/v1`) in `scope`.
     pub(crate) fn new(group: &str, resource: &str, scope: Scope) -> Self {
         let namespace = match scope {
@@ -62,7 +62,7 @@ impl List {
             None => format!("{group}/{resource}"),
         };
         let group = group.strip_prefix("/apis/").and_then(|group| group.split('/').next()).unwrap_or_default();
-        let rule = Rule { namespace, ..Rule::new("list", resource, None).group(group) };
+        let rule = AccessRule { namespace, ..AccessRule::new("list", resource, None).group(group) };
         Self { path, rule, selectors: String::new() }
     }
 
@@ -82,7 +82,7 @@ impl List {
     }
 
     /// The right that it takes.
-    pub(crate) fn rule(&self) -> &Rule {
+    pub(crate) fn rule(&self) -> &AccessRule {
         &self.rule
     }
 
@@ -105,7 +105,7 @@ impl List {
 pub(super) type FromProtobuf<T> = fn(&[u8]) -> Option<T>;
 
 /// How an object of a list is read in either form.
-pub(crate) trait Listed: Sized + Send + 'static {
+pub(crate) trait ListedObject: Sized + Send + 'static {
     /// What of it is looked at.
     type Wire: DeserializeOwned + Into<Self> + Send;
 
@@ -118,11 +118,11 @@ impl Cluster {
     ///
     /// The list is asked for as a whole: in pages it takes an API server up to twice the work (1.36, 50,000 objects), and
     /// read piece by piece it takes no more memory here.
-    pub(crate) fn portions<T: Listed>(
+    pub(crate) fn portions<T: ListedObject>(
         &self,
-        list: List,
+        list: ListRequest,
     ) -> impl Stream<Item = Result<Vec<T>, ApiError>> + Send + 'static {
-        let reading = Reading { cluster: self.clone(), list, place: Place::From(String::new()) };
+        let reading = ListReading { cluster: self.clone(), list, place: ReadingPosition::From(String::new()) };
         try_unfold(reading, |mut reading| async move {
             let portion = reading.portion::<T>().await?;
             Ok(portion.map(|objects| (objects, reading)))
@@ -131,84 +131,88 @@ impl Cluster {
 }
 
 /// A list on its way.
-struct Reading {
+struct ListReading {
     cluster: Cluster,
-    list: List,
-    place: Place,
+    list: ListRequest,
+    place: ReadingPosition,
 }
 
-enum Place {
+enum ReadingPosition {
     /// Where the API server says that there is more; the empty text means the beginning.
     From(String),
-    Within(Box<Content>, Reader),
+    Within(Box<AnswerContent>, EncodedListReader),
     /// What came before has been handed on.
     Failed(ApiError),
     End,
 }
 
-impl Reading {
+impl ListReading {
     /// The next objects; `None` after the last.
-    async fn portion<T: Listed>(&mut self) -> Result<Option<Vec<T>>, ApiError> {
-        let (content, reader) = match std::mem::replace(&mut self.place, Place::End) {
-            Place::From(token) => begin::<T>(&self.cluster, &self.list, &token).await?,
-            Place::Within(content, reader) => (content, reader),
-            Place::Failed(error) => return Err(error),
-            Place::End => return Ok(None),
+    async fn portion<T: ListedObject>(&mut self) -> Result<Option<Vec<T>>, ApiError> {
+        let (content, reader) = match std::mem::replace(&mut self.place, ReadingPosition::End) {
+            ReadingPosition::From(token) => begin::<T>(&self.cluster, &self.list, &token).await?,
+            ReadingPosition::Within(content, reader) => (content, reader),
+            ReadingPosition::Failed(error) => return Err(error),
+            ReadingPosition::End => return Ok(None),
         };
         let mut objects = Vec::new();
         match read(&self.list.path, content, reader, &mut objects).await {
             Ok(place) => self.place = place,
             Err(error) if objects.is_empty() => return Err(error),
-            Err(error) => self.place = Place::Failed(error),
+            Err(error) => self.place = ReadingPosition::Failed(error),
         }
         Ok(Some(objects))
     }
 }
 
 /// Adds a portion of the list at `path` to `objects`, or what is left of it, and gives the place after that.
-async fn read<T: Listed>(
+async fn read<T: ListedObject>(
     path: &str,
-    mut content: Box<Content>,
-    mut reader: Reader,
+    mut content: Box<AnswerContent>,
+    mut reader: EncodedListReader,
     objects: &mut Vec<T>,
-) -> Result<Place, ApiError> {
+) -> Result<ReadingPosition, ApiError> {
     while let Some(piece) = content.next().await? {
         reader.read(&piece, objects).map_err(|problem| no_list(path, problem))?;
         if objects.len() >= PORTION {
-            return Ok(Place::Within(content, reader));
+            return Ok(ReadingPosition::Within(content, reader));
         }
     }
     let metadata = reader.finish().map_err(|problem| no_list(path, problem))?;
-    Ok(if metadata.next.is_empty() { Place::End } else { Place::From(metadata.next) })
+    Ok(if metadata.next.is_empty() { ReadingPosition::End } else { ReadingPosition::From(metadata.next) })
 }
 
-fn no_list(path: &str, problem: Malformed) -> ApiError {
+fn no_list(path: &str, problem: MalformedList) -> ApiError {
     let cause = match problem {
-        Malformed::TooShort => TOO_SHORT.to_owned(),
-        Malformed::After(count) => format!("unexpected content after {count} bytes"),
+        MalformedList::TooShort => TOO_SHORT.to_owned(),
+        MalformedList::After(count) => format!("unexpected content after {count} bytes"),
     };
     malformed(path, cause)
 }
 
-async fn begin<T: Listed>(cluster: &Cluster, list: &List, token: &str) -> Result<(Box<Content>, Reader), ApiError> {
+async fn begin<T: ListedObject>(
+    cluster: &Cluster,
+    list: &ListRequest,
+    token: &str,
+) -> Result<(Box<AnswerContent>, EncodedListReader), ApiError> {
     let accepted = if T::FROM_PROTOBUF.is_some() { PROTOBUF_OR_JSON } else { JSON };
     let content = cluster.begin_to_read(&list.from(token), list.rule(), accepted).await?;
-    let reader = Reader::new(content.is_protobuf);
+    let reader = EncodedListReader::new(content.is_protobuf);
     Ok((Box::new(content.read_ahead()), reader))
 }
 
 /// A list in one of its forms.
-enum Reader {
-    Json(ListReader),
-    Protobuf(ProtobufReader),
+enum EncodedListReader {
+    Json(JsonListReader),
+    Protobuf(ProtobufListReader),
 }
 
-impl Reader {
+impl EncodedListReader {
     fn new(is_protobuf: bool) -> Self {
-        if is_protobuf { Self::Protobuf(ProtobufReader::default()) } else { Self::Json(ListReader::default()) }
+        if is_protobuf { Self::Protobuf(ProtobufListReader::default()) } else { Self::Json(JsonListReader::default()) }
     }
 
-    fn read<T: Listed>(&mut self, piece: &[u8], objects: &mut Vec<T>) -> Result<(), Malformed> {
+    fn read<T: ListedObject>(&mut self, piece: &[u8], objects: &mut Vec<T>) -> Result<(), MalformedList> {
         match self {
             Self::Json(reader) => {
                 let mut items: Vec<T::Wire> = Vec::new();
@@ -225,7 +229,7 @@ impl Reader {
         }
     }
 
-    fn finish(self) -> Result<ListMetadata, Malformed> {
+    fn finish(self) -> Result<ListMetadata, MalformedList> {
         match self {
             Self::Json(reader) => reader.finish(),
             Self::Protobuf(reader) => reader.finish(),

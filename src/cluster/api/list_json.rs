@@ -18,7 +18,7 @@ pub(crate) struct ListMetadata {
 
 /// Why something is no list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub(super) enum MalformedList {
     /// It ends before its end.
     TooShort,
     /// After so many bytes stands something else than expected.
@@ -27,13 +27,13 @@ pub(super) enum Malformed {
 
 /// What came of a list and is not understood yet, because its end is still to come.
 #[derive(Debug, Default)]
-pub(super) struct Unread {
+pub(super) struct UnreadBytes {
     pub(super) bytes: Vec<u8>,
     /// How many bytes were before them.
     before: usize,
 }
 
-impl Unread {
+impl UnreadBytes {
     /// Takes the next piece in.
     pub(super) fn add(&mut self, piece: &[u8]) {
         self.bytes.extend_from_slice(piece);
@@ -51,22 +51,22 @@ impl Unread {
     }
 
     /// What stands at `at` is not what should.
-    pub(super) fn unexpected(&self, at: usize) -> Malformed {
-        Malformed::After(self.position(at))
+    pub(super) fn unexpected(&self, at: usize) -> MalformedList {
+        MalformedList::After(self.position(at))
     }
 }
 
 /// A list that is being read.
 #[derive(Debug, Default)]
-pub(super) struct ListReader {
-    unread: Unread,
-    place: Place,
+pub(super) struct JsonListReader {
+    unread: UnreadBytes,
+    place: JsonListPosition,
     metadata: Option<ListMetadata>,
 }
 
 /// What comes next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum JsonListPosition {
     #[default]
     Beginning,
     Member,
@@ -74,9 +74,9 @@ enum Place {
     End,
 }
 
-impl ListReader {
+impl JsonListReader {
     /// Takes the next piece in, and adds the objects that are complete with it to `items`.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, piece: &[u8], items: &mut Vec<T>) -> Result<(), Malformed> {
+    pub(super) fn read<T: DeserializeOwned>(&mut self, piece: &[u8], items: &mut Vec<T>) -> Result<(), MalformedList> {
         self.unread.add(piece);
         let mut at = 0;
         while let Some(next) = self.step(at, items)? {
@@ -87,34 +87,34 @@ impl ListReader {
     }
 
     /// What the list says of itself, if it was complete.
-    pub(super) fn finish(self) -> Result<ListMetadata, Malformed> {
+    pub(super) fn finish(self) -> Result<ListMetadata, MalformedList> {
         match self.place {
-            Place::End => self.metadata.ok_or(self.unread.unexpected(0)),
-            _ => Err(Malformed::TooShort),
+            JsonListPosition::End => self.metadata.ok_or(self.unread.unexpected(0)),
+            _ => Err(MalformedList::TooShort),
         }
     }
 
     /// Where to go on after what stands at `at`; `None` when its end is still to come.
-    fn step<T: DeserializeOwned>(&mut self, at: usize, items: &mut Vec<T>) -> Result<Option<usize>, Malformed> {
+    fn step<T: DeserializeOwned>(&mut self, at: usize, items: &mut Vec<T>) -> Result<Option<usize>, MalformedList> {
         let Some(at) = self.after(at, |byte| byte.is_ascii_whitespace() || byte == b',') else { return Ok(None) };
         let place = match (self.place, self.unread.bytes[at]) {
-            (Place::Beginning, b'{') | (Place::Item, b']') => Place::Member,
-            (Place::Member, b'}') => Place::End,
-            (Place::Member, _) => return self.member(at),
-            (Place::Item, _) => {
+            (JsonListPosition::Beginning, b'{') | (JsonListPosition::Item, b']') => JsonListPosition::Member,
+            (JsonListPosition::Member, b'}') => JsonListPosition::End,
+            (JsonListPosition::Member, _) => return self.member(at),
+            (JsonListPosition::Item, _) => {
                 let item = self.value(at)?;
                 return Ok(item.map(|(item, end)| {
                     items.push(item);
                     end
                 }));
             }
-            (Place::Beginning | Place::End, _) => return Err(self.unread.unexpected(at)),
+            (JsonListPosition::Beginning | JsonListPosition::End, _) => return Err(self.unread.unexpected(at)),
         };
         self.place = place;
         Ok(Some(at + 1))
     }
 
-    fn member(&mut self, at: usize) -> Result<Option<usize>, Malformed> {
+    fn member(&mut self, at: usize) -> Result<Option<usize>, MalformedList> {
         let Some((name, end)) = self.value::<String>(at)? else { return Ok(None) };
         let Some(colon) = self.after(end, |byte| byte.is_ascii_whitespace()) else { return Ok(None) };
         if self.unread.bytes[colon] != b':' {
@@ -123,7 +123,7 @@ impl ListReader {
         let Some(value) = self.after(colon + 1, |byte| byte.is_ascii_whitespace()) else { return Ok(None) };
         match name.as_str() {
             "items" if self.unread.bytes[value] == b'[' => {
-                self.place = Place::Item;
+                self.place = JsonListPosition::Item;
                 Ok(Some(value + 1))
             }
             "items" => Ok(self.value::<()>(value)?.map(|((), end)| end)),
@@ -136,7 +136,7 @@ impl ListReader {
     }
 
     /// The value at `at` and where it ends; `None` when its end is still to come.
-    fn value<T: DeserializeOwned>(&self, at: usize) -> Result<Option<(T, usize)>, Malformed> {
+    fn value<T: DeserializeOwned>(&self, at: usize) -> Result<Option<(T, usize)>, MalformedList> {
         let mut values = serde_json::Deserializer::from_slice(&self.unread.bytes[at..]).into_iter::<T>();
         match values.next() {
             // More always follows, and might belong to it.
@@ -172,8 +172,8 @@ mod tests {
     use super::*;
 
     /// What is read of `text` in pieces of `size` bytes: the items, and the `continue`.
-    fn read(text: &str, size: usize) -> Result<(Vec<Value>, String), Malformed> {
-        let mut reader = ListReader::default();
+    fn read(text: &str, size: usize) -> Result<(Vec<Value>, String), MalformedList> {
+        let mut reader = JsonListReader::default();
         let mut items = Vec::new();
         for piece in text.as_bytes().chunks(size) {
             reader.read(piece, &mut items)?;
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_has_to_be() {
-        let mut reader = ListReader::default();
+        let mut reader = JsonListReader::default();
         let mut items: Vec<Value> = Vec::new();
         reader.read(br#"{"metadata":{"continue":"next"},"items":[{"a":1},{"b":"#, &mut items).unwrap();
         assert_eq!((items.len(), &reader.unread.bytes[..]), (1, &br#",{"b":"#[..]));
@@ -210,17 +210,17 @@ mod tests {
 
     #[test]
     fn what_is_no_list() {
-        let check = |text: &str, expect: Malformed| assert_eq!(read(text, 5), Err(expect), "{text}");
-        check("", Malformed::TooShort);
-        check("{\"metadata\":{},\"items\":[{}", Malformed::TooShort);
-        check("{\"metadata\":{},\"items\":[{}]", Malformed::TooShort);
-        check("<html>", Malformed::After(0));
-        check("[]", Malformed::After(0));
-        check("{\"items\":\"hunter2\"}", Malformed::After(9));
-        check("{\"metadata\":{},\"items\":[}]}", Malformed::After(24));
-        check("{\"metadata\" {}}", Malformed::After(12));
-        check("{\"items\":[]}", Malformed::After(12));
-        check("{\"metadata\":{}} {}", Malformed::After(16));
+        let check = |text: &str, expect: MalformedList| assert_eq!(read(text, 5), Err(expect), "{text}");
+        check("", MalformedList::TooShort);
+        check("{\"metadata\":{},\"items\":[{}", MalformedList::TooShort);
+        check("{\"metadata\":{},\"items\":[{}]", MalformedList::TooShort);
+        check("<html>", MalformedList::After(0));
+        check("[]", MalformedList::After(0));
+        check("{\"items\":\"hunter2\"}", MalformedList::After(9));
+        check("{\"metadata\":{},\"items\":[}]}", MalformedList::After(24));
+        check("{\"metadata\" {}}", MalformedList::After(12));
+        check("{\"items\":[]}", MalformedList::After(12));
+        check("{\"metadata\":{}} {}", MalformedList::After(16));
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-use super::list_json::{ListMetadata, Malformed, Unread};
+use super::list_json::{ListMetadata, MalformedList, UnreadBytes};
 
 /// What every message begins with.
 pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
@@ -19,7 +19,7 @@ const LONGEST_HEAD: usize = 20;
 
 /// `runtime.Unknown`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Envelope {
+pub(super) struct ProtobufEnvelope {
     #[prost(bytes = "vec", tag = "2")]
     pub(super) raw: Vec<u8>,
 }
@@ -35,15 +35,15 @@ pub(super) struct ListMeta {
 
 /// A list that is being read.
 #[derive(Debug, Default)]
-pub(super) struct ProtobufReader {
-    unread: Unread,
-    place: Place,
+pub(super) struct ProtobufListReader {
+    unread: UnreadBytes,
+    place: ProtobufListPosition,
     metadata: Option<ListMetadata>,
 }
 
 /// What comes next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ProtobufListPosition {
     #[default]
     Magic,
     /// A field of the envelope, before the list.
@@ -55,17 +55,17 @@ enum Place {
 }
 
 /// A field that is there as a whole.
-struct Field {
+struct ProtobufField {
     number: u32,
     /// Where its content stands.
     start: usize,
     end: usize,
 }
 
-impl ProtobufReader {
+impl ProtobufListReader {
     /// Takes the next piece in, and hands each object that is complete with it to `item`, which returns whether it is
     /// what it should be.
-    pub(super) fn read(&mut self, piece: &[u8], mut item: impl FnMut(&[u8]) -> bool) -> Result<(), Malformed> {
+    pub(super) fn read(&mut self, piece: &[u8], mut item: impl FnMut(&[u8]) -> bool) -> Result<(), MalformedList> {
         self.unread.add(piece);
         let mut at = 0;
         while let Some(next) = self.step(at, &mut item)? {
@@ -76,49 +76,51 @@ impl ProtobufReader {
     }
 
     /// What the list says of itself, if it was complete.
-    pub(super) fn finish(self) -> Result<ListMetadata, Malformed> {
+    pub(super) fn finish(self) -> Result<ListMetadata, MalformedList> {
         match self.place {
-            Place::Rest if self.unread.bytes.is_empty() => Ok(self.metadata.unwrap_or_default()),
-            Place::List { end } if self.unread.position(0) == end => Ok(self.metadata.unwrap_or_default()),
-            _ => Err(Malformed::TooShort),
+            ProtobufListPosition::Rest if self.unread.bytes.is_empty() => Ok(self.metadata.unwrap_or_default()),
+            ProtobufListPosition::List { end } if self.unread.position(0) == end => {
+                Ok(self.metadata.unwrap_or_default())
+            }
+            _ => Err(MalformedList::TooShort),
         }
     }
 
-    fn step(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, Malformed> {
+    fn step(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, MalformedList> {
         match self.place {
-            Place::Magic => self.magic(),
-            Place::Envelope => self.envelope(at),
-            Place::List { end } if self.unread.position(at) >= end => {
-                self.place = Place::Rest;
+            ProtobufListPosition::Magic => self.magic(),
+            ProtobufListPosition::Envelope => self.envelope(at),
+            ProtobufListPosition::List { end } if self.unread.position(at) >= end => {
+                self.place = ProtobufListPosition::Rest;
                 Ok(Some(at))
             }
-            Place::List { .. } => self.list(at, item),
-            Place::Rest => Ok(self.field(at)?.map(|field| field.end)),
+            ProtobufListPosition::List { .. } => self.list(at, item),
+            ProtobufListPosition::Rest => Ok(self.field(at)?.map(|field| field.end)),
         }
     }
 
-    fn magic(&mut self) -> Result<Option<usize>, Malformed> {
+    fn magic(&mut self) -> Result<Option<usize>, MalformedList> {
         match self.unread.bytes.first_chunk() {
             Some(&MAGIC) => {
-                self.place = Place::Envelope;
+                self.place = ProtobufListPosition::Envelope;
                 Ok(Some(MAGIC.len()))
             }
-            Some(_) => Err(Malformed::After(0)),
+            Some(_) => Err(MalformedList::After(0)),
             None => Ok(None),
         }
     }
 
-    fn envelope(&mut self, at: usize) -> Result<Option<usize>, Malformed> {
+    fn envelope(&mut self, at: usize) -> Result<Option<usize>, MalformedList> {
         let Some(head) = self.head(at)? else { return Ok(None) };
         if head.number == RAW {
-            self.place = Place::List { end: self.unread.position(head.end) };
+            self.place = ProtobufListPosition::List { end: self.unread.position(head.end) };
             return Ok(Some(head.start));
         }
         Ok(self.field(at)?.map(|field| field.end))
     }
 
-    fn list(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, Malformed> {
-        let Some(Field { number, start, end }) = self.field(at)? else { return Ok(None) };
+    fn list(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, MalformedList> {
+        let Some(ProtobufField { number, start, end }) = self.field(at)? else { return Ok(None) };
         let content = &self.unread.bytes[start..end];
         let is_right = match number {
             METADATA => {
@@ -133,12 +135,12 @@ impl ProtobufReader {
     }
 
     /// The field at `at`; `None` when its end is still to come.
-    fn field(&self, at: usize) -> Result<Option<Field>, Malformed> {
+    fn field(&self, at: usize) -> Result<Option<ProtobufField>, MalformedList> {
         Ok(self.head(at)?.filter(|field| field.end <= self.unread.bytes.len()))
     }
 
     /// The field at `at`, of which only the head need be there.
-    fn head(&self, at: usize) -> Result<Option<Field>, Malformed> {
+    fn head(&self, at: usize) -> Result<Option<ProtobufField>, MalformedList> {
         let mut rest = &self.unread.bytes[at..];
         let is_whole = rest.len() >= LONGEST_HEAD;
         let head = decode_key(&mut rest).and_then(|(number, kind)| {
@@ -149,9 +151,9 @@ impl ProtobufReader {
         match head {
             Ok((number, WireType::LengthDelimited, length)) => {
                 let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
-                end.map(|end| Some(Field { number, start, end })).ok_or(self.unread.unexpected(at))
+                end.map(|end| Some(ProtobufField { number, start, end })).ok_or(self.unread.unexpected(at))
             }
-            Ok((number, WireType::Varint, _)) => Ok(Some(Field { number, start, end: start })),
+            Ok((number, WireType::Varint, _)) => Ok(Some(ProtobufField { number, start, end: start })),
             Ok(_) => Err(self.unread.unexpected(at)),
             Err(_) if is_whole => Err(self.unread.unexpected(at)),
             Err(_) => Ok(None),
@@ -207,8 +209,8 @@ mod tests {
     }
 
     /// The names that are read of `bytes` in pieces of `size` bytes, and the `continue`.
-    fn read(bytes: &[u8], size: usize) -> Result<(Vec<String>, String), Malformed> {
-        let mut reader = ProtobufReader::default();
+    fn read(bytes: &[u8], size: usize) -> Result<(Vec<String>, String), MalformedList> {
+        let mut reader = ProtobufListReader::default();
         let mut names = Vec::new();
         for piece in bytes.chunks(size) {
             reader.read(piece, |item| Object::decode(item).map(|object| names.push(object.name)).is_ok())?;
@@ -236,13 +238,13 @@ mod tests {
         let bytes = document(&["one"], "");
         let list_end = bytes.iter().rposition(|&byte| byte != b'x').unwrap() - 2;
         for length in 0..list_end {
-            assert_eq!(read(&bytes[..length], 7), Err(Malformed::TooShort), "{length}");
+            assert_eq!(read(&bytes[..length], 7), Err(MalformedList::TooShort), "{length}");
         }
-        assert_eq!(read(b"{\"items\":[]}", 5), Err(Malformed::After(0)));
-        assert_eq!(read(&[&MAGIC[..], &[0xff; 30]].concat(), 64), Err(Malformed::After(4)));
+        assert_eq!(read(b"{\"items\":[]}", 5), Err(MalformedList::After(0)));
+        assert_eq!(read(&[&MAGIC[..], &[0xff; 30]].concat(), 64), Err(MalformedList::After(4)));
         let broken =
             document(&["one"], "").iter().map(|&byte| if byte == b'o' { 0xff } else { byte }).collect::<Vec<_>>();
-        assert!(matches!(read(&broken, 64), Err(Malformed::After(_))));
+        assert!(matches!(read(&broken, 64), Err(MalformedList::After(_))));
     }
 
     proptest! {

@@ -3,16 +3,16 @@
 use serde::Deserialize;
 
 use super::api_error::ApiError;
-use super::list::{List, Listed, Scope};
+use super::list::{ListRequest, ListedObject, Scope};
 use crate::cluster::Cluster;
-use crate::cluster::config::inputs::{ConnectFlags, Environment};
-use crate::cluster::config::kubeconfig::Files;
+use crate::cluster::config::inputs::{ConnectFlags, ProcessEnvironment};
+use crate::cluster::config::kubeconfig::KubeconfigFiles;
 use crate::error::Error;
 use futures_util::TryStreamExt;
 
 /// What the kubeconfig names, in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct KubeconfigNames {
     /// Contexts.
     pub contexts: Vec<String>,
     /// Clusters.
@@ -21,13 +21,13 @@ pub struct Names {
     pub users: Vec<String>,
 }
 
-impl Names {
+impl KubeconfigNames {
     /// Reads the kubeconfig that the flags and the environment mean.
     ///
     /// # Errors
     /// When it cannot be read or understood.
-    pub fn read(flags: &ConnectFlags, environment: &Environment) -> Result<Self, Error> {
-        let config = Files::of(flags, environment).read()?;
+    pub fn read(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
+        let config = KubeconfigFiles::of(flags, environment).read()?;
         Ok(Self {
             contexts: config.contexts.into_iter().map(|context| context.name).collect(),
             clusters: config.clusters.into_iter().map(|cluster| cluster.name).collect(),
@@ -42,27 +42,27 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
-        let list = List::new("/api/v1", "namespaces", Scope::All);
+        let list = ListRequest::new("/api/v1", "namespaces", Scope::All);
         self.portions::<String>(list).try_concat().await
     }
 }
 
-impl Listed for String {
-    type Wire = Entry;
+impl ListedObject for String {
+    type Wire = WireNamespace;
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Entry {
-    metadata: Metadata,
+pub(crate) struct WireNamespace {
+    metadata: NamespaceMetadata,
 }
 
 #[derive(Deserialize)]
-struct Metadata {
+struct NamespaceMetadata {
     name: String,
 }
 
-impl From<Entry> for String {
-    fn from(entry: Entry) -> Self {
+impl From<WireNamespace> for String {
+    fn from(entry: WireNamespace) -> Self {
         entry.metadata.name
     }
 }

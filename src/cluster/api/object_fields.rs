@@ -13,17 +13,17 @@ use crate::service::Protocol;
 
 /// `meta.v1.Time`, with the precision of seconds that it has in JSON.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Time {
+pub(super) struct WireTime {
     /// Since 1970.
     #[prost(int64, tag = "1")]
     pub(super) seconds: i64,
 }
 
 /// A time in RFC 3339; one that cannot be understood is none.
-pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WireTime>, D::Error> {
     let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
     let timestamp = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    Ok(timestamp.map(|timestamp| Time { seconds: timestamp.as_second() }))
+    Ok(timestamp.map(|timestamp| WireTime { seconds: timestamp.as_second() }))
 }
 
 /// Lists that Go calls `nil` are `null` in JSON.
@@ -38,8 +38,8 @@ pub(super) fn only<'de, D: Deserializer<'de>>(
     keys: &'static [&'static str],
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Only(&'static [&'static str]);
-    impl<'de> Visitor<'de> for Only {
+    struct OnlyKeys(&'static [&'static str]);
+    impl<'de> Visitor<'de> for OnlyKeys {
         type Value = BTreeMap<String, String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +62,7 @@ pub(super) fn only<'de, D: Deserializer<'de>>(
             Ok(kept)
         }
     }
-    deserializer.deserialize_any(Only(keys))
+    deserializer.deserialize_any(OnlyKeys(keys))
 }
 
 /// A port number; 0, which none is, where it is out of range.

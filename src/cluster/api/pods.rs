@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use serde::Deserialize;
 
 use super::api_error::ApiError;
-use super::list::{List, Listed, Scope};
+use super::list::{ListRequest, ListedObject, Scope};
 use crate::cluster::Cluster;
 
 /// A Pod, as far as its traffic is concerned.
@@ -25,38 +25,38 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, ApiError> {
         let scope = Scope::Namespace(namespace.to_owned());
-        let list = List::new("/api/v1", "pods", scope).labelled(Some(selector));
+        let list = ListRequest::new("/api/v1", "pods", scope).labelled(Some(selector));
         self.portions::<Pod>(list).try_concat().await
     }
 }
 
-impl Listed for Pod {
-    type Wire = Entry;
+impl ListedObject for Pod {
+    type Wire = WirePod;
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Entry {
-    metadata: Metadata,
+pub(crate) struct WirePod {
+    metadata: PodMetadata,
     #[serde(default)]
-    spec: Spec,
+    spec: PodSpec,
     #[serde(default)]
-    status: Status,
+    status: PodStatus,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct PodMetadata {
     name: String,
     deletion_timestamp: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-struct Spec {
-    containers: Option<Vec<Container>>,
+struct PodSpec {
+    containers: Option<Vec<PodContainer>>,
 }
 
 #[derive(Deserialize)]
-struct Container {
+struct PodContainer {
     ports: Option<Vec<ContainerPort>>,
 }
 
@@ -69,16 +69,16 @@ struct ContainerPort {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+struct PodStatus {
     #[serde(default)]
     phase: String,
-    conditions: Option<Vec<Condition>>,
+    conditions: Option<Vec<PodCondition>>,
     init_container_statuses: Option<Vec<ContainerStatus>>,
     container_statuses: Option<Vec<ContainerStatus>>,
 }
 
 #[derive(Deserialize)]
-struct Condition {
+struct PodCondition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
@@ -90,26 +90,26 @@ struct Condition {
 struct ContainerStatus {
     name: String,
     #[serde(default)]
-    state: State,
+    state: ContainerState,
 }
 
 #[derive(Default, Deserialize)]
-struct State {
-    waiting: Option<Halt>,
-    terminated: Option<Halt>,
+struct ContainerState {
+    waiting: Option<ContainerHalt>,
+    terminated: Option<ContainerHalt>,
 }
 
 /// Why a container does not run.
 #[derive(Deserialize)]
-struct Halt {
+struct ContainerHalt {
     #[serde(default)]
     reason: String,
     #[serde(default)]
     message: String,
 }
 
-impl From<Entry> for Pod {
-    fn from(Entry { metadata, spec, status }: Entry) -> Self {
+impl From<WirePod> for Pod {
+    fn from(WirePod { metadata, spec, status }: WirePod) -> Self {
         let unready = match metadata.deletion_timestamp {
             Some(_) => Some("it is being deleted".to_owned()),
             None => status.unready(),
@@ -120,7 +120,7 @@ impl From<Entry> for Pod {
     }
 }
 
-impl Status {
+impl PodStatus {
     fn unready(&self) -> Option<String> {
         let condition = |kind: &str| self.conditions.iter().flatten().find(|condition| condition.kind == kind);
         let ready = condition("Ready");
@@ -128,7 +128,7 @@ impl Status {
             return None;
         }
         let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
-        let said = |condition: &Condition| (!condition.message.is_empty()).then(|| condition.message.clone());
+        let said = |condition: &PodCondition| (!condition.message.is_empty()).then(|| condition.message.clone());
         self.halted()
             .or_else(|| unscheduled.and_then(said))
             .or_else(|| ready.and_then(said))
@@ -160,7 +160,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn check(pod: &Value, expect: Option<&str>) {
-        let pod = Pod::from(serde_json::from_value::<Entry>(pod.clone()).unwrap());
+        let pod = Pod::from(serde_json::from_value::<WirePod>(pod.clone()).unwrap());
         assert_eq!(pod.unready.as_deref(), expect);
     }
 
@@ -196,7 +196,7 @@ mod tests {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [
             {"ports": [{"name": "web", "containerPort": 8080}, {"containerPort": 9090}]}, {}
         ]}});
-        let pod = Pod::from(serde_json::from_value::<Entry>(pod).unwrap());
+        let pod = Pod::from(serde_json::from_value::<WirePod>(pod).unwrap());
         assert_eq!(pod.ports, [("web".to_owned(), 8080)]);
     }
 }

@@ -9,26 +9,26 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api_error::ApiError;
-use super::call::Wire;
+use super::call::WireContent;
 
 /// Bytes that may wait for the reader, as long as it is quick.
 const ROOM: usize = 128 * 1024;
 /// A reader that takes nothing for longer than this is not waited for: an API server breaks an answer off that is not
 /// taken within a minute (apiserver `--request-timeout`), while a person may look at a first screenful for longer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SLOW_READER_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Piece = Result<Bytes, ApiError>;
+type ContentPiece = Result<Bytes, ApiError>;
 
 /// Content on its way through memory.
 #[derive(Debug)]
-pub(super) struct Ahead {
-    pieces: mpsc::UnboundedReceiver<Piece>,
+pub(super) struct ReadAhead {
+    pieces: mpsc::UnboundedReceiver<ContentPiece>,
     room: Arc<Semaphore>,
     _task: AbortOnDropHandle<()>,
 }
 
-impl Ahead {
-    pub(super) fn of(wire: Wire) -> Self {
+impl ReadAhead {
+    pub(super) fn of(wire: WireContent) -> Self {
         let (sender, pieces) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(ROOM));
         let task = tokio::spawn(receive(wire, sender, room.clone()));
@@ -43,7 +43,7 @@ impl Ahead {
     }
 }
 
-async fn receive(mut wire: Wire, pieces: mpsc::UnboundedSender<Piece>, room: Arc<Semaphore>) {
+async fn receive(mut wire: WireContent, pieces: mpsc::UnboundedSender<ContentPiece>, room: Arc<Semaphore>) {
     let mut is_patient = true;
     while let Some(piece) = wire.next().await.transpose() {
         let size = size(piece.as_ref().ok());
@@ -51,7 +51,9 @@ async fn receive(mut wire: Wire, pieces: mpsc::UnboundedSender<Piece>, room: Arc
             return;
         }
         if is_patient {
-            let taken = timeout(PATIENCE, room.acquire_many(u32::try_from(size).expect("no more than the room"))).await;
+            let taken =
+                timeout(SLOW_READER_TIMEOUT, room.acquire_many(u32::try_from(size).expect("no more than the room")))
+                    .await;
             is_patient = taken.is_ok_and(|taken| taken.map(SemaphorePermit::forget).is_ok());
         }
     }

@@ -20,7 +20,7 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn service_readiness(&self, namespace: &str, service: &str) -> Result<Readiness, ApiError> {
-        let mut tally = Tally::default();
+        let mut tally = ReadinessTally::default();
         for slice in self.endpoints(namespace, service).await? {
             tally.add(&slice);
         }
@@ -32,7 +32,7 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn readiness(&self, scope: &Scope) -> Result<ReadinessTable, ApiError> {
-        let mut tally = Tally::default();
+        let mut tally = ReadinessTally::default();
         let pages = self.portions::<EndpointSlice>(slices_in(scope));
         pin_mut!(pages);
         while let Some(page) = pages.next().await {
@@ -49,7 +49,7 @@ impl Cluster {
             ahead: VecDeque::new(),
             newest: String::new(),
             namespace: None,
-            table: Tally::default().table(),
+            table: ReadinessTally::default().table(),
             is_in_order: true,
         }
     }
@@ -57,9 +57,9 @@ impl Cluster {
 
 /// Slices are counted here as they come.
 #[derive(Debug, Default)]
-struct Tally {
+struct ReadinessTally {
     hasher: RandomState,
-    families: [Vec<Row>; 3],
+    families: [Vec<ReadinessRow>; 3],
 }
 
 /// Readiness by Service: 50,000 of them in 0.6 MiB, since names are kept as 64-bit keyed hashes only. That two of 50,000
@@ -69,22 +69,22 @@ pub struct ReadinessTable {
     hasher: RandomState,
     /// Sorted by key, each key once. A dual-stack Service has each Pod in two slices, once per family, so families are
     /// counted apart.
-    families: [Vec<Row>; 3],
+    families: [Vec<ReadinessRow>; 3],
 }
 
 /// What is known of one Service. More endpoints than can be counted here are as good as infinitely many.
 #[derive(Debug, Clone, Copy)]
-struct Row {
+struct ReadinessRow {
     /// A hash in two halves, which need not be aligned like a whole.
     key: [u32; 2],
     ready: u16,
     total: u16,
 }
 
-impl Tally {
+impl ReadinessTally {
     fn add(&mut self, slice: &EndpointSlice) {
         let count = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
-        self.families[slice.addresses as usize].push(Row {
+        self.families[slice.addresses as usize].push(ReadinessRow {
             key: key(&self.hasher, &slice.namespace, &slice.service),
             ready: count(slice.endpoints.iter().filter(|endpoint| endpoint.ready).count()),
             total: count(slice.endpoints.len()),
@@ -107,7 +107,7 @@ impl Tally {
     }
 }
 
-impl Row {
+impl ReadinessRow {
     /// Adds another slice of the same Service.
     fn take_in(&mut self, other: Self) {
         self.ready = self.ready.saturating_add(other.ready);
@@ -119,7 +119,7 @@ impl ReadinessTable {
     /// What is known of a Service; nothing known is nothing there.
     pub fn get(&self, namespace: &str, service: &str) -> Readiness {
         let key = key(&self.hasher, namespace, service);
-        let row = |rows: &Vec<Row>| rows.binary_search_by_key(&key, |row| row.key).ok().map(|at| rows[at]);
+        let row = |rows: &Vec<ReadinessRow>| rows.binary_search_by_key(&key, |row| row.key).ok().map(|at| rows[at]);
         let rows = self.families.iter().filter_map(row);
         rows.fold(Readiness { ready: 0, total: 0 }, |most, row| Readiness {
             ready: most.ready.max(row.ready.into()),
@@ -166,7 +166,7 @@ impl ReadinessInOrder {
     async fn go_on_to(&mut self, namespace: &str) -> Result<(), ApiError> {
         self.is_in_order &= self.namespace.as_deref().is_none_or(|before| order(before, namespace).is_lt());
         self.namespace = Some(namespace.to_owned());
-        let mut tally = Tally::default();
+        let mut tally = ReadinessTally::default();
         while let Some(slice) = self.next().await? {
             match order(&slice.namespace, namespace) {
                 Ordering::Less => {}

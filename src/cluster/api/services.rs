@@ -7,10 +7,10 @@ use prost::Message;
 use serde::Deserialize;
 use serde::de::Deserializer;
 
-use super::access_review::Rule;
+use super::access_review::AccessRule;
 use super::api_error::ApiError;
-use super::list::{FromProtobuf, List, Listed, Scope, encoded};
-use super::object_fields::{self, Time, port_number, protocol, set};
+use super::list::{FromProtobuf, ListRequest, ListedObject, Scope, encoded};
+use super::object_fields::{self, WireTime, port_number, protocol, set};
 use crate::cluster::Cluster;
 use crate::service::choose_port::ANNOTATIONS;
 use crate::service::{PortRef, Service, ServicePort, ServiceType};
@@ -22,8 +22,8 @@ impl Cluster {
     /// When the API server cannot be asked or refuses.
     pub async fn service(&self, namespace: &str, name: &str) -> Result<Option<Service>, ApiError> {
         let target = format!("/api/v1/namespaces/{}/services/{}", encoded(namespace), encoded(name));
-        let rule = Rule::new("get", "services", Some(namespace)).named(Some(name));
-        match self.read::<Wire>(&target, &rule).await {
+        let rule = AccessRule::new("get", "services", Some(namespace)).named(Some(name));
+        match self.read::<WireService>(&target, &rule).await {
             Ok(service) => Ok(Some(service.into())),
             Err(ApiError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -39,31 +39,31 @@ impl Cluster {
         scope: Scope,
         selector: Option<&str>,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static {
-        self.portions::<Service>(List::new("/api/v1", "services", scope).labelled(selector))
+        self.portions::<Service>(ListRequest::new("/api/v1", "services", scope).labelled(selector))
     }
 }
 
-impl Listed for Service {
-    type Wire = Wire;
+impl ListedObject for Service {
+    type Wire = WireService;
 
-    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(|bytes| Wire::decode(bytes).ok().map(Self::from));
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(|bytes| WireService::decode(bytes).ok().map(Self::from));
 }
 
 /// What is looked at of a Service (k8s.io/api `core/v1/generated.proto`).
 #[derive(Clone, PartialEq, Message, Deserialize)]
-pub(crate) struct Wire {
+pub(crate) struct WireService {
     #[prost(message, required, tag = "1")]
-    metadata: Metadata,
+    metadata: ServiceMetadata,
     #[prost(message, required, tag = "2")]
     #[serde(default)]
-    spec: Spec,
+    spec: ServiceSpec,
     #[prost(message, required, tag = "3")]
     #[serde(default)]
-    status: Status,
+    status: ServiceStatus,
 }
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
-struct Metadata {
+struct ServiceMetadata {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "3")]
@@ -71,7 +71,7 @@ struct Metadata {
     namespace: String,
     #[prost(message, optional, tag = "8")]
     #[serde(rename = "creationTimestamp", default, deserialize_with = "object_fields::time")]
-    created: Option<Time>,
+    created: Option<WireTime>,
     #[prost(btree_map = "string, string", tag = "12")]
     #[serde(default, deserialize_with = "steering_annotations")]
     annotations: BTreeMap<String, String>,
@@ -84,10 +84,10 @@ fn steering_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BT
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+struct ServiceSpec {
     #[prost(message, repeated, tag = "1")]
     #[serde(deserialize_with = "object_fields::or_empty")]
-    ports: Vec<Port>,
+    ports: Vec<WireServicePort>,
     #[prost(btree_map = "string, string", tag = "2")]
     #[serde(deserialize_with = "object_fields::or_empty")]
     selector: BTreeMap<String, String>,
@@ -105,7 +105,7 @@ struct Spec {
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Port {
+struct WireServicePort {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -152,30 +152,30 @@ impl From<NumberOrText> for IntOrString {
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Status {
+struct ServiceStatus {
     #[prost(message, required, tag = "1")]
-    load_balancer: LoadBalancer,
+    load_balancer: LoadBalancerStatus,
 }
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(default)]
-struct LoadBalancer {
+struct LoadBalancerStatus {
     #[prost(message, repeated, tag = "1")]
     #[serde(deserialize_with = "object_fields::or_empty")]
-    ingress: Vec<Ingress>,
+    ingress: Vec<LoadBalancerIngress>,
 }
 
 #[derive(Clone, PartialEq, Message, Deserialize)]
 #[serde(default)]
-struct Ingress {
+struct LoadBalancerIngress {
     #[prost(string, tag = "1")]
     ip: String,
     #[prost(string, tag = "2")]
     hostname: String,
 }
 
-impl From<Wire> for Service {
-    fn from(Wire { metadata, spec, status }: Wire) -> Self {
+impl From<WireService> for Service {
+    fn from(WireService { metadata, spec, status }: WireService) -> Self {
         let steering = |(name, _): &(String, String)| ANNOTATIONS.contains(&name.as_str());
         Self {
             namespace: metadata.namespace,
@@ -193,8 +193,8 @@ impl From<Wire> for Service {
     }
 }
 
-impl From<Port> for ServicePort {
-    fn from(port: Port) -> Self {
+impl From<WireServicePort> for ServicePort {
+    fn from(port: WireServicePort) -> Self {
         Self {
             name: set(port.name),
             number: port_number(port.port),
@@ -206,7 +206,7 @@ impl From<Port> for ServicePort {
     }
 }
 
-fn address(at: Ingress) -> Option<String> {
+fn address(at: LoadBalancerIngress) -> Option<String> {
     set(at.ip).or(set(at.hostname))
 }
 

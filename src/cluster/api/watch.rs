@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
-use super::api_error::{ApiError, Status};
+use super::api_error::{ApiError, StatusObject};
 use super::endpoint_slices::{self, EndpointSlice};
-use super::list::{List, Scope, encoded};
+use super::list::{ListRequest, Scope, encoded};
 use super::list_json::ListMetadata;
 use super::services;
 use crate::cluster::Cluster;
@@ -24,16 +24,16 @@ use crate::proxy::upstream::Body;
 use crate::service::Service;
 
 /// After this long the API server ends a watch, and a new one begins (client-go's reflector asks for 5 to 10 minutes).
-const LASTS: Duration = Duration::from_secs(300);
+const MAX_WATCH_LIFETIME: Duration = Duration::from_secs(300);
 
 /// A watch that is silent for this long is dead: the API server sends a bookmark about every minute.
-const SILENCE: Duration = Duration::from_secs(150);
+const WATCH_SILENCE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// The wait between two watches, and the first one after a failure; that doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// The wait between two watches, and the first one after a failure; that doubles up to [`MAX_WATCH_RETRY_INTERVAL`].
+const FIRST_WATCH_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The longest wait after a failure.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WATCH_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// The EndpointSlices of one Service, again each time that one of them changes.
@@ -44,7 +44,7 @@ impl Cluster {
         namespace: &str,
         service: &str,
     ) -> impl Stream<Item = Result<Vec<EndpointSlice>, ApiError>> + Send + 'static + use<> {
-        self.watch::<endpoint_slices::Wire, EndpointSlice>(endpoint_slices::slices_of(namespace, service))
+        self.watch::<endpoint_slices::WireEndpointSlice, EndpointSlice>(endpoint_slices::slices_of(namespace, service))
     }
 
     /// The Service `name`, again each time that it changes; nothing when it is not there. Errors as with
@@ -55,24 +55,28 @@ impl Cluster {
         name: &str,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static + use<> {
         let scope = Scope::Namespace(namespace.to_owned());
-        self.watch::<services::Wire, Service>(List::new("/api/v1", "services", scope).named(name))
+        self.watch::<services::WireService, Service>(ListRequest::new("/api/v1", "services", scope).named(name))
     }
 
-    fn watch<T, U>(&self, list: List) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<T, U>
+    fn watch<T, U>(
+        &self,
+        list: ListRequest,
+    ) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<T, U>
     where
         T: for<'de> Deserialize<'de> + Send + 'static,
         U: From<T> + Clone + PartialEq + Send + 'static,
     {
-        let watch = Watch { cluster: self.clone(), list, step: Step::List, objects: BTreeMap::new(), failures: 0 };
+        let watch =
+            ObjectWatch { cluster: self.clone(), list, step: WatchStep::List, objects: BTreeMap::new(), failures: 0 };
         unfold(watch, |mut watch| async move { watch.next::<T>().await.map(|item| (item, watch)) })
     }
 }
 
 /// A watch that goes on for ever, over any number of connections.
-struct Watch<U> {
+struct ObjectWatch<U> {
     cluster: Cluster,
-    list: List,
-    step: Step,
+    list: ListRequest,
+    step: WatchStep,
     /// What is there, by name.
     objects: BTreeMap<String, U>,
     /// Failures since something worked.
@@ -81,24 +85,24 @@ struct Watch<U> {
 
 /// A list whose objects are looked into later.
 #[derive(Deserialize)]
-struct Page {
+struct RawListPage {
     metadata: ListMetadata,
     items: Option<Vec<Box<RawValue>>>,
 }
 
 /// What to do next.
-enum Step {
+enum WatchStep {
     /// Read everything.
     List,
     /// Ask for what changes after a state.
     Ask { version: String },
     /// Read what changes.
-    Follow { version: String, lines: Lines },
+    Follow { version: String, lines: WatchLines },
     /// No more.
     End,
 }
 
-impl<U: Clone + PartialEq> Watch<U> {
+impl<U: Clone + PartialEq> ObjectWatch<U> {
     /// Everything that is there, once that has changed.
     async fn next<T>(&mut self) -> Option<Result<Vec<U>, ApiError>>
     where
@@ -106,11 +110,11 @@ impl<U: Clone + PartialEq> Watch<U> {
         U: From<T>,
     {
         loop {
-            let changed = match std::mem::replace(&mut self.step, Step::List) {
-                Step::List => self.list::<T>().await,
-                Step::Ask { version } => self.ask(version).await,
-                Step::Follow { version, lines } => self.follow::<T>(version, lines).await,
-                Step::End => return None,
+            let changed = match std::mem::replace(&mut self.step, WatchStep::List) {
+                WatchStep::List => self.list::<T>().await,
+                WatchStep::Ask { version } => self.ask(version).await,
+                WatchStep::Follow { version, lines } => self.follow::<T>(version, lines).await,
+                WatchStep::End => return None,
             };
             match changed {
                 Ok(false) => {}
@@ -132,13 +136,13 @@ impl<U: Clone + PartialEq> Watch<U> {
         if self.failures > 0 {
             sleep(wait(self.failures)).await;
         }
-        let page: Page = self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
+        let page: RawListPage = self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
         let version = page.metadata.resource_version.clone();
         let parsed = page.items.iter().flatten().map(|raw| parse::<T>(raw)).collect::<Result<Vec<_>, _>>();
         let objects = parsed.map_err(|_| self.unclear())?;
         self.objects = objects.into_iter().map(|(metadata, object)| (metadata.name, object.into())).collect();
         self.failures = 0;
-        self.step = Step::Ask { version };
+        self.step = WatchStep::Ask { version };
         Ok(true)
     }
 
@@ -146,37 +150,37 @@ impl<U: Clone + PartialEq> Watch<U> {
     async fn ask(&mut self, version: String) -> Result<bool, ApiError> {
         let parameters = format!(
             "watch=1&allowWatchBookmarks=true&timeoutSeconds={}&resourceVersion={}",
-            LASTS.as_secs(),
+            MAX_WATCH_LIFETIME.as_secs(),
             encoded(&version)
         );
         let request = self.cluster.request(Method::GET, &self.list.target(&parameters), Body::Empty);
         let answer = self.cluster.api().send(request).await?;
-        let (code, mut lines) = (answer.status(), Lines::new(answer.into_body()));
+        let (code, mut lines) = (answer.status(), WatchLines::new(answer.into_body()));
         if !code.is_success() {
             let body = lines.next().await?.unwrap_or_default();
             return self.refused(ApiError::from_answer(code, &body, self.list.rule()));
         }
-        self.step = Step::Follow { version, lines };
+        self.step = WatchStep::Follow { version, lines };
         Ok(false)
     }
 
     /// Takes one change in.
-    async fn follow<T>(&mut self, version: String, mut lines: Lines) -> Result<bool, ApiError>
+    async fn follow<T>(&mut self, version: String, mut lines: WatchLines) -> Result<bool, ApiError>
     where
         T: for<'de> Deserialize<'de>,
         U: From<T>,
     {
         let Some(line) = lines.next().await? else {
-            sleep(FIRST_WAIT).await;
-            self.step = Step::Ask { version };
+            sleep(FIRST_WATCH_RETRY_INTERVAL).await;
+            self.step = WatchStep::Ask { version };
             return Ok(false);
         };
-        let event: Event<'_> = serde_json::from_slice(&line).map_err(|_| self.unclear())?;
+        let event: WatchEvent<'_> = serde_json::from_slice(&line).map_err(|_| self.unclear())?;
         if event.kind == "ERROR" {
             return self.refused(self.error_of(&event));
         }
-        let metadata: Metadata = read_metadata(event.object).map_err(|_| self.unclear())?;
-        self.step = Step::Follow { version: metadata.resource_version, lines };
+        let metadata: WatchedMetadata = read_metadata(event.object).map_err(|_| self.unclear())?;
+        self.step = WatchStep::Follow { version: metadata.resource_version, lines };
         match event.kind.as_ref() {
             "DELETED" => Ok(self.objects.remove(&metadata.name).is_some()),
             "ADDED" | "MODIFIED" => {
@@ -208,13 +212,13 @@ impl<U: Clone + PartialEq> Watch<U> {
     fn failed(&mut self, error: &ApiError) {
         self.failures += 1;
         if matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_)) {
-            self.step = Step::End;
+            self.step = WatchStep::End;
         }
     }
 
-    fn error_of(&self, event: &Event<'_>) -> ApiError {
+    fn error_of(&self, event: &WatchEvent<'_>) -> ApiError {
         let json = event.object.get().as_bytes();
-        let code = Status::parse(json).and_then(|status| StatusCode::from_u16(status.code).ok());
+        let code = StatusObject::parse(json).and_then(|status| StatusCode::from_u16(status.code).ok());
         ApiError::from_answer(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), json, self.list.rule())
     }
 
@@ -224,25 +228,25 @@ impl<U: Clone + PartialEq> Watch<U> {
 }
 
 fn wait(failures: u32) -> Duration {
-    LONGEST_WAIT.min(FIRST_WAIT * 2_u32.pow(failures.min(10)))
+    MAX_WATCH_RETRY_INTERVAL.min(FIRST_WATCH_RETRY_INTERVAL * 2_u32.pow(failures.min(10)))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(raw: &RawValue) -> serde_json::Result<(Metadata, T)> {
+fn parse<T: for<'de> Deserialize<'de>>(raw: &RawValue) -> serde_json::Result<(WatchedMetadata, T)> {
     Ok((read_metadata(raw)?, serde_json::from_str(raw.get())?))
 }
 
-fn read_metadata(raw: &RawValue) -> serde_json::Result<Metadata> {
+fn read_metadata(raw: &RawValue) -> serde_json::Result<WatchedMetadata> {
     #[derive(Deserialize)]
-    struct Object {
-        metadata: Metadata,
+    struct BareObject {
+        metadata: WatchedMetadata,
     }
-    serde_json::from_str::<Object>(raw.get()).map(|object| object.metadata)
+    serde_json::from_str::<BareObject>(raw.get()).map(|object| object.metadata)
 }
 
 /// What every object has; a bookmark has no name.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct WatchedMetadata {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -251,7 +255,7 @@ struct Metadata {
 
 /// One line of a watch.
 #[derive(Deserialize)]
-struct Event<'a> {
+struct WatchEvent<'a> {
     #[serde(rename = "type")]
     kind: Cow<'a, str>,
     #[serde(borrow)]
@@ -259,12 +263,12 @@ struct Event<'a> {
 }
 
 /// The lines of a body that may never end.
-struct Lines {
+struct WatchLines {
     body: Body,
     rest: BytesMut,
 }
 
-impl Lines {
+impl WatchLines {
     fn new(body: Body) -> Self {
         Self { body, rest: BytesMut::new() }
     }
@@ -279,7 +283,7 @@ impl Lines {
                 return Ok(Some(line));
             }
             searched = self.rest.len();
-            match timeout(SILENCE, self.body.frame()).await {
+            match timeout(WATCH_SILENCE_TIMEOUT, self.body.frame()).await {
                 Ok(Some(Ok(frame))) => self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
                 Ok(None) => return Ok(Some(self.rest.split()).filter(|line| !line.is_empty())),
                 Ok(Some(Err(error))) => return Err(SendError::Interrupted { cause: error.to_string() }),

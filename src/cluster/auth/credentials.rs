@@ -8,39 +8,39 @@ use http::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::login::{Issued, Login};
-use crate::cluster::client::connect::Connector;
-use crate::cluster::client::pool::Pool;
-use crate::cluster::client::tls::Identity;
+use super::login::{IssuedCredentials, UserLogin};
+use crate::cluster::client::connect::ClusterConnector;
+use crate::cluster::client::pool::ConnectionPool;
+use crate::cluster::client::tls::ClientIdentity;
 use crate::error::Error;
 
 /// For this long after a failure the source is not asked again.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
+const FAILURE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Credentials that took the place of refused ones, and are refused too, are not replaced again before this age.
-const LAST_RESORT: Duration = Duration::from_secs(5);
+const MIN_REPLACEMENT_AGE: Duration = Duration::from_secs(5);
 
 /// Credentials are used for at least this long, whatever they say, so that a wrong clock does not make each request ask the
 /// source.
-const AT_LEAST: Duration = Duration::from_secs(2);
+const MIN_CREDENTIAL_LIFETIME: Duration = Duration::from_secs(2);
 
 /// The longest sleep before the wall clock is looked at again: timers stand still while a laptop sleeps.
-const LOOK: Duration = Duration::from_secs(15);
+const MAX_CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What requests are sent with.
-pub(crate) struct Credential {
+pub(crate) struct ActiveCredential {
     /// `Authorization`; `None` for anonymous users and for certificates.
     pub(crate) authorization: Option<HeaderValue>,
-    identity: Option<Identity>,
+    identity: Option<ClientIdentity>,
     expires: Option<SystemTime>,
     obtained: SystemTime,
     /// Why the source was asked for it.
-    reason: Reason,
+    reason: RenewalReason,
 }
 
 /// Why the source is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
+enum RenewalReason {
     /// There is nothing yet, or its time is over.
     Time,
     /// The API server refused what there is.
@@ -49,28 +49,28 @@ enum Reason {
 
 /// The one source of credentials.
 pub(crate) struct Credentials {
-    shared: Arc<Shared>,
+    shared: Arc<CredentialsShared>,
 }
 
-struct Shared {
-    login: Login,
+struct CredentialsShared {
+    login: UserLogin,
     /// Learns which client certificate to present.
-    pool: Pool<Connector>,
-    current: ArcSwapOption<Credential>,
+    pool: ConnectionPool<ClusterConnector>,
+    current: ArcSwapOption<ActiveCredential>,
     /// Held by whoever asks the source.
-    asking: Mutex<Option<Failure>>,
+    asking: Mutex<Option<RenewalFailure>>,
 }
 
 /// The source's last word, if it gave nothing.
-struct Failure {
+struct RenewalFailure {
     when: Instant,
     error: Error,
 }
 
 impl Credentials {
     /// Credentials from `login`, for the connections of `pool`.
-    pub(crate) fn new(login: Login, pool: Pool<Connector>) -> Self {
-        let shared = Shared { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() };
+    pub(crate) fn new(login: UserLogin, pool: ConnectionPool<ClusterConnector>) -> Self {
+        let shared = CredentialsShared { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -78,15 +78,15 @@ impl Credentials {
     ///
     /// # Errors
     /// When the source gives nothing.
-    pub(crate) async fn current(&self) -> Result<Arc<Credential>, Error> {
+    pub(crate) async fn current(&self) -> Result<Arc<ActiveCredential>, Error> {
         match self.shared.current.load_full() {
             Some(credential) if !credential.is_over() => Ok(credential),
-            stale => self.shared.renew(stale, Reason::Time).await,
+            stale => self.shared.renew(stale, RenewalReason::Time).await,
         }
     }
 
     /// What the last requests were sent with.
-    pub(crate) fn latest(&self) -> Option<Arc<Credential>> {
+    pub(crate) fn latest(&self) -> Option<Arc<ActiveCredential>> {
         self.shared.current.load_full()
     }
 
@@ -96,58 +96,66 @@ impl Credentials {
     }
 
     /// Something else to try after the API server has refused `refused`.
-    pub(crate) async fn after_refusal(&self, refused: &Credential) -> Option<Arc<Credential>> {
+    pub(crate) async fn after_refusal(&self, refused: &ActiveCredential) -> Option<Arc<ActiveCredential>> {
         let current = self.shared.current.load_full()?;
-        let other = |credential: &Arc<Credential>| !credential.is_same_as(refused);
+        let other = |credential: &Arc<ActiveCredential>| !credential.is_same_as(refused);
         if other(&current) {
             return Some(current);
         }
         if current.is_last_resort() {
             return None;
         }
-        self.shared.renew(Some(current), Reason::Refused).await.ok().filter(other)
+        self.shared.renew(Some(current), RenewalReason::Refused).await.ok().filter(other)
     }
 }
 
-impl Credential {
+impl ActiveCredential {
     /// Whether a client certificate belongs to it.
     pub(crate) fn has_certificate(&self) -> bool {
         self.identity.is_some()
     }
 
     fn is_over(&self) -> bool {
-        self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + AT_LEAST))
+        self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + MIN_CREDENTIAL_LIFETIME))
     }
 
     fn is_last_resort(&self) -> bool {
-        self.reason == Reason::Refused && self.obtained.elapsed().is_ok_and(|age| age < LAST_RESORT)
+        self.reason == RenewalReason::Refused && self.obtained.elapsed().is_ok_and(|age| age < MIN_REPLACEMENT_AGE)
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
         self.authorization == other.authorization && self.has_identity(other.identity.as_ref())
     }
 
-    fn has_identity(&self, other: Option<&Identity>) -> bool {
+    fn has_identity(&self, other: Option<&ClientIdentity>) -> bool {
         self.identity.as_ref().map(|own| &own.cert) == other.map(|other| &other.cert)
     }
 }
 
-impl Shared {
+impl CredentialsShared {
     /// Asks the source, unless somebody has done so since `seen`. It is asked to the end even when nobody waits any more, since
     /// a plugin may have got half way through a login.
-    async fn renew(self: &Arc<Self>, seen: Option<Arc<Credential>>, reason: Reason) -> Result<Arc<Credential>, Error> {
+    async fn renew(
+        self: &Arc<Self>,
+        seen: Option<Arc<ActiveCredential>>,
+        reason: RenewalReason,
+    ) -> Result<Arc<ActiveCredential>, Error> {
         let shared = self.clone();
         let asking = tokio::spawn(async move { shared.ask(seen.as_ref(), reason).await });
         asking.await.unwrap_or_else(|_| Err(Error::failed("logging in was interrupted")))
     }
 
-    async fn ask(self: &Arc<Self>, seen: Option<&Arc<Credential>>, reason: Reason) -> Result<Arc<Credential>, Error> {
+    async fn ask(
+        self: &Arc<Self>,
+        seen: Option<&Arc<ActiveCredential>>,
+        reason: RenewalReason,
+    ) -> Result<Arc<ActiveCredential>, Error> {
         let mut failure = self.asking.lock().await;
         let current = self.current.load_full();
         if let Some(newer) = current.as_ref().filter(|current| seen.is_none_or(|seen| !Arc::ptr_eq(seen, current))) {
             return Ok(newer.clone());
         }
-        if let Some(error) = failure.as_ref().and_then(Failure::recent) {
+        if let Some(error) = failure.as_ref().and_then(RenewalFailure::recent) {
             return Err(error);
         }
         match self.login.obtain(current.is_none()).await {
@@ -160,19 +168,24 @@ impl Shared {
                 if is_news {
                     tracing::warn!("{error}");
                 }
-                *failure = Some(Failure { when: Instant::now(), error: error.clone() });
+                *failure = Some(RenewalFailure { when: Instant::now(), error: error.clone() });
                 Err(error)
             }
         }
     }
 
-    fn accept(self: &Arc<Self>, issued: Issued, reason: Reason, before: Option<&Credential>) -> Arc<Credential> {
-        let Issued { authorization, identity, expires, renew } = issued;
+    fn accept(
+        self: &Arc<Self>,
+        issued: IssuedCredentials,
+        reason: RenewalReason,
+        before: Option<&ActiveCredential>,
+    ) -> Arc<ActiveCredential> {
+        let IssuedCredentials { authorization, identity, expires, renew } = issued;
         if before.is_none_or(|before| !before.has_identity(identity.as_ref())) {
             self.pool.present(identity.clone());
         }
         let obtained = SystemTime::now();
-        let credential = Arc::new(Credential { authorization, identity, expires, obtained, reason });
+        let credential = Arc::new(ActiveCredential { authorization, identity, expires, obtained, reason });
         self.current.store(Some(credential.clone()));
         if let Some(at) = renew {
             tokio::spawn(renew_at(at, Arc::downgrade(self), Arc::downgrade(&credential)));
@@ -181,22 +194,22 @@ impl Shared {
     }
 }
 
-impl Failure {
+impl RenewalFailure {
     fn recent(&self) -> Option<Error> {
-        (self.when.elapsed() < AFTER_FAILURE).then(|| self.error.clone())
+        (self.when.elapsed() < FAILURE_RETRY_INTERVAL).then(|| self.error.clone())
     }
 }
 
 /// Renews `credential` at the given time, unless it has been replaced, and tries again until that works.
-async fn renew_at(at: SystemTime, shared: Weak<Shared>, credential: Weak<Credential>) {
+async fn renew_at(at: SystemTime, shared: Weak<CredentialsShared>, credential: Weak<ActiveCredential>) {
     while let Some(left) = at.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero()) {
-        sleep(left.min(LOOK)).await;
+        sleep(left.min(MAX_CLOCK_CHECK_INTERVAL)).await;
     }
     while let (Some(shared), Some(credential)) = (shared.upgrade(), credential.upgrade()) {
-        if shared.renew(Some(credential), Reason::Time).await.is_ok() {
+        if shared.renew(Some(credential), RenewalReason::Time).await.is_ok() {
             return;
         }
         drop(shared);
-        sleep(LOOK).await;
+        sleep(MAX_CLOCK_CHECK_INTERVAL).await;
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::login::{Issued, bearer};
+use super::login::{IssuedCredentials, bearer};
 use crate::cluster::client::tls;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
@@ -24,10 +24,10 @@ const EXEC_INFO: &str = "KUBERNETES_EXEC_INFO";
 const EXTENSION: &str = "client.authentication.k8s.io/exec";
 
 /// How long a plugin may take when nobody waits at the terminal.
-const UNATTENDED: Duration = Duration::from_secs(60);
+const UNATTENDED_PLUGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// `exec` of a kubeconfig's user.
-pub(crate) struct Plugin {
+pub(crate) struct ExecPlugin {
     command: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -74,7 +74,7 @@ impl ClusterInfo {
     }
 }
 
-impl Plugin {
+impl ExecPlugin {
     /// Reads `exec` of the user called `user`. `terminal` is whether there is one that it may ask on.
     ///
     /// # Errors
@@ -104,14 +104,14 @@ impl Plugin {
     ///
     /// # Errors
     /// One line that names the command. What the plugin itself has to say it says on stderr.
-    pub(crate) async fn run(&self, attended: bool) -> Result<Issued, Error> {
+    pub(crate) async fn run(&self, attended: bool) -> Result<IssuedCredentials, Error> {
         let interactive = self.is_interactive(attended)?;
         let command = self.command(interactive, attended);
         let output = match attended {
             true => finished(command).await,
-            false => {
-                timeout(UNATTENDED, finished(command)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            }
+            false => timeout(UNATTENDED_PLUGIN_TIMEOUT, finished(command))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
         let output = output.map_err(|error| self.not_run(&error))?;
         self.log(&output.stderr);
@@ -151,8 +151,8 @@ impl Plugin {
     }
 
     fn info(&self, interactive: bool) -> String {
-        let spec = Spec { cluster: self.cluster.as_ref(), interactive };
-        let info = Info { kind: "ExecCredential", api_version: &self.api_version, spec };
+        let spec = ExecCredentialSpec { cluster: self.cluster.as_ref(), interactive };
+        let info = ExecCredentialRequest { kind: "ExecCredential", api_version: &self.api_version, spec };
         serde_json::to_string(&info).expect("names and texts are JSON")
     }
 
@@ -172,7 +172,7 @@ impl Plugin {
                     .hint(hint.unwrap_or_else(|| format!("install {}, or put it on PATH", self.command)))
             }
             io::ErrorKind::TimedOut => {
-                Error::failed(format!("{plugin} did not end within {} seconds", UNATTENDED.as_secs()))
+                Error::failed(format!("{plugin} did not end within {} seconds", UNATTENDED_PLUGIN_TIMEOUT.as_secs()))
             }
             _ => Error::failed(format!("{plugin} cannot be run: {}", system_words(error))),
         }
@@ -183,7 +183,7 @@ impl Plugin {
         Error::failed(format!("the credential plugin {} of user {:?} failed with {status}", self.command, self.user))
     }
 
-    fn issued(&self, stdout: &[u8]) -> Result<Issued, Error> {
+    fn issued(&self, stdout: &[u8]) -> Result<IssuedCredentials, Error> {
         let unclear = |what: &str| {
             Error::failed(format!("the credential plugin {} of user {:?} {what}", self.command, self.user))
         };
@@ -206,12 +206,12 @@ impl Plugin {
             Some(text) => Some(time(&text).ok_or_else(|| unclear("prints an expirationTimestamp that is no time"))?),
             None => None,
         };
-        Ok(Issued { authorization, identity, expires, renew: expires.and_then(in_time) })
+        Ok(IssuedCredentials { authorization, identity, expires, renew: expires.and_then(in_time) })
     }
 }
 
 /// JSON, or YAML, as client-go's decoder takes it (`plugin/pkg/client/auth/exec/exec.go`).
-fn answer(stdout: &[u8]) -> Option<Answer> {
+fn answer(stdout: &[u8]) -> Option<ExecCredentialAnswer> {
     serde_json::from_slice(stdout).ok().or_else(|| serde_saphyr::from_slice(stdout).ok())
 }
 
@@ -240,15 +240,15 @@ fn printable(text: &str) -> String {
 }
 
 #[derive(Serialize)]
-struct Info<'a> {
+struct ExecCredentialRequest<'a> {
     kind: &'static str,
     #[serde(rename = "apiVersion")]
     api_version: &'a str,
-    spec: Spec<'a>,
+    spec: ExecCredentialSpec<'a>,
 }
 
 #[derive(Serialize)]
-struct Spec<'a> {
+struct ExecCredentialSpec<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<&'a ClusterInfo>,
     interactive: bool,
@@ -256,17 +256,17 @@ struct Spec<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct ExecCredentialAnswer {
     #[serde(default)]
     kind: String,
     #[serde(default)]
     api_version: String,
-    status: Option<AnswerStatus>,
+    status: Option<ExecCredentialStatus>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct AnswerStatus {
+struct ExecCredentialStatus {
     expiration_timestamp: Option<String>,
     token: Option<String>,
     client_certificate_data: Option<String>,

@@ -9,23 +9,23 @@ use http::HeaderValue;
 use kube::config::AuthInfo;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::exec_plugin::{ClusterInfo, Plugin};
-use super::oidc::Oidc;
-use crate::cluster::client::tls::{self, Identity};
+use super::exec_plugin::{ClusterInfo, ExecPlugin};
+use super::oidc::OidcToken;
+use crate::cluster::client::tls::{self, ClientIdentity};
 use crate::cluster::config::inputs::ConnectFlags;
-use crate::cluster::config::kubeconfig::Files;
+use crate::cluster::config::kubeconfig::KubeconfigFiles;
 use crate::cluster::config::pem_source::PemSource;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
 
 /// A token file is read again this often, since the tokens of Pods change (client-go `transport.NewCachedFileTokenSource`).
-const TOKEN_FILE_PERIOD: Duration = Duration::from_secs(60);
+const TOKEN_FILE_READ_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Certificate files are read again this often (client-go `transport.CertCallbackRefreshDuration`).
-const CERTIFICATE_FILE_PERIOD: Duration = Duration::from_secs(300);
+const CERTIFICATE_FILE_READ_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Where the credentials of one user come from.
-pub(crate) struct Login {
+pub(crate) struct UserLogin {
     header: HeaderSource,
     certificate: CertificateSource,
 }
@@ -39,9 +39,9 @@ enum HeaderSource {
     /// A file with a token.
     File(PathBuf),
     /// A program, which may give a client certificate too.
-    Plugin(Box<Plugin>),
+    Plugin(Box<ExecPlugin>),
     /// The token that kubectl got from an OpenID Connect provider.
-    Oidc(Box<Oidc>),
+    Oidc(Box<OidcToken>),
 }
 
 /// The client certificate of the kubeconfig.
@@ -53,11 +53,11 @@ struct CertificateSource {
 
 /// Credentials as their source gave them.
 #[derive(Clone, Default)]
-pub(crate) struct Issued {
+pub(crate) struct IssuedCredentials {
     /// `Authorization`.
     pub(crate) authorization: Option<HeaderValue>,
     /// The client certificate.
-    pub(crate) identity: Option<Identity>,
+    pub(crate) identity: Option<ClientIdentity>,
     /// From then on they are worth nothing.
     pub(crate) expires: Option<SystemTime>,
     /// From then on the source may have other ones.
@@ -122,29 +122,29 @@ pub(crate) fn of_user(
     name: &str,
     server: &ServerUrl,
     info: ClusterInfo,
-    files: Files,
+    files: KubeconfigFiles,
     terminal: bool,
-) -> Result<Login, Error> {
+) -> Result<UserLogin, Error> {
     let certificate = CertificateSource {
         certificate: PemSource::new(user.client_certificate_data.as_deref(), user.client_certificate.as_deref()),
         key: PemSource::new(user.client_key_data.as_ref().map(SecretString::expose_secret), user.client_key.as_deref()),
         user: name.to_owned(),
     };
     if !server.is_https() {
-        return Ok(Login { header: HeaderSource::Nothing, certificate: CertificateSource::none() });
+        return Ok(UserLogin { header: HeaderSource::Nothing, certificate: CertificateSource::none() });
     }
     let has_certificate = certificate.read()?.is_some();
     let header = match header_of(user)? {
         Some(header) => header,
         None => match (&user.exec, &user.auth_provider) {
             (Some(exec), _) if !has_certificate => {
-                HeaderSource::Plugin(Box::new(Plugin::new(exec, name, info, terminal)?))
+                HeaderSource::Plugin(Box::new(ExecPlugin::new(exec, name, info, terminal)?))
             }
-            (None, Some(provider)) => HeaderSource::Oidc(Box::new(Oidc::new(provider, name, files)?)),
+            (None, Some(provider)) => HeaderSource::Oidc(Box::new(OidcToken::new(provider, name, files)?)),
             _ => HeaderSource::Nothing,
         },
     };
-    Ok(Login { header, certificate })
+    Ok(UserLogin { header, certificate })
 }
 
 fn header_of(user: &AuthInfo) -> Result<Option<HeaderSource>, Error> {
@@ -181,7 +181,7 @@ fn basic(name: &str, password: Option<&SecretString>) -> HeaderValue {
     value
 }
 
-impl Login {
+impl UserLogin {
     /// Whether asking again may give something else.
     pub(crate) fn is_renewable(&self) -> bool {
         let fixed = matches!(self.header, HeaderSource::Nothing | HeaderSource::Fixed(_));
@@ -192,10 +192,12 @@ impl Login {
     ///
     /// # Errors
     /// When it gives nothing.
-    pub(crate) async fn obtain(&self, attended: bool) -> Result<Issued, Error> {
+    pub(crate) async fn obtain(&self, attended: bool) -> Result<IssuedCredentials, Error> {
         let issued = match &self.header {
-            HeaderSource::Nothing => Issued::default(),
-            HeaderSource::Fixed(value) => Issued { authorization: Some(value.clone()), ..Issued::default() },
+            HeaderSource::Nothing => IssuedCredentials::default(),
+            HeaderSource::Fixed(value) => {
+                IssuedCredentials { authorization: Some(value.clone()), ..IssuedCredentials::default() }
+            }
             HeaderSource::File(path) => from_file(path)?,
             HeaderSource::Plugin(plugin) => plugin.run(attended).await?,
             HeaderSource::Oidc(oidc) => oidc.obtain()?,
@@ -204,15 +206,15 @@ impl Login {
     }
 }
 
-fn from_file(path: &std::path::Path) -> Result<Issued, Error> {
+fn from_file(path: &std::path::Path) -> Result<IssuedCredentials, Error> {
     let token = std::fs::read_to_string(path).map_err(|error| {
         Error::failed(format!("cannot read the token file {}: {}", path.display(), system_words(&error)))
     })?;
     if token.trim().is_empty() {
         return Err(Error::failed(format!("the token file {} is empty", path.display())));
     }
-    let renew = Some(SystemTime::now() + TOKEN_FILE_PERIOD);
-    Ok(Issued { authorization: Some(bearer(&token)?), renew, ..Issued::default() })
+    let renew = Some(SystemTime::now() + TOKEN_FILE_READ_INTERVAL);
+    Ok(IssuedCredentials { authorization: Some(bearer(&token)?), renew, ..IssuedCredentials::default() })
 }
 
 impl CertificateSource {
@@ -224,7 +226,7 @@ impl CertificateSource {
         self.certificate.file().is_some() || self.key.file().is_some()
     }
 
-    fn read(&self) -> Result<Option<Identity>, Error> {
+    fn read(&self) -> Result<Option<ClientIdentity>, Error> {
         let user = &self.user;
         let Some(certificate) = self.certificate.read(&format!("client certificate of user {user:?}"))? else {
             return Ok(None);
@@ -234,12 +236,12 @@ impl CertificateSource {
         tls::identity(&certificate, &key, &format!("user {user:?}")).map(Some)
     }
 
-    fn add_to(&self, mut issued: Issued) -> Result<Issued, Error> {
+    fn add_to(&self, mut issued: IssuedCredentials) -> Result<IssuedCredentials, Error> {
         if let Some(identity) = self.read()? {
             issued.identity = Some(identity);
         }
         if self.is_in_files() {
-            let renew = SystemTime::now() + CERTIFICATE_FILE_PERIOD;
+            let renew = SystemTime::now() + CERTIFICATE_FILE_READ_INTERVAL;
             issued.renew = Some(issued.renew.map_or(renew, |other| other.min(renew)));
         }
         Ok(issued)

@@ -9,22 +9,22 @@ use kube::config::AuthProviderConfig;
 use serde::Deserialize;
 
 use super::exec_plugin::in_time;
-use super::login::{Issued, bearer};
-use crate::cluster::config::kubeconfig::{self, Files};
+use super::login::{IssuedCredentials, bearer};
+use crate::cluster::config::kubeconfig::{self, KubeconfigFiles};
 use crate::error::Error;
 
 /// An OpenID Connect token in a kubeconfig.
-pub(crate) struct Oidc {
+pub(crate) struct OidcToken {
     user: String,
-    files: Files,
+    files: KubeconfigFiles,
 }
 
-impl Oidc {
+impl OidcToken {
     /// The token of the user called `user`, found in `files`.
     ///
     /// # Errors
     /// When the provider is one of those that left Kubernetes.
-    pub(crate) fn new(provider: &AuthProviderConfig, user: &str, files: Files) -> Result<Self, Error> {
+    pub(crate) fn new(provider: &AuthProviderConfig, user: &str, files: KubeconfigFiles) -> Result<Self, Error> {
         if provider.name != "oidc" {
             return Err(Error::usage(format!("user {user:?} logs in with auth-provider {:?}", provider.name))
                 .hint("Kubernetes has dropped it for credential plugins (`exec`), such as kubelogin or gke-gcloud-auth-plugin"));
@@ -33,7 +33,7 @@ impl Oidc {
     }
 
     /// Reads the token, again each time, since kubectl writes a new one into the file.
-    pub(crate) fn obtain(&self) -> Result<Issued, Error> {
+    pub(crate) fn obtain(&self) -> Result<IssuedCredentials, Error> {
         let config = self.files.read()?;
         let provider = kubeconfig::user(&config, &self.user).and_then(|user| user.auth_provider);
         let token = provider.and_then(|provider| provider.config.get("id-token").cloned()).unwrap_or_default();
@@ -42,18 +42,23 @@ impl Oidc {
             return Err(Error::failed(format!("the OpenID Connect token of user {:?} has expired", self.user))
                 .hint("let kubectl renew it (`kubectl auth whoami`), or log in again"));
         }
-        Ok(Issued { authorization: Some(bearer(&token)?), identity: None, expires, renew: expires.and_then(in_time) })
+        Ok(IssuedCredentials {
+            authorization: Some(bearer(&token)?),
+            identity: None,
+            expires,
+            renew: expires.and_then(in_time),
+        })
     }
 }
 
 /// `exp` of a JSON Web Token (RFC 7519 section 4.1.4), which nobody needs a key to read.
 fn expiry(token: &str) -> Option<SystemTime> {
     #[derive(Deserialize)]
-    struct Claims {
+    struct TokenClaims {
         exp: Option<f64>,
     }
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    let claims: TokenClaims = serde_json::from_slice(&claims).ok()?;
     let seconds = Duration::try_from_secs_f64(claims.exp?).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(seconds)
 }

@@ -13,47 +13,47 @@ use tokio_rustls::TlsConnector;
 
 use super::proxy_tunnel;
 use super::send_error::SendError;
-use super::stream::Stream;
-use super::tls::{TlsClient, TlsProblem, Trust};
-use crate::cluster::config::environment_proxy::{Protocol, Proxy};
+use super::stream::ClusterStream;
+use super::tls::{ServerTrust, TlsClient, TlsProblem};
+use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyProtocol};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
 
 /// How long one address may take to accept.
-const TCP_TIMEOUT: Duration = Duration::from_secs(10);
+const TCP_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a handshake with the server or the proxy may take (Go's `TLSHandshakeTimeout` is 10 seconds).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// After this long the next address is tried beside the ones that have not answered yet (RFC 8305 section 5).
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
 /// After this long without traffic the peer is asked whether it is still there. (No `TCP_USER_TIMEOUT`: it would end an
 /// upload whose receiver takes its time.)
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Makes connections to one API server.
 #[derive(Debug)]
-pub(crate) struct Connector {
+pub(crate) struct ClusterConnector {
     server: ServerUrl,
     tls: Option<TlsClient>,
-    proxy: Option<Proxy>,
+    proxy: Option<OutboundProxy>,
     proxy_tls: Option<TlsClient>,
 }
 
-impl Connector {
+impl ClusterConnector {
     /// Connects to `server`, through `proxy` if there is one. `trust` and `server_name` are for the server's certificate.
     ///
     /// # Errors
     /// When there is nothing that could be trusted.
     pub(crate) fn new(
         server: ServerUrl,
-        trust: &Trust,
+        trust: &ServerTrust,
         server_name: &str,
-        proxy: Option<Proxy>,
+        proxy: Option<OutboundProxy>,
     ) -> Result<Self, Error> {
         let tls = server.is_https().then(|| TlsClient::new(trust, server_name)).transpose()?;
-        let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == Protocol::Https);
+        let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
         Ok(Self { server, tls, proxy, proxy_tls })
     }
@@ -64,15 +64,15 @@ impl Connector {
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
-    pub(crate) fn forwarding_proxy(&self) -> Option<&Proxy> {
+    pub(crate) fn forwarding_proxy(&self) -> Option<&OutboundProxy> {
         let proxy = self.proxy.as_ref()?;
-        (self.tls.is_none() && proxy.protocol != Protocol::Socks5).then_some(proxy)
+        (self.tls.is_none() && proxy.protocol != ProxyProtocol::Socks5).then_some(proxy)
     }
 
     /// A connection that is ready for the first request.
-    pub(crate) async fn connect(&self) -> Result<Stream, SendError> {
+    pub(crate) async fn connect(&self) -> Result<ClusterStream, SendError> {
         let stream = match &self.proxy {
-            None => Stream::Tcp(dial(self.server.host(), self.server.port()).await?),
+            None => ClusterStream::Tcp(dial(self.server.host(), self.server.port()).await?),
             Some(proxy) => self.through(proxy).await?,
         };
         match &self.tls {
@@ -81,38 +81,42 @@ impl Connector {
         }
     }
 
-    async fn secure(&self, tls: &TlsClient, stream: Stream) -> Result<Stream, SendError> {
+    async fn secure(&self, tls: &TlsClient, stream: ClusterStream) -> Result<ClusterStream, SendError> {
         let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
         handshake(tls, stream).await.map_err(failed)
     }
 
-    async fn through(&self, proxy: &Proxy) -> Result<Stream, SendError> {
+    async fn through(&self, proxy: &OutboundProxy) -> Result<ClusterStream, SendError> {
         let failed = |cause: String| SendError::Proxy { proxy: proxy.to_string(), cause };
         let tcp = dial(&proxy.host, proxy.port).await.map_err(|error| failed(error.cause()))?;
         let stream = match &self.proxy_tls {
-            None => Stream::Tcp(tcp),
-            Some(tls) => handshake(tls, Stream::Tcp(tcp)).await.map_err(|problem| failed(problem.to_string()))?,
+            None => ClusterStream::Tcp(tcp),
+            Some(tls) => {
+                handshake(tls, ClusterStream::Tcp(tcp)).await.map_err(|problem| failed(problem.to_string()))?
+            }
         };
         if self.forwarding_proxy().is_some() {
             return Ok(stream);
         }
         let (host, port) = (self.server.host(), self.server.port());
-        let tunnel = proxy_tunnel::open(stream, proxy, host, port);
+        let tunnel = proxy_tunnel::open_proxy_tunnel(stream, proxy, host, port);
         let opened = timeout(HANDSHAKE_TIMEOUT, tunnel).await.unwrap_or_else(|_| Err(no_answer(HANDSHAKE_TIMEOUT)));
         opened.map_err(failed)
     }
 }
 
-async fn handshake(tls: &TlsClient, stream: Stream) -> Result<Stream, TlsProblem> {
+async fn handshake(tls: &TlsClient, stream: ClusterStream) -> Result<ClusterStream, TlsProblem> {
     let connector = TlsConnector::from(tls.config());
     let server_name = tls.server_name();
     let shaken = async {
         match stream {
-            Stream::Tcp(tcp) => connector.connect(server_name, tcp).await.map(|done| Stream::Tls(Box::new(done))),
-            Stream::Tls(outer) => {
-                connector.connect(server_name, outer).await.map(|done| Stream::Nested(Box::new(done)))
+            ClusterStream::Tcp(tcp) => {
+                connector.connect(server_name, tcp).await.map(|done| ClusterStream::Tls(Box::new(done)))
             }
-            Stream::Nested(_) => unreachable!("one proxy and one server make two layers"),
+            ClusterStream::Tls(outer) => {
+                connector.connect(server_name, outer).await.map(|done| ClusterStream::Nested(Box::new(done)))
+            }
+            ClusterStream::Nested(_) => unreachable!("one proxy and one server make two layers"),
         }
     };
     match timeout(HANDSHAKE_TIMEOUT, shaken).await {
@@ -140,7 +144,7 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, SendError> {
                     attempts.extend(addresses.next().map(attempt));
                 }
             },
-            () = sleep(NEXT_ADDRESS), if addresses.len() > 0 => attempts.extend(addresses.next().map(attempt)),
+            () = sleep(NEXT_ADDRESS_DELAY), if addresses.len() > 0 => attempts.extend(addresses.next().map(attempt)),
         }
     }
     Err(failure)
@@ -166,17 +170,18 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 async fn attempt(address: SocketAddr) -> Result<TcpStream, SendError> {
-    let connected = match timeout(TCP_TIMEOUT, TcpStream::connect(address)).await {
+    let connected = match timeout(TCP_CONNECT_TIMEOUT, TcpStream::connect(address)).await {
         Ok(connected) => connected.and_then(tuned).map_err(|error| reason(&error)),
-        Err(_) => Err(no_answer(TCP_TIMEOUT)),
+        Err(_) => Err(no_answer(TCP_CONNECT_TIMEOUT)),
     };
     connected.map_err(|cause| SendError::Connect { address: address.to_string(), cause })
 }
 
 fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    SockRef::from(&stream)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE / 3))?;
+    SockRef::from(&stream).set_tcp_keepalive(
+        &TcpKeepalive::new().with_time(KEEP_ALIVE_INTERVAL).with_interval(KEEP_ALIVE_INTERVAL / 3),
+    )?;
     Ok(stream)
 }
 

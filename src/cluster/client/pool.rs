@@ -16,28 +16,28 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connect::Connector;
+use super::connect::ClusterConnector;
 use super::send_error::SendError;
-use super::stream::Stream;
-use super::tls::Identity;
+use super::stream::ClusterStream;
+use super::tls::ClientIdentity;
 use crate::proxy::upstream::Body;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
 /// and without a word.
-pub(crate) const IDLE: Duration = Duration::from_secs(60);
+pub(crate) const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connections at a time; a browser opens six per site.
 const PLACES: usize = 64;
 
 /// For this long a request waits for a place. Then it gets a connection beyond [`PLACES`], since those may be held by
 /// answers that never end (event streams, long polls).
-const PATIENCE: Duration = Duration::from_secs(3);
+const POOL_PLACE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Octets per direction and connection. More is no faster, and costs memory when many connections are open.
 const BUFFER: usize = 64 * 1024;
 
 /// Makes the connections that a pool keeps.
-pub(crate) trait Connect: Debug + Send + Sync + 'static {
+pub(crate) trait PoolConnector: Debug + Send + Sync + 'static {
     /// The byte stream below HTTP.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
     /// Whom a connection leads to.
@@ -49,93 +49,93 @@ pub(crate) trait Connect: Debug + Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<(Self::Stream, Self::Peer), Self::Error>> + Send;
 }
 
-impl Connect for Connector {
-    type Stream = Stream;
+impl PoolConnector for ClusterConnector {
+    type Stream = ClusterStream;
     type Peer = ();
     type Error = SendError;
 
-    async fn connect(&self) -> Result<(Stream, ()), SendError> {
+    async fn connect(&self) -> Result<(ClusterStream, ()), SendError> {
         Ok((Self::connect(self).await?, ()))
     }
 }
 
-/// Keeps the connections that a [`Connect`] makes. A clone is the same pool.
+/// Keeps the connections that a [`PoolConnector`] makes. A clone is the same pool.
 #[derive(Debug)]
-pub(crate) struct Pool<C: Connect> {
-    shared: Arc<Shared<C>>,
+pub(crate) struct ConnectionPool<C: PoolConnector> {
+    shared: Arc<PoolShared<C>>,
 }
 
 #[derive(Debug)]
-struct Shared<C: Connect> {
+struct PoolShared<C: PoolConnector> {
     connector: C,
     places: Arc<Semaphore>,
     generation: AtomicU64,
-    kept: Mutex<Kept<C::Peer>>,
+    kept: Mutex<KeptConnections<C::Peer>>,
 }
 
 #[derive(Debug)]
-struct Kept<P> {
+struct KeptConnections<P> {
     /// The one that became free last is the last.
-    idle: Vec<Idle<P>>,
+    idle: Vec<IdleConnection<P>>,
     /// Whether somebody will look for connections that waited too long.
     reaped: bool,
 }
 
 /// A connection that waits for a request.
 #[derive(Debug)]
-struct Idle<P> {
-    connection: Connection<P>,
+struct IdleConnection<P> {
+    connection: PooledConnection<P>,
     /// Wall clock, since the monotonic one stands still while a laptop sleeps.
     since: SystemTime,
 }
 
 /// The sending side of a connection.
 #[derive(Debug)]
-struct Connection<P> {
+struct PooledConnection<P> {
     sender: http1::SendRequest<Body>,
-    line: Arc<Line<P>>,
+    line: Arc<ConnectionShared<P>>,
 }
 
 /// What a connection's driver and its user share.
 #[derive(Debug)]
-struct Line<P> {
+struct ConnectionShared<P> {
     generation: u64,
     peer: P,
-    busy: Mutex<Option<Busy>>,
+    busy: Mutex<Option<BusyConnection>>,
 }
 
 /// A connection at work; its driver takes it back to the pool.
 #[derive(Debug)]
-struct Busy {
+struct BusyConnection {
     sender: http1::SendRequest<Body>,
-    place: Place,
+    place: PoolPlace,
 }
 
 /// One of the [`PLACES`]; `None` for a connection beyond them.
-type Place = Option<OwnedSemaphorePermit>;
+type PoolPlace = Option<OwnedSemaphorePermit>;
 
 /// What came of a request.
-pub(crate) enum Outcome<P> {
+pub(crate) enum SendOutcome<P> {
     /// The head of the answer, and who gave it.
     Answer(Response<Incoming>, P),
     /// No answer. A connection that was `reused` may have been dead already.
     Lost { error: hyper::Error, reused: bool, peer: P },
 }
 
-impl<C: Connect> Clone for Pool<C> {
+impl<C: PoolConnector> Clone for ConnectionPool<C> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }
     }
 }
 
-impl<C: Connect> Pool<C> {
+impl<C: PoolConnector> ConnectionPool<C> {
     /// Keeps what `connector` makes.
     pub(crate) fn new(connector: C) -> Self {
-        let shared = Shared {
+        let shared = PoolShared {
             connector,
             places: Arc::new(Semaphore::new(PLACES)),
             generation: AtomicU64::new(0),
-            kept: Mutex::new(Kept { idle: Vec::new(), reaped: false }),
+            kept: Mutex::new(KeptConnections { idle: Vec::new(), reaped: false }),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -158,15 +158,19 @@ impl<C: Connect> Pool<C> {
 
     /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one. One that is found
     /// dead before anything was written to it is replaced.
-    pub(crate) async fn send(&self, mut request: Request<Body>, wait: Duration) -> Result<Outcome<C::Peer>, C::Error> {
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Body>,
+        wait: Duration,
+    ) -> Result<SendOutcome<C::Peer>, C::Error> {
         let mut place = self.place().await;
         while let Some(connection) = self.shared.take(wait) {
             let peer = connection.line.peer.clone();
             match connection.send(request, place).await {
-                Ok(answer) => return Ok(Outcome::Answer(answer, peer)),
+                Ok(answer) => return Ok(SendOutcome::Answer(answer, peer)),
                 Err(mut failure) => match failure.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Ok(Outcome::Lost { error: failure.into_error(), reused: true, peer }),
+                    None => return Ok(SendOutcome::Lost { error: failure.into_error(), reused: true, peer }),
                 },
             }
             place = self.place().await;
@@ -175,28 +179,28 @@ impl<C: Connect> Pool<C> {
     }
 
     /// Sends `request` on a new connection, which is kept afterwards.
-    pub(crate) async fn send_fresh(&self, request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+    pub(crate) async fn send_fresh(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
         let place = self.place().await;
         self.send_on_new(request, place).await
     }
 
-    async fn send_on_new(&self, request: Request<Body>, place: Place) -> Result<Outcome<C::Peer>, C::Error> {
+    async fn send_on_new(&self, request: Request<Body>, place: PoolPlace) -> Result<SendOutcome<C::Peer>, C::Error> {
         let connection = self.open().await?;
         let peer = connection.line.peer.clone();
         match connection.send(request, place).await {
-            Ok(answer) => Ok(Outcome::Answer(answer, peer)),
-            Err(failure) => Ok(Outcome::Lost { error: failure.into_error(), reused: false, peer }),
+            Ok(answer) => Ok(SendOutcome::Answer(answer, peer)),
+            Err(failure) => Ok(SendOutcome::Lost { error: failure.into_error(), reused: false, peer }),
         }
     }
 
     /// Sends `request` on a connection of its own, which may become something else than HTTP.
-    pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<Outcome<C::Peer>, C::Error> {
+    pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
         let (stream, peer) = self.shared.connector.connect().await?;
         let (mut sender, connection) = handshake(stream).await?;
         tokio::spawn(connection.with_upgrades());
         match sender.send_request(request).await {
-            Ok(answer) => Ok(Outcome::Answer(answer, peer)),
-            Err(error) => Ok(Outcome::Lost { error, reused: false, peer }),
+            Ok(answer) => Ok(SendOutcome::Answer(answer, peer)),
+            Err(error) => Ok(SendOutcome::Lost { error, reused: false, peer }),
         }
     }
 
@@ -207,70 +211,70 @@ impl<C: Connect> Pool<C> {
         Ok(())
     }
 
-    async fn place(&self) -> Place {
+    async fn place(&self) -> PoolPlace {
         let places = &self.shared.places;
         match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
-            Err(_) => tokio::time::timeout(PATIENCE, places.clone().acquire_owned()).await.ok()?.ok(),
+            Err(_) => tokio::time::timeout(POOL_PLACE_TIMEOUT, places.clone().acquire_owned()).await.ok()?.ok(),
         }
     }
 
-    async fn open(&self) -> Result<Connection<C::Peer>, C::Error> {
+    async fn open(&self) -> Result<PooledConnection<C::Peer>, C::Error> {
         let generation = self.shared.generation.load(Ordering::Acquire);
         let (stream, peer) = self.shared.connector.connect().await?;
         let (sender, connection) = handshake(stream).await?;
-        let line = Arc::new(Line { generation, peer, busy: Mutex::default() });
-        let driver = Driver { connection, line: line.clone(), pool: Arc::downgrade(&self.shared) };
+        let line = Arc::new(ConnectionShared { generation, peer, busy: Mutex::default() });
+        let driver = ConnectionDriver { connection, line: line.clone(), pool: Arc::downgrade(&self.shared) };
         tokio::spawn(driver);
-        Ok(Connection { sender, line })
+        Ok(PooledConnection { sender, line })
     }
 }
 
-impl Pool<Connector> {
+impl ConnectionPool<ClusterConnector> {
     /// Presents another client certificate from now on. Connections that are there finish what they are at, and no more.
-    pub(crate) fn present(&self, identity: Option<Identity>) {
+    pub(crate) fn present(&self, identity: Option<ClientIdentity>) {
         let Some(tls) = self.connector().tls() else { return };
         tls.present(identity);
         self.retire();
     }
 }
 
-impl<P> Connection<P> {
+impl<P> PooledConnection<P> {
     /// The sender stays with the driver, which finds out when it is free again.
     async fn send(
         mut self,
         request: Request<Body>,
-        place: Place,
+        place: PoolPlace,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let answer = {
             let mut busy = self.line.busy();
             let answer = self.sender.try_send_request(request);
-            *busy = Some(Busy { sender: self.sender, place });
+            *busy = Some(BusyConnection { sender: self.sender, place });
             answer
         };
         answer.await
     }
 }
 
-impl<P> Line<P> {
-    fn busy(&self) -> MutexGuard<'_, Option<Busy>> {
+impl<P> ConnectionShared<P> {
+    fn busy(&self) -> MutexGuard<'_, Option<BusyConnection>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<C: Connect> Shared<C> {
-    fn kept(&self) -> MutexGuard<'_, Kept<C::Peer>> {
+impl<C: PoolConnector> PoolShared<C> {
+    fn kept(&self) -> MutexGuard<'_, KeptConnections<C::Peer>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that became free last, if it is still good and has not waited longer than `wait`.
-    fn take(&self, wait: Duration) -> Option<Connection<C::Peer>> {
+    fn take(&self, wait: Duration) -> Option<PooledConnection<C::Peer>> {
         let mut kept = self.kept();
         // The others have waited longer still.
         if kept.idle.last().is_some_and(|idle| is_older(idle.since, wait)) {
             return None;
         }
-        while let Some(Idle { connection, since }) = kept.idle.pop() {
+        while let Some(IdleConnection { connection, since }) = kept.idle.pop() {
             if !connection.sender.is_closed() && !is_over(since) {
                 return Some(connection);
             }
@@ -278,12 +282,12 @@ impl<C: Connect> Shared<C> {
         None
     }
 
-    fn keep(self: &Arc<Self>, connection: Connection<C::Peer>) {
+    fn keep(self: &Arc<Self>, connection: PooledConnection<C::Peer>) {
         if connection.line.generation != self.generation.load(Ordering::Acquire) {
             return;
         }
         let mut kept = self.kept();
-        kept.idle.push(Idle { connection, since: SystemTime::now() });
+        kept.idle.push(IdleConnection { connection, since: SystemTime::now() });
         if !kept.reaped {
             kept.reaped = true;
             tokio::spawn(reap(Arc::downgrade(self)));
@@ -292,7 +296,7 @@ impl<C: Connect> Shared<C> {
 }
 
 fn is_over(since: SystemTime) -> bool {
-    is_older(since, IDLE)
+    is_older(since, CONNECTION_IDLE_TIMEOUT)
 }
 
 fn is_older(since: SystemTime, limit: Duration) -> bool {
@@ -300,9 +304,9 @@ fn is_older(since: SystemTime, limit: Duration) -> bool {
 }
 
 /// Closes connections that waited too long, until none waits.
-async fn reap<C: Connect>(pool: Weak<Shared<C>>) {
+async fn reap<C: PoolConnector>(pool: Weak<PoolShared<C>>) {
     loop {
-        tokio::time::sleep(IDLE / 4).await;
+        tokio::time::sleep(CONNECTION_IDLE_TIMEOUT / 4).await;
         let Some(shared) = pool.upgrade() else { return };
         let mut kept = shared.kept();
         kept.idle.retain(|idle| !is_over(idle.since) && !idle.connection.sender.is_closed());
@@ -314,13 +318,13 @@ async fn reap<C: Connect>(pool: Weak<Shared<C>>) {
 }
 
 /// Runs a connection, and gives its sending side back to the pool whenever it is free.
-struct Driver<C: Connect> {
+struct ConnectionDriver<C: PoolConnector> {
     connection: http1::Connection<TokioIo<C::Stream>, Body>,
-    line: Arc<Line<C::Peer>>,
-    pool: Weak<Shared<C>>,
+    line: Arc<ConnectionShared<C::Peer>>,
+    pool: Weak<PoolShared<C>>,
 }
 
-impl<C: Connect> Future for Driver<C> {
+impl<C: PoolConnector> Future for ConnectionDriver<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -330,22 +334,22 @@ impl<C: Connect> Future for Driver<C> {
     }
 }
 
-impl<C: Connect> Driver<C> {
+impl<C: PoolConnector> ConnectionDriver<C> {
     fn give_back(&self, context: &mut Context<'_>) {
         let mut busy = self.line.busy();
-        let Some(Busy { sender, .. }) = busy.as_mut() else { return };
+        let Some(BusyConnection { sender, .. }) = busy.as_mut() else { return };
         let Poll::Ready(free) = sender.poll_ready(context) else { return };
-        let Some(Busy { sender, place }) = busy.take() else { return };
+        let Some(BusyConnection { sender, place }) = busy.take() else { return };
         drop(busy);
         if let (Ok(()), Some(pool)) = (free, self.pool.upgrade()) {
-            pool.keep(Connection { sender, line: self.line.clone() });
+            pool.keep(PooledConnection { sender, line: self.line.clone() });
         }
         drop(place);
     }
 }
 
-type Handshake<S> = (http1::SendRequest<Body>, http1::Connection<TokioIo<S>, Body>);
+type HttpHandshake<S> = (http1::SendRequest<Body>, http1::Connection<TokioIo<S>, Body>);
 
-async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<Handshake<S>, hyper::Error> {
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<HttpHandshake<S>, hyper::Error> {
     http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await
 }

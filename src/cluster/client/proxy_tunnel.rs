@@ -14,28 +14,33 @@ use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
-use super::stream::Stream;
-use crate::cluster::config::environment_proxy::{Login, Protocol, Proxy};
+use super::stream::ClusterStream;
+use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyLogin, ProxyProtocol};
 
 /// Asks `proxy`, which is at the other end of `stream`, for a stream to `host` and `port`. Errors are the cause alone.
-pub(crate) async fn open(stream: Stream, proxy: &Proxy, host: &str, port: u16) -> Result<Stream, String> {
+pub(crate) async fn open_proxy_tunnel(
+    stream: ClusterStream,
+    proxy: &OutboundProxy,
+    host: &str,
+    port: u16,
+) -> Result<ClusterStream, String> {
     let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     match proxy.protocol {
-        Protocol::Http | Protocol::Https => connect(stream, proxy.login.as_ref(), &authority).await,
-        Protocol::Socks5 => socks(stream, proxy.login.as_ref(), &authority).await,
+        ProxyProtocol::Http | ProxyProtocol::Https => connect(stream, proxy.login.as_ref(), &authority).await,
+        ProxyProtocol::Socks5 => socks(stream, proxy.login.as_ref(), &authority).await,
     }
 }
 
-/// `Proxy-Authorization`, if the proxy's URL has a user.
-pub(crate) fn authorization(login: &Login) -> HeaderValue {
-    let Login { user, password } = login;
+/// `OutboundProxy-Authorization`, if the proxy's URL has a user.
+pub(crate) fn authorization(login: &ProxyLogin) -> HeaderValue {
+    let ProxyLogin { user, password } = login;
     let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
         .expect("base64 is ASCII");
     value.set_sensitive(true);
     value
 }
 
-async fn connect(stream: Stream, login: Option<&Login>, authority: &str) -> Result<Stream, String> {
+async fn connect(stream: ClusterStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ClusterStream, String> {
     let mut request = Request::connect(authority).header(HOST, authority);
     if let Some(login) = login {
         request = request.header(PROXY_AUTHORIZATION, authorization(login));
@@ -51,27 +56,27 @@ async fn connect(stream: Stream, login: Option<&Login>, authority: &str) -> Resu
         status => return Err(format!("it answers {status}")),
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(broken)?;
-    let parts = upgraded.downcast::<TokioIo<Stream>>().expect("the connection is over this very stream");
+    let parts = upgraded.downcast::<TokioIo<ClusterStream>>().expect("the connection is over this very stream");
     Ok(parts.io.into_inner())
 }
 
-async fn socks(stream: Stream, login: Option<&Login>, authority: &str) -> Result<Stream, String> {
+async fn socks(stream: ClusterStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ClusterStream, String> {
     let target = Uri::builder().scheme("https").authority(authority).path_and_query("/").build();
     let target = target.map_err(|error| error.to_string())?;
-    let mut client = SocksV5::new(Uri::from_static("socks5://proxy"), Connected(Some(stream)));
-    if let Some(Login { user, password }) = login {
+    let mut client = SocksV5::new(Uri::from_static("socks5://proxy"), EstablishedConnector(Some(stream)));
+    if let Some(ProxyLogin { user, password }) = login {
         client = client.with_auth(user.clone(), password.clone());
     }
     client.call(target).await.map(TokioIo::into_inner).map_err(|error| error.to_string())
 }
 
 /// A connector for a connection that is there already.
-struct Connected(Option<Stream>);
+struct EstablishedConnector(Option<ClusterStream>);
 
-impl Service<Uri> for Connected {
-    type Response = TokioIo<Stream>;
+impl Service<Uri> for EstablishedConnector {
+    type Response = TokioIo<ClusterStream>;
     type Error = std::io::Error;
-    type Future = Ready<Result<TokioIo<Stream>, std::io::Error>>;
+    type Future = Ready<Result<TokioIo<ClusterStream>, std::io::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
         Poll::Ready(Ok(()))

@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A byte stream to the API server.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) enum ClusterStream {
     /// A `http` server.
     Tcp(TcpStream),
     /// A `https` server, or a `http` one behind a `https` proxy.
@@ -24,20 +24,20 @@ pub(crate) enum Stream {
 macro_rules! each {
     ($stream:expr, $inner:ident => $do:expr) => {
         match $stream {
-            Stream::Tcp($inner) => $do,
-            Stream::Tls($inner) => $do,
-            Stream::Nested($inner) => $do,
+            ClusterStream::Tcp($inner) => $do,
+            ClusterStream::Tls($inner) => $do,
+            ClusterStream::Nested($inner) => $do,
         }
     };
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ClusterStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         each!(self.get_mut(), stream => Pin::new(stream).poll_read(context, buffer))
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ClusterStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, octets))
     }

@@ -18,7 +18,7 @@ use crate::error::Error;
 
 /// Whose word counts for who the API server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trust {
+pub(crate) enum ServerTrust {
     /// The system's trust store.
     System,
     /// These certificates: authorities, or the server's own.
@@ -29,7 +29,7 @@ pub(crate) enum Trust {
     Anything,
 }
 
-impl Trust {
+impl ServerTrust {
     /// Reads certificates from PEM. `origin` names where they come from.
     pub(crate) fn from_pem(pem: &[u8], origin: &str) -> Result<Self, Error> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
@@ -49,12 +49,12 @@ impl Trust {
 }
 
 /// A client certificate with its key.
-pub(crate) type Identity = Arc<CertifiedKey>;
+pub(crate) type ClientIdentity = Arc<CertifiedKey>;
 
 /// Reads a client certificate and its key from PEM. `origin` names where they come from.
 ///
 /// The two are not compared, since that would parse the certificate and refuse X.509 version 1, which kubectl accepts.
-pub(crate) fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<Identity, Error> {
+pub(crate) fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<ClientIdentity, Error> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate).filter_map(Result::ok).collect();
     if chain.is_empty() {
         return Err(Error::usage(format!("the client certificate of {origin} is not a PEM certificate")));
@@ -74,7 +74,7 @@ pub(crate) struct TlsClient {
 
 impl TlsClient {
     /// Trusts as `trust` says and expects a certificate for `server_name`, a host name or an IP address.
-    pub(crate) fn new(trust: &Trust, server_name: &str) -> Result<Self, Error> {
+    pub(crate) fn new(trust: &ServerTrust, server_name: &str) -> Result<Self, Error> {
         let server_name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| Error::usage(format!("{server_name:?} is not a host name that a certificate can have")))?;
         let mut config = ClientConfig::builder_with_provider(provider())
@@ -88,12 +88,12 @@ impl TlsClient {
     }
 
     /// Presents `identity` in handshakes from now on, or none. Sessions of the one before are not resumed.
-    pub(crate) fn present(&self, identity: Option<Identity>) {
+    pub(crate) fn present(&self, identity: Option<ClientIdentity>) {
         let mut config = ClientConfig::clone(&self.config.load());
         config.resumption = rustls::client::Resumption::default();
         config.client_auth_cert_resolver = match identity {
             Some(identity) => Arc::new(SingleCertAndKey::from(identity)),
-            None => Arc::new(Anonymous),
+            None => Arc::new(NoClientCertificate),
         };
         self.config.store(Arc::new(config));
     }
@@ -111,10 +111,10 @@ impl TlsClient {
 
 /// Has no client certificate.
 #[derive(Debug)]
-struct Anonymous;
+struct NoClientCertificate;
 
-impl rustls::client::ResolvesClientCert for Anonymous {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Identity> {
+impl rustls::client::ResolvesClientCert for NoClientCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<ClientIdentity> {
         None
     }
 
@@ -127,12 +127,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+fn verifier(trust: &ServerTrust) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     match trust {
-        Trust::System => Ok(Arc::new(system_verifier(&[])?)),
-        Trust::SystemAnd(certificates) => Ok(Arc::new(system_verifier(certificates)?)),
-        Trust::These(certificates) => Ok(Arc::new(Pinned::new(certificates)?)),
-        Trust::Anything => Ok(Arc::new(Unchecked(provider()))),
+        ServerTrust::System => Ok(Arc::new(system_verifier(&[])?)),
+        ServerTrust::SystemAnd(certificates) => Ok(Arc::new(system_verifier(certificates)?)),
+        ServerTrust::These(certificates) => Ok(Arc::new(PinnedVerifier::new(certificates)?)),
+        ServerTrust::Anything => Ok(Arc::new(UncheckedVerifier(provider()))),
     }
 }
 
@@ -148,12 +148,12 @@ fn system_verifier(more: &[CertificateDer<'static>]) -> Result<rustls_platform_v
 /// Go accepts a leaf certificate in the pool of authorities as the whole chain (`crypto/x509` `Certificate.Verify`), webpki
 /// does not, and a self-signed or pinned server certificate in `certificate-authority` is common.
 #[derive(Debug)]
-struct Pinned {
+struct PinnedVerifier {
     certificates: Vec<CertificateDer<'static>>,
     webpki: Arc<WebPkiServerVerifier>,
 }
 
-impl Pinned {
+impl PinnedVerifier {
     fn new(certificates: &[CertificateDer<'static>]) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates.iter().cloned());
@@ -168,7 +168,7 @@ impl Pinned {
     }
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinnedVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -225,9 +225,9 @@ fn lacks_issuer(error: &rustls::Error) -> bool {
 
 /// `insecure-skip-tls-verify`: the server must hold the key of the certificate it shows, whoever it is.
 #[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
+struct UncheckedVerifier(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Unchecked {
+impl ServerCertVerifier for UncheckedVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

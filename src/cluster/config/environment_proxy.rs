@@ -14,17 +14,17 @@ use crate::error::Error;
 
 /// A proxy and how to talk to it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Proxy {
-    pub(crate) protocol: Protocol,
+pub(crate) struct OutboundProxy {
+    pub(crate) protocol: ProxyProtocol,
     /// Host name or IP address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) login: Option<Login>,
+    pub(crate) login: Option<ProxyLogin>,
 }
 
 /// What a proxy speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub(crate) enum ProxyProtocol {
     /// HTTP.
     Http,
     /// HTTP through TLS.
@@ -35,7 +35,7 @@ pub(crate) enum Protocol {
 
 /// What a proxy wants to know of its user.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Login {
+pub(crate) struct ProxyLogin {
     pub(crate) user: String,
     pub(crate) password: String,
 }
@@ -48,9 +48,9 @@ pub(crate) fn proxy_for(
     server: &ServerUrl,
     proxy_url: Option<&str>,
     variables: &ProxyVariables,
-) -> Result<Option<Proxy>, Error> {
+) -> Result<Option<OutboundProxy>, Error> {
     if let Some(url) = proxy_url.filter(|url| !url.is_empty()) {
-        return Proxy::parse(url).map(Some).ok_or_else(|| unusable("proxy-url of the kubeconfig"));
+        return OutboundProxy::parse(url).map(Some).ok_or_else(|| unusable("proxy-url of the kubeconfig"));
     }
     let (name, url) = match server.is_https() {
         true => ("HTTPS_PROXY", variables.https.as_deref()),
@@ -60,7 +60,7 @@ pub(crate) fn proxy_for(
         return Ok(None);
     };
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    Proxy::parse(&with_scheme).map(Some).ok_or_else(|| unusable(name))
+    OutboundProxy::parse(&with_scheme).map(Some).ok_or_else(|| unusable(name))
 }
 
 /// The URL itself is not shown: it may hold a password.
@@ -68,43 +68,43 @@ fn unusable(name: &str) -> Error {
     Error::usage(format!("{name} is not a http, https or socks5 URL of a proxy"))
 }
 
-impl Proxy {
+impl OutboundProxy {
     fn parse(url: &str) -> Option<Self> {
         let uri: Uri = url.parse().ok()?;
         let (protocol, default_port) = match uri.scheme_str()? {
-            "http" => (Protocol::Http, 80),
-            "https" => (Protocol::Https, 443),
-            "socks5" | "socks5h" => (Protocol::Socks5, 1080),
+            "http" => (ProxyProtocol::Http, 80),
+            "https" => (ProxyProtocol::Https, 443),
+            "socks5" | "socks5h" => (ProxyProtocol::Socks5, 1080),
             _ => return None,
         };
         let authority = uri.authority()?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let login = authority.as_str().rsplit_once('@').map(|(userinfo, _)| Login::parse(userinfo));
+        let login = authority.as_str().rsplit_once('@').map(|(userinfo, _)| ProxyLogin::parse(userinfo));
         let port = authority.port_u16().unwrap_or(default_port);
         (!host.is_empty()).then(|| Self { protocol, host: host.to_owned(), port, login })
     }
 }
 
 /// Without user and password.
-impl std::fmt::Display for Proxy {
+impl std::fmt::Display for OutboundProxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = match self.protocol {
-            Protocol::Http => "http",
-            Protocol::Https => "https",
-            Protocol::Socks5 => "socks5",
+            ProxyProtocol::Http => "http",
+            ProxyProtocol::Https => "https",
+            ProxyProtocol::Socks5 => "socks5",
         };
         let Self { host, port, .. } = self;
         if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
     }
 }
 
-impl std::fmt::Debug for Proxy {
+impl std::fmt::Debug for OutboundProxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Proxy({self})")
     }
 }
 
-impl Login {
+impl ProxyLogin {
     fn parse(userinfo: &str) -> Self {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
@@ -129,7 +129,7 @@ fn is_exempt(host: &str, port: u16, no_proxy: Option<&str>) -> bool {
 
 /// `10.0.0.1`, `10.0.0.1:6443`, `[fd00::1]:6443`, `10.0.0.0/8`.
 fn names_address(item: &str, ip: IpAddr, port: u16) -> bool {
-    if let Some(network) = Network::parse(item) {
+    if let Some(network) = IpNetwork::parse(item) {
         return network.contains(ip);
     }
     let (host, at) = split_port(item);
@@ -158,12 +158,12 @@ fn split_port(item: &str) -> (&str, Option<&str>) {
 }
 
 /// Addresses with the same first bits.
-struct Network {
+struct IpNetwork {
     address: IpAddr,
     bits: u32,
 }
 
-impl Network {
+impl IpNetwork {
     fn parse(text: &str) -> Option<Self> {
         let (address, bits) = text.split_once('/')?;
         Some(Self { address: address.parse().ok()?, bits: bits.parse().ok()? })
@@ -306,8 +306,8 @@ mod tests {
 
     #[test]
     fn logins() {
-        let proxy = Proxy::parse("http://me:p%40ss:word@p:1").unwrap();
-        let Login { user, password } = proxy.login.clone().unwrap();
+        let proxy = OutboundProxy::parse("http://me:p%40ss:word@p:1").unwrap();
+        let ProxyLogin { user, password } = proxy.login.clone().unwrap();
         assert_eq!((user.as_str(), password.as_str()), ("me", "p@ss:word"));
         assert_eq!(format!("{proxy:?}"), "Proxy(http://p:1)");
     }

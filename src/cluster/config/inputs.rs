@@ -80,7 +80,7 @@ impl ConnectFlags {
 
 /// What counts of the process's environment, read once at the start.
 #[derive(Debug, Clone, Default)]
-pub struct Environment {
+pub struct ProcessEnvironment {
     /// `KUBECONFIG`: files, in the platform's list syntax.
     pub kubeconfig: Option<OsString>,
     /// The home folder, where `.kube/config` is.
@@ -110,7 +110,7 @@ pub struct ProxyVariables {
     pub none: Option<String>,
 }
 
-impl Environment {
+impl ProcessEnvironment {
     /// Picks what counts, where `variable` looks one up; `terminal` says whether standard input is one.
     pub fn new(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>, terminal: bool) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig, KubeconfigError};
 
-use super::inputs::{ConnectFlags, Environment};
+use super::inputs::{ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, system_words};
 
 /// The files that make up the kubeconfig.
 #[derive(Debug, Clone)]
-pub(crate) enum Files {
+pub(crate) enum KubeconfigFiles {
     /// `--kubeconfig`: it must be there.
     Named(PathBuf),
     /// `KUBECONFIG` or the default: those that are there, and the first to name a thing wins.
     Listed(Vec<PathBuf>),
 }
 
-impl Files {
-    pub(crate) fn of(flags: &ConnectFlags, environment: &Environment) -> Self {
+impl KubeconfigFiles {
+    pub(crate) fn of(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Self {
         match &flags.kubeconfig {
             Some(path) => Self::Named(path.clone()),
             None => Self::Listed(places(environment)),
@@ -40,7 +40,7 @@ impl Files {
 }
 
 /// Where a kubeconfig is looked for when no flag names one.
-pub(crate) fn places(environment: &Environment) -> Vec<PathBuf> {
+pub(crate) fn places(environment: &ProcessEnvironment) -> Vec<PathBuf> {
     match &environment.kubeconfig {
         Some(list) => std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect(),
         None => environment.home.iter().map(|home| home.join(".kube").join("config")).collect(),
@@ -122,8 +122,8 @@ mod tests {
             "current-context: b\ncontexts: [{name: a, context: {cluster: two}}, {name: b, context: {cluster: three}}]",
         );
         let list = std::env::join_paths([PathBuf::new(), folder.path().join("none"), first, second]).unwrap();
-        let environment = Environment { kubeconfig: Some(list), ..Environment::default() };
-        let config = Files::of(&ConnectFlags::default(), &environment).read().unwrap();
+        let environment = ProcessEnvironment { kubeconfig: Some(list), ..ProcessEnvironment::default() };
+        let config = KubeconfigFiles::of(&ConnectFlags::default(), &environment).read().unwrap();
         assert_eq!(config.current_context.as_deref(), Some("b"));
         assert_eq!(context(&config, "a").unwrap().cluster, "one");
         assert_eq!(context(&config, "b").unwrap().cluster, "three");
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_home_folder_has_the_default() {
-        let environment = Environment { home: Some("/home/u".into()), ..Environment::default() };
+        let environment = ProcessEnvironment { home: Some("/home/u".into()), ..ProcessEnvironment::default() };
         assert_eq!(places(&environment), [PathBuf::from("/home/u/.kube/config")]);
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "clusters: [{name: c, cluster: {certificate-authority: ca.crt}}]\n\
                     users: [{name: u, user: {tokenFile: sub/token, exec: {command: ./login}}}, {name: v, user: {exec: {command: aws}}}]";
-        let config = Files::Named(write(&folder, "config", text)).read().unwrap();
+        let config = KubeconfigFiles::Named(write(&folder, "config", text)).read().unwrap();
         let ca = cluster(&config, "c").unwrap().certificate_authority.unwrap();
         assert_eq!(PathBuf::from(ca), folder.path().join("ca.crt"));
         let user_entry = user(&config, "u").unwrap();
@@ -159,7 +159,7 @@ mod tests {
             ("users:\n- name: u\n  user:\n    token: {a: hunter2}\n", " at line 4, column"),
         ] {
             let path = write(&folder, "config", text);
-            let message = Files::Named(path.clone()).read().unwrap_err().to_string();
+            let message = KubeconfigFiles::Named(path.clone()).read().unwrap_err().to_string();
             let expected = format!("the kubeconfig {} cannot be understood{position}", path.display());
             assert!(message.starts_with(&expected), "{message}");
             assert!(!message.contains("hunter2") && !message.contains('\n'), "{message}");
@@ -168,9 +168,9 @@ mod tests {
 
     #[test]
     fn a_named_file_must_be_there() {
-        let error = Files::Named("/nowhere/config".into()).read().unwrap_err();
+        let error = KubeconfigFiles::Named("/nowhere/config".into()).read().unwrap_err();
         assert_eq!(error.to_string(), "there is no kubeconfig /nowhere/config");
-        let error = Files::Named(std::env::temp_dir()).read().unwrap_err().to_string();
+        let error = KubeconfigFiles::Named(std::env::temp_dir()).read().unwrap_err().to_string();
         assert!(error.starts_with("cannot read the kubeconfig "), "{error}");
     }
 }

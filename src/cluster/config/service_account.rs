@@ -2,10 +2,10 @@
 
 use kube::config::{AuthInfo, Cluster as ClusterEntry};
 
-use super::inputs::Environment;
+use super::inputs::ProcessEnvironment;
 
 /// The cluster that we are in; `None` outside of one.
-pub(crate) fn find(environment: &Environment) -> Option<(ClusterEntry, AuthInfo)> {
+pub(crate) fn find(environment: &ProcessEnvironment) -> Option<(ClusterEntry, AuthInfo)> {
     let (host, port) = (environment.service_host.as_ref()?, environment.service_port.as_ref()?);
     let token = environment.service_account.join("token");
     if !token.is_file() {
@@ -23,7 +23,7 @@ pub(crate) fn find(environment: &Environment) -> Option<(ClusterEntry, AuthInfo)
 }
 
 /// The namespace of the Pod; `None` outside of a cluster.
-pub(crate) fn namespace(environment: &Environment) -> Option<String> {
+pub(crate) fn namespace(environment: &ProcessEnvironment) -> Option<String> {
     find(environment)?;
     let of_account = || std::fs::read_to_string(environment.service_account.join("namespace")).ok();
     let namespace = environment.pod_namespace.clone().or_else(of_account)?;

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::certificates::{Authority, builder};
 use super::plugin::{Script, in_seconds, issues, token, user};
 use super::server::{Kubeconfig, Server, get, hello, text};
-use crate::cluster::{Cluster, Environment};
+use crate::cluster::{Cluster, ProcessEnvironment};
 use crate::error::Error;
 use crate::proxy::upstream::Body;
 
@@ -51,7 +51,7 @@ async fn eventually(happened: impl Fn() -> bool) {
     timeout(Duration::from_secs(20), waiting).await.expect("it happens within 20 seconds");
 }
 
-async fn failure(kubeconfig: &Kubeconfig, environment: &Environment) -> Error {
+async fn failure(kubeconfig: &Kubeconfig, environment: &ProcessEnvironment) -> Error {
     match Cluster::load(&kubeconfig.flags(), environment).await {
         Err(error) => error,
         Ok(cluster) => cluster.api().send(Request::get("/").body(Body::Empty).unwrap()).await.unwrap_err().into(),
@@ -229,7 +229,7 @@ async fn a_plugin_without_cluster_info_is_not_told() {
 #[tokio::test]
 async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let server = Server::https(hello).await;
-    let environment = Environment::default();
+    let environment = ProcessEnvironment::default();
     let script = Script::new(&[token("one")]);
     script.fail();
     let error = failure(&server.kubeconfig(&script.user("")), &environment).await;
@@ -307,7 +307,8 @@ async fn client_certificate_files_are_read_again() {
     let cluster = kubeconfig.load().await;
     get(cluster.api(), "/").await;
     let error =
-        Cluster::load(&server.kubeconfig("{client-certificate: none.crt}").flags(), &Environment::default()).await;
+        Cluster::load(&server.kubeconfig("{client-certificate: none.crt}").flags(), &ProcessEnvironment::default())
+            .await;
     let message = error.unwrap_err().to_string();
     assert!(message.starts_with("cannot read the client certificate of user \"u\", /"), "{message}");
 }
@@ -330,9 +331,9 @@ async fn openid_connect_tokens_are_kubectls() {
     kubeconfig.write(&server.url(), &server.ca, &user(&jwt(4_000_000_001)));
     get(cluster.api(), "/").await;
 
-    let error = failure(&server.kubeconfig(&user(&jwt(1_000_000_000))), &Environment::default()).await;
+    let error = failure(&server.kubeconfig(&user(&jwt(1_000_000_000))), &ProcessEnvironment::default()).await;
     assert_eq!(error.message(), r#"the OpenID Connect token of user "u" has expired"#);
-    let error = failure(&server.kubeconfig("{auth-provider: {name: gcp}}"), &Environment::default()).await;
+    let error = failure(&server.kubeconfig("{auth-provider: {name: gcp}}"), &ProcessEnvironment::default()).await;
     assert_eq!(error.message(), r#"user "u" logs in with auth-provider "gcp""#);
 }
 

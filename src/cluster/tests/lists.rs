@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::server::Server;
-use crate::cluster::{ApiError, Cluster, ConnectFlags, Environment, Scope};
+use crate::cluster::{ApiError, Cluster, ConnectFlags, ProcessEnvironment, Scope};
 use crate::error::Error;
 use crate::proxy::upstream::Body;
 use crate::service::{PortRef, Protocol, Readiness, Service, ServiceType};
@@ -176,7 +176,7 @@ async fn lists_come_compressed() {
     let kubeconfig = server.kubeconfig("{token: secret}");
     let plain = ConnectFlags { disable_compression: true, ..kubeconfig.flags() };
     for (flags, encoding) in [(kubeconfig.flags(), Some("gzip")), (plain, None)] {
-        let cluster = Cluster::load(&flags, &Environment::default()).await.unwrap();
+        let cluster = Cluster::load(&flags, &ProcessEnvironment::default()).await.unwrap();
         assert_eq!(listed(&cluster, Scope::All, None).await.unwrap(), [["one"]]);
         assert_eq!(server.notes.last().header("accept-encoding"), encoding);
     }
@@ -328,7 +328,7 @@ async fn calls_have_a_limit_and_proxied_requests_have_none() {
     .await;
     let kubeconfig = server.kubeconfig("{}");
     let flags = ConnectFlags { request_timeout: Some(Duration::from_millis(100)), ..kubeconfig.flags() };
-    let cluster = Cluster::load(&flags, &Environment::default()).await.unwrap();
+    let cluster = Cluster::load(&flags, &ProcessEnvironment::default()).await.unwrap();
     let error = Error::from(cluster.service("web", "shop").await.unwrap_err());
     assert_eq!(error.message(), "no answer within 0.1 seconds");
     cluster.api().send(Request::get("/").header("x-slow", "1").body(Body::Empty).unwrap()).await.unwrap();

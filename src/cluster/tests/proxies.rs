@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use super::certificates::Authority;
 use super::requests::echo;
 use super::server::{Kubeconfig, Server, get, hello};
-use crate::cluster::{Cluster, Environment, ProxyVariables, SendError};
+use crate::cluster::{Cluster, ProcessEnvironment, ProxyVariables, SendError};
 use crate::proxy::upstream::Body;
 
 trait Octets: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -220,7 +220,7 @@ async fn trap_5_loopback_clusters_are_reached_directly() {
     let server = Server::https(hello).await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let proxies = ProxyVariables { https: Some(format!("http://{nobody}")), ..ProxyVariables::default() };
-    let environment = Environment { proxies, ..Environment::default() };
+    let environment = ProcessEnvironment { proxies, ..ProcessEnvironment::default() };
     let kubeconfig = server.kubeconfig("{}");
     get(Cluster::load(&kubeconfig.flags(), &environment).await.unwrap().api(), "/").await;
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::server::{Kubeconfig, Server, get, hello, text};
-use crate::cluster::Rule;
+use crate::cluster::AccessRule;
 use crate::proxy::upstream::Body;
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn trap_7_nothing_is_tried_again() {
     let cluster = server.cluster().await;
     let answer = cluster.api().send(Request::post("/").body(Body::full("x")).unwrap()).await.unwrap();
     assert_eq!((answer.status(), text(answer).await.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
-    let rule = Rule::new("get", "services", Some("web"));
+    let rule = AccessRule::new("get", "services", Some("web"));
     let listed = cluster.read::<serde_json::Value>("/api", &rule).await;
     assert_eq!(listed.unwrap_err().to_string(), "the API server answered 503 Service Unavailable");
     assert_eq!(server.notes.seen().len(), 2);

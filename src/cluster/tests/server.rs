@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Authority;
-use crate::cluster::{ApiServer, Cluster, ConnectFlags, Environment};
+use crate::cluster::{ApiServer, Cluster, ConnectFlags, ProcessEnvironment};
 use crate::proxy::upstream::Body;
 
 pub(crate) async fn hello(_: Request<Incoming>) -> Response<Body> {
@@ -232,6 +232,6 @@ impl Kubeconfig {
     }
 
     pub(crate) async fn load(&self) -> Cluster {
-        Cluster::load(&self.flags(), &Environment::default()).await.unwrap()
+        Cluster::load(&self.flags(), &ProcessEnvironment::default()).await.unwrap()
     }
 }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::certificates::Authority;
 use super::server::{Server, get, hello};
-use crate::cluster::{Cluster, ConnectFlags, Environment};
+use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, Exit};
 
 struct Folder(TempDir);
@@ -45,7 +45,7 @@ users:
 ";
 
 async fn load(flags: &ConnectFlags) -> Result<Cluster, Error> {
-    Cluster::load(flags, &Environment::default()).await
+    Cluster::load(flags, &ProcessEnvironment::default()).await
 }
 
 /// context, cluster, user, server, namespace
@@ -134,7 +134,7 @@ async fn what_is_missing_is_said() {
         let error = load(&flags).await.unwrap_err();
         assert_eq!((error.message(), error.hint_text(), error.exit()), (message, Some(hint), Exit::Usage));
     }
-    let home = Environment { home: Some("/nowhere".into()), ..Environment::default() };
+    let home = ProcessEnvironment { home: Some("/nowhere".into()), ..ProcessEnvironment::default() };
     let error = Cluster::load(&ConnectFlags::default(), &home).await.unwrap_err();
     assert_eq!(error.message(), "there is no kubeconfig (/nowhere/.kube/config), so no cluster is known");
 }
@@ -234,11 +234,11 @@ async fn inside_a_cluster() {
     for (name, text) in [("token", "of-the-pod"), ("ca.crt", &server.ca), ("namespace", "pods\n")] {
         std::fs::write(account.path().join(name), text).unwrap();
     }
-    let inside = Environment {
+    let inside = ProcessEnvironment {
         service_host: some("127.0.0.1"),
         service_port: some(&server.address.port().to_string()),
         service_account: account.path().to_owned(),
-        ..Environment::default()
+        ..ProcessEnvironment::default()
     };
     let cluster = Cluster::load(&ConnectFlags::default(), &inside).await.unwrap();
     assert_eq!((cluster.context(), cluster.namespace(), cluster.server()), (None, "pods", server.url().as_str()));
@@ -266,7 +266,7 @@ fn the_environment() {
         "http_proxy" => Some("".into()),
         _ => None,
     };
-    let environment = Environment::new(variables, None, false);
+    let environment = ProcessEnvironment::new(variables, None, false);
     assert_eq!(environment.kubeconfig.unwrap(), "/a:/b");
     assert_eq!(environment.proxies.https.unwrap(), "lower");
     assert_eq!(environment.proxies.http.unwrap(), "upper");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::certificates::{Authority, Signed, builder, self_signed, server_params};
 use super::server::{Kubeconfig, Server, get, hello};
-use crate::cluster::{Cluster, ConnectFlags, Environment, SendError, TlsProblem};
+use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, SendError, TlsProblem};
 use crate::proxy::upstream::Body;
 
 /// Made by `openssl x509 -req`, which writes version 1 unless it is told of extensions, as microk8s does.
@@ -169,7 +169,7 @@ async fn the_name_to_check_can_be_given() {
     let server = Server::start(hello, Some(signed.config()), authority.pem()).await;
     let kubeconfig = server.kubeconfig("{}");
     let flags = ConnectFlags { tls_server_name: Some("api.example".to_owned()), ..kubeconfig.flags() };
-    get(Cluster::load(&flags, &Environment::default()).await.unwrap().api(), "/").await;
+    get(Cluster::load(&flags, &ProcessEnvironment::default()).await.unwrap().api(), "/").await;
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn nothing_is_checked_when_told_so() {
     let flags = ConnectFlags { insecure_skip_tls_verify: true, ..server.kubeconfig("{}").flags() };
     let kubeconfig = server.kubeconfig("{}");
     let flags = ConnectFlags { kubeconfig: Some(kubeconfig.path()), ..flags };
-    get(Cluster::load(&flags, &Environment::default()).await.unwrap().api(), "/").await;
+    get(Cluster::load(&flags, &ProcessEnvironment::default()).await.unwrap().api(), "/").await;
 }
 
 #[tokio::test]

@@ -7,15 +7,15 @@ use serde::Serialize;
 use crate::app::plan::ListFormat;
 use crate::find::picker::row::{age, port_text};
 use crate::service::Target;
-use crate::service::choose_port::{Choice, openable};
+use crate::service::choose_port::{PortChoice, openable};
 use crate::service::{Readiness, Service, ServicePort, ServiceType};
 use crate::terminal::output::printable;
 
 /// A list while it is being printed.
 #[derive(Debug)]
-pub(super) struct Listing {
-    about: About,
-    columns: Vec<Column>,
+pub(super) struct PrintedList {
+    about: ListContext,
+    columns: Vec<ListColumn>,
     /// Only ever wider: a table that is printed while it is read cannot go back.
     widths: Vec<usize>,
     is_first: bool,
@@ -23,7 +23,7 @@ pub(super) struct Listing {
 
 /// What the lines of a list have in common.
 #[derive(Debug, Clone)]
-pub(super) struct About {
+pub(super) struct ListContext {
     /// The form.
     pub(super) format: ListFormat,
     /// Context of the kubeconfig.
@@ -39,7 +39,7 @@ pub(super) struct About {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
+enum ListColumn {
     Namespace,
     Name,
     Port,
@@ -54,7 +54,7 @@ enum Column {
     AlsoAt,
 }
 
-impl Column {
+impl ListColumn {
     fn title(self) -> &'static str {
         match self {
             Self::Namespace => "NAMESPACE",
@@ -72,12 +72,12 @@ impl Column {
 }
 
 /// A Service, and how many of its endpoints are ready, where that is known.
-type Entry = (Service, Option<Readiness>);
+type ListedService = (Service, Option<Readiness>);
 
-impl Listing {
+impl PrintedList {
     /// Begins a list.
-    pub(super) fn new(about: About) -> Self {
-        use Column::{Age, AlsoAt, ClusterIp, Name, Namespace, Port, Ready, Scheme, Type, Url};
+    pub(super) fn new(about: ListContext) -> Self {
+        use ListColumn::{Age, AlsoAt, ClusterIp, Name, Namespace, Port, Ready, Scheme, Type, Url};
         let mut columns = match about.format {
             ListFormat::Wide => vec![Name, Port, Scheme, Type, ClusterIp, Ready, Age, Url, AlsoAt],
             _ => vec![Name, Port, Scheme, Ready, Url, AlsoAt],
@@ -90,7 +90,7 @@ impl Listing {
 
     /// The text of a page of Services, each with its readiness, `None` where that is not known. May be empty, and need
     /// not end a line.
-    pub(super) fn page(&mut self, services: &[Entry]) -> String {
+    pub(super) fn page(&mut self, services: &[ListedService]) -> String {
         let mut text = String::new();
         if services.is_empty() {
             return text;
@@ -115,7 +115,7 @@ impl Listing {
         }
     }
 
-    fn table(&mut self, services: &[Entry], text: &mut String) {
+    fn table(&mut self, services: &[ListedService], text: &mut String) {
         let mut lines: Vec<Vec<String>> = Vec::new();
         for (service, ready) in services {
             let ready = known(service, *ready);
@@ -139,7 +139,7 @@ impl Listing {
 
     fn titles(&self, lines: &[Vec<String>]) -> Vec<String> {
         let is_used = |index: usize| lines.iter().any(|line| !line[index].is_empty());
-        let title = |(index, column): (usize, &Column)| if is_used(index) { column.title() } else { "" }.to_owned();
+        let title = |(index, column): (usize, &ListColumn)| if is_used(index) { column.title() } else { "" }.to_owned();
         self.columns.iter().enumerate().map(title).collect()
     }
 
@@ -152,27 +152,27 @@ impl Listing {
         text.push('\n');
     }
 
-    fn line(&self, service: &Service, offer: &Result<&Choice, String>, ready: Option<Readiness>) -> Vec<String> {
+    fn line(&self, service: &Service, offer: &Result<&PortChoice, String>, ready: Option<Readiness>) -> Vec<String> {
         let choice = offer.as_ref().ok();
-        let cell = |column: &Column| match column {
-            Column::Namespace => service.namespace.clone(),
-            Column::Name => service.name.clone(),
-            Column::Port => choice.map_or_else(none, |choice| port_text(&choice.port)),
-            Column::Scheme => choice.map_or_else(none, |choice| choice.scheme.to_string()),
-            Column::Type => service.kind.as_str().to_owned(),
-            Column::ClusterIp => service.cluster_ip.clone().unwrap_or_else(none),
-            Column::Ready => ready.map_or_else(none, |ready| format!("{}/{}", ready.ready, ready.total)),
-            Column::Age => service.created.map_or_else(none, |created| age(self.about.now - created)),
-            Column::Url => match offer {
+        let cell = |column: &ListColumn| match column {
+            ListColumn::Namespace => service.namespace.clone(),
+            ListColumn::Name => service.name.clone(),
+            ListColumn::Port => choice.map_or_else(none, |choice| port_text(&choice.port)),
+            ListColumn::Scheme => choice.map_or_else(none, |choice| choice.scheme.to_string()),
+            ListColumn::Type => service.kind.as_str().to_owned(),
+            ListColumn::ClusterIp => service.cluster_ip.clone().unwrap_or_else(none),
+            ListColumn::Ready => ready.map_or_else(none, |ready| format!("{}/{}", ready.ready, ready.total)),
+            ListColumn::Age => service.created.map_or_else(none, |created| age(self.about.now - created)),
+            ListColumn::Url => match offer {
                 Ok(choice) => self.url(service, choice),
                 Err(reason) => format!("({reason})"),
             },
-            Column::AlsoAt => choice.map(|choice| also_at(service, choice).join(", ")).unwrap_or_default(),
+            ListColumn::AlsoAt => choice.map(|choice| also_at(service, choice).join(", ")).unwrap_or_default(),
         };
         self.columns.iter().map(|column| printable(&cell(column))).collect()
     }
 
-    fn url(&self, service: &Service, choice: &Choice) -> String {
+    fn url(&self, service: &Service, choice: &PortChoice) -> String {
         format!("{}{}", self.about.local, Target::new(service, choice, None).proxy_path())
     }
 
@@ -182,7 +182,7 @@ impl Listing {
         let _ = writeln!(text, "service/{}{namespace}", service.name);
     }
 
-    fn json(&self, services: &[Entry], text: &mut String) {
+    fn json(&self, services: &[ListedService], text: &mut String) {
         let mut before = if self.is_first { self.json_head() + "\n" } else { ",\n".to_owned() };
         for (service, ready) in services {
             text.push_str(&before);
@@ -198,7 +198,7 @@ impl Listing {
         format!("{{\"context\":{context},\"server\":{server},\"services\":[")
     }
 
-    fn yaml(&self, services: &[Entry], text: &mut String) {
+    fn yaml(&self, services: &[ListedService], text: &mut String) {
         if self.is_first {
             text.push_str(&self.yaml_head("services:\n"));
         }
@@ -215,18 +215,18 @@ impl Listing {
         format!("context: {context}\nserver: {server}\n{services}")
     }
 
-    fn item(&self, service: &Service, ready: Option<Readiness>) -> Item {
+    fn item(&self, service: &Service, ready: Option<Readiness>) -> PrintedService {
         let offers = openable(service);
         let reason = offers.as_ref().err().map(ToString::to_string);
         let choices = offers.unwrap_or_default();
-        let open = |choice: &Choice| PortItem {
+        let open = |choice: &PortChoice| PrintedPort {
             scheme: Some(choice.scheme.as_str()),
             proxy_url: Some(self.url(service, choice)),
             without_proxy: direct_urls(service, choice),
-            ..PortItem::new(&choice.port)
+            ..PrintedPort::new(&choice.port)
         };
         let closed = service.ports.iter().filter(|port| !choices.iter().any(|choice| choice.port == **port));
-        Item {
+        PrintedService {
             namespace: service.namespace.clone(),
             name: service.name.clone(),
             kind: service.kind.as_str(),
@@ -235,7 +235,7 @@ impl Listing {
             ready: ready.map(|ready| ready.ready),
             endpoints: ready.map(|ready| ready.total),
             not_openable: reason,
-            ports: choices.iter().map(open).chain(closed.map(PortItem::new)).collect(),
+            ports: choices.iter().map(open).chain(closed.map(PrintedPort::new)).collect(),
         }
     }
 }
@@ -255,13 +255,13 @@ fn time_text(seconds: i64) -> Option<String> {
 }
 
 /// Where a port can be reached without a proxy, for people.
-fn also_at(service: &Service, choice: &Choice) -> Vec<String> {
+fn also_at(service: &Service, choice: &PortChoice) -> Vec<String> {
     let node_port = choice.port.node_port.map(|port| format!("port {port} of every node"));
     direct_urls(service, choice).into_iter().chain(node_port).collect()
 }
 
 /// URLs of the load balancer, if there is one.
-fn direct_urls(service: &Service, choice: &Choice) -> Vec<String> {
+fn direct_urls(service: &Service, choice: &PortChoice) -> Vec<String> {
     if service.kind != ServiceType::LoadBalancer {
         return Vec::new();
     }
@@ -277,7 +277,7 @@ fn direct_urls(service: &Service, choice: &Choice) -> Vec<String> {
 /// A Service in JSON and YAML.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+struct PrintedService {
     namespace: String,
     name: String,
     #[serde(rename = "type")]
@@ -294,12 +294,12 @@ struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_openable: Option<String>,
     /// The one that would be opened first.
-    ports: Vec<PortItem>,
+    ports: Vec<PrintedPort>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PortItem {
+struct PrintedPort {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     port: u16,
@@ -314,7 +314,7 @@ struct PortItem {
     without_proxy: Vec<String>,
 }
 
-impl PortItem {
+impl PrintedPort {
     /// A port that cannot be opened.
     fn new(port: &ServicePort) -> Self {
         Self {
@@ -334,8 +334,8 @@ mod tests {
     use super::*;
     use crate::find::picker::row::tests::service;
 
-    fn about(format: ListFormat) -> About {
-        About {
+    fn about(format: ListFormat) -> ListContext {
+        ListContext {
             format,
             context: Some("dev".to_owned()),
             server: "https://10.0.0.1:6443".to_owned(),
@@ -360,10 +360,10 @@ mod tests {
         services
     }
 
-    fn printed(about: About, pages: &[&[Service]]) -> String {
+    fn printed(about: ListContext, pages: &[&[Service]]) -> String {
         let known = |service: &Service| (service.name == "grafana").then_some(Readiness { ready: 1, total: 2 });
         let entry = |service: &Service| (service.clone(), known(service));
-        let mut listing = Listing::new(about);
+        let mut listing = PrintedList::new(about);
         let mut text: String =
             pages.iter().map(|page| listing.page(&page.iter().map(entry).collect::<Vec<_>>())).collect();
         text += &listing.end();
@@ -385,7 +385,7 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
 
     #[test]
     fn one_namespace_needs_no_column() {
-        let about = About { several_namespaces: false, ..about(ListFormat::Wide) };
+        let about = ListContext { several_namespaces: false, ..about(ListFormat::Wide) };
         let text = printed(about, &[&services()[..1]]);
         let titles: Vec<&str> =
             text.lines().next().unwrap().split("   ").map(str::trim).filter(|title| !title.is_empty()).collect();
@@ -449,7 +449,7 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
     #[test]
     fn names_can_be_typed_again() {
         assert!(printed(about(ListFormat::Name), &[&services()]).starts_with("service/grafana.a\nservice/shop.a\n"));
-        let about = About { several_namespaces: false, ..about(ListFormat::Name) };
+        let about = ListContext { several_namespaces: false, ..about(ListFormat::Name) };
         assert!(printed(about, &[&services()]).starts_with("service/grafana\n"));
     }
 

@@ -6,16 +6,16 @@ mod list_text;
 
 use futures_util::TryStreamExt;
 
-use super::scan::{Sweep, sweep};
+use super::scan::{ServiceScan, scan_services};
 use super::unlisted;
 use crate::app::open::DEFAULT_PORT;
-use crate::app::plan::{List, ListFormat};
+use crate::app::plan::{ListFormat, ListPlan};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
 use crate::terminal::output::Output;
-use list_text::{About, Listing};
-use nothing_listed::Nothing;
-use ready_column::Ready;
+use list_text::{ListContext, PrintedList};
+use nothing_listed::EmptyList;
+use ready_column::ReadyColumn;
 
 /// What `kubectl cluster-info` looks for (kubectl `pkg/cmd/clusterinfo`).
 const BUILTIN_SELECTOR: &str = "kubernetes.io/cluster-service=true";
@@ -27,16 +27,22 @@ const BUILTIN_NAMESPACE: &str = "kube-system";
 ///
 /// # Errors
 /// When the API server cannot be asked or refuses.
-pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, output: &Output) -> Result<(), Error> {
+pub async fn list(
+    cluster: &Cluster,
+    plan: &ListPlan,
+    others: &[String],
+    now: i64,
+    output: &Output,
+) -> Result<(), Error> {
     let selector = selector(plan);
-    let sweep = sweep(cluster, scope(cluster, plan), selector.as_deref(), others)
+    let sweep = scan_services(cluster, scope(cluster, plan), selector.as_deref(), others)
         .await
         .map_err(|error| unlisted(error, selector.as_deref()))?;
     if let Some(why) = &sweep.narrowed {
-        output.warn(why);
+        output.print_warning(why);
     }
-    let ready = (plan.format != ListFormat::Name).then(|| Ready::new(cluster, &sweep.scopes));
-    let about = About {
+    let ready = (plan.format != ListFormat::Name).then(|| ReadyColumn::new(cluster, &sweep.scopes));
+    let about = ListContext {
         format: plan.format,
         context: cluster.context().map(str::to_owned),
         server: cluster.server().to_owned(),
@@ -45,18 +51,18 @@ pub async fn list(cluster: &Cluster, plan: &List, others: &[String], now: i64, o
         now,
     };
     let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
-    let nothing = Nothing::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
-    print(sweep, nothing, ready, Listing::new(about), output).await
+    let nothing = EmptyList::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
+    print(sweep, nothing, ready, PrintedList::new(about), output).await
 }
 
 async fn print(
-    sweep: Sweep,
-    mut nothing: Nothing<'_>,
-    mut ready: Option<Ready>,
-    mut listing: Listing,
+    sweep: ServiceScan,
+    mut nothing: EmptyList<'_>,
+    mut ready: Option<ReadyColumn>,
+    mut listing: PrintedList,
     output: &Output,
 ) -> Result<(), Error> {
-    let Sweep { scopes, mut portions, .. } = sweep;
+    let ServiceScan { scopes, mut portions, .. } = sweep;
     let mut found_any = false;
     while let Some(mut page) = portions.try_next().await? {
         if !found_any {
@@ -75,12 +81,12 @@ async fn print(
     // Whoever closed stdout has seen enough.
     let _ = output.pages(&listing.end());
     if !found_any {
-        output.say(&nothing.sentence(&scopes));
+        output.print_notice(&nothing.sentence(&scopes));
     }
     Ok(())
 }
 
-fn scope(cluster: &Cluster, plan: &List) -> Scope {
+fn scope(cluster: &Cluster, plan: &ListPlan) -> Scope {
     if plan.search.all_namespaces {
         Scope::All
     } else if plan.builtin && plan.search.namespace.is_none() {
@@ -90,7 +96,7 @@ fn scope(cluster: &Cluster, plan: &List) -> Scope {
     }
 }
 
-fn selector(plan: &List) -> Option<String> {
+fn selector(plan: &ListPlan) -> Option<String> {
     match (&plan.search.selector, plan.builtin) {
         (selector, false) => selector.clone(),
         (None, true) => Some(BUILTIN_SELECTOR.to_owned()),

@@ -7,14 +7,14 @@ use crate::service::Service;
 
 /// What was asked for, and the names most like it so far.
 #[derive(Debug)]
-pub(super) struct Nothing<'a> {
+pub(super) struct EmptyList<'a> {
     filter: Option<&'a str>,
     selector: Option<&'a str>,
     is_place_typed: bool,
     near: Vec<String>,
 }
 
-impl<'a> Nothing<'a> {
+impl<'a> EmptyList<'a> {
     /// `filter` is a part of names, `selector` one of labels; `is_place_typed` is whether the user said where to look.
     pub(super) fn new(filter: Option<&'a str>, selector: Option<&'a str>, is_place_typed: bool) -> Self {
         Self { filter, selector, is_place_typed, near: Vec::new() }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::find::picker::row::tests::service;
 
-    fn sentence(names: &[&str], nothing: Nothing<'_>, scopes: &[Scope]) -> String {
+    fn sentence(names: &[&str], nothing: EmptyList<'_>, scopes: &[Scope]) -> String {
         let mut nothing = nothing;
         for name in names {
             nothing.look_at(&[(*service(&format!("a/{name}"), "80")).clone()]);
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn names_what_was_asked_for_and_where() {
         let here = [Scope::Namespace("default".to_owned())];
-        let none = Nothing::new;
+        let none = EmptyList::new;
         let check = |names: &[&str], nothing, scopes: &[Scope], expect: &str| {
             assert_eq!(sentence(names, nothing, scopes), expect);
         };

@@ -7,11 +7,11 @@ use crate::terminal::output::Output;
 
 /// Finds out how many endpoints are ready while Services arrive.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct ReadyColumn {
     scopes: Vec<(Scope, Option<ReadinessInOrder>)>,
 }
 
-impl Ready {
+impl ReadyColumn {
     /// For Services of `scopes`, in the order of a sweep.
     pub(super) fn new(cluster: &Cluster, scopes: &[Scope]) -> Self {
         let begin = |scope: &Scope| (scope.clone(), Some(cluster.readiness_in_order(scope)));
@@ -40,7 +40,7 @@ impl Ready {
             Err(error) => {
                 let place =
                     if several { format!(" in {}", scopes_text(std::slice::from_ref(scope))) } else { String::new() };
-                output.whisper(&format!("READY is not known{place}: {}", why(&error)));
+                output.print_hint(&format!("READY is not known{place}: {}", why(&error)));
                 *reading = None;
                 None
             }

@@ -2,22 +2,22 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::row::{Column, Row};
-use super::state::{Loading, Picker};
+use super::row::{PickerRow, RowColumn};
+use super::state::{ListLoading, PickerState};
 use crate::terminal::output::printable;
 
 /// A piece of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
+pub struct StyledSpan {
     /// Its text, without controls.
     pub text: String,
     /// What it looks like.
-    pub style: Style,
+    pub style: SpanStyle,
 }
 
 /// What a piece of text is; what that looks like is the screen's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum SpanStyle {
     /// Ordinary.
     Plain,
     /// Less important.
@@ -34,25 +34,25 @@ pub enum Style {
 
 /// One line of the screen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct ScreenLine {
     /// From left to right; together no wider than the screen.
-    pub spans: Vec<Span>,
+    pub spans: Vec<StyledSpan>,
     /// The line of the cursor, shown as a bar across the screen.
     pub is_current: bool,
 }
 
 /// A whole screen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Frame {
+pub struct ScreenFrame {
     /// From top to bottom; as many as the screen is high at most.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ScreenLine>,
     /// Column and line of the text cursor.
     pub cursor: (u16, u16),
 }
 
 /// Columns and lines of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
+pub struct ScreenSize {
     /// Columns.
     pub width: usize,
     /// Lines.
@@ -61,7 +61,7 @@ pub struct Size {
 
 /// Where the Services are, for the first line: people choose on the wrong cluster otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct PickerPlace {
     /// Context of the kubeconfig.
     pub context: Option<String>,
     /// URL of the API server.
@@ -83,12 +83,12 @@ const LEGIBLE: usize = 24;
 
 /// How many rows a screen of `height` lines shows.
 pub fn page(height: usize) -> usize {
-    Parts::of(height).rows
+    FrameParts::of(height).rows
 }
 
 /// Draws `picker`.
-pub fn frame(picker: &mut Picker, place: &Place, size: Size) -> Frame {
-    let parts = Parts::of(size.height);
+pub fn frame(picker: &mut PickerState, place: &PickerPlace, size: ScreenSize) -> ScreenFrame {
+    let parts = FrameParts::of(size.height);
     let mut lines = Vec::with_capacity(size.height);
     if parts.place {
         lines.push(place_line(place, size.width));
@@ -96,7 +96,7 @@ pub fn frame(picker: &mut Picker, place: &Place, size: Size) -> Frame {
     let (prompt, column) = prompt_line(picker, size.width);
     let cursor = (clamped(column), clamped(lines.len()));
     lines.push(prompt);
-    let layout = Layout::of(picker, size.width);
+    let layout = ColumnLayout::of(picker, size.width);
     if parts.titles {
         lines.push(layout.titles());
     }
@@ -104,10 +104,10 @@ pub fn frame(picker: &mut Picker, place: &Place, size: Size) -> Frame {
     let missing = parts.rows - shown.len();
     lines.extend(shown.map(|place| row_line(picker, &layout, place, size.width)));
     if parts.footer {
-        lines.extend(std::iter::repeat_n(Line::default(), missing));
+        lines.extend(std::iter::repeat_n(ScreenLine::default(), missing));
         lines.push(footer(picker, size.width));
     }
-    Frame { lines, cursor }
+    ScreenFrame { lines, cursor }
 }
 
 fn clamped(number: usize) -> u16 {
@@ -115,14 +115,14 @@ fn clamped(number: usize) -> u16 {
 }
 
 /// What there is room for; the prompt is always there.
-struct Parts {
+struct FrameParts {
     place: bool,
     titles: bool,
     footer: bool,
     rows: usize,
 }
 
-impl Parts {
+impl FrameParts {
     fn of(height: usize) -> Self {
         let (footer, place, titles) = (height >= 4, height >= 5, height >= 7);
         let others = 1 + usize::from(footer) + usize::from(place) + usize::from(titles);
@@ -130,13 +130,13 @@ impl Parts {
     }
 }
 
-fn place_line(place: &Place, width: usize) -> Line {
+fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
     let context = place.context.as_deref().unwrap_or("in-cluster");
     let words = [
-        ("context ", Style::Quiet),
-        (context, Style::Strong),
-        ("  ", Style::Quiet),
-        (place.scope.as_str(), Style::Plain),
+        ("context ", SpanStyle::Quiet),
+        (context, SpanStyle::Strong),
+        ("  ", SpanStyle::Quiet),
+        (place.scope.as_str(), SpanStyle::Plain),
     ];
     let mut line = LineBuilder::new(width);
     for (text, style) in words {
@@ -145,56 +145,56 @@ fn place_line(place: &Place, width: usize) -> Line {
     // A piece of a URL says nothing.
     let server = format!("  {}", printable(&place.server));
     if line.width + server.width() <= width {
-        line.push(&server, Style::Quiet);
+        line.push(&server, SpanStyle::Quiet);
     }
     line.done()
 }
 
 /// The prompt with the counts at the right end, and the column of the text cursor.
-fn prompt_line(picker: &Picker, width: usize) -> (Line, usize) {
+fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
     let mut counts = format!("{}/{}", picker.matching(), picker.rows().len());
     if picker.marked() > 0 {
         counts = format!("{} marked  {counts}", picker.marked());
     }
-    if picker.loading() == Loading::Rows {
+    if picker.loading() == ListLoading::Rows {
         counts.push_str(" loading");
     }
     let typed = printable(picker.typed());
     let room = width.saturating_sub(PROMPT.len() + 1);
-    let typed = text_of(&shortened(&typed, room, Keep::End));
+    let typed = text_of(&shortened(&typed, room, KeptEnd::End));
     let column = PROMPT.len() + typed.width();
     let mut line = LineBuilder::new(width);
-    line.push(PROMPT, Style::Quiet);
-    line.push(&typed, Style::Strong);
+    line.push(PROMPT, SpanStyle::Quiet);
+    line.push(&typed, SpanStyle::Strong);
     if column + 2 + counts.width() <= width {
         line.pad_to(width - counts.width());
-        line.push(&counts, Style::Quiet);
+        line.push(&counts, SpanStyle::Quiet);
     }
     (line.done(), column.min(width.saturating_sub(1)))
 }
 
-fn row_line(picker: &mut Picker, layout: &Layout, place: usize, width: usize) -> Line {
+fn row_line(picker: &mut PickerState, layout: &ColumnLayout, place: usize, width: usize) -> ScreenLine {
     let matched = picker.matched(place);
     let is_current = place == picker.cursor();
-    let Some((row, is_marked)) = picker.at(place) else { return Line::default() };
+    let Some((row, is_marked)) = picker.at(place) else { return ScreenLine::default() };
     let mut line = LineBuilder::new(width);
-    line.push(if is_current { ">" } else { " " }, Style::Strong);
-    line.push(if is_marked { "*" } else { " " }, Style::Mark);
+    line.push(if is_current { ">" } else { " " }, SpanStyle::Strong);
+    line.push(if is_marked { "*" } else { " " }, SpanStyle::Mark);
     layout.cells(row, &matched, &mut line);
-    Line { is_current, ..line.done() }
+    ScreenLine { is_current, ..line.done() }
 }
 
-fn footer(picker: &Picker, width: usize) -> Line {
+fn footer(picker: &PickerState, width: usize) -> ScreenLine {
     let mut line = LineBuilder::new(width);
     match picker.noted() {
-        Some(note) => line.push(&printable(note), Style::Note),
-        None => line.push(&keys(picker.marked()), Style::Quiet),
+        Some(note) => line.push(&printable(note), SpanStyle::Note),
+        None => line.push(&keys(picker.marked()), SpanStyle::Quiet),
     }
     let refused = picker.rows().iter().filter(|row| row.offer.is_err()).count();
     let count = format!("{refused} cannot be opened");
     if refused > 0 && line.width + GAP + count.len() <= width {
         line.pad_to(width - count.len());
-        line.push(&count, Style::Quiet);
+        line.push(&count, SpanStyle::Quiet);
     }
     line.done()
 }
@@ -205,18 +205,18 @@ fn keys(marked: usize) -> String {
 }
 
 /// Which columns are shown, and how wide.
-struct Layout {
-    columns: Vec<(Column, usize)>,
+struct ColumnLayout {
+    columns: Vec<(RowColumn, usize)>,
     width: usize,
 }
 
-impl Layout {
+impl ColumnLayout {
     /// Columns by importance: what does not fit is left out from the end.
-    const BY_IMPORTANCE: [Column; 6] =
-        [Column::Service, Column::Port, Column::Ready, Column::Scheme, Column::Type, Column::Age];
+    const BY_IMPORTANCE: [RowColumn; 6] =
+        [RowColumn::Service, RowColumn::Port, RowColumn::Ready, RowColumn::Scheme, RowColumn::Type, RowColumn::Age];
 
-    fn of(picker: &Picker, width: usize) -> Self {
-        let natural = Column::ALL.map(|column| picker.widest(column).max(column.title().len()));
+    fn of(picker: &PickerState, width: usize) -> Self {
+        let natural = RowColumn::ALL.map(|column| picker.widest(column).max(column.title().len()));
         Self::fitting(natural, width)
     }
 
@@ -224,14 +224,14 @@ impl Layout {
     /// a single very long name gets what nobody else wants.
     fn fitting(natural: [usize; 6], width: usize) -> Self {
         let room = width.saturating_sub(GUTTER);
-        let legible = |column: Column| match column {
-            Column::Service => natural[0].min(LEGIBLE),
+        let legible = |column: RowColumn| match column {
+            RowColumn::Service => natural[0].min(LEGIBLE),
             other => natural[other as usize],
         };
         // Type and age are not worth a name that nobody recognises.
-        let least_of = |count: usize, column: Column| match column {
-            Column::Service => natural[0].min(if count > 4 { LEGIBLE } else { 16 }),
-            Column::Port => natural[1].min(12),
+        let least_of = |count: usize, column: RowColumn| match column {
+            RowColumn::Service => natural[0].min(if count > 4 { LEGIBLE } else { 16 }),
+            RowColumn::Port => natural[1].min(12),
             other => natural[other as usize],
         };
         let needed = |count: usize| -> usize {
@@ -242,9 +242,9 @@ impl Layout {
         let kept = &Self::BY_IMPORTANCE[..count];
         let least = |column| least_of(count, column);
         let mut spare = room.saturating_sub(needed(count));
-        let mut columns: Vec<(Column, usize)> = Column::ALL.map(|column| (column, least(column))).into();
+        let mut columns: Vec<(RowColumn, usize)> = RowColumn::ALL.map(|column| (column, least(column))).into();
         columns.retain(|(column, _)| kept.contains(column));
-        for wanted in [&legible as &dyn Fn(Column) -> usize, &|column| natural[column as usize]] {
+        for wanted in [&legible as &dyn Fn(RowColumn) -> usize, &|column| natural[column as usize]] {
             for (column, width) in &mut columns {
                 let more = spare.min(wanted(*column) - *width);
                 spare -= more;
@@ -255,30 +255,30 @@ impl Layout {
         Self { columns, width }
     }
 
-    fn titles(&self) -> Line {
+    fn titles(&self) -> ScreenLine {
         let mut line = LineBuilder::new(self.width);
         line.pad_to(GUTTER);
         for &(column, width) in &self.columns {
             let start = line.width;
-            line.push(&text_of(&shortened(column.title(), width, Keep::Start)), Style::Quiet);
+            line.push(&text_of(&shortened(column.title(), width, KeptEnd::Start)), SpanStyle::Quiet);
             line.pad_to(start + width + GAP);
         }
         line.done()
     }
 
-    fn cells(&self, row: &Row, matched: &[Vec<usize>; 6], line: &mut LineBuilder) {
+    fn cells(&self, row: &PickerRow, matched: &[Vec<usize>; 6], line: &mut LineBuilder) {
         let refused = row.offer.is_err();
         for &(column, width) in &self.columns {
             let start = line.width;
             // A reason may run over the columns that have nothing to say then.
-            let width = if refused && column == Column::Port { self.width.saturating_sub(start) } else { width };
-            let keep = if column == Column::Service { Keep::End } else { Keep::Start };
-            let style = if refused || column > Column::Port { Style::Quiet } else { Style::Plain };
+            let width = if refused && column == RowColumn::Port { self.width.saturating_sub(start) } else { width };
+            let keep = if column == RowColumn::Service { KeptEnd::End } else { KeptEnd::Start };
+            let style = if refused || column > RowColumn::Port { SpanStyle::Quiet } else { SpanStyle::Plain };
             for (character, index) in shortened(row.cell(column), width, keep) {
                 let is_match = index.is_some_and(|index| matched[column as usize].binary_search(&index).is_ok());
-                line.push_char(character, if is_match { Style::Match } else { style });
+                line.push_char(character, if is_match { SpanStyle::Match } else { style });
             }
-            if refused && column == Column::Port {
+            if refused && column == RowColumn::Port {
                 return;
             }
             line.pad_to(start + width + GAP);
@@ -288,13 +288,13 @@ impl Layout {
 
 /// Which end of a text matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+enum KeptEnd {
     Start,
     End,
 }
 
 /// The characters of `text` that fit into `width` columns, each with its index in `text`; `…` stands for what does not.
-fn shortened(text: &str, width: usize, keep: Keep) -> Vec<(char, Option<usize>)> {
+fn shortened(text: &str, width: usize, keep: KeptEnd) -> Vec<(char, Option<usize>)> {
     let all: Vec<(char, Option<usize>)> =
         text.chars().enumerate().map(|(index, character)| (character, Some(index))).collect();
     if text.width() <= width {
@@ -311,8 +311,8 @@ fn shortened(text: &str, width: usize, keep: Keep) -> Vec<(char, Option<usize>)>
     };
     let ellipsis = (width > 0).then_some(('…', None));
     match keep {
-        Keep::Start => fitting(&mut all.iter()).into_iter().chain(ellipsis).collect(),
-        Keep::End => {
+        KeptEnd::Start => fitting(&mut all.iter()).into_iter().chain(ellipsis).collect(),
+        KeptEnd::End => {
             let end = fitting(&mut all.iter().rev());
             ellipsis.into_iter().chain(end.into_iter().rev()).collect()
         }
@@ -329,7 +329,7 @@ fn columns(character: char) -> usize {
 
 /// Puts spans together and never lets a line become wider than the screen.
 struct LineBuilder {
-    spans: Vec<Span>,
+    spans: Vec<StyledSpan>,
     width: usize,
     limit: usize,
 }
@@ -339,31 +339,31 @@ impl LineBuilder {
         Self { spans: Vec::new(), width: 0, limit }
     }
 
-    fn push(&mut self, text: &str, style: Style) {
-        for (character, _) in shortened(text, self.limit.saturating_sub(self.width), Keep::Start) {
+    fn push(&mut self, text: &str, style: SpanStyle) {
+        for (character, _) in shortened(text, self.limit.saturating_sub(self.width), KeptEnd::Start) {
             self.push_char(character, style);
         }
     }
 
-    fn push_char(&mut self, character: char, style: Style) {
+    fn push_char(&mut self, character: char, style: SpanStyle) {
         if self.width + columns(character) > self.limit {
             return;
         }
         self.width += columns(character);
         match self.spans.last_mut() {
             Some(span) if span.style == style => span.text.push(character),
-            _ => self.spans.push(Span { text: character.to_string(), style }),
+            _ => self.spans.push(StyledSpan { text: character.to_string(), style }),
         }
     }
 
     fn pad_to(&mut self, width: usize) {
         while self.width < width.min(self.limit) {
-            self.push_char(' ', Style::Plain);
+            self.push_char(' ', SpanStyle::Plain);
         }
     }
 
-    fn done(self) -> Line {
-        Line { spans: self.spans, is_current: false }
+    fn done(self) -> ScreenLine {
+        ScreenLine { spans: self.spans, is_current: false }
     }
 }
 
@@ -371,19 +371,19 @@ impl LineBuilder {
 mod tests {
     use super::*;
     use crate::find::picker::row::tests::service;
-    use crate::find::picker::state::{Key, ReadinessOf};
+    use crate::find::picker::state::{PickerKey, ReadinessLookup};
     use crate::service::{Readiness, Service};
 
-    fn place() -> Place {
-        Place {
+    fn place() -> PickerPlace {
+        PickerPlace {
             context: Some("prod".to_owned()),
             server: "https://10.0.0.1:6443".to_owned(),
             scope: "all namespaces".to_owned(),
         }
     }
 
-    fn picker() -> Picker {
-        let mut picker = Picker::new("", Vec::new(), 86_400 * 3);
+    fn picker() -> PickerState {
+        let mut picker = PickerState::new("", Vec::new(), 86_400 * 3);
         let services = [
             ("monitoring/grafana", "service:80"),
             ("shop/cart", "http:8080 metrics:9090"),
@@ -391,21 +391,21 @@ mod tests {
         ];
         picker.add_services(services.map(|(name, ports)| (*service(name, ports)).clone()));
         let counts = |service: &Service| Readiness { ready: usize::from(service.name == "grafana"), total: 2 };
-        picker.set_readiness(ReadinessOf(Box::new(counts)));
+        picker.set_readiness(ReadinessLookup(Box::new(counts)));
         picker.rows_complete();
         picker
     }
 
-    fn drawn(picker: &mut Picker, width: usize, height: usize) -> Vec<String> {
-        let frame = frame(picker, &place(), Size { width, height });
-        let text = |line: &Line| line.spans.iter().map(|span| span.text.as_str()).collect::<String>();
+    fn drawn(picker: &mut PickerState, width: usize, height: usize) -> Vec<String> {
+        let frame = frame(picker, &place(), ScreenSize { width, height });
+        let text = |line: &ScreenLine| line.spans.iter().map(|span| span.text.as_str()).collect::<String>();
         frame.lines.iter().map(|line| text(line).trim_end().to_owned()).collect()
     }
 
     #[test]
     fn a_whole_screen() {
         let mut picker = picker();
-        picker.press(Key::Mark(1), 10);
+        picker.press(PickerKey::Mark(1), 10);
         let expect = [
             "context prod  all namespaces  https://10.0.0.1:6443",
             ">                                                                  1 marked  4/4",
@@ -435,8 +435,8 @@ mod tests {
 
     #[test]
     fn one_very_long_name_does_not_take_the_ports_room() {
-        let widths = |width| Layout::fitting([73, 18, 6, 12, 5, 3], width).columns;
-        let (name, port) = (Column::Service, Column::Port);
+        let widths = |width| ColumnLayout::fitting([73, 18, 6, 12, 5, 3], width).columns;
+        let (name, port) = (RowColumn::Service, RowColumn::Port);
         assert_eq!(widths(50)[..2], [(name, 19), (port, 12)]);
         assert_eq!(widths(62)[..2], [(name, 25), (port, 18)]);
         assert_eq!(widths(80)[..2], [(name, 24), (port, 18)]);
@@ -465,10 +465,10 @@ mod tests {
         let mut place = place();
         place.context = Some("プロダクション環境".to_owned());
         let mut picker = picker();
-        picker.press(Key::Text("世界 grafana".to_owned()), 10);
+        picker.press(PickerKey::Text("世界 grafana".to_owned()), 10);
         for width in 0..100 {
             for height in 0..12 {
-                let frame = frame(&mut picker, &place, Size { width, height });
+                let frame = frame(&mut picker, &place, ScreenSize { width, height });
                 assert!(frame.lines.len() <= height.max(1));
                 assert!(usize::from(frame.cursor.0) < width.max(1));
                 for line in frame.lines {
@@ -482,9 +482,10 @@ mod tests {
     #[test]
     fn matches_stand_out() {
         let mut picker = picker();
-        picker.press(Key::Text("gra".to_owned()), 10);
-        let frame = frame(&mut picker, &place(), Size { width: 80, height: 9 });
-        let matched: Vec<&Span> = frame.lines[3].spans.iter().filter(|span| span.style == Style::Match).collect();
+        picker.press(PickerKey::Text("gra".to_owned()), 10);
+        let frame = frame(&mut picker, &place(), ScreenSize { width: 80, height: 9 });
+        let matched: Vec<&StyledSpan> =
+            frame.lines[3].spans.iter().filter(|span| span.style == SpanStyle::Match).collect();
         assert_eq!(matched.len(), 1);
         assert_eq!(matched[0].text, "gra");
         assert!(frame.lines[3].is_current);

@@ -18,24 +18,24 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, system_words};
 use crate::service::Service;
-use crate::terminal::signals::Signals;
-use frame::{Place, frame, page};
-use row::Recent;
-use screen::{Input, Screen, input};
-use state::{Picker, ReadinessOf, Step};
+use crate::terminal::signals::StopSignals;
+use frame::{PickerPlace, frame, page};
+use row::RecentTarget;
+use screen::{PickerScreen, TerminalInput, input};
+use state::{PickerState, PickerStep, ReadinessLookup};
 
 pub use ask_port::ask_port;
-pub use state::Picked;
+pub use state::PickedPort;
 
 /// What the picker begins with.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct PickRequest {
     /// The first filter text.
     pub typed: String,
     /// Where the Services are.
-    pub place: Place,
+    pub place: PickerPlace,
     /// The Targets opened last, the latest first.
-    pub recent: Vec<Recent>,
+    pub recent: Vec<RecentTarget>,
     /// Seconds since the Unix epoch.
     pub now: i64,
     /// Whether the terminal may show colours.
@@ -44,13 +44,13 @@ pub struct Ask {
 
 /// What arrives while the user is choosing.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum PickerArrival {
     /// A page of Services.
     Services(Vec<Service>),
     /// All Services are there.
     ServicesComplete,
     /// All endpoints are there.
-    Readiness(ReadinessOf),
+    Readiness(ReadinessLookup),
     /// Looked for elsewhere than asked: the new scope and a sentence that says why.
     Scope(String, String),
     /// The list failed; what is there stays.
@@ -62,14 +62,14 @@ pub enum Arrival {
 /// # Errors
 /// When the user leaves (exit code 130), the list fails before anything has arrived, or there is nothing to choose.
 pub async fn pick(
-    mut ask: Ask,
-    mut arrivals: mpsc::Receiver<Arrival>,
-    signals: &mut Signals,
-) -> Result<Vec<Picked>, Error> {
-    let mut picker = Picker::new(&ask.typed, std::mem::take(&mut ask.recent), ask.now);
-    let mut screen = Screen::take(ask.colour).map_err(no_terminal)?;
+    mut ask: PickRequest,
+    mut arrivals: mpsc::Receiver<PickerArrival>,
+    signals: &mut StopSignals,
+) -> Result<Vec<PickedPort>, Error> {
+    let mut picker = PickerState::new(&ask.typed, std::mem::take(&mut ask.recent), ask.now);
+    let mut screen = PickerScreen::take(ask.colour).map_err(no_terminal)?;
     let mut events = EventStream::new();
-    let mut continued = Continued::listen().map_err(no_terminal)?;
+    let mut continued = ContinueSignal::listen().map_err(no_terminal)?;
     loop {
         screen.show(&frame(&mut picker, &ask.place, screen.size())).map_err(no_terminal)?;
         tokio::select! {
@@ -79,10 +79,10 @@ pub async fn pick(
             event = events.next() => {
                 let event = event.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())).map_err(no_terminal)?;
                 match after(input(event), &mut picker, &mut screen) {
-                    Step::Stay => {}
-                    Step::Suspend => suspend(&mut screen, &mut continued).await?,
-                    Step::Cancel => return Err(Error::cancelled()),
-                    Step::Chosen(picked) => return Ok(picked),
+                    PickerStep::Stay => {}
+                    PickerStep::Suspend => suspend(&mut screen, &mut continued).await?,
+                    PickerStep::Cancel => return Err(Error::cancelled()),
+                    PickerStep::Chosen(picked) => return Ok(picked),
                 }
             }
             Some(arrival) = arrivals.recv() => {
@@ -102,33 +102,33 @@ fn no_terminal(error: io::Error) -> Error {
         .hint("name the Service: kubectl svcproxy SERVICE")
 }
 
-fn after(input: Input, picker: &mut Picker, screen: &mut Screen) -> Step {
+fn after(input: TerminalInput, picker: &mut PickerState, screen: &mut PickerScreen) -> PickerStep {
     match input {
-        Input::Key(key) => picker.press(key, page(screen.size().height)),
-        Input::Redraw => {
+        TerminalInput::Key(key) => picker.press(key, page(screen.size().height)),
+        TerminalInput::Redraw => {
             screen.measure();
-            Step::Stay
+            PickerStep::Stay
         }
-        Input::Nothing => Step::Stay,
+        TerminalInput::Nothing => PickerStep::Stay,
     }
 }
 
-fn take_in(arrival: Arrival, picker: &mut Picker, place: &mut Place) -> Result<(), Error> {
+fn take_in(arrival: PickerArrival, picker: &mut PickerState, place: &mut PickerPlace) -> Result<(), Error> {
     match arrival {
-        Arrival::Services(services) => picker.add_services(services),
-        Arrival::ServicesComplete => {
+        PickerArrival::Services(services) => picker.add_services(services),
+        PickerArrival::ServicesComplete => {
             picker.rows_complete();
             if picker.rows().is_empty() {
                 return Err(nothing_to_choose(place));
             }
         }
-        Arrival::Readiness(readiness) => picker.set_readiness(readiness),
-        Arrival::Scope(scope, why) => {
+        PickerArrival::Readiness(readiness) => picker.set_readiness(readiness),
+        PickerArrival::Scope(scope, why) => {
             place.scope = scope;
             picker.note(why);
         }
-        Arrival::Failed(error) if picker.rows().is_empty() => return Err(error),
-        Arrival::Failed(error) => {
+        PickerArrival::Failed(error) if picker.rows().is_empty() => return Err(error),
+        PickerArrival::Failed(error) => {
             picker.rows_complete();
             picker.note(error.message());
         }
@@ -136,40 +136,40 @@ fn take_in(arrival: Arrival, picker: &mut Picker, place: &mut Place) -> Result<(
     Ok(())
 }
 
-fn nothing_to_choose(place: &Place) -> Error {
+fn nothing_to_choose(place: &PickerPlace) -> Error {
     let error = Error::failed(format!("there are no Services in {}", place.scope));
     if place.scope == frame::ALL_NAMESPACES { error } else { error.hint("look in all namespaces with -A") }
 }
 
 /// Stops this program and its job as Ctrl-Z does elsewhere, and takes the terminal again when it goes on.
 #[cfg(unix)]
-async fn suspend(screen: &mut Screen, continued: &mut Continued) -> Result<(), Error> {
+async fn suspend(screen: &mut PickerScreen, continued: &mut ContinueSignal) -> Result<(), Error> {
     use rustix::process::{Signal, kill_current_process_group};
     use std::time::Duration;
 
     /// A job without a shell that could continue it is not stopped at all (POSIX: orphaned process groups).
-    const NOT_STOPPED: Duration = Duration::from_millis(200);
+    const STOP_TIMEOUT: Duration = Duration::from_millis(200);
 
     screen.release();
     let _ = kill_current_process_group(Signal::TSTP);
-    let _ = tokio::time::timeout(NOT_STOPPED, continued.next()).await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, continued.next()).await;
     screen.retake().map_err(no_terminal)
 }
 
 /// Windows has no job control.
 #[cfg(windows)]
-async fn suspend(_screen: &mut Screen, _continued: &mut Continued) -> Result<(), Error> {
+async fn suspend(_screen: &mut PickerScreen, _continued: &mut ContinueSignal) -> Result<(), Error> {
     Ok(())
 }
 
 /// SIGCONT: shells change the terminal's modes while a program is stopped.
 #[derive(Debug)]
-struct Continued {
+struct ContinueSignal {
     #[cfg(unix)]
     signal: tokio::signal::unix::Signal,
 }
 
-impl Continued {
+impl ContinueSignal {
     #[cfg(unix)]
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};

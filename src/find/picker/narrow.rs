@@ -8,26 +8,26 @@ use std::ops::Range;
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
-use super::row::{Column, Row};
+use super::row::{PickerRow, RowColumn};
 
 /// What a match within the Service's name counts more than one that needs other columns: about half a letter, so that
 /// `pro` finds `monitoring/prometheus` before everything in namespace `prod`.
 const NAME_BONUS: u32 = 12;
 
 /// What was typed, ready to be compared with rows.
-pub(super) struct Query {
+pub(super) struct RowQuery {
     pattern: Pattern,
     matcher: Matcher,
     text: RowText,
 }
 
-impl std::fmt::Debug for Query {
+impl std::fmt::Debug for RowQuery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Query").field("pattern", &self.pattern).finish_non_exhaustive()
+        f.debug_struct("RowQuery").field("pattern", &self.pattern).finish_non_exhaustive()
     }
 }
 
-impl Query {
+impl RowQuery {
     /// Reads `text`. An empty one matches every row alike.
     pub(super) fn new(text: &str) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Query {
     }
 
     /// How well `row` matches; `None` if not at all.
-    pub(super) fn score(&mut self, row: &Row) -> Option<u32> {
+    pub(super) fn score(&mut self, row: &PickerRow) -> Option<u32> {
         self.text.read(row);
         let whole = self.pattern.score(Utf32Str::new(&self.text.text, &mut self.text.wide), &mut self.matcher)?;
         let name = Utf32Str::new(&row.service.name, &mut self.text.wide);
@@ -47,7 +47,7 @@ impl Query {
     }
 
     /// The characters of each column that match, as indices into its text in rising order.
-    pub(super) fn matched(&mut self, row: &Row) -> [Vec<usize>; Column::ALL.len()] {
+    pub(super) fn matched(&mut self, row: &PickerRow) -> [Vec<usize>; RowColumn::ALL.len()] {
         self.text.read(row);
         let mut indices = Vec::new();
         let text = Utf32Str::new(&self.text.text, &mut self.text.wide);
@@ -66,16 +66,16 @@ impl Query {
 #[derive(Default)]
 struct RowText {
     text: String,
-    columns: [Range<usize>; Column::ALL.len()],
+    columns: [Range<usize>; RowColumn::ALL.len()],
     wide: Vec<char>,
 }
 
 impl RowText {
-    fn read(&mut self, row: &Row) {
+    fn read(&mut self, row: &PickerRow) {
         self.text.clear();
         let mut start = 0;
-        for column in Column::ALL {
-            if column != Column::ALL[0] {
+        for column in RowColumn::ALL {
+            if column != RowColumn::ALL[0] {
                 self.text.push(' ');
                 start += 1;
             }
@@ -95,7 +95,7 @@ mod tests {
 
     /// Which of `services` (`namespace/name`, one port `http:80` each) match `typed`, best first.
     fn check(typed: &str, services: &[&str], expect: &[&str]) {
-        let mut query = Query::new(typed);
+        let mut query = RowQuery::new(typed);
         let mut found: Vec<(u32, &str)> = services
             .iter()
             .filter_map(|service| query.score(&row(service, "http:80")).map(|score| (score, *service)))
@@ -132,17 +132,17 @@ mod tests {
 
     #[test]
     fn says_where_it_matches() {
-        let matched = Query::new("mon serv").matched(&row("monitoring/grafana", "service:80"));
-        assert_eq!(matched[Column::Service as usize], [0, 1, 2]);
-        assert_eq!(matched[Column::Port as usize], [0, 1, 2, 3]);
-        assert_eq!(matched[Column::Type as usize], [0; 0]);
+        let matched = RowQuery::new("mon serv").matched(&row("monitoring/grafana", "service:80"));
+        assert_eq!(matched[RowColumn::Service as usize], [0, 1, 2]);
+        assert_eq!(matched[RowColumn::Port as usize], [0, 1, 2, 3]);
+        assert_eq!(matched[RowColumn::Type as usize], [0; 0]);
     }
 
     #[test]
     fn what_is_typed_may_be_anything() {
         for typed in ["\\", "!", "^$", "'", "  ", "世界", "\u{202e}", "a\\ b", &"x".repeat(5000)] {
             check(typed, &[], &[]);
-            let _ = Query::new(typed).matched(&row("a/世界", "http:80"));
+            let _ = RowQuery::new(typed).matched(&row("a/世界", "http:80"));
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::service::choose_port::{Choice, openable, port_likeness};
+use crate::service::choose_port::{PortChoice, openable, port_likeness};
 use crate::service::{PortRef, Readiness, Service, ServicePort};
 use crate::terminal::output::printable;
 
 /// What a row shows, in this order; the order of importance is another one (see [`mod@super::frame`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Column {
+pub enum RowColumn {
     /// `namespace/name`.
     Service,
     /// `http:80`, or the reason why the Service cannot be opened.
@@ -23,7 +23,7 @@ pub enum Column {
     Age,
 }
 
-impl Column {
+impl RowColumn {
     /// All, from left to right.
     pub const ALL: [Self; 6] = [Self::Service, Self::Port, Self::Scheme, Self::Type, Self::Ready, Self::Age];
 
@@ -42,11 +42,11 @@ impl Column {
 
 /// A Service port, or a Service that cannot be opened.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct PickerRow {
     /// The Service.
     pub service: Arc<Service>,
     /// What of it, or why not.
-    pub offer: Result<Choice, String>,
+    pub offer: Result<PortChoice, String>,
     /// How much it looks like something a person opens in a browser: 0 to [`LIKELY_WEB`] and more.
     pub likeness: u8,
     /// Place in the history, 0 being the latest.
@@ -58,7 +58,7 @@ pub struct Row {
 
 /// A Target opened earlier, as far as rows are recognised by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recent {
+pub struct RecentTarget {
     /// Namespace.
     pub namespace: String,
     /// The Service's name.
@@ -68,16 +68,26 @@ pub struct Recent {
 }
 
 /// The rows of one Service, the port most worth opening first. `now` is in seconds since the Unix epoch.
-pub fn rows_of(service: &Arc<Service>, recent: &[Recent], now: i64) -> Vec<Row> {
-    let offers: Vec<Result<Choice, String>> = match openable(service) {
+pub fn rows_of(service: &Arc<Service>, recent: &[RecentTarget], now: i64) -> Vec<PickerRow> {
+    let offers: Vec<Result<PortChoice, String>> = match openable(service) {
         Ok(choices) => choices.into_iter().map(Ok).collect(),
         Err(refused) => vec![Err(refused.to_string())],
     };
-    offers.into_iter().enumerate().map(|(index, offer)| Row::new(service, offer, index == 0, recent, now)).collect()
+    offers
+        .into_iter()
+        .enumerate()
+        .map(|(index, offer)| PickerRow::new(service, offer, index == 0, recent, now))
+        .collect()
 }
 
-impl Row {
-    fn new(service: &Arc<Service>, offer: Result<Choice, String>, is_first: bool, recent: &[Recent], now: i64) -> Self {
+impl PickerRow {
+    fn new(
+        service: &Arc<Service>,
+        offer: Result<PortChoice, String>,
+        is_first: bool,
+        recent: &[RecentTarget],
+        now: i64,
+    ) -> Self {
         let (port, scheme) = match &offer {
             Ok(choice) => (port_text(&choice.port), choice.scheme.as_str().to_owned()),
             Err(reason) => (reason.clone(), String::new()),
@@ -99,11 +109,11 @@ impl Row {
     /// Takes note of how many endpoints are ready.
     pub fn set_readiness(&mut self, readiness: Readiness) {
         self.readiness = Some(readiness);
-        self.cells[Column::Ready as usize] = format!("{}/{}", readiness.ready, readiness.total);
+        self.cells[RowColumn::Ready as usize] = format!("{}/{}", readiness.ready, readiness.total);
     }
 
     /// The text of one column; empty where there is nothing to say.
-    pub fn cell(&self, column: Column) -> &str {
+    pub fn cell(&self, column: RowColumn) -> &str {
         &self.cells[column as usize]
     }
 
@@ -122,7 +132,7 @@ impl Row {
     }
 }
 
-impl Recent {
+impl RecentTarget {
     fn means(&self, service: &Service, port: &ServicePort) -> bool {
         let same_port = match &self.port {
             Some(PortRef::Name(name)) => port.name.as_ref() == Some(name),
@@ -274,34 +284,34 @@ pub(crate) mod tests {
     }
 
     /// The only row of a Service.
-    pub(crate) fn row(name: &str, ports: &str) -> Row {
+    pub(crate) fn row(name: &str, ports: &str) -> PickerRow {
         let mut rows = rows_of(&service(name, ports), &[], 0);
         assert_eq!(rows.len(), 1);
         rows.remove(0)
     }
 
-    fn recent(text: &str, port: &str) -> Recent {
+    fn recent(text: &str, port: &str) -> RecentTarget {
         let (namespace, service) = text.split_once('/').unwrap();
         let port = (!port.is_empty()).then(|| crate::service::parse_port(port).unwrap());
-        Recent { namespace: namespace.to_owned(), service: service.to_owned(), port }
+        RecentTarget { namespace: namespace.to_owned(), service: service.to_owned(), port }
     }
 
     #[test]
     fn a_row_for_each_tcp_port() {
         let rows = rows_of(&service("a/x", "metrics:9090 dns:53/UDP http:80"), &[], 90);
-        let ports: Vec<&str> = rows.iter().map(|row| row.cell(Column::Port)).collect();
+        let ports: Vec<&str> = rows.iter().map(|row| row.cell(RowColumn::Port)).collect();
         assert_eq!(ports, ["http:80", "metrics:9090"]);
-        assert_eq!(rows[0].cell(Column::Service), "a/x");
-        assert_eq!(rows[0].cell(Column::Scheme), "http");
-        assert_eq!(rows[0].cell(Column::Type), "ClusterIP");
-        assert_eq!(rows[0].cell(Column::Age), "1m");
+        assert_eq!(rows[0].cell(RowColumn::Service), "a/x");
+        assert_eq!(rows[0].cell(RowColumn::Scheme), "http");
+        assert_eq!(rows[0].cell(RowColumn::Type), "ClusterIP");
+        assert_eq!(rows[0].cell(RowColumn::Age), "1m");
     }
 
     #[test]
     fn what_cannot_be_opened_says_why() {
         let row = row("a/dns", "53/UDP");
         assert_eq!(row.offer.as_ref().unwrap_err(), "no TCP port");
-        assert_eq!(row.cell(Column::Port), "no TCP port");
+        assert_eq!(row.cell(RowColumn::Port), "no TCP port");
     }
 
     #[test]
@@ -317,7 +327,7 @@ pub(crate) mod tests {
             ("z/older", "http:80", Some(0)),
             ("a/old", "5432", Some(0)),
         ];
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows: Vec<PickerRow> = Vec::new();
         for (name, ports, ready) in services {
             for mut row in rows_of(&service(name, ports), &history, 0) {
                 if let Some(ready) = ready {
@@ -327,7 +337,7 @@ pub(crate) mod tests {
             }
         }
         rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
-        let names: Vec<&str> = rows.iter().map(|row| row.cell(Column::Service)).collect();
+        let names: Vec<&str> = rows.iter().map(|row| row.cell(RowColumn::Service)).collect();
         let expect = ["a/old", "z/older", "c/dashboard", "c/grafana", "b/shop", "b/plain", "a/plain", "a/dns"];
         assert_eq!(names, expect);
     }
@@ -371,6 +381,6 @@ pub(crate) mod tests {
         service.kind = ServiceType::ExternalName;
         service.external_name = Some("evil\u{1b}[2J.example".to_owned());
         let rows = rows_of(&Arc::new(service), &[], 0);
-        assert!(!rows[0].cell(Column::Port).contains('\u{1b}'));
+        assert!(!rows[0].cell(RowColumn::Port).contains('\u{1b}'));
     }
 }

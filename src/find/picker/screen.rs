@@ -10,24 +10,24 @@ use crossterm::event::{
 };
 use crossterm::{Command, cursor, style, terminal};
 
-use super::frame::{Frame, Line, Size, Style};
-use super::state::Key;
+use super::frame::{ScreenFrame, ScreenLine, ScreenSize, SpanStyle};
+use super::state::PickerKey;
 
 /// Where there is no telling how large the terminal is.
-const USUAL_SIZE: Size = Size { width: 80, height: 24 };
+const USUAL_SIZE: ScreenSize = ScreenSize { width: 80, height: 24 };
 
 /// Whether the terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The terminal behind stderr while the picker has it. Dropping it, a panic and [`Screen::release`] give it back.
+/// The terminal behind stderr while the picker has it. Dropping it, a panic and [`PickerScreen::release`] give it back.
 #[derive(Debug)]
-pub struct Screen {
+pub struct PickerScreen {
     colour: bool,
     drawn: Vec<String>,
-    size: Size,
+    size: ScreenSize,
 }
 
-impl Screen {
+impl PickerScreen {
     /// Takes the terminal.
     ///
     /// # Errors
@@ -39,10 +39,10 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Takes the terminal again after [`Screen::release`], or after others may have changed its modes.
+    /// Takes the terminal again after [`PickerScreen::release`], or after others may have changed its modes.
     ///
     /// # Errors
-    /// As [`Screen::take`].
+    /// As [`PickerScreen::take`].
     pub fn retake(&mut self) -> io::Result<()> {
         terminal::enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
@@ -62,12 +62,13 @@ impl Screen {
     /// Takes note of the terminal's size and forgets what it shows.
     pub fn measure(&mut self) {
         let known = terminal::size().ok().filter(|&(width, height)| width > 0 && height > 0);
-        self.size = known.map_or(USUAL_SIZE, |(width, height)| Size { width: width.into(), height: height.into() });
+        self.size =
+            known.map_or(USUAL_SIZE, |(width, height)| ScreenSize { width: width.into(), height: height.into() });
         self.drawn.clear();
     }
 
     /// Its size when last measured.
-    pub fn size(&self) -> Size {
+    pub fn size(&self) -> ScreenSize {
         self.size
     }
 
@@ -75,7 +76,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub fn show(&mut self, frame: &Frame) -> io::Result<()> {
+    pub fn show(&mut self, frame: &ScreenFrame) -> io::Result<()> {
         let lines: Vec<String> = frame.lines.iter().map(|line| self.codes_of(line)).collect();
         let mut codes = String::new();
         add(&mut codes, terminal::BeginSynchronizedUpdate);
@@ -101,7 +102,7 @@ impl Screen {
         write(&codes)
     }
 
-    fn codes_of(&self, line: &Line) -> String {
+    fn codes_of(&self, line: &ScreenLine) -> String {
         let mut codes = String::new();
         for span in &line.spans {
             for attribute in attributes(span.style) {
@@ -120,29 +121,29 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for PickerScreen {
     fn drop(&mut self) {
         give_back();
     }
 }
 
 /// Attributes carry the meaning, so that it is there without colours, and on light and dark backgrounds alike.
-fn attributes(style: Style) -> &'static [style::Attribute] {
+fn attributes(style: SpanStyle) -> &'static [style::Attribute] {
     use style::Attribute::{Bold, Dim, Underlined};
     match style {
-        Style::Plain => &[],
-        Style::Quiet => &[Dim],
-        Style::Strong | Style::Mark | Style::Note => &[Bold],
-        Style::Match => &[Bold, Underlined],
+        SpanStyle::Plain => &[],
+        SpanStyle::Quiet => &[Dim],
+        SpanStyle::Strong | SpanStyle::Mark | SpanStyle::Note => &[Bold],
+        SpanStyle::Match => &[Bold, Underlined],
     }
 }
 
 /// Only colours of the basic sixteen that can be read on white and on black.
-fn colour(style: Style) -> Option<style::Color> {
+fn colour(style: SpanStyle) -> Option<style::Color> {
     match style {
-        Style::Match | Style::Mark => Some(style::Color::DarkMagenta),
-        Style::Note => Some(style::Color::DarkRed),
-        Style::Plain | Style::Quiet | Style::Strong => None,
+        SpanStyle::Match | SpanStyle::Mark => Some(style::Color::DarkMagenta),
+        SpanStyle::Note => Some(style::Color::DarkRed),
+        SpanStyle::Plain | SpanStyle::Quiet | SpanStyle::Strong => None,
     }
 }
 
@@ -185,9 +186,9 @@ fn give_back_on_panic() {
 
 /// What happened at the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
+pub enum TerminalInput {
     /// A key that means something.
-    Key(Key),
+    Key(PickerKey),
     /// It has another size, or what it shows cannot be relied on.
     Redraw,
     /// Nothing of interest.
@@ -195,53 +196,57 @@ pub enum Input {
 }
 
 /// Translates what the terminal reports.
-pub fn input(event: Event) -> Input {
+pub fn input(event: Event) -> TerminalInput {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => key_input(key),
-        Event::Paste(text) => Input::Key(Key::Text(text.replace(|character: char| character.is_control(), " "))),
-        Event::Resize(..) => Input::Redraw,
-        _ => Input::Nothing,
+        Event::Paste(text) => {
+            TerminalInput::Key(PickerKey::Text(text.replace(|character: char| character.is_control(), " ")))
+        }
+        Event::Resize(..) => TerminalInput::Redraw,
+        _ => TerminalInput::Nothing,
     }
 }
 
-fn key_input(key: KeyEvent) -> Input {
+fn key_input(key: KeyEvent) -> TerminalInput {
     let plain = key.modifiers.difference(KeyModifiers::SHIFT).is_empty();
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let alt = key.modifiers.contains(KeyModifiers::ALT);
     let meaning = match key.code {
-        KeyCode::Char(letter) if plain => Key::Text(letter.to_string()),
+        KeyCode::Char(letter) if plain => PickerKey::Text(letter.to_string()),
         // AltGr comes as both on Windows.
-        KeyCode::Char(letter) if control && alt => Key::Text(letter.to_string()),
-        KeyCode::Char('l') if control => return Input::Redraw,
-        KeyCode::Char(letter) if control => return control_letter(letter).map_or(Input::Nothing, Input::Key),
-        KeyCode::Backspace if control || alt => Key::BackWord,
-        KeyCode::Backspace => Key::Backspace,
-        KeyCode::Up => Key::Move(-1),
-        KeyCode::Down => Key::Move(1),
-        KeyCode::PageUp => Key::Page(-1),
-        KeyCode::PageDown => Key::Page(1),
-        KeyCode::Home => Key::First,
-        KeyCode::End => Key::Last,
-        KeyCode::Tab => Key::Mark(1),
-        KeyCode::BackTab => Key::Mark(-1),
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Esc => Key::Cancel,
-        _ => return Input::Nothing,
+        KeyCode::Char(letter) if control && alt => PickerKey::Text(letter.to_string()),
+        KeyCode::Char('l') if control => return TerminalInput::Redraw,
+        KeyCode::Char(letter) if control => {
+            return control_letter(letter).map_or(TerminalInput::Nothing, TerminalInput::Key);
+        }
+        KeyCode::Backspace if control || alt => PickerKey::BackWord,
+        KeyCode::Backspace => PickerKey::Backspace,
+        KeyCode::Up => PickerKey::Move(-1),
+        KeyCode::Down => PickerKey::Move(1),
+        KeyCode::PageUp => PickerKey::Page(-1),
+        KeyCode::PageDown => PickerKey::Page(1),
+        KeyCode::Home => PickerKey::First,
+        KeyCode::End => PickerKey::Last,
+        KeyCode::Tab => PickerKey::Mark(1),
+        KeyCode::BackTab => PickerKey::Mark(-1),
+        KeyCode::Enter => PickerKey::Enter,
+        KeyCode::Esc => PickerKey::Cancel,
+        _ => return TerminalInput::Nothing,
     };
-    Input::Key(meaning)
+    TerminalInput::Key(meaning)
 }
 
 /// What fzf and the shells' line editors agree on.
-fn control_letter(letter: char) -> Option<Key> {
+fn control_letter(letter: char) -> Option<PickerKey> {
     Some(match letter {
-        'c' | 'g' => Key::Cancel,
-        'd' => Key::EndOfInput,
-        'h' => Key::Backspace,
-        'w' => Key::BackWord,
-        'u' => Key::Clear,
-        'p' | 'k' => Key::Move(-1),
-        'n' | 'j' => Key::Move(1),
-        'z' => Key::Suspend,
+        'c' | 'g' => PickerKey::Cancel,
+        'd' => PickerKey::EndOfInput,
+        'h' => PickerKey::Backspace,
+        'w' => PickerKey::BackWord,
+        'u' => PickerKey::Clear,
+        'p' | 'k' => PickerKey::Move(-1),
+        'n' | 'j' => PickerKey::Move(1),
+        'z' => PickerKey::Suspend,
         _ => return None,
     })
 }
@@ -249,37 +254,41 @@ fn control_letter(letter: char) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::find::picker::frame::Span;
+    use crate::find::picker::frame::StyledSpan;
 
-    fn shown(text: &str, style: Style, colour: bool, is_current: bool) -> String {
-        let screen = Screen { colour, drawn: Vec::new(), size: USUAL_SIZE };
-        let line = Line { spans: vec![Span { text: text.to_owned(), style }], is_current };
+    fn shown(text: &str, style: SpanStyle, colour: bool, is_current: bool) -> String {
+        let screen = PickerScreen { colour, drawn: Vec::new(), size: USUAL_SIZE };
+        let line = ScreenLine { spans: vec![StyledSpan { text: text.to_owned(), style }], is_current };
         screen.codes_of(&line)
     }
 
     #[test]
     fn without_colour_attributes_remain() {
-        assert_eq!(shown("gra", Style::Match, false, false), "\u{1b}[1m\u{1b}[4mgra\u{1b}[0m\u{1b}[K");
-        assert!(shown("gra", Style::Match, true, false).contains("\u{1b}[38;5;5m"));
-        assert!(shown("x", Style::Plain, false, true).starts_with("\u{1b}[7mx"));
+        assert_eq!(shown("gra", SpanStyle::Match, false, false), "\u{1b}[1m\u{1b}[4mgra\u{1b}[0m\u{1b}[K");
+        assert!(shown("gra", SpanStyle::Match, true, false).contains("\u{1b}[38;5;5m"));
+        assert!(shown("x", SpanStyle::Plain, false, true).starts_with("\u{1b}[7mx"));
     }
 
     #[test]
     fn keys() {
-        let check = |code: KeyCode, modifiers: KeyModifiers, expect: Input| {
+        let check = |code: KeyCode, modifiers: KeyModifiers, expect: TerminalInput| {
             assert_eq!(input(Event::Key(KeyEvent::new(code, modifiers))), expect, "{code:?} {modifiers:?}");
         };
         let none = KeyModifiers::NONE;
-        check(KeyCode::Char('g'), none, Input::Key(Key::Text("g".to_owned())));
-        check(KeyCode::Char('G'), KeyModifiers::SHIFT, Input::Key(Key::Text("G".to_owned())));
-        check(KeyCode::Char('@'), KeyModifiers::CONTROL | KeyModifiers::ALT, Input::Key(Key::Text("@".to_owned())));
-        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Input::Key(Key::Cancel));
-        check(KeyCode::Char('l'), KeyModifiers::CONTROL, Input::Redraw);
-        check(KeyCode::Char('x'), KeyModifiers::CONTROL, Input::Nothing);
-        check(KeyCode::Char('x'), KeyModifiers::ALT, Input::Nothing);
-        check(KeyCode::BackTab, KeyModifiers::SHIFT, Input::Key(Key::Mark(-1)));
-        check(KeyCode::F(1), none, Input::Nothing);
-        assert_eq!(input(Event::Paste("a\nb".to_owned())), Input::Key(Key::Text("a b".to_owned())));
-        assert_eq!(input(Event::Resize(10, 10)), Input::Redraw);
+        check(KeyCode::Char('g'), none, TerminalInput::Key(PickerKey::Text("g".to_owned())));
+        check(KeyCode::Char('G'), KeyModifiers::SHIFT, TerminalInput::Key(PickerKey::Text("G".to_owned())));
+        check(
+            KeyCode::Char('@'),
+            KeyModifiers::CONTROL | KeyModifiers::ALT,
+            TerminalInput::Key(PickerKey::Text("@".to_owned())),
+        );
+        check(KeyCode::Char('c'), KeyModifiers::CONTROL, TerminalInput::Key(PickerKey::Cancel));
+        check(KeyCode::Char('l'), KeyModifiers::CONTROL, TerminalInput::Redraw);
+        check(KeyCode::Char('x'), KeyModifiers::CONTROL, TerminalInput::Nothing);
+        check(KeyCode::Char('x'), KeyModifiers::ALT, TerminalInput::Nothing);
+        check(KeyCode::BackTab, KeyModifiers::SHIFT, TerminalInput::Key(PickerKey::Mark(-1)));
+        check(KeyCode::F(1), none, TerminalInput::Nothing);
+        assert_eq!(input(Event::Paste("a\nb".to_owned())), TerminalInput::Key(PickerKey::Text("a b".to_owned())));
+        assert_eq!(input(Event::Resize(10, 10)), TerminalInput::Redraw);
     }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::narrow::Query;
-use super::row::{Column, Recent, Row, rows_of};
-use crate::service::choose_port::Choice;
+use super::narrow::RowQuery;
+use super::row::{PickerRow, RecentTarget, RowColumn, rows_of};
+use crate::service::choose_port::PortChoice;
 use crate::service::{Readiness, Service};
 
 /// What one key means here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
+pub enum PickerKey {
     /// Text to filter by, typed or pasted.
     Text(String),
     /// Takes back one character.
@@ -46,7 +46,7 @@ pub enum Key {
 
 /// What to do after a key.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub enum PickerStep {
     /// Draw again.
     Stay,
     /// Stop the program until the shell continues it.
@@ -54,30 +54,30 @@ pub enum Step {
     /// The user left.
     Cancel,
     /// These were chosen, at least one.
-    Chosen(Vec<Picked>),
+    Chosen(Vec<PickedPort>),
 }
 
 /// A Service port that was chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picked {
+pub struct PickedPort {
     /// The Service.
     pub service: Arc<Service>,
     /// Its port, and what is spoken there.
-    pub choice: Choice,
+    pub choice: PortChoice,
 }
 
 /// How many endpoints of a Service are ready.
-pub struct ReadinessOf(pub Box<dyn Fn(&Service) -> Readiness + Send>);
+pub struct ReadinessLookup(pub Box<dyn Fn(&Service) -> Readiness + Send>);
 
-impl fmt::Debug for ReadinessOf {
+impl fmt::Debug for ReadinessLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReadinessOf")
+        f.write_str("ReadinessLookup")
     }
 }
 
 /// How far the list has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loading {
+pub enum ListLoading {
     /// More rows may come.
     Rows,
     /// All rows are there.
@@ -86,18 +86,18 @@ pub enum Loading {
 
 /// Everything the screen shows.
 #[derive(Debug)]
-pub struct Picker {
+pub struct PickerState {
     /// In order of arrival; the index is a row's identity.
-    rows: Vec<Row>,
+    rows: Vec<PickerRow>,
     /// By namespace.
     known: HashMap<String, HashSet<String>>,
-    readiness: Option<ReadinessOf>,
-    /// All rows in the order of [`Row::rank`].
+    readiness: Option<ReadinessLookup>,
+    /// All rows in the order of [`PickerRow::rank`].
     ranked: Vec<usize>,
     /// The rows that match, best first.
     shown: Vec<usize>,
     typed: String,
-    query: Query,
+    query: RowQuery,
     cursor: usize,
     /// The user went to a row, so the cursor stays with that row whatever arrives.
     holds_row: bool,
@@ -105,18 +105,18 @@ pub struct Picker {
     top: usize,
     /// In the order of marking.
     marked: Vec<usize>,
-    loading: Loading,
+    loading: ListLoading,
     note: Option<String>,
     /// Columns of the screen that the widest cell of each column takes.
-    widest: [usize; Column::ALL.len()],
-    recent: Vec<Recent>,
+    widest: [usize; RowColumn::ALL.len()],
+    recent: Vec<RecentTarget>,
     now: i64,
 }
 
-impl Picker {
+impl PickerState {
     /// Without rows, and `typed` as the first filter text. `recent` are the Targets opened last, the latest first;
     /// `now` is in seconds since the Unix epoch.
-    pub fn new(typed: &str, recent: Vec<Recent>, now: i64) -> Self {
+    pub fn new(typed: &str, recent: Vec<RecentTarget>, now: i64) -> Self {
         Self {
             rows: Vec::new(),
             known: HashMap::new(),
@@ -124,14 +124,14 @@ impl Picker {
             ranked: Vec::new(),
             shown: Vec::new(),
             typed: typed.to_owned(),
-            query: Query::new(typed),
+            query: RowQuery::new(typed),
             cursor: 0,
             holds_row: false,
             top: 0,
             marked: Vec::new(),
-            loading: Loading::Rows,
+            loading: ListLoading::Rows,
             note: None,
-            widest: [0; Column::ALL.len()],
+            widest: [0; RowColumn::ALL.len()],
             recent,
             now,
         }
@@ -154,7 +154,7 @@ impl Picker {
     }
 
     /// Shows how many endpoints are ready, of what is there and of what will come.
-    pub fn set_readiness(&mut self, readiness: ReadinessOf) {
+    pub fn set_readiness(&mut self, readiness: ReadinessLookup) {
         for row in &mut self.rows {
             row.set_readiness(readiness.0(&row.service));
         }
@@ -164,7 +164,7 @@ impl Picker {
 
     /// All Services are there.
     pub fn rows_complete(&mut self) {
-        self.loading = Loading::Done;
+        self.loading = ListLoading::Done;
     }
 
     /// Says something until the next key.
@@ -175,9 +175,9 @@ impl Picker {
     fn rank(&mut self) {
         let rows = &self.rows;
         for row in rows {
-            for column in Column::ALL {
+            for column in RowColumn::ALL {
                 // Why a Service cannot be opened runs over several columns, and widens none.
-                if row.offer.is_ok() || column == Column::Service {
+                if row.offer.is_ok() || column == RowColumn::Service {
                     let widest = &mut self.widest[column as usize];
                     *widest = (*widest).max(row.cell(column).width());
                 }
@@ -202,31 +202,31 @@ impl Picker {
     }
 
     /// Acts on a key. `page` is how many rows the screen shows.
-    pub fn press(&mut self, key: Key, page: usize) -> Step {
+    pub fn press(&mut self, key: PickerKey, page: usize) -> PickerStep {
         self.note = None;
         let page = isize::try_from(page.max(1)).unwrap_or(isize::MAX);
         match key {
-            Key::Text(text) => self.retype(|typed| typed.push_str(&text)),
-            Key::Backspace => self.retype(|typed| typed.truncate(last_character(typed))),
-            Key::BackWord => self.retype(back_word),
-            Key::Clear => self.retype(String::clear),
-            Key::Move(rows) => self.go(rows),
-            Key::Page(pages) => self.go(pages.saturating_mul(page)),
-            Key::First => self.go(isize::MIN),
-            Key::Last => self.go(isize::MAX),
-            Key::Mark(rows) => self.mark(rows),
-            Key::Enter => return self.enter(),
-            Key::Cancel => return Step::Cancel,
-            Key::EndOfInput if self.typed.is_empty() => return Step::Cancel,
-            Key::EndOfInput => {}
-            Key::Suspend => return Step::Suspend,
+            PickerKey::Text(text) => self.retype(|typed| typed.push_str(&text)),
+            PickerKey::Backspace => self.retype(|typed| typed.truncate(last_character(typed))),
+            PickerKey::BackWord => self.retype(back_word),
+            PickerKey::Clear => self.retype(String::clear),
+            PickerKey::Move(rows) => self.go(rows),
+            PickerKey::Page(pages) => self.go(pages.saturating_mul(page)),
+            PickerKey::First => self.go(isize::MIN),
+            PickerKey::Last => self.go(isize::MAX),
+            PickerKey::Mark(rows) => self.mark(rows),
+            PickerKey::Enter => return self.enter(),
+            PickerKey::Cancel => return PickerStep::Cancel,
+            PickerKey::EndOfInput if self.typed.is_empty() => return PickerStep::Cancel,
+            PickerKey::EndOfInput => {}
+            PickerKey::Suspend => return PickerStep::Suspend,
         }
-        Step::Stay
+        PickerStep::Stay
     }
 
     fn retype(&mut self, change: impl FnOnce(&mut String)) {
         change(&mut self.typed);
-        self.query = Query::new(&self.typed);
+        self.query = RowQuery::new(&self.typed);
         self.holds_row = false;
         self.narrow();
     }
@@ -252,25 +252,25 @@ impl Picker {
         self.go(rows);
     }
 
-    fn enter(&mut self) -> Step {
+    fn enter(&mut self) -> PickerStep {
         if !self.marked.is_empty() {
-            return Step::Chosen(self.marked.iter().filter_map(|&index| self.picked(index)).collect());
+            return PickerStep::Chosen(self.marked.iter().filter_map(|&index| self.picked(index)).collect());
         }
         let Some(&index) = self.shown.get(self.cursor) else {
             self.note("nothing matches");
-            return Step::Stay;
+            return PickerStep::Stay;
         };
         match &self.rows[index].offer {
-            Ok(_) => return Step::Chosen(self.picked(index).into_iter().collect()),
+            Ok(_) => return PickerStep::Chosen(self.picked(index).into_iter().collect()),
             Err(reason) => self.note = Some(why_not(reason)),
         }
-        Step::Stay
+        PickerStep::Stay
     }
 
-    fn picked(&self, index: usize) -> Option<Picked> {
+    fn picked(&self, index: usize) -> Option<PickedPort> {
         let row = &self.rows[index];
         let choice = row.offer.as_ref().ok()?.clone();
-        Some(Picked { service: Arc::clone(&row.service), choice })
+        Some(PickedPort { service: Arc::clone(&row.service), choice })
     }
 
     /// What was typed.
@@ -284,12 +284,12 @@ impl Picker {
     }
 
     /// All rows.
-    pub fn rows(&self) -> &[Row] {
+    pub fn rows(&self) -> &[PickerRow] {
         &self.rows
     }
 
     /// The row at `place` among those that match, and whether it is marked.
-    pub fn at(&self, place: usize) -> Option<(&Row, bool)> {
+    pub fn at(&self, place: usize) -> Option<(&PickerRow, bool)> {
         self.shown.get(place).map(|&index| (&self.rows[index], self.marked.contains(&index)))
     }
 
@@ -299,7 +299,7 @@ impl Picker {
     }
 
     /// How many columns of a screen the widest cell of `column` takes.
-    pub fn widest(&self, column: Column) -> usize {
+    pub fn widest(&self, column: RowColumn) -> usize {
         self.widest[column as usize]
     }
 
@@ -317,7 +317,7 @@ impl Picker {
     }
 
     /// How far the list has come.
-    pub fn loading(&self) -> Loading {
+    pub fn loading(&self) -> ListLoading {
         self.loading
     }
 
@@ -327,7 +327,7 @@ impl Picker {
     }
 
     /// The characters that match what was typed in each column of the row at `place`.
-    pub fn matched(&mut self, place: usize) -> [Vec<usize>; Column::ALL.len()] {
+    pub fn matched(&mut self, place: usize) -> [Vec<usize>; RowColumn::ALL.len()] {
         self.shown.get(place).map(|&index| self.query.matched(&self.rows[index])).unwrap_or_default()
     }
 }
@@ -353,32 +353,32 @@ mod tests {
     use super::*;
     use crate::find::picker::row::tests::service;
 
-    fn picker(services: &[(&str, &str)]) -> Picker {
-        let mut picker = Picker::new("", Vec::new(), 0);
+    fn picker(services: &[(&str, &str)]) -> PickerState {
+        let mut picker = PickerState::new("", Vec::new(), 0);
         add(&mut picker, services);
         picker
     }
 
-    fn add(picker: &mut Picker, services: &[(&str, &str)]) {
+    fn add(picker: &mut PickerState, services: &[(&str, &str)]) {
         picker.add_services(services.iter().map(|(name, ports)| (*service(name, ports)).clone()));
     }
 
-    fn text(text: &str) -> Key {
-        Key::Text(text.to_owned())
+    fn text(text: &str) -> PickerKey {
+        PickerKey::Text(text.to_owned())
     }
 
-    fn shown(picker: &Picker) -> Vec<String> {
-        (0..).map_while(|place| picker.at(place)).map(|(row, _)| row.cell(Column::Service).to_owned()).collect()
+    fn shown(picker: &PickerState) -> Vec<String> {
+        (0..).map_while(|place| picker.at(place)).map(|(row, _)| row.cell(RowColumn::Service).to_owned()).collect()
     }
 
-    fn under_cursor(picker: &Picker) -> String {
-        picker.at(picker.cursor()).unwrap().0.cell(Column::Service).to_owned()
+    fn under_cursor(picker: &PickerState) -> String {
+        picker.at(picker.cursor()).unwrap().0.cell(RowColumn::Service).to_owned()
     }
 
-    fn chosen(step: Step) -> Vec<String> {
+    fn chosen(step: PickerStep) -> Vec<String> {
         match step {
-            Step::Chosen(picked) => {
-                let name = |picked: &Picked| format!("{}:{}", picked.service.name, picked.choice.port.number);
+            PickerStep::Chosen(picked) => {
+                let name = |picked: &PickedPort| format!("{}:{}", picked.service.name, picked.choice.port.number);
                 picked.iter().map(name).collect()
             }
             other => panic!("{other:?}"),
@@ -392,7 +392,7 @@ mod tests {
             picker.press(text(letter), 10);
         }
         assert_eq!(shown(&picker), ["monitoring/grafana", "a/graph-db"]);
-        assert_eq!(chosen(picker.press(Key::Enter, 10)), ["grafana:80"]);
+        assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["grafana:80"]);
     }
 
     #[test]
@@ -401,31 +401,31 @@ mod tests {
         picker.press(text("one "), 10);
         picker.press(text("twx"), 10);
         assert_eq!(picker.matching(), 0);
-        picker.press(Key::BackWord, 10);
+        picker.press(PickerKey::BackWord, 10);
         assert_eq!(picker.typed(), "one ");
-        picker.press(Key::BackWord, 10);
+        picker.press(PickerKey::BackWord, 10);
         assert_eq!((picker.typed(), picker.matching()), ("", 2));
         picker.press(text("tü"), 10);
-        picker.press(Key::Backspace, 10);
+        picker.press(PickerKey::Backspace, 10);
         assert_eq!(picker.typed(), "t");
-        picker.press(Key::Clear, 10);
+        picker.press(PickerKey::Clear, 10);
         assert_eq!(picker.typed(), "");
     }
 
     #[test]
     fn the_cursor_stays_within_the_rows() {
         let mut picker = picker(&[("a/a", "1"), ("a/b", "1"), ("a/c", "1")]);
-        let mut check = |key: Key, expect: usize| {
+        let mut check = |key: PickerKey, expect: usize| {
             picker.press(key.clone(), 2);
             assert_eq!(picker.cursor(), expect, "{key:?}");
         };
-        check(Key::Move(-1), 0);
-        check(Key::Move(1), 1);
-        check(Key::Page(1), 2);
-        check(Key::Move(1), 2);
-        check(Key::First, 0);
-        check(Key::Last, 2);
-        check(Key::Page(-1), 0);
+        check(PickerKey::Move(-1), 0);
+        check(PickerKey::Move(1), 1);
+        check(PickerKey::Page(1), 2);
+        check(PickerKey::Move(1), 2);
+        check(PickerKey::First, 0);
+        check(PickerKey::Last, 2);
+        check(PickerKey::Page(-1), 0);
     }
 
     #[test]
@@ -434,13 +434,13 @@ mod tests {
         let services: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "1")).collect();
         let mut picker = picker(&services);
         assert_eq!(picker.window(4), 0..4);
-        picker.press(Key::Move(4), 4);
+        picker.press(PickerKey::Move(4), 4);
         assert_eq!(picker.window(4), 1..5);
-        picker.press(Key::Move(-2), 4);
+        picker.press(PickerKey::Move(-2), 4);
         assert_eq!(picker.window(4), 1..5);
-        picker.press(Key::First, 4);
+        picker.press(PickerKey::First, 4);
         assert_eq!(picker.window(4), 0..4);
-        picker.press(Key::Last, 4);
+        picker.press(PickerKey::Last, 4);
         assert_eq!(picker.window(4), 6..10);
         assert_eq!(picker.window(20), 0..10);
         assert_eq!(picker.window(0), 10..10);
@@ -451,7 +451,7 @@ mod tests {
         let mut picker = picker(&[("b/b", "1"), ("c/c", "1")]);
         add(&mut picker, &[("a/a", "1")]);
         assert_eq!(under_cursor(&picker), "a/a", "nobody has gone anywhere yet");
-        picker.press(Key::Move(1), 10);
+        picker.press(PickerKey::Move(1), 10);
         assert_eq!(under_cursor(&picker), "b/b");
         add(&mut picker, &[("a/0", "1"), ("z/web-ui", "80")]);
         assert_eq!(under_cursor(&picker), "b/b");
@@ -468,35 +468,35 @@ mod tests {
     #[test]
     fn marked_rows_are_opened_in_the_order_of_marking_whatever_is_typed() {
         let mut picker = picker(&[("a/a", "1"), ("a/b", "2"), ("a/c", "3")]);
-        picker.press(Key::Move(2), 10);
-        picker.press(Key::Mark(1), 10);
-        picker.press(Key::First, 10);
-        picker.press(Key::Mark(1), 10);
+        picker.press(PickerKey::Move(2), 10);
+        picker.press(PickerKey::Mark(1), 10);
+        picker.press(PickerKey::First, 10);
+        picker.press(PickerKey::Mark(1), 10);
         assert_eq!((picker.marked(), picker.cursor()), (2, 1));
         picker.press(text("b"), 10);
-        assert_eq!(chosen(picker.press(Key::Enter, 10)), ["c:3", "a:1"]);
+        assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["c:3", "a:1"]);
     }
 
     #[test]
     fn a_mark_can_be_taken_away() {
         let mut picker = picker(&[("a/a", "1"), ("a/b", "2")]);
-        picker.press(Key::Mark(0), 10);
-        picker.press(Key::Mark(0), 10);
+        picker.press(PickerKey::Mark(0), 10);
+        picker.press(PickerKey::Mark(0), 10);
         assert_eq!(picker.marked(), 0);
-        assert_eq!(chosen(picker.press(Key::Enter, 10)), ["a:1"]);
+        assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["a:1"]);
     }
 
     #[test]
     fn what_cannot_be_opened_is_last_and_says_why() {
         let mut picker = picker(&[("a/dns", "53/UDP"), ("b/b", "1")]);
         assert_eq!(shown(&picker), ["b/b", "a/dns"]);
-        picker.press(Key::Last, 10);
-        for key in [Key::Enter, Key::Mark(0)] {
-            assert!(matches!(picker.press(key, 10), Step::Stay));
+        picker.press(PickerKey::Last, 10);
+        for key in [PickerKey::Enter, PickerKey::Mark(0)] {
+            assert!(matches!(picker.press(key, 10), PickerStep::Stay));
             assert_eq!(picker.noted(), Some("cannot be opened: no TCP port"));
         }
         assert_eq!(picker.marked(), 0);
-        picker.press(Key::Move(-1), 10);
+        picker.press(PickerKey::Move(-1), 10);
         assert_eq!(picker.noted(), None);
     }
 
@@ -504,8 +504,8 @@ mod tests {
     fn without_a_match_there_is_nothing_to_open() {
         let mut picker = picker(&[("a/a", "1")]);
         picker.press(text("zzz"), 10);
-        for key in [Key::Enter, Key::Mark(1), Key::Move(1), Key::Last, Key::Page(-1)] {
-            assert!(matches!(picker.press(key, 10), Step::Stay));
+        for key in [PickerKey::Enter, PickerKey::Mark(1), PickerKey::Move(1), PickerKey::Last, PickerKey::Page(-1)] {
+            assert!(matches!(picker.press(key, 10), PickerStep::Stay));
         }
         assert_eq!(picker.window(5), 0..0);
     }
@@ -513,22 +513,22 @@ mod tests {
     #[test]
     fn ways_out() {
         let mut picker = picker(&[("a/a", "1")]);
-        assert!(matches!(picker.press(Key::Cancel, 10), Step::Cancel));
-        assert!(matches!(picker.press(Key::EndOfInput, 10), Step::Cancel));
-        assert!(matches!(picker.press(Key::Suspend, 10), Step::Suspend));
+        assert!(matches!(picker.press(PickerKey::Cancel, 10), PickerStep::Cancel));
+        assert!(matches!(picker.press(PickerKey::EndOfInput, 10), PickerStep::Cancel));
+        assert!(matches!(picker.press(PickerKey::Suspend, 10), PickerStep::Suspend));
         picker.press(text("a"), 10);
-        assert!(matches!(picker.press(Key::EndOfInput, 10), Step::Stay));
+        assert!(matches!(picker.press(PickerKey::EndOfInput, 10), PickerStep::Stay));
     }
 
     #[test]
     fn readiness_comes_before_or_after_its_service() {
         let known = |service: &Service| Readiness { ready: usize::from(service.name == "a"), total: 2 };
         let mut picker = picker(&[("a/a", "1")]);
-        let ready = |picker: &Picker| -> Vec<String> {
-            picker.rows().iter().map(|row| row.cell(Column::Ready).to_owned()).collect()
+        let ready = |picker: &PickerState| -> Vec<String> {
+            picker.rows().iter().map(|row| row.cell(RowColumn::Ready).to_owned()).collect()
         };
         assert_eq!(ready(&picker), [""]);
-        picker.set_readiness(ReadinessOf(Box::new(known)));
+        picker.set_readiness(ReadinessLookup(Box::new(known)));
         add(&mut picker, &[("a/0", "1")]);
         assert_eq!(ready(&picker), ["1/2", "0/2"]);
         assert_eq!(shown(&picker), ["a/a", "a/0"]);
@@ -536,7 +536,7 @@ mod tests {
 
     #[test]
     fn the_first_filter_text_counts_as_typed() {
-        let mut picker = Picker::new("b", Vec::new(), 0);
+        let mut picker = PickerState::new("b", Vec::new(), 0);
         add(&mut picker, &[("x/a", "1"), ("x/b", "1")]);
         assert_eq!(shown(&picker), ["x/b"]);
     }
@@ -545,7 +545,7 @@ mod tests {
     #[test]
     fn a_keystroke_among_many_rows_is_not_felt() {
         let services = (0..5_000).map(|number| (*service(&format!("ns-{}/svc-{number}", number % 50), "80")).clone());
-        let mut picker = Picker::new("", Vec::new(), 0);
+        let mut picker = PickerState::new("", Vec::new(), 0);
         picker.add_services(services);
         let before = std::time::Instant::now();
         picker.press(text("svc 4"), 40);

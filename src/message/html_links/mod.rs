@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 pub use gzip::takes_gzip;
 
 use crate::proxy::upstream::Body;
-use rewriter::Rewriter;
-use rewritten_body::Rewritten;
+use rewriter::LinkRewriter;
+use rewritten_body::RewrittenBody;
 
 /// Elements and those of their attributes that hold one URL, as the API server knows them (apimachinery,
 /// `pkg/util/proxy/transport.go`, `atomsToAttrs`). `srcset`, `<meta>` refreshes, SVG and scripts are not among them.
@@ -80,8 +80,8 @@ where
 {
     let (mut head, body) = answer.into_parts();
     let rewritten = match encoding(&head.headers) {
-        b"gzip" => Rewritten::gzip(body, Rewriter::new(link)),
-        _ => Rewritten::plain(body, Rewriter::new(link)),
+        b"gzip" => RewrittenBody::gzip(body, LinkRewriter::new(link)),
+        _ => RewrittenBody::plain(body, LinkRewriter::new(link)),
     };
     forget_the_bytes(&mut head.headers);
     Response::from_parts(head, Body::boxed(rewritten))

@@ -21,19 +21,19 @@ static ELEMENTS: LazyLock<Selector> = LazyLock::new(|| {
     names.join(",").parse().expect("element names make a selector")
 });
 
-/// A page on its way through; what comes out is taken with [`Rewriter::take`].
-pub(super) struct Rewriter {
+/// A page on its way through; what comes out is taken with [`LinkRewriter::take`].
+pub(super) struct LinkRewriter {
     /// `None` once the page has taken more memory than it may.
-    html: Option<Box<HtmlRewriter<'static, Output>>>,
-    output: Output,
+    html: Option<Box<HtmlRewriter<'static, RewriterOutput>>>,
+    output: RewriterOutput,
 }
 
-impl Rewriter {
+impl LinkRewriter {
     pub(super) fn new<F>(mut link: F) -> Self
     where
         F: FnMut(&str) -> Option<String> + Send + 'static,
     {
-        let output = Output::default();
+        let output = RewriterOutput::default();
         let handler =
             ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| relink(element, &mut link));
         let settings = settings().append_element_content_handler((Cow::Borrowed(&*ELEMENTS), handler));
@@ -55,7 +55,7 @@ impl Rewriter {
 }
 
 /// Takes all it is given; never fails.
-impl io::Write for Rewriter {
+impl io::Write for LinkRewriter {
     fn write(&mut self, page: &[u8]) -> io::Result<usize> {
         match &mut self.html {
             Some(html) => {
@@ -96,15 +96,15 @@ fn relink(element: &mut Element<'_, '_>, link: &mut impl FnMut(&str) -> Option<S
 
 /// Where the page comes out.
 #[derive(Clone, Default)]
-struct Output(Arc<Mutex<Vec<u8>>>);
+struct RewriterOutput(Arc<Mutex<Vec<u8>>>);
 
-impl Output {
+impl RewriterOutput {
     fn take(&self) -> Vec<u8> {
         mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl OutputSink for Output {
+impl OutputSink for RewriterOutput {
     fn handle_chunk(&mut self, chunk: &[u8]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(chunk);
     }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn rewrite(pieces: &[&[u8]]) -> Vec<u8> {
-        let mut rewriter = Rewriter::new(up);
+        let mut rewriter = LinkRewriter::new(up);
         let mut out = Vec::new();
         for piece in pieces {
             rewriter.write_all(piece).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn memory_is_capped_and_output_is_not() {
         let piece = b"<p><li><a href=\"/p/x\">".repeat(1000);
-        let mut rewriter = Rewriter::new(up);
+        let mut rewriter = LinkRewriter::new(up);
         let (mut fed, mut out) = (0, 0);
         while fed < 4 * MEMORY {
             rewriter.write_all(&piece).unwrap();
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_endless_tag_passes() {
-        let mut rewriter = Rewriter::new(up);
+        let mut rewriter = LinkRewriter::new(up);
         rewriter.write_all(b"<img src=\"data:").unwrap();
         let piece = [b'x'; 1 << 16];
         let mut out = 0;

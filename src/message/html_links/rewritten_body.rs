@@ -9,44 +9,44 @@ use flate2::write::MultiGzDecoder;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 
-use super::rewriter::Rewriter;
+use super::rewriter::LinkRewriter;
 use crate::message::body::BoxError;
 use crate::proxy::upstream::Body;
 
 /// `source`, rewritten. A piece is worked on only when the reader asks for more, so the reader sets the pace and a page
 /// that unpacks to far more than it was takes no more memory than any other.
-pub(super) struct Rewritten {
+pub(super) struct RewrittenBody {
     source: Body,
-    stage: Stage,
+    stage: RewriteStage,
     /// What came from `source` and is not worked on yet.
     pending: Bytes,
-    end: End,
+    end: SourceEnd,
 }
 
 /// How far `source` is.
-enum End {
+enum SourceEnd {
     NotYet,
     Trailers(HeaderMap),
     Reached,
 }
 
-enum Stage {
-    Plain(Rewriter),
-    Gzip(Box<MultiGzDecoder<Rewriter>>),
+enum RewriteStage {
+    Plain(LinkRewriter),
+    Gzip(Box<MultiGzDecoder<LinkRewriter>>),
 }
 
-impl Rewritten {
-    pub(super) fn plain(source: Body, rewriter: Rewriter) -> Self {
-        Self::new(source, Stage::Plain(rewriter))
+impl RewrittenBody {
+    pub(super) fn plain(source: Body, rewriter: LinkRewriter) -> Self {
+        Self::new(source, RewriteStage::Plain(rewriter))
     }
 
     /// Goes in compressed, comes out plain: compressing again would only cost time, for a reader on the same machine.
-    pub(super) fn gzip(source: Body, rewriter: Rewriter) -> Self {
-        Self::new(source, Stage::Gzip(Box::new(MultiGzDecoder::new(rewriter))))
+    pub(super) fn gzip(source: Body, rewriter: LinkRewriter) -> Self {
+        Self::new(source, RewriteStage::Gzip(Box::new(MultiGzDecoder::new(rewriter))))
     }
 
-    fn new(source: Body, stage: Stage) -> Self {
-        Self { source, stage, pending: Bytes::new(), end: End::NotYet }
+    fn new(source: Body, stage: RewriteStage) -> Self {
+        Self { source, stage, pending: Bytes::new(), end: SourceEnd::NotYet }
     }
 
     fn work(&mut self) -> io::Result<()> {
@@ -56,12 +56,12 @@ impl Rewritten {
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
-        self.end = trailers.map_or(End::Reached, End::Trailers);
+        self.end = trailers.map_or(SourceEnd::Reached, SourceEnd::Trailers);
         self.stage.finish()
     }
 }
 
-impl HttpBody for Rewritten {
+impl HttpBody for RewrittenBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -76,10 +76,10 @@ impl HttpBody for Rewritten {
                 this.work()?;
                 continue;
             }
-            match std::mem::replace(&mut this.end, End::Reached) {
-                End::NotYet => this.end = End::NotYet,
-                End::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-                End::Reached => return Poll::Ready(None),
+            match std::mem::replace(&mut this.end, SourceEnd::Reached) {
+                SourceEnd::NotYet => this.end = SourceEnd::NotYet,
+                SourceEnd::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                SourceEnd::Reached => return Poll::Ready(None),
             }
             match ready!(Pin::new(&mut this.source).poll_frame(context)?) {
                 Some(frame) => match frame.into_data() {
@@ -92,8 +92,8 @@ impl HttpBody for Rewritten {
     }
 }
 
-impl Stage {
-    fn rewriter(&mut self) -> &mut Rewriter {
+impl RewriteStage {
+    fn rewriter(&mut self) -> &mut LinkRewriter {
         match self {
             Self::Plain(rewriter) => rewriter,
             Self::Gzip(decoder) => decoder.get_mut(),
@@ -110,7 +110,7 @@ impl Stage {
 }
 
 /// A compressed piece is taken bit by bit: each call puts out some 32 KiB at most.
-impl Write for Stage {
+impl Write for RewriteStage {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(rewriter) => rewriter.write(piece),
@@ -153,7 +153,7 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
-    fn read(body: Rewritten) -> Result<Vec<u8>, BoxError> {
+    fn read(body: RewrittenBody) -> Result<Vec<u8>, BoxError> {
         block_on(body.collect()).map(|all| all.to_bytes().to_vec())
     }
 
@@ -163,8 +163,8 @@ mod tests {
     #[test]
     fn in_pieces_of_any_size() {
         for size in 1..=PAGE.len() {
-            assert_eq!(read(Rewritten::plain(pieces(PAGE, size), Rewriter::new(up))).unwrap(), EXPECT);
-            assert_eq!(read(Rewritten::gzip(pieces(&gzip(PAGE), size), Rewriter::new(up))).unwrap(), EXPECT);
+            assert_eq!(read(RewrittenBody::plain(pieces(PAGE, size), LinkRewriter::new(up))).unwrap(), EXPECT);
+            assert_eq!(read(RewrittenBody::gzip(pieces(&gzip(PAGE), size), LinkRewriter::new(up))).unwrap(), EXPECT);
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
     fn a_piece_comes_out_before_the_next_goes_in() {
         let frames = futures_util::stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from_static(PAGE)))]);
         let endless = futures_util::StreamExt::chain(frames, futures_util::stream::pending());
-        let mut body = Rewritten::plain(Body::boxed(StreamBody::new(endless)), Rewriter::new(up));
+        let mut body = RewrittenBody::plain(Body::boxed(StreamBody::new(endless)), LinkRewriter::new(up));
         let first = block_on(body.frame()).unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, EXPECT);
     }
@@ -181,7 +181,7 @@ mod tests {
     fn trailers_come_last() {
         let trailers = HeaderMap::from_iter([(http::header::SERVER, "x".parse().unwrap())]);
         let source = body(vec![Frame::data(Bytes::from_static(PAGE)), Frame::trailers(trailers.clone())]);
-        let all = block_on(Rewritten::plain(source, Rewriter::new(up)).collect()).unwrap();
+        let all = block_on(RewrittenBody::plain(source, LinkRewriter::new(up)).collect()).unwrap();
         assert_eq!(all.trailers(), Some(&trailers));
         assert_eq!(all.to_bytes(), EXPECT);
     }
@@ -189,21 +189,27 @@ mod tests {
     #[test]
     fn members_follow_one_another() {
         let both = [gzip(PAGE), gzip(PAGE)].concat();
-        assert_eq!(read(Rewritten::gzip(pieces(&both, 7), Rewriter::new(up))).unwrap(), [EXPECT, EXPECT].concat());
+        assert_eq!(
+            read(RewrittenBody::gzip(pieces(&both, 7), LinkRewriter::new(up))).unwrap(),
+            [EXPECT, EXPECT].concat()
+        );
     }
 
     #[test]
     fn half_a_page_is_an_error_and_so_is_nonsense() {
         let whole = gzip(PAGE);
-        assert!(read(Rewritten::gzip(pieces(&whole[..whole.len() - 9], 7), Rewriter::new(up))).is_err());
-        assert!(read(Rewritten::gzip(pieces(b"nonsense", 7), Rewriter::new(up))).is_err());
-        assert!(read(Rewritten::gzip(pieces(&[whole, b"nonsense".to_vec()].concat(), 7), Rewriter::new(up))).is_err());
+        assert!(read(RewrittenBody::gzip(pieces(&whole[..whole.len() - 9], 7), LinkRewriter::new(up))).is_err());
+        assert!(read(RewrittenBody::gzip(pieces(b"nonsense", 7), LinkRewriter::new(up))).is_err());
+        assert!(
+            read(RewrittenBody::gzip(pieces(&[whole, b"nonsense".to_vec()].concat(), 7), LinkRewriter::new(up)))
+                .is_err()
+        );
     }
 
     #[test]
     fn a_bomb_comes_out_in_small_pieces() {
         let zeros = gzip(&vec![0; 64 << 20]);
-        let mut body = Rewritten::gzip(pieces(&zeros, zeros.len()), Rewriter::new(up));
+        let mut body = RewrittenBody::gzip(pieces(&zeros, zeros.len()), LinkRewriter::new(up));
         let mut total = 0;
         while let Some(frame) = block_on(body.frame()) {
             let size = frame.unwrap().into_data().unwrap().len();
@@ -219,7 +225,7 @@ mod tests {
             let mut damaged = gzip(PAGE);
             let at = cut % damaged.len();
             damaged.splice(at..at, bytes);
-            let _ = read(Rewritten::gzip(pieces(&damaged, 16), Rewriter::new(up)));
+            let _ = read(RewrittenBody::gzip(pieces(&damaged, 16), LinkRewriter::new(up)));
         }
     }
 }

@@ -13,57 +13,58 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 
-use super::Local;
-use super::guard::admit::{Admitted, Facts, Peer, Refusal, admit};
-use super::guard::hosts::Hosts;
-use super::guard::refusal::Explained;
-use super::guard::token::{Closed, Gate, Passage};
-use super::server::connection::Answering;
-use super::server::exchange::{Exchange, Reply};
-use super::server::listener::Listener;
-use super::server::serve::{Counts, Stages};
-use super::site::below_proxy_path::Mount;
+use super::LocalProxy;
+use super::guard::admit::{AdmittedRequest, ClientPeer, GuardRefusal, RequestFacts, admit};
+use super::guard::hosts::OwnHosts;
+use super::guard::refusal::ExplainedRefusal;
+use super::guard::token::{GateClosed, GatePassage, TokenGate};
+use super::server::connection::RunningAnswer;
+use super::server::exchange::{Exchange, ReplyBody};
+use super::server::listener::LocalListener;
+use super::server::serve::{ShutdownStages, SummaryCounts};
+use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
-use super::site::route::{Ask, Layout, Route, path_reference};
+use super::site::route::{RequestRoute, RouteQuery, SiteLayout, path_reference};
 use super::site::{own_pages, web_socket_pump};
-use crate::message::client_kind::Asker;
+use crate::message::client_kind::RequestingClient;
 use crate::proxy::upstream::{Body, upgraded};
 
 /// What all connections share.
-pub(crate) struct Server {
-    pub(crate) local: Local,
-    hosts: Hosts,
-    gate: Option<Gate>,
+pub(crate) struct ServerState {
+    pub(crate) local: LocalProxy,
+    hosts: OwnHosts,
+    gate: Option<TokenGate>,
     /// Where the start page says that things are, for those who read it as text.
     origin: String,
-    pub(crate) stages: Stages,
+    pub(crate) stages: ShutdownStages,
     pub(crate) tasks: TaskTracker,
-    pub(crate) counts: Counts,
+    pub(crate) counts: SummaryCounts,
 }
 
-impl Server {
-    pub(crate) fn new(local: Local, listener: &Listener) -> Self {
+impl ServerState {
+    pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
         let port = listener.port();
-        let gate = local.policy.token.clone().map(|token| Gate::new(token, random_text(), port, local.sites.len()));
+        let gate =
+            local.policy.token.clone().map(|token| TokenGate::new(token, random_text(), port, local.sites.len()));
         Self {
             hosts: hosts(&local, listener),
             gate,
             origin: format!("http://{}", listener.authority()),
-            stages: Stages::default(),
+            stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
-            counts: Counts::default(),
+            counts: SummaryCounts::default(),
             local,
         }
     }
 
-    fn layout(&self) -> Layout<'_> {
-        Layout { sites: &self.local.sites, presentation: self.local.presentation, port: self.hosts.port }
+    fn layout(&self) -> SiteLayout<'_> {
+        SiteLayout { sites: &self.local.sites, presentation: self.local.presentation, port: self.hosts.port }
     }
 }
 
-fn hosts(local: &Local, listener: &Listener) -> Hosts {
+fn hosts(local: &LocalProxy, listener: &LocalListener) -> OwnHosts {
     let addresses = listener.local_addrs().iter().map(SocketAddr::ip);
-    Hosts {
+    OwnHosts {
         labels: local.sites.iter().map(|site| site.label.clone()).collect(),
         port: listener.port(),
         addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
@@ -79,117 +80,130 @@ fn random_text() -> String {
 }
 
 /// Answers `request`, whatever happens.
-pub(crate) async fn answer(
-    server: Arc<Server>,
-    peer: Peer,
-    answering: Answering,
+pub(crate) async fn handle(
+    server: Arc<ServerState>,
+    peer: ClientPeer,
+    answering: RunningAnswer,
     request: Request<Incoming>,
-) -> Result<Response<Reply>, Infallible> {
+) -> Result<Response<ReplyBody>, Infallible> {
     server.counts.requests.fetch_add(1, Ordering::Relaxed);
     let exchange = Exchange::new(server.local.activity.begin(), answering, &server.local.log, &request);
     Ok(match decide(&server, peer, &request) {
-        Ok(Decision::Ask(question)) => ask(&server, question, request, exchange).await,
-        Ok(Decision::Say(response)) => finish(response, exchange),
+        Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await,
+        Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
             server.counts.refused.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(reason = refused.word, "refused a request");
-            finish(own_pages::refusal(&refused, Asker::of(&request)), exchange)
+            finish(own_pages::refusal(&refused, RequestingClient::of(&request)), exchange)
         }
     })
 }
 
 /// What to do with a request that may pass.
-enum Decision {
+enum RequestDecision {
     /// Ask the Service.
-    Ask(Question),
+    Forward(Forward),
     /// Answer it here.
-    Say(Response<Body>),
+    Respond(Response<Body>),
 }
 
 /// What to ask of a Service.
-struct Question {
+struct Forward {
     site: usize,
     /// The Service's own path and query; `None` where the request has them already.
     target: Option<Uri>,
-    mount: Option<Mount>,
+    mount: Option<ProxyPathPrefix>,
     is_handshake: bool,
     authority: HeaderValue,
 }
 
-fn decide(server: &Server, peer: Peer, request: &Request<Incoming>) -> Result<Decision, Explained> {
+fn decide(
+    server: &ServerState,
+    peer: ClientPeer,
+    request: &Request<Incoming>,
+) -> Result<RequestDecision, ExplainedRefusal> {
     let (method, headers) = (request.method(), request.headers());
-    let facts = Facts { peer, method, uri: request.uri(), version: request.version(), headers };
+    let facts = RequestFacts { peer, method, uri: request.uri(), version: request.version(), headers };
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| refusal.explained())?;
     let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-    let ask = Ask { host: admitted.host, method, target, is_navigation: admitted.is_navigation, user_agent };
+    let ask = RouteQuery { host: admitted.host, method, target, is_navigation: admitted.is_navigation, user_agent };
     let route = server.layout().route(&ask);
-    if let Route::Redirect { status, location } = route {
-        return Ok(Decision::Say(own_pages::redirect(status, &location)));
+    if let RequestRoute::Redirect { status, location } = route {
+        return Ok(RequestDecision::Respond(own_pages::redirect(status, &location)));
     }
     if let Some(held) = hold_at_gate(server, &admitted, target, request)? {
-        return Ok(Decision::Say(held));
+        return Ok(RequestDecision::Respond(held));
     }
     follow(server, route, &admitted, request)
 }
 
 /// What stands between a request and its route where a token is asked for. Redirects need none: they tell nothing.
 fn hold_at_gate(
-    server: &Server,
-    admitted: &Admitted<'_>,
+    server: &ServerState,
+    admitted: &AdmittedRequest<'_>,
     target: &str,
     request: &Request<Incoming>,
-) -> Result<Option<Response<Body>>, Explained> {
+) -> Result<Option<Response<Body>>, ExplainedRefusal> {
     let Some(gate) = &server.gate else { return Ok(None) };
     match gate.pass(admitted.host, request.method(), target, request.headers()) {
-        Ok(Passage::Through) => Ok(None),
-        Ok(Passage::Onward(target, cookie)) => Ok(Some(own_pages::onward(&path_reference(target), cookie))),
-        Err(Closed::NoToken) if admitted.is_navigation && admitted.is_from_elsewhere => {
-            Ok(Some(own_pages::once_more(&path_reference(target.to_owned()))))
+        Ok(GatePassage::Through) => Ok(None),
+        Ok(GatePassage::Onward(target, cookie)) => {
+            Ok(Some(own_pages::redirect_without_token(&path_reference(target), cookie)))
+        }
+        Err(GateClosed::NoToken) if admitted.is_navigation && admitted.is_from_elsewhere => {
+            Ok(Some(own_pages::same_site_reload(&path_reference(target.to_owned()))))
         }
         Err(closed) => Err(closed.explained()),
     }
 }
 
 fn follow(
-    server: &Server,
-    route: Route<'_>,
-    admitted: &Admitted<'_>,
+    server: &ServerState,
+    route: RequestRoute<'_>,
+    admitted: &AdmittedRequest<'_>,
     request: &Request<Incoming>,
-) -> Result<Decision, Explained> {
+) -> Result<RequestDecision, ExplainedRefusal> {
     let sites = &server.local.sites;
     let path = request.uri().path();
     Ok(match route {
-        Route::Serve { site, target, below } => Decision::Ask(Question {
+        RequestRoute::Serve { site, target, below } => RequestDecision::Forward(Forward {
             site,
             target: own_target(target)?,
-            mount: below.map(|path| Mount::new(path, admitted.authority)),
+            mount: below.map(|path| ProxyPathPrefix::new(path, admitted.authority)),
             is_handshake: admitted.is_handshake,
             authority: request.headers()[HOST].clone(),
         }),
-        Route::Redirect { status, location } => Decision::Say(own_pages::redirect(status, &location)),
-        Route::StartPage => Decision::Say(own_pages::start_page(sites, &server.origin, Asker::of(request))),
-        Route::Nothing => Decision::Say(own_pages::nothing(path, sites, &server.origin, Asker::of(request))),
+        RequestRoute::Redirect { status, location } => RequestDecision::Respond(own_pages::redirect(status, &location)),
+        RequestRoute::StartPage => {
+            RequestDecision::Respond(own_pages::start_page(sites, &server.origin, RequestingClient::of(request)))
+        }
+        RequestRoute::Nothing => RequestDecision::Respond(own_pages::not_found_page(
+            path,
+            sites,
+            &server.origin,
+            RequestingClient::of(request),
+        )),
     })
 }
 
-fn own_target(target: Cow<'_, str>) -> Result<Option<Uri>, Explained> {
+fn own_target(target: Cow<'_, str>) -> Result<Option<Uri>, ExplainedRefusal> {
     match target {
         Cow::Borrowed(_) => Ok(None),
-        Cow::Owned(target) => Uri::try_from(target).map(Some).map_err(|_| Refusal::NotAPath.explained()),
+        Cow::Owned(target) => Uri::try_from(target).map(Some).map_err(|_| GuardRefusal::NotAPath.explained()),
     }
 }
 
-async fn ask(
-    server: &Arc<Server>,
-    question: Question,
+async fn forward(
+    server: &Arc<ServerState>,
+    question: Forward,
     mut request: Request<Incoming>,
     mut exchange: Exchange,
-) -> Response<Reply> {
+) -> Response<ReplyBody> {
     let site = &server.local.sites[question.site];
     exchange.at_site(&site.label);
-    let handshake = question.is_handshake.then(|| Handshake::begin(&mut request)).flatten();
-    let request = for_the_service(request, &question, &exchange);
+    let handshake = question.is_handshake.then(|| WebSocketHandshake::begin(&mut request)).flatten();
+    let request = service_request(request, &question, &exchange);
     let response = site.upstream.send(request).await;
     match handshake {
         Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -199,7 +213,7 @@ async fn ask(
             finish(own_pages::bad_gateway("the Service answered with a status that ends no request"), exchange)
         }
         handshake => {
-            let mut response = for_the_client(response, question);
+            let mut response = client_response(response, question);
             if handshake.is_some() {
                 // Nobody may go on speaking raw on it.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -209,7 +223,7 @@ async fn ask(
     }
 }
 
-fn for_the_service(mut request: Request<Incoming>, question: &Question, exchange: &Exchange) -> Request<Body> {
+fn service_request(mut request: Request<Incoming>, question: &Forward, exchange: &Exchange) -> Request<Body> {
     if let Some(target) = &question.target {
         *request.uri_mut() = target.clone();
     }
@@ -217,13 +231,13 @@ fn for_the_service(mut request: Request<Incoming>, question: &Question, exchange
     *request.extensions_mut() = Extensions::new();
     prepare_request(request.headers_mut(), &question.authority, question.is_handshake);
     if question.mount.is_some() {
-        Mount::prepare_request(request.headers_mut());
+        ProxyPathPrefix::prepare_request(request.headers_mut());
     }
     request.map(|body| exchange.watch_request(body))
 }
 
-fn for_the_client(mut response: Response<Body>, question: Question) -> Response<Body> {
-    let below = question.mount.as_ref().map(Mount::path);
+fn client_response(mut response: Response<Body>, question: Forward) -> Response<Body> {
+    let below = question.mount.as_ref().map(ProxyPathPrefix::path);
     prepare_answer(response.headers_mut(), &question.authority, below);
     match question.mount {
         Some(mount) => mount.put_below(response),
@@ -231,19 +245,19 @@ fn for_the_client(mut response: Response<Body>, question: Question) -> Response<
     }
 }
 
-fn finish(mut response: Response<Body>, mut exchange: Exchange) -> Response<Reply> {
+fn finish(mut response: Response<Body>, mut exchange: Exchange) -> Response<ReplyBody> {
     exchange.answered(response.status(), response.extensions_mut());
-    response.map(|body| Reply::new(body, exchange))
+    response.map(|body| ReplyBody::new(body, exchange))
 }
 
 /// A WebSocket that the client has asked for.
-struct Handshake {
+struct WebSocketHandshake {
     client: OnUpgrade,
     /// The `Sec-WebSocket-Accept` that agrees to it.
     accept: String,
 }
 
-impl Handshake {
+impl WebSocketHandshake {
     fn begin(request: &mut Request<Incoming>) -> Option<Self> {
         let accept = web_socket_pump::accept_value(request.headers())?;
         Some(Self { client: hyper::upgrade::on(request), accept })
@@ -252,23 +266,23 @@ impl Handshake {
     /// Opens the tunnel if the Service has agreed.
     fn complete(
         self,
-        server: &Arc<Server>,
+        server: &Arc<ServerState>,
         authority: &HeaderValue,
         mut response: Response<Body>,
         mut exchange: Exchange,
-    ) -> Response<Reply> {
+    ) -> Response<ReplyBody> {
         if !web_socket_pump::is_agreed(&response, &self.accept) {
             let said =
                 own_pages::bad_gateway("the Service's answer does not agree to the WebSocket that was asked for");
             return finish(said, exchange);
         }
         server.counts.tunnels.fetch_add(1, Ordering::Relaxed);
-        let service = upgraded::take(&mut response);
+        let service = upgraded::take_stream(&mut response);
         exchange.answered(response.status(), response.extensions_mut());
         exchange.left_http();
         let end = server.stages.drain.clone();
         server.tasks.spawn(web_socket_pump::run(self.client, service, end, exchange));
         prepare_agreement(response.headers_mut(), authority);
-        response.map(|_| Reply::nothing())
+        response.map(|_| ReplyBody::nothing())
     }
 }

@@ -11,26 +11,26 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use server::listener::{BindError, Listen, Listener, Port};
-pub use server::request_log::{Record, RequestLog};
+pub use server::listener::{BindError, ListenOn, LocalListener, LocalPort};
+pub use server::request_log::{RequestLog, RequestRecord};
 pub use server::serve::{ServeSummary, serve};
-pub use server::stats::{Activity, Counts};
+pub use server::stats::{TrafficCounts, TrafficStats};
 
 use super::upstream::Upstream;
 
 /// Everything that is served on one listener, and to whom.
 #[derive(Debug)]
-pub struct Local {
+pub struct LocalProxy {
     /// The open Services, at least one.
     pub sites: Vec<Site>,
     /// How they are presented to browsers.
-    pub presentation: Presentation,
+    pub presentation: Origin,
     /// Who may use them.
     pub policy: GuardPolicy,
     /// Told of every finished request.
     pub log: RequestLog,
     /// Told of every request as it comes and goes; the caller keeps a clone to notice idleness.
-    pub activity: Activity,
+    pub activity: TrafficStats,
 }
 
 /// One open Service.
@@ -67,11 +67,11 @@ impl fmt::Debug for Site {
 
 /// `--origin`: where browsers find a Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Presentation {
+pub enum Origin {
     /// At `/` of a host name of its own, `LABEL.localhost`.
     #[default]
     Site,
-    /// At `/` of `localhost`, which only one Service can have; with several it is as [`Presentation::Path`].
+    /// At `/` of `localhost`, which only one Service can have; with several it is as [`Origin::Path`].
     Localhost,
     /// Only below its proxy path, as `kubectl proxy` does.
     Path,
@@ -92,28 +92,28 @@ pub struct GuardPolicy {
     pub token: Option<String>,
 }
 
-impl Local {
+impl LocalProxy {
     /// The computed proxy URL of `site`, as the kubectl book builds it, at the address that clients reach first.
-    pub fn proxy_url(&self, site: &Site, listener: &Listener) -> String {
+    pub fn proxy_url(&self, site: &Site, listener: &LocalListener) -> String {
         format!("http://{}{}", listener.authority(), site.proxy_path())
     }
 
     /// Where browsers find `site`, ending in `/`.
-    pub fn site_url(&self, site: &Site, listener: &Listener) -> String {
+    pub fn site_url(&self, site: &Site, listener: &LocalListener) -> String {
         let is_only = self.sites.len() == 1;
         let host = match self.presentation {
-            Presentation::Path => return self.proxy_url(site, listener),
+            Origin::Path => return self.proxy_url(site, listener),
             // Names below `localhost` lead to this machine only.
             _ if !listener.is_at_loopback() => is_only.then(|| listener.authority()),
-            Presentation::Localhost => is_only.then(|| with_port("localhost", listener.port())),
-            Presentation::Site => Some(with_port(&site.host_name(), listener.port())),
+            Origin::Localhost => is_only.then(|| with_port("localhost", listener.port())),
+            Origin::Site => Some(with_port(&site.host_name(), listener.port())),
         };
         host.map_or_else(|| self.proxy_url(site, listener), |host| format!("http://{host}/"))
     }
 
     /// What to open in the browser: the computed proxy URL, the landing page below it and the token, if there is one.
     /// A secret where there is a token: for the browser and the user's own terminal, never for a log.
-    pub fn open_url(&self, site: &Site, listener: &Listener) -> String {
+    pub fn open_url(&self, site: &Site, listener: &LocalListener) -> String {
         let url = self.proxy_url(site, listener);
         let landing = site.landing.strip_prefix('/').unwrap_or(&site.landing);
         match &self.policy.token {

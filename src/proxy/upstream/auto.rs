@@ -10,26 +10,28 @@ use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
 use tokio::sync::watch;
 
-use super::diagnose::{Cause, ClusterLook, Diagnostics, Hindrance, Subject, Trouble};
-use super::handshakes::{Doubt, Handshakes, Verdict};
-use super::host::{self, Speaks};
-use super::limitation::{Choice, Known, Need, Via, choose};
+use super::diagnose::{
+    ApiServerFailure, Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason,
+};
+use super::handshakes::{HandshakeResult, LearnedHandshakes, SuspectAnswer};
+use super::host::{self, SchemedUpstream};
+use super::limitation::{AllowedTransports, ProxyLimitation, TransportChoice, Via, choose};
 use super::notices::Notices;
 use super::port_forward::PortForward;
-use super::rights::Rights;
+use super::rights::TransportRights;
 use super::service_proxy::ServiceProxy;
-use super::upgraded::Watch;
+use super::upgraded::CutWatch;
 use super::{Body, Transport, Upstream};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
-use crate::message::client_kind::Asker;
-use crate::message::replay::{self, Again};
+use crate::message::client_kind::RequestingClient;
+use crate::message::replay::{self, ReplayRequest};
 use crate::service::Service;
 use crate::service::{Scheme, Target};
 
 /// How requests may travel, and who is told what.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DispatchOptions {
     /// `--via`.
     pub via: Via,
     /// `--verify-tls`.
@@ -40,29 +42,29 @@ pub struct Options {
 
 /// Sends each request the way that carries it faithfully. A clone is the same.
 #[derive(Clone)]
-pub struct Auto {
-    inner: Arc<Inner>,
+pub struct Dispatcher {
+    inner: Arc<DispatcherShared>,
 }
 
-struct Inner {
+struct DispatcherShared {
     service: String,
     namespace: String,
-    options: Options,
-    rights: Rights,
+    options: DispatchOptions,
+    rights: TransportRights,
     /// With the Target's own scheme.
-    first: Way,
+    first: TransportPair,
     /// With the other one.
-    other: Way,
+    other: TransportPair,
     /// Whether the other scheme turned out to be the right one.
     turned: AtomicBool,
     /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
     moved: AtomicBool,
-    told: Mutex<HashSet<(Need, Choice)>>,
+    told: Mutex<HashSet<(ProxyLimitation, TransportChoice)>>,
     /// Whether it was told that the API server could not pass on an answer.
     told_of_answers: AtomicBool,
-    handshakes: Handshakes,
+    handshakes: LearnedHandshakes,
     /// Looks after the WebSockets that go by the service proxy.
-    watch: Watch,
+    watch: CutWatch,
     /// Whether it was told that handshakes seem to be taken for something else, and nothing can be done about it.
     told_of_handshakes: AtomicBool,
     /// How many Pods are ready, once somebody has seen them.
@@ -70,7 +72,7 @@ struct Inner {
 }
 
 /// A transport by which it is worth trying once more.
-enum Better {
+enum Retry {
     /// Something was learned that holds from now on; that cannot happen for ever.
     Known(Transport),
     /// It may have been bad luck.
@@ -78,35 +80,42 @@ enum Better {
 }
 
 /// Both transports, speaking one scheme to the Pods.
-struct Way {
+struct TransportPair {
     scheme: Scheme,
     service_proxy: ServiceProxy,
     port_forward: PortForward,
     diagnostics: Diagnostics,
 }
 
-impl Auto {
+impl Dispatcher {
     /// The ways to `target`; `service` is `None` where the user may not read it.
     ///
     /// # Errors
     /// When certificates are to be verified and the system trusts nobody.
-    pub fn new(cluster: &Cluster, target: &Target, service: Option<&Service>, options: Options) -> Result<Self, Error> {
-        let subject = |target: &Target| Subject::new(target, cluster.context(), cluster.server());
-        let way = |target: &Target, subject: Subject| Way::new(cluster, target, service, options.verify_tls, subject);
+    pub fn new(
+        cluster: &Cluster,
+        target: &Target,
+        service: Option<&Service>,
+        options: DispatchOptions,
+    ) -> Result<Self, Error> {
+        let subject = |target: &Target| FailingService::new(target, cluster.context(), cluster.server());
+        let way = |target: &Target, subject: FailingService| {
+            TransportPair::new(cluster, target, service, options.verify_tls, subject)
+        };
         let turned = target.with_scheme(target.scheme.other());
-        let inner = Inner {
+        let inner = DispatcherShared {
             service: target.service().to_owned(),
             namespace: target.namespace.clone(),
-            rights: Rights::new(cluster, target),
+            rights: TransportRights::new(cluster, target),
             first: way(target, subject(target))?,
             other: way(&turned, subject(&turned).turned())?,
-            watch: Watch::new(target.service(), options.notices.clone()),
+            watch: CutWatch::new(target.service(), options.notices.clone()),
             options,
             turned: AtomicBool::new(false),
             moved: AtomicBool::new(false),
             told: Mutex::default(),
             told_of_answers: AtomicBool::new(false),
-            handshakes: Handshakes::default(),
+            handshakes: LearnedHandshakes::default(),
             told_of_handshakes: AtomicBool::new(false),
             ready: watch::Sender::new(None),
         };
@@ -125,7 +134,7 @@ impl Auto {
 
     /// Takes over the endpoints that a watch saw.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
-        let Inner { first, other, .. } = &*self.inner;
+        let DispatcherShared { first, other, .. } = &*self.inner;
         for way in [first, other] {
             way.service_proxy.learn(slices);
         }
@@ -139,45 +148,45 @@ impl Auto {
     }
 }
 
-impl Upstream for Auto {
+impl Upstream for Dispatcher {
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let inner = self.inner.clone();
         Box::pin(async move {
-            match inner.transport(Need::of(&request), is_handshake(&request)).await {
+            match inner.transport(ProxyLimitation::of(&request), is_handshake(&request)).await {
                 Ok(transport) => inner.send(request, transport).await,
-                Err(need) => inner.refuse(Asker::of(&request), need).await,
+                Err(need) => inner.refuse(RequestingClient::of(&request), need).await,
             }
         })
     }
 }
 
-impl Speaks for Auto {
+impl SchemedUpstream for Dispatcher {
     fn scheme(&self) -> Scheme {
         self.inner.way().scheme
     }
 }
 
-impl Inner {
+impl DispatcherShared {
     /// The way that a request with `need` takes, or what stands against all of them.
-    async fn transport(&self, need: Option<Need>, is_handshake: bool) -> Result<Transport, Need> {
+    async fn transport(&self, need: Option<ProxyLimitation>, is_handshake: bool) -> Result<Transport, ProxyLimitation> {
         let via = self.options.via;
         let has_moved = self.moved.load(Ordering::Relaxed) || (is_handshake && self.handshakes.go_by_port_forward());
         let Some(need) = need.filter(|_| via != Via::PortForward) else {
             let by_port_forward = via == Via::PortForward || has_moved;
             return Ok(if by_port_forward { Transport::PortForward } else { Transport::ServiceProxy });
         };
-        let known = Known {
+        let known = AllowedTransports {
             via,
             may_port_forward: via == Via::Auto && self.rights.port_forward().await,
-            may_options: need == Need::Options && self.rights.options().await,
+            may_options: need == ProxyLimitation::Options && self.rights.options().await,
         };
         let choice = choose(Some(need), &known);
         self.tell_once(need, choice, known);
         match choice {
-            Choice::PortForward => Ok(Transport::PortForward),
-            Choice::ServiceProxy if has_moved => Ok(Transport::PortForward),
-            Choice::ServiceProxy => Ok(Transport::ServiceProxy),
-            Choice::Refuse => Err(need),
+            TransportChoice::PortForward => Ok(Transport::PortForward),
+            TransportChoice::ServiceProxy if has_moved => Ok(Transport::PortForward),
+            TransportChoice::ServiceProxy => Ok(Transport::ServiceProxy),
+            TransportChoice::Refuse => Err(need),
         }
     }
 
@@ -186,27 +195,27 @@ impl Inner {
         let mut repeated = false;
         let handshake = is_handshake(&request).then(|| request.uri().path().to_owned());
         loop {
-            let (now, again) = replay::keep(request);
+            let (now, again) = replay::record(request);
             let way = self.way();
             let mut answer = way.send(now, transport).await;
             let path = handshake.as_deref().filter(|_| transport == Transport::ServiceProxy);
-            if let Some((path, doubt)) = path.zip(Doubt::of(&answer)) {
+            if let Some((path, doubt)) = path.zip(SuspectAnswer::of(&answer)) {
                 return self.examine_handshake(path, doubt, answer, again).await;
             }
             if path.is_some() && answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 answer.extensions_mut().insert(self.watch.clone());
             }
-            let Some(cause) = answer.extensions().get::<Cause>().cloned() else { return answer };
+            let Some(cause) = answer.extensions().get::<FailureCause>().cloned() else { return answer };
             let better = match self.correct(&cause, transport).await {
-                Some(Better::Known(better)) => better,
-                Some(Better::PerhapsNow(better)) if !repeated => better,
+                Some(Retry::Known(better)) => better,
+                Some(Retry::PerhapsNow(better)) if !repeated => better,
                 _ => return answer,
             };
-            let Some(once_more) = again.and_then(Again::take) else { return answer };
+            let Some(once_more) = again.and_then(ReplayRequest::take) else { return answer };
             repeated = true;
             (request, transport) = (once_more, better);
             if self.way().scheme != way.scheme {
-                host::turn(request.headers_mut(), self.way().scheme);
+                host::set_scheme(request.headers_mut(), self.way().scheme);
             }
         }
     }
@@ -215,9 +224,9 @@ impl Inner {
     async fn examine_handshake(
         &self,
         path: &str,
-        doubt: Doubt,
+        doubt: SuspectAnswer,
         first: Response<Body>,
-        again: Option<Again>,
+        again: Option<ReplayRequest>,
     ) -> Response<Body> {
         if self.handshakes.are_settled(path) {
             return first;
@@ -226,30 +235,30 @@ impl Inner {
             self.tell_of_doubt(doubt, first.status());
             return first;
         }
-        let Some(once_more) = again.and_then(Again::take) else { return first };
+        let Some(once_more) = again.and_then(ReplayRequest::take) else { return first };
         let second = Box::pin(self.send(once_more, Transport::PortForward)).await;
-        let verdict = Verdict::new(doubt, first.status(), second.status(), second.extensions().get());
+        let verdict = HandshakeResult::new(doubt, first.status(), second.status(), second.extensions().get());
         if self.handshakes.learn(path, verdict) {
             self.tell_of_handshakes(verdict, doubt, first.status());
         }
         match verdict {
-            Verdict::ByPortForward | Verdict::NoWebSocket | Verdict::Other => second,
-            Verdict::LostEverywhere | Verdict::Unknown => first,
+            HandshakeResult::ByPortForward | HandshakeResult::NoWebSocket | HandshakeResult::Other => second,
+            HandshakeResult::LostEverywhere | HandshakeResult::Unknown => first,
         }
     }
 
     /// Learns from a failure of `transport`. Gives the transport by which it is worth trying once more.
-    async fn correct(&self, cause: &Cause, transport: Transport) -> Option<Better> {
+    async fn correct(&self, cause: &FailureCause, transport: Transport) -> Option<Retry> {
         match cause {
-            Cause::WrongScheme { right } => self.turn_to(*right).then_some(Better::Known(transport)),
+            FailureCause::WrongScheme { right } => self.turn_to(*right).then_some(Retry::Known(transport)),
             // Port-forward tries another Pod itself.
             _ if transport == Transport::PortForward => None,
-            Cause::PodUnreachable => self.may_move().await.then(|| Better::Known(self.move_over())),
-            Cause::PodBreaksOff | Cause::PodRefuses => Some(Better::PerhapsNow(transport)),
-            Cause::BadEncoding | Cause::BadRedirect if self.may_move().await => Some(self.step_aside()),
+            FailureCause::PodUnreachable => self.may_move().await.then(|| Retry::Known(self.move_over())),
+            FailureCause::PodBreaksOff | FailureCause::PodRefuses => Some(Retry::PerhapsNow(transport)),
+            FailureCause::BadEncoding | FailureCause::BadRedirect if self.may_move().await => Some(self.step_aside()),
             // So it ends, too, when the API server cannot read the encoding of HTML.
-            Cause::ApiServer(Trouble::BrokeOff) if self.may_move().await => Some(self.step_aside()),
-            Cause::ApiServer(Trouble::BrokeOff) => Some(Better::PerhapsNow(transport)),
+            FailureCause::ApiServer(ApiServerFailure::BrokeOff) if self.may_move().await => Some(self.step_aside()),
+            FailureCause::ApiServer(ApiServerFailure::BrokeOff) => Some(Retry::PerhapsNow(transport)),
             _ => None,
         }
     }
@@ -284,18 +293,18 @@ impl Inner {
     }
 
     /// One request goes by port-forward, for the API server could not pass on its answer.
-    fn step_aside(&self) -> Better {
+    fn step_aside(&self) -> Retry {
         if !self.told_of_answers.swap(true, Ordering::Relaxed) {
             self.options.notices.tell(format_args!(
                 "{}: the API server could not pass on an answer: such requests go by port-forward",
                 self.service
             ));
         }
-        Better::PerhapsNow(Transport::PortForward)
+        Retry::PerhapsNow(Transport::PortForward)
     }
 
     /// Once, where port-forward cannot show what is behind it.
-    fn tell_of_doubt(&self, doubt: Doubt, status: StatusCode) {
+    fn tell_of_doubt(&self, doubt: SuspectAnswer, status: StatusCode) {
         let Self { service, options, .. } = self;
         if self.told_of_handshakes.swap(true, Ordering::Relaxed) {
             return;
@@ -303,20 +312,20 @@ impl Inner {
         let status = status.as_u16();
         let words = format_args!("{service}: a WebSocket was answered {status}, as if it were none");
         match doubt {
-            Doubt::Lost => options.notices.tell(format_args!("{words}: {doubt}")),
-            Doubt::PerhapsLost => options.notices.tell(format_args!(
+            SuspectAnswer::Lost => options.notices.tell(format_args!("{words}: {doubt}")),
+            SuspectAnswer::PerhapsLost => options.notices.tell(format_args!(
                 "{words}: the app has none there, or something between here and the API server does not let WebSockets \
                  pass"
             )),
-            Doubt::Refused => {}
+            SuspectAnswer::Refused => {}
         }
     }
 
-    fn tell_of_handshakes(&self, verdict: Verdict, doubt: Doubt, status: StatusCode) {
+    fn tell_of_handshakes(&self, verdict: HandshakeResult, doubt: SuspectAnswer, status: StatusCode) {
         let Self { service, options, .. } = self;
         let status = status.as_u16();
         match verdict {
-            Verdict::LostEverywhere => options.notices.tell(format_args!(
+            HandshakeResult::LostEverywhere => options.notices.tell(format_args!(
                 "{service}: something between here and the API server takes Upgrade out of requests, so neither WebSockets \
                  nor port-forward can pass: let it pass Upgrade and Connection on, or go to the API server itself with \
                  --server"
@@ -327,12 +336,12 @@ impl Inner {
         }
     }
 
-    fn way(&self) -> &Way {
+    fn way(&self) -> &TransportPair {
         if self.turned.load(Ordering::Relaxed) { &self.other } else { &self.first }
     }
 
-    fn tell_once(&self, need: Need, choice: Choice, known: Known) {
-        let is_usual = choice == Choice::ServiceProxy && known.may_options;
+    fn tell_once(&self, need: ProxyLimitation, choice: TransportChoice, known: AllowedTransports) {
+        let is_usual = choice == TransportChoice::ServiceProxy && known.may_options;
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if is_usual || !told.insert((need, choice)) {
             return;
@@ -341,22 +350,23 @@ impl Inner {
         let (service, harm) = (&self.service, need.harm());
         let notices = &self.options.notices;
         match choice {
-            Choice::PortForward => {
+            TransportChoice::PortForward => {
                 notices.tell(format_args!("{service}: {need} goes by port-forward, the service proxy would {harm}"));
             }
-            Choice::ServiceProxy => notices.tell(format_args!(
+            TransportChoice::ServiceProxy => notices.tell(format_args!(
                 "{service}: {need} goes by the service proxy, which will {harm}: {}",
                 self.why_not()
             )),
-            Choice::Refuse => notices
+            TransportChoice::Refuse => notices
                 .tell(format_args!("{service}: {need} is refused, the service proxy would {harm}: {}", self.why_not())),
         }
     }
 
-    async fn refuse(&self, asker: Asker, need: Need) -> Response<Body> {
-        let hindrance = if self.options.via == Via::ServiceProxy { Hindrance::Flag } else { Hindrance::Right };
+    async fn refuse(&self, asker: RequestingClient, need: ProxyLimitation) -> Response<Body> {
+        let hindrance =
+            if self.options.via == Via::ServiceProxy { NoPortForwardReason::Flag } else { NoPortForwardReason::Right };
         let words = format!("It is {need}: the service proxy would {}, and {}.", need.harm(), self.why_not());
-        let cause = Cause::OnlyByPortForward(hindrance);
+        let cause = FailureCause::OnlyByPortForward(hindrance);
         self.way().diagnostics.explain(asker, cause, StatusCode::NOT_IMPLEMENTED, &words).await
     }
 
@@ -373,15 +383,15 @@ fn is_handshake(request: &Request<Body>) -> bool {
     request.headers().contains_key(UPGRADE)
 }
 
-impl Way {
+impl TransportPair {
     fn new(
         cluster: &Cluster,
         target: &Target,
         service: Option<&Service>,
         verify_tls: bool,
-        subject: Subject,
+        subject: FailingService,
     ) -> Result<Self, Error> {
-        let look = ClusterLook::new(cluster, target, service);
+        let look = LiveClusterView::new(cluster, target, service);
         let diagnostics = Diagnostics::new(subject, Some(Arc::new(look)));
         Ok(Self {
             scheme: target.scheme,

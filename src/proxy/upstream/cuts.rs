@@ -11,15 +11,15 @@ use std::time::Duration;
 /// As many cuts are compared with the next one.
 const COMPARED: usize = 8;
 /// Whatever ends sooner has other reasons: an app that crashes, a page that is left.
-const SHORTEST: Duration = Duration::from_secs(5);
+const MIN_CUT_LIFETIME: Duration = Duration::from_secs(5);
 /// Timers of gateways are exact; this is for what the way takes.
-const NEAR: Duration = Duration::from_secs(1);
+const MAX_CUT_DIFFERENCE: Duration = Duration::from_secs(1);
 /// Cuts that follow each other faster have one cause.
-const APART: Duration = Duration::from_secs(2);
+const MIN_CUT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How a WebSocket was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct WebSocketCut {
     /// When, counted from a moment that is the same for all.
     pub(super) at: Duration,
     /// How long it was open.
@@ -30,7 +30,7 @@ pub(super) struct Cut {
 
 /// What two cuts have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum CutPattern {
     /// Nothing may pass for so long, and no longer.
     Idle(Duration),
     /// So long they may be open.
@@ -39,11 +39,11 @@ pub(super) enum Limit {
 
 /// The last cuts of one Target's WebSockets.
 #[derive(Debug, Default)]
-pub(super) struct Cuts(VecDeque<Cut>);
+pub(super) struct RecentCuts(VecDeque<WebSocketCut>);
 
-impl Cuts {
+impl RecentCuts {
     /// Compares `cut` with those before it.
-    pub(super) fn note(&mut self, cut: Cut) -> Option<Limit> {
+    pub(super) fn note(&mut self, cut: WebSocketCut) -> Option<CutPattern> {
         let limit = self.0.iter().find_map(|before| in_common(before, &cut));
         if self.0.len() == COMPARED {
             self.0.pop_front();
@@ -53,20 +53,22 @@ impl Cuts {
     }
 }
 
-fn in_common(one: &Cut, other: &Cut) -> Option<Limit> {
-    let near = |one: Duration, other: Duration| one.min(other) >= SHORTEST && one.abs_diff(other) <= NEAR;
-    if one.at.abs_diff(other.at) < APART {
+fn in_common(one: &WebSocketCut, other: &WebSocketCut) -> Option<CutPattern> {
+    let near = |one: Duration, other: Duration| {
+        one.min(other) >= MIN_CUT_LIFETIME && one.abs_diff(other) <= MAX_CUT_DIFFERENCE
+    };
+    if one.at.abs_diff(other.at) < MIN_CUT_INTERVAL {
         return None;
     }
     match () {
-        () if near(one.idle, other.idle) => Some(Limit::Idle(other.idle)),
-        () if near(one.life, other.life) => Some(Limit::Life(other.life)),
+        () if near(one.idle, other.idle) => Some(CutPattern::Idle(other.idle)),
+        () if near(one.life, other.life) => Some(CutPattern::Life(other.life)),
         () => None,
     }
 }
 
 /// After what they are cut, and what can be done about it.
-impl fmt::Display for Limit {
+impl fmt::Display for CutPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |time: &Duration| time.as_secs_f64().round();
         match self {
@@ -91,13 +93,13 @@ mod tests {
     use super::*;
 
     /// Cuts as `(at, life, idle)` in tenths of seconds; what the last one shows.
-    fn check(cuts: &[(u64, u64, u64)], expect: Option<Limit>) {
+    fn check(cuts: &[(u64, u64, u64)], expect: Option<CutPattern>) {
         let tenths = |tenths: u64| Duration::from_millis(tenths * 100);
-        let mut all = Cuts::default();
+        let mut all = RecentCuts::default();
         let mut last = None;
         for (number, &(at, life, idle)) in cuts.iter().enumerate() {
             assert_eq!(last, None, "before cut {number} of {cuts:?}");
-            last = all.note(Cut { at: tenths(at), life: tenths(life), idle: tenths(idle) });
+            last = all.note(WebSocketCut { at: tenths(at), life: tenths(life), idle: tenths(idle) });
         }
         assert_eq!(last, expect, "{cuts:?}");
     }
@@ -108,13 +110,13 @@ mod tests {
         check(&[], None);
         check(&[(600, 600, 600)], None);
         // Nobody says anything, and it is opened anew each time.
-        check(&[(600, 600, 600), (1210, 600, 600)], Some(Limit::Idle(seconds(60))));
-        check(&[(700, 700, 608), (2000, 900, 600)], Some(Limit::Idle(seconds(60))));
+        check(&[(600, 600, 600), (1210, 600, 600)], Some(CutPattern::Idle(seconds(60))));
+        check(&[(700, 700, 608), (2000, 900, 600)], Some(CutPattern::Idle(seconds(60))));
         // Something is said all the time.
-        check(&[(3000, 3000, 4), (6100, 3000, 20)], Some(Limit::Life(seconds(300))));
+        check(&[(3000, 3000, 4), (6100, 3000, 20)], Some(CutPattern::Life(seconds(300))));
         check(&[(3000, 3000, 4), (6100, 3011, 20)], None);
         // Two others came between.
-        check(&[(600, 600, 3), (700, 90, 3), (800, 200, 90), (1300, 600, 9)], Some(Limit::Life(seconds(60))));
+        check(&[(600, 600, 3), (700, 90, 3), (800, 200, 90), (1300, 600, 9)], Some(CutPattern::Life(seconds(60))));
     }
 
     #[test]
@@ -129,10 +131,10 @@ mod tests {
 
     #[test]
     fn only_the_last_cuts_are_compared() {
-        let mut cuts = Cuts::default();
+        let mut cuts = RecentCuts::default();
         for number in 1..100_u64 {
             let (at, time) = (Duration::from_secs(1000 * number), Duration::from_secs(10 * number));
-            assert_eq!(cuts.note(Cut { at, life: time, idle: time }), None);
+            assert_eq!(cuts.note(WebSocketCut { at, life: time, idle: time }), None);
         }
         assert_eq!(cuts.0.len(), COMPARED);
     }

@@ -22,7 +22,7 @@ pub enum Via {
 /// Something in a request that the API server's service proxy would lose or change (apimachinery
 /// `pkg/util/proxy/upgradeaware.go`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Need {
+pub enum ProxyLimitation {
     /// The query of a WebSocket handshake is dropped (kubernetes/kubernetes#77142).
     WebSocketQuery,
     /// `Authorization` is taken for the user's own and removed (kubernetes/kubernetes#38775).
@@ -45,7 +45,7 @@ pub enum Need {
 
 /// What is known when the choice is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct AllowedTransports {
     /// What the user wants.
     pub via: Via,
     /// Whether the user may port-forward.
@@ -56,7 +56,7 @@ pub struct Known {
 
 /// What becomes of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Choice {
+pub enum TransportChoice {
     /// By the service proxy.
     ServiceProxy,
     /// By port-forward.
@@ -65,7 +65,7 @@ pub enum Choice {
     Refuse,
 }
 
-impl Need {
+impl ProxyLimitation {
     /// What the service proxy could not give `request`; the worst of it where it is several things.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
         let (path, query) = (request.uri().path(), request.uri().query());
@@ -131,20 +131,24 @@ fn has_dry_run(query: &str) -> bool {
 }
 
 /// Chooses for a request that needs `need`.
-pub fn choose(need: Option<Need>, known: &Known) -> Choice {
-    let Some(need) = need.filter(|need| *need != Need::Options || !known.may_options) else {
-        return if known.via == Via::PortForward { Choice::PortForward } else { Choice::ServiceProxy };
+pub fn choose(need: Option<ProxyLimitation>, known: &AllowedTransports) -> TransportChoice {
+    let Some(need) = need.filter(|need| *need != ProxyLimitation::Options || !known.may_options) else {
+        return if known.via == Via::PortForward {
+            TransportChoice::PortForward
+        } else {
+            TransportChoice::ServiceProxy
+        };
     };
     match known.via {
-        Via::PortForward => Choice::PortForward,
-        Via::Auto if known.may_port_forward => Choice::PortForward,
-        Via::Auto | Via::ServiceProxy if need.is_bearable() => Choice::ServiceProxy,
-        Via::Auto | Via::ServiceProxy => Choice::Refuse,
+        Via::PortForward => TransportChoice::PortForward,
+        Via::Auto if known.may_port_forward => TransportChoice::PortForward,
+        Via::Auto | Via::ServiceProxy if need.is_bearable() => TransportChoice::ServiceProxy,
+        Via::Auto | Via::ServiceProxy => TransportChoice::Refuse,
     }
 }
 
 /// The kind of request, as the subject of a sentence.
-impl fmt::Display for Need {
+impl fmt::Display for ProxyLimitation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WebSocketQuery => "a WebSocket with a query",
@@ -160,7 +164,7 @@ impl fmt::Display for Need {
     }
 }
 
-impl Need {
+impl ProxyLimitation {
     /// What the service proxy would do to it.
     pub fn harm(self) -> &'static str {
         match self {
@@ -180,60 +184,60 @@ impl Need {
 mod tests {
     use super::*;
 
-    fn need(line: &str, headers: &[(&str, &str)]) -> Option<Need> {
+    fn need(line: &str, headers: &[(&str, &str)]) -> Option<ProxyLimitation> {
         let (method, target) = line.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Need::of(&request.body(()).unwrap())
+        ProxyLimitation::of(&request.body(()).unwrap())
     }
 
     #[test]
     fn what_the_service_proxy_cannot_give() {
         let upgrade = ("upgrade", "websocket");
         let basic = ("authorization", "Basic YTpi");
-        let check = |line: &str, headers: &[(&str, &str)], expect: Option<Need>| {
+        let check = |line: &str, headers: &[(&str, &str)], expect: Option<ProxyLimitation>| {
             assert_eq!(need(line, headers), expect, "{line} {headers:?}");
         };
         check("GET /", &[], None);
         check("POST /a/b?c=d%2Fe//f", &[], None);
         check("GET /socket", &[upgrade], None);
-        check("GET /socket?", &[upgrade], Some(Need::WebSocketQuery));
-        check("GET /socket?token=1", &[upgrade], Some(Need::WebSocketQuery));
-        check("GET /", &[basic], Some(Need::Authorization));
-        check("PROPFIND /a%2fb", &[basic], Some(Need::Authorization));
-        check("GET /a%2Fb", &[], Some(Need::EncodedSlash));
-        check("GET /a%2fb", &[], Some(Need::EncodedSlash));
+        check("GET /socket?", &[upgrade], Some(ProxyLimitation::WebSocketQuery));
+        check("GET /socket?token=1", &[upgrade], Some(ProxyLimitation::WebSocketQuery));
+        check("GET /", &[basic], Some(ProxyLimitation::Authorization));
+        check("PROPFIND /a%2fb", &[basic], Some(ProxyLimitation::Authorization));
+        check("GET /a%2Fb", &[], Some(ProxyLimitation::EncodedSlash));
+        check("GET /a%2fb", &[], Some(ProxyLimitation::EncodedSlash));
         check("GET /a%252Fb", &[], None);
-        check("DELETE //a", &[], Some(Need::EmptySegment));
-        check("GET /a//b", &[], Some(Need::EmptySegment));
-        check("OPTIONS /a//b", &[], Some(Need::EmptySegment));
-        check("PROPFIND /a//b", &[], Some(Need::Method));
-        check("PROPFIND /", &[], Some(Need::Method));
-        check("TRACE /", &[], Some(Need::Method));
-        check("OPTIONS /", &[], Some(Need::Options));
-        check("POST /", &[("trailer", "x-sum")], Some(Need::Trailer));
+        check("DELETE //a", &[], Some(ProxyLimitation::EmptySegment));
+        check("GET /a//b", &[], Some(ProxyLimitation::EmptySegment));
+        check("OPTIONS /a//b", &[], Some(ProxyLimitation::EmptySegment));
+        check("PROPFIND /a//b", &[], Some(ProxyLimitation::Method));
+        check("PROPFIND /", &[], Some(ProxyLimitation::Method));
+        check("TRACE /", &[], Some(ProxyLimitation::Method));
+        check("OPTIONS /", &[], Some(ProxyLimitation::Options));
+        check("POST /", &[("trailer", "x-sum")], Some(ProxyLimitation::Trailer));
         check("GET /", &[("te", "trailers")], None);
         for path in ["/a!", "/a'b", "/(a)", "/a*", "/%24", "/%26", "/%2b", "/%2C", "/%3a", "/%3B", "/%3D", "/@%40"] {
-            check(&format!("GET {path}"), &[], Some(Need::Escapes));
+            check(&format!("GET {path}"), &[], Some(ProxyLimitation::Escapes));
         }
         for path in ["/$&+,:;=@", "/%21%27%28%29%2A", "/%20%25"] {
             check(&format!("GET {path}"), &[], None);
         }
         check("GET /%253B%7E%41%c3%A9", &[], None);
         check("GET /?a=(b)%3B", &[], None);
-        check("GET //(a)", &[], Some(Need::EmptySegment));
-        check("OPTIONS /(a)", &[], Some(Need::Escapes));
-        check("GET /?dryRun=All", &[], Some(Need::DryRun));
-        check("GET /?a=b&dryRun", &[], Some(Need::DryRun));
-        check("GET /?dry%52un=1", &[], Some(Need::DryRun));
+        check("GET //(a)", &[], Some(ProxyLimitation::EmptySegment));
+        check("OPTIONS /(a)", &[], Some(ProxyLimitation::Escapes));
+        check("GET /?dryRun=All", &[], Some(ProxyLimitation::DryRun));
+        check("GET /?a=b&dryRun", &[], Some(ProxyLimitation::DryRun));
+        check("GET /?dry%52un=1", &[], Some(ProxyLimitation::DryRun));
         check("GET /?dryrun=1&xdryRun=1&a=dryRun", &[], None);
     }
 
     #[test]
     fn every_choice() {
-        use Choice::{PortForward, Refuse, ServiceProxy};
+        use TransportChoice::{PortForward, Refuse, ServiceProxy};
         let table = [
             // need, via, may port-forward, may OPTIONS → choice
             (None, Via::Auto, true, false, ServiceProxy),
@@ -241,34 +245,34 @@ mod tests {
             (None, Via::ServiceProxy, true, false, ServiceProxy),
             (None, Via::PortForward, true, false, PortForward),
             (None, Via::PortForward, false, false, PortForward),
-            (Some(Need::WebSocketQuery), Via::Auto, true, false, PortForward),
-            (Some(Need::WebSocketQuery), Via::Auto, false, false, Refuse),
-            (Some(Need::WebSocketQuery), Via::ServiceProxy, true, false, Refuse),
-            (Some(Need::WebSocketQuery), Via::PortForward, false, false, PortForward),
-            (Some(Need::Authorization), Via::Auto, true, false, PortForward),
-            (Some(Need::Authorization), Via::Auto, false, false, Refuse),
-            (Some(Need::Authorization), Via::ServiceProxy, true, true, Refuse),
-            (Some(Need::EncodedSlash), Via::Auto, true, false, PortForward),
-            (Some(Need::EncodedSlash), Via::Auto, false, false, Refuse),
-            (Some(Need::DryRun), Via::Auto, true, false, PortForward),
-            (Some(Need::DryRun), Via::ServiceProxy, true, false, Refuse),
-            (Some(Need::Method), Via::Auto, true, false, PortForward),
-            (Some(Need::Method), Via::Auto, false, true, Refuse),
-            (Some(Need::Trailer), Via::Auto, true, false, PortForward),
-            (Some(Need::Trailer), Via::Auto, false, false, Refuse),
-            (Some(Need::Trailer), Via::ServiceProxy, true, false, Refuse),
-            (Some(Need::Escapes), Via::Auto, true, false, PortForward),
-            (Some(Need::Escapes), Via::Auto, false, false, ServiceProxy),
-            (Some(Need::EmptySegment), Via::Auto, true, false, PortForward),
-            (Some(Need::EmptySegment), Via::Auto, false, false, ServiceProxy),
-            (Some(Need::EmptySegment), Via::ServiceProxy, true, false, ServiceProxy),
-            (Some(Need::Options), Via::Auto, true, false, PortForward),
-            (Some(Need::Options), Via::Auto, true, true, ServiceProxy),
-            (Some(Need::Options), Via::Auto, false, false, ServiceProxy),
-            (Some(Need::Options), Via::PortForward, true, true, PortForward),
+            (Some(ProxyLimitation::WebSocketQuery), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::WebSocketQuery), Via::Auto, false, false, Refuse),
+            (Some(ProxyLimitation::WebSocketQuery), Via::ServiceProxy, true, false, Refuse),
+            (Some(ProxyLimitation::WebSocketQuery), Via::PortForward, false, false, PortForward),
+            (Some(ProxyLimitation::Authorization), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::Authorization), Via::Auto, false, false, Refuse),
+            (Some(ProxyLimitation::Authorization), Via::ServiceProxy, true, true, Refuse),
+            (Some(ProxyLimitation::EncodedSlash), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::EncodedSlash), Via::Auto, false, false, Refuse),
+            (Some(ProxyLimitation::DryRun), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::DryRun), Via::ServiceProxy, true, false, Refuse),
+            (Some(ProxyLimitation::Method), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::Method), Via::Auto, false, true, Refuse),
+            (Some(ProxyLimitation::Trailer), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::Trailer), Via::Auto, false, false, Refuse),
+            (Some(ProxyLimitation::Trailer), Via::ServiceProxy, true, false, Refuse),
+            (Some(ProxyLimitation::Escapes), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::Escapes), Via::Auto, false, false, ServiceProxy),
+            (Some(ProxyLimitation::EmptySegment), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::EmptySegment), Via::Auto, false, false, ServiceProxy),
+            (Some(ProxyLimitation::EmptySegment), Via::ServiceProxy, true, false, ServiceProxy),
+            (Some(ProxyLimitation::Options), Via::Auto, true, false, PortForward),
+            (Some(ProxyLimitation::Options), Via::Auto, true, true, ServiceProxy),
+            (Some(ProxyLimitation::Options), Via::Auto, false, false, ServiceProxy),
+            (Some(ProxyLimitation::Options), Via::PortForward, true, true, PortForward),
         ];
         for (need, via, may_port_forward, may_options, expect) in table {
-            let known = Known { via, may_port_forward, may_options };
+            let known = AllowedTransports { via, may_port_forward, may_options };
             assert_eq!(choose(need, &known), expect, "{need:?} {known:?}");
         }
     }

@@ -20,18 +20,18 @@ use http::uri::Authority;
 use http::{Request, Response};
 
 pub use crate::message::body::Body;
-pub use auto::{Auto, Options};
+pub use auto::{DispatchOptions, Dispatcher};
 pub use notices::Notices;
 
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::service::Target;
-use host::{AppHost, ClusterRoutes};
+use host::{AppHost, ClusterIngressHosts};
 
 /// `way` as the app of `target` accepts it. `shown` is the host that it sees, if it is not to see the local one.
-pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, way: Auto) -> Arc<dyn Upstream> {
-    let routes = ClusterRoutes::new(cluster.api().clone(), target);
+pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, way: Dispatcher) -> Arc<dyn Upstream> {
+    let routes = ClusterIngressHosts::new(cluster.api().clone(), target);
     let notices = way.notices().clone();
     Arc::new(AppHost::new(Arc::new(way), target, shown, Arc::new(routes), notices))
 }
@@ -44,7 +44,7 @@ pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, 
 /// only a proxy may set; `Connection: upgrade` and `Upgrade: websocket` are there for a WebSocket handshake and for
 /// nothing else. `Authorization` is the page's own, meant for the Service.
 ///
-/// The answer is the Service's own. A `101` carries its byte stream, for [`upgraded::take`]. Where no answer
+/// The answer is the Service's own. A `101` carries its byte stream, for [`upgraded::take_stream`]. Where no answer
 /// can be had, the transport answers itself and says why, in the form that the client reads best.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends `request` and gives back the head of the answer as soon as it is there; bodies stream.
@@ -72,7 +72,7 @@ impl Transport {
 
 /// Who answered, for the request log: an extension of each answer that came from the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Carried {
+pub struct RouteTaken {
     /// How the request travelled.
     pub transport: Transport,
     /// The Pod, where this side chose it.

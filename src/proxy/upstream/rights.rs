@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use crate::cluster::{ApiError, Cluster, Rule};
+use crate::cluster::{AccessRule, ApiError, Cluster};
 use crate::service::Target;
 
 /// From this minor version on the API server wants `create` for a port-forward over WebSocket too (its gate
@@ -12,14 +12,14 @@ const CREATE_SINCE: u32 = 35;
 
 /// The user's rights on one Target.
 #[derive(Debug)]
-pub(super) struct Rights {
+pub(super) struct TransportRights {
     cluster: Cluster,
     target: Target,
     port_forward: OnceCell<bool>,
     options: OnceCell<bool>,
 }
 
-impl Rights {
+impl TransportRights {
     pub(super) fn new(cluster: &Cluster, target: &Target) -> Self {
         Self {
             cluster: cluster.clone(),
@@ -42,7 +42,7 @@ impl Rights {
     }
 
     async fn ask_port_forward(&self) -> Result<bool, ApiError> {
-        let rule = |verb, resource| Rule::new(verb, resource, Some(&self.target.namespace));
+        let rule = |verb, resource| AccessRule::new(verb, resource, Some(&self.target.namespace));
         let [get, create] = ["get", "create"].map(|verb| rule(verb, "pods/portforward"));
         let [slices, pods] = [rule("list", "endpointslices").group("discovery.k8s.io"), rule("list", "pods")];
         let (get, create, slices, pods) = tokio::try_join!(
@@ -55,13 +55,13 @@ impl Rights {
     }
 
     async fn is_old(&self) -> Result<bool, ApiError> {
-        let version: Version = self.cluster.read("/version", &Rule::new("get", "/version", None)).await?;
+        let version: ServerVersion = self.cluster.read("/version", &AccessRule::new("get", "/version", None)).await?;
         Ok(version.major == "1" && minor(&version.minor).is_some_and(|minor| minor < CREATE_SINCE))
     }
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct ServerVersion {
     major: String,
     minor: String,
 }

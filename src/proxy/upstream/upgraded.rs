@@ -12,58 +12,58 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Notices;
-use super::cuts::{Cut, Cuts};
+use super::cuts::{RecentCuts, WebSocketCut};
 
 /// The stream between here and the Service.
-pub type Stream = Watched<TokioIo<Upgraded>>;
+pub type ServiceStream = WatchedStream<TokioIo<Upgraded>>;
 
 /// A stream that is not there before the answer has been read to its end.
-pub struct Pending {
+pub struct PendingStream {
     upgrade: OnUpgrade,
-    watch: Option<Watch>,
+    watch: Option<CutWatch>,
 }
 
 /// Takes the stream out of `response`, which is a `101`.
-pub fn take<B>(response: &mut Response<B>) -> Pending {
+pub fn take_stream<B>(response: &mut Response<B>) -> PendingStream {
     let watch = response.extensions_mut().remove();
-    Pending { upgrade: hyper::upgrade::on(response), watch }
+    PendingStream { upgrade: hyper::upgrade::on(response), watch }
 }
 
-impl Pending {
+impl PendingStream {
     /// Waits for the stream.
     ///
     /// # Errors
     /// When the connection broke, or the answer had none.
-    pub async fn stream(self) -> Result<Stream, hyper::Error> {
+    pub async fn stream(self) -> Result<ServiceStream, hyper::Error> {
         let stream = TokioIo::new(self.upgrade.await?);
-        Ok(Watched { stream, watching: self.watch.map(|watch| Box::new(Watching::new(watch))) })
+        Ok(WatchedStream { stream, watching: self.watch.map(|watch| Box::new(StreamEndWatch::new(watch))) })
     }
 }
 
 /// Tells once when one Target's WebSockets are cut after always the same time. It is an extension of the `101` whose stream
 /// it watches; a clone is the same.
 #[derive(Clone)]
-pub(super) struct Watch(Arc<Seen>);
+pub(super) struct CutWatch(Arc<CutWatchShared>);
 
-struct Seen {
+struct CutWatchShared {
     service: String,
     notices: Notices,
     began: Instant,
     /// `None` once it was told.
-    cuts: Mutex<Option<Cuts>>,
+    cuts: Mutex<Option<RecentCuts>>,
 }
 
-impl Watch {
+impl CutWatch {
     /// Watches the WebSockets of `service`.
     pub(super) fn new(service: &str, notices: Notices) -> Self {
-        let cuts = Mutex::new(Some(Cuts::default()));
-        Self(Arc::new(Seen { service: service.to_owned(), notices, began: Instant::now(), cuts }))
+        let cuts = Mutex::new(Some(RecentCuts::default()));
+        Self(Arc::new(CutWatchShared { service: service.to_owned(), notices, began: Instant::now(), cuts }))
     }
 
     fn note(&self, began: Instant, last: Instant) {
-        let Seen { service, notices, began: start, cuts } = &*self.0;
+        let CutWatchShared { service, notices, began: start, cuts } = &*self.0;
         let now = Instant::now();
-        let cut = Cut { at: now - *start, life: now - began, idle: now - last };
+        let cut = WebSocketCut { at: now - *start, life: now - began, idle: now - last };
         tracing::debug!(?cut, "a WebSocket ended without a close");
         let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limit) = cuts.as_mut().and_then(|cuts| cuts.note(cut)) {
@@ -74,17 +74,17 @@ impl Watch {
 }
 
 /// A stream of which it is noted how it ends.
-pub struct Watched<S> {
+pub struct WatchedStream<S> {
     stream: S,
-    watching: Option<Box<Watching>>,
+    watching: Option<Box<StreamEndWatch>>,
 }
 
-struct Watching {
-    watch: Watch,
+struct StreamEndWatch {
+    watch: CutWatch,
     began: Instant,
     last: Instant,
-    from_service: Tail<{ LONGEST_CLOSE - MASK }>,
-    to_service: Tail<LONGEST_CLOSE>,
+    from_service: LastOctets<{ LONGEST_CLOSE - MASK }>,
+    to_service: LastOctets<LONGEST_CLOSE>,
     /// Nothing that comes now counts as a cut.
     is_over: bool,
 }
@@ -94,10 +94,10 @@ const MASK: usize = 4;
 /// Octets of the longest close frame: two, a mask, and up to 125 of content (RFC 6455 section 5.5).
 const LONGEST_CLOSE: usize = 2 + MASK + 125;
 
-impl Watching {
-    fn new(watch: Watch) -> Self {
+impl StreamEndWatch {
+    fn new(watch: CutWatch) -> Self {
         let now = Instant::now();
-        let (from_service, to_service) = (Tail::default(), Tail::default());
+        let (from_service, to_service) = (LastOctets::default(), LastOctets::default());
         Self { watch, began: now, last: now, from_service, to_service, is_over: false }
     }
 
@@ -124,18 +124,18 @@ impl Watching {
 }
 
 /// The last octets of a direction.
-struct Tail<const LENGTH: usize> {
+struct LastOctets<const LENGTH: usize> {
     octets: [u8; LENGTH],
     length: usize,
 }
 
-impl<const LENGTH: usize> Default for Tail<LENGTH> {
+impl<const LENGTH: usize> Default for LastOctets<LENGTH> {
     fn default() -> Self {
         Self { octets: [0; LENGTH], length: 0 }
     }
 }
 
-impl<const LENGTH: usize> Tail<LENGTH> {
+impl<const LENGTH: usize> LastOctets<LENGTH> {
     fn push(&mut self, octets: &[u8]) {
         let octets = &octets[octets.len().saturating_sub(LENGTH)..];
         let kept = self.length.min(LENGTH - octets.len());
@@ -156,7 +156,7 @@ impl<const LENGTH: usize> Tail<LENGTH> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
@@ -170,7 +170,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, octets);
@@ -202,7 +202,7 @@ mod tests {
     use tokio::time::advance;
 
     struct Stage {
-        watch: Watch,
+        watch: CutWatch,
         told: Arc<Mutex<Vec<String>>>,
     }
 
@@ -210,13 +210,13 @@ mod tests {
         fn new() -> Self {
             let told = Arc::new(Mutex::new(Vec::new()));
             let tell = told.clone();
-            let watch = Watch::new("web", Notices::new(move |line| tell.lock().unwrap().push(line.to_owned())));
+            let watch = CutWatch::new("web", Notices::new(move |line| tell.lock().unwrap().push(line.to_owned())));
             Self { watch, told }
         }
 
-        fn open(&self) -> (Watched<DuplexStream>, DuplexStream) {
+        fn open(&self) -> (WatchedStream<DuplexStream>, DuplexStream) {
             let (near, far) = tokio::io::duplex(4096);
-            (Watched { stream: near, watching: Some(Box::new(Watching::new(self.watch.clone()))) }, far)
+            (WatchedStream { stream: near, watching: Some(Box::new(StreamEndWatch::new(self.watch.clone()))) }, far)
         }
 
         fn told(&self) -> Vec<String> {
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_last_octets_are_kept() {
-        let mut tail = Tail::<4>::default();
+        let mut tail = LastOctets::<4>::default();
         for (piece, expect) in
             [("ab", "ab"), ("", "ab"), ("c", "abc"), ("de", "bcde"), ("fghij", "ghij"), ("klmn", "klmn")]
         {
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn close_frames() {
         let check = |octets: &[u8], is_masked: bool, expect: bool| {
-            let mut tail = Tail::<LONGEST_CLOSE>::default();
+            let mut tail = LastOctets::<LONGEST_CLOSE>::default();
             tail.push(octets);
             assert_eq!(tail.is_close(is_masked), expect, "{octets:?}");
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 use svcproxy::message::body::Body;
-use svcproxy::proxy::upstream::unprefix::{Hosts, ServiceNames, Unprefix};
+use svcproxy::proxy::upstream::unprefix::{HostPair, ServiceNames, Unprefix};
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 const NAMES: [&str; 5] = ["location", "content-location", "refresh", "link", "set-cookie"];
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         let mut answer = Response::new(Body::Empty);
         *answer.headers_mut() = said.clone();
         let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", ServiceNames::new("ns", "web"));
-        let hosts = Hosts { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
+        let hosts = HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
         check(&said, Arc::new(unprefix).answer(hosts, answer).headers());
     }
 });

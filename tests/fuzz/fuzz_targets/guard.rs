@@ -6,8 +6,8 @@ use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VE
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use libfuzzer_sys::fuzz_target;
 use svcproxy::proxy::local::GuardPolicy;
-use svcproxy::proxy::local::guard::admit::{Admitted, Facts, Peer, admit};
-use svcproxy::proxy::local::guard::hosts::{Host, Hosts};
+use svcproxy::proxy::local::guard::admit::{AdmittedRequest, RequestFacts, ClientPeer, admit};
+use svcproxy::proxy::local::guard::hosts::{OwnHost, OwnHosts};
 
 const LABEL: &str = "web--ns--abc123";
 const PORT: u16 = 8001;
@@ -44,26 +44,26 @@ fuzz_target!(|data: &[u8]| {
         headers.append(HeaderName::from_static(NAMES[usize::from(name) % NAMES.len()]), value);
     }
     let method: Method = METHODS[usize::from(first >> 2) % METHODS.len()].parse().unwrap();
-    let peer = if first & 2 == 0 { Peer::Trusted } else { Peer::Unknown };
+    let peer = if first & 2 == 0 { ClientPeer::Trusted } else { ClientPeer::Unknown };
     let policy = GuardPolicy { read_only: first >= 128, ..GuardPolicy::default() };
-    let hosts = Hosts { labels: vec![LABEL.to_owned()], port: Some(PORT), addresses: Vec::new(), allowed: Vec::new() };
-    let facts = Facts { peer, method: &method, uri: &uri, version: Version::HTTP_11, headers: &headers };
+    let hosts = OwnHosts { labels: vec![LABEL.to_owned()], port: Some(PORT), addresses: Vec::new(), allowed: Vec::new() };
+    let facts = RequestFacts { peer, method: &method, uri: &uri, version: Version::HTTP_11, headers: &headers };
     if let Ok(admitted) = admit(&policy, &hosts, &facts) {
         check(&policy, &facts, &admitted);
     }
 });
 
-fn check(policy: &GuardPolicy, facts: &Facts<'_>, admitted: &Admitted<'_>) {
+fn check(policy: &GuardPolicy, facts: &RequestFacts<'_>, admitted: &AdmittedRequest<'_>) {
     let values = |name: &str| facts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
-    assert_eq!(facts.peer, Peer::Trusted);
+    assert_eq!(facts.peer, ClientPeer::Trusted);
 
     assert_eq!(values(HOST.as_str()), [admitted.authority.as_bytes()]);
     let name = admitted.authority.to_ascii_lowercase();
     let ours = match admitted.host {
-        Host::Site(0) => name == format!("{LABEL}.localhost:{PORT}"),
-        Host::Localhost => name == format!("localhost:{PORT}"),
-        Host::Loopback => name == format!("127.0.0.1:{PORT}") || (name.starts_with('[') && name.ends_with("]:8001")),
-        Host::Site(_) | Host::Named => false,
+        OwnHost::Site(0) => name == format!("{LABEL}.localhost:{PORT}"),
+        OwnHost::Localhost => name == format!("localhost:{PORT}"),
+        OwnHost::Loopback => name == format!("127.0.0.1:{PORT}") || (name.starts_with('[') && name.ends_with("]:8001")),
+        OwnHost::Site(_) | OwnHost::Named => false,
     };
     assert!(ours, "{name}");
 

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use libfuzzer_sys::fuzz_target;
 use svcproxy::message::body::Body;
 use svcproxy::message::body::BoxError;
-use svcproxy::proxy::upstream::unprefix::{Hosts, ServiceNames, Unprefix};
+use svcproxy::proxy::upstream::unprefix::{HostPair, ServiceNames, Unprefix};
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 
@@ -40,7 +40,7 @@ fn passed(page: &[u8], size: usize, is_zipped: bool) -> Option<Vec<u8>> {
         answer.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
     }
     let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", ServiceNames::new("ns", "web"));
-    let hosts = Hosts { sent: HeaderValue::from_static("l:1"), local: HeaderValue::from_static("l:1") };
+    let hosts = HostPair { sent: HeaderValue::from_static("l:1"), local: HeaderValue::from_static("l:1") };
     let answer = Arc::new(unprefix).answer(hosts, answer);
     let body = answer.into_body().collect().now_or_never().expect("nothing is waited for");
     body.ok().map(|body| body.to_bytes().to_vec())

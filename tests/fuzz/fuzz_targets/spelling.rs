@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use svcproxy::service::{ServiceId, Spelling, Target, is_dns_label, site_label};
+use svcproxy::service::{ServiceId, ServiceSpelling, Target, is_dns_label, site_label};
 
 fuzz_target!(|text: &str| {
-    let Ok(spelling) = Spelling::parse(text) else { return };
-    let Spelling { id, namespace, path } = spelling.clone();
+    let Ok(spelling) = ServiceSpelling::parse(text) else { return };
+    let ServiceSpelling { id, namespace, path } = spelling.clone();
     assert!(is_dns_label(id.name()), "{id}");
     assert_eq!(id.to_string().parse::<ServiceId>().as_ref(), Ok(&id));
     assert!(namespace.as_deref().is_none_or(is_dns_label), "{namespace:?}");
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     assert!(proxy_path.bytes().all(allowed) && !proxy_path.contains("//"), "{proxy_path}");
     assert_eq!(proxy_path.split('/').count(), 9, "{proxy_path}");
 
-    let again = Spelling::parse(&proxy_path).expect("a computed proxy path is a spelling");
+    let again = ServiceSpelling::parse(&proxy_path).expect("a computed proxy path is a spelling");
     assert_eq!((Some(namespace), &again.id), (again.namespace, &target.id));
     let label = site_label("https://api.example", &proxy_path, target.service(), &target.namespace);
     assert!(is_dns_label(&label), "{label}");

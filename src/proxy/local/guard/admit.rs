@@ -6,7 +6,7 @@
 use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Uri, Version};
 
-use super::hosts::{Host, Hosts};
+use super::hosts::{OwnHost, OwnHosts};
 use crate::message::safe_path::{self, PathFault};
 use crate::proxy::local::GuardPolicy;
 
@@ -22,7 +22,7 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", 
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub enum ClientPeer {
     /// This user, root, or somebody who need not be checked.
     Trusted,
     /// The user of this machine with this number.
@@ -33,9 +33,9 @@ pub enum Peer {
 
 /// What of a request the guard looks at.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub struct RequestFacts<'a> {
     /// Who sent it.
-    pub peer: Peer,
+    pub peer: ClientPeer,
     /// Its method.
     pub method: &'a Method,
     /// Its target as it came.
@@ -48,10 +48,10 @@ pub struct Facts<'a> {
 
 /// A request that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admitted<'a> {
+pub struct AdmittedRequest<'a> {
     /// Whom it is for.
-    pub host: Host,
-    /// `Host` as it came: one of our names, perhaps with capitals.
+    pub host: OwnHost,
+    /// `OwnHost` as it came: one of our names, perhaps with capitals.
     pub authority: &'a str,
     /// Whether a browser goes to this page, rather than fetching a part of one.
     pub is_navigation: bool,
@@ -63,12 +63,12 @@ pub struct Admitted<'a> {
 
 /// Why a request may not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum GuardRefusal {
     /// The connection is another user's, or nobody's.
     Stranger(Option<u32>),
-    /// There is no `Host`, or more than one, or it is no text.
+    /// There is no `OwnHost`, or more than one, or it is no text.
     NoSingleHost,
-    /// The `Host` is not ours.
+    /// The `OwnHost` is not ours.
     UnknownHost(String),
     /// The `Origin` is not the site's own.
     ForeignOrigin(String),
@@ -94,7 +94,7 @@ pub enum Refusal {
 
 /// What browsers put around a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fetch<'a> {
+struct FetchMetadata<'a> {
     site: Option<&'a str>,
     mode: Option<&'a str>,
     destination: Option<&'a str>,
@@ -104,33 +104,37 @@ struct Fetch<'a> {
 ///
 /// # Errors
 /// The first rule that it breaks.
-pub fn admit<'a>(policy: &GuardPolicy, hosts: &Hosts, facts: &Facts<'a>) -> Result<Admitted<'a>, Refusal> {
+pub fn admit<'a>(
+    policy: &GuardPolicy,
+    hosts: &OwnHosts,
+    facts: &RequestFacts<'a>,
+) -> Result<AdmittedRequest<'a>, GuardRefusal> {
     check_peer(policy, facts.peer)?;
-    let authority = only_value(facts.headers, &HOST).ok_or(Refusal::NoSingleHost)?;
-    let host = hosts.find(authority).ok_or_else(|| Refusal::UnknownHost(authority.to_owned()))?;
-    let fetch = Fetch::of(facts.headers);
+    let authority = only_value(facts.headers, &HOST).ok_or(GuardRefusal::NoSingleHost)?;
+    let host = hosts.find(authority).ok_or_else(|| GuardRefusal::UnknownHost(authority.to_owned()))?;
+    let fetch = FetchMetadata::of(facts.headers);
     let is_handshake = is_handshake(facts);
     check_origin(policy, facts, &fetch, is_handshake, own_origin(host, authority))?;
     check_method(policy, facts, is_handshake)?;
-    safe_path::check(facts.uri.path()).map_err(Refusal::Path)?;
+    safe_path::check(facts.uri.path()).map_err(GuardRefusal::Path)?;
     let is_navigation = is_navigation(facts, &fetch);
     let is_from_elsewhere = matches!(fetch.site, Some("cross-site" | "same-site"));
-    Ok(Admitted { host, authority, is_navigation, is_from_elsewhere, is_handshake })
+    Ok(AdmittedRequest { host, authority, is_navigation, is_from_elsewhere, is_handshake })
 }
 
-fn check_peer(policy: &GuardPolicy, peer: Peer) -> Result<(), Refusal> {
+fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal> {
     match peer {
         _ if policy.allow_other_users => Ok(()),
-        Peer::Trusted => Ok(()),
-        Peer::OtherUser(user) => Err(Refusal::Stranger(Some(user))),
-        Peer::Unknown => Err(Refusal::Stranger(None)),
+        ClientPeer::Trusted => Ok(()),
+        ClientPeer::OtherUser(user) => Err(GuardRefusal::Stranger(Some(user))),
+        ClientPeer::Unknown => Err(GuardRefusal::Stranger(None)),
     }
 }
 
 /// The origins of pages that were loaded under `authority`. Behind a name that the user allowed there may be a TLS
 /// proxy; at our own ones there is none.
-fn own_origin(host: Host, authority: &str) -> OwnOrigin<'_> {
-    OwnOrigin { authority: authority.strip_suffix(":80").unwrap_or(authority), may_be_tls: host == Host::Named }
+fn own_origin(host: OwnHost, authority: &str) -> OwnOrigin<'_> {
+    OwnOrigin { authority: authority.strip_suffix(":80").unwrap_or(authority), may_be_tls: host == OwnHost::Named }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,22 +155,22 @@ impl OwnOrigin<'_> {
 
 fn check_origin(
     policy: &GuardPolicy,
-    facts: &Facts<'_>,
-    fetch: &Fetch<'_>,
+    facts: &RequestFacts<'_>,
+    fetch: &FetchMetadata<'_>,
     is_handshake: bool,
     own: OwnOrigin<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), GuardRefusal> {
     if fetch.is_framed() && fetch.site != Some("same-origin") {
-        return Err(Refusal::Framed);
+        return Err(GuardRefusal::Framed);
     }
     if !facts.headers.contains_key(ORIGIN) {
         return match is_handshake {
             // Chromium sends no Fetch Metadata with these, so nothing else would tell whose they are.
-            true => Err(Refusal::NoOrigin(format!("http://{}", own.authority))),
+            true => Err(GuardRefusal::NoOrigin(format!("http://{}", own.authority))),
             false => check_site(facts.method, fetch),
         };
     }
-    let foreign = || Refusal::ForeignOrigin(text_of_all(facts.headers, &ORIGIN));
+    let foreign = || GuardRefusal::ForeignOrigin(text_of_all(facts.headers, &ORIGIN));
     let origin = only_value(facts.headers, &ORIGIN).ok_or_else(foreign)?;
     if policy.allow_origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
         return Ok(());
@@ -181,15 +185,15 @@ fn check_origin(
 }
 
 /// Top-level navigations may come from anywhere, as login redirects do, but only those that read.
-fn check_site(method: &Method, fetch: &Fetch<'_>) -> Result<(), Refusal> {
+fn check_site(method: &Method, fetch: &FetchMetadata<'_>) -> Result<(), GuardRefusal> {
     match fetch.site {
         None | Some("same-origin" | "none") => Ok(()),
         Some(_) if is_reading(method) && fetch.is_top_level_navigation() => Ok(()),
-        Some(_) => Err(Refusal::CrossSite),
+        Some(_) => Err(GuardRefusal::CrossSite),
     }
 }
 
-impl<'a> Fetch<'a> {
+impl<'a> FetchMetadata<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let value = |name| headers.contains_key(&name).then(|| only_value(headers, &name).unwrap_or("?"));
         Self { site: value(SEC_FETCH_SITE), mode: value(SEC_FETCH_MODE), destination: value(SEC_FETCH_DEST) }
@@ -205,7 +209,7 @@ impl<'a> Fetch<'a> {
 }
 
 /// Whether a person goes to this page; not where a frame within a page does.
-fn is_navigation(facts: &Facts<'_>, fetch: &Fetch<'_>) -> bool {
+fn is_navigation(facts: &RequestFacts<'_>, fetch: &FetchMetadata<'_>) -> bool {
     is_reading(facts.method)
         && match fetch.mode {
             Some(mode) => mode == "navigate" && !fetch.is_framed(),
@@ -217,21 +221,21 @@ fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-fn check_method(policy: &GuardPolicy, facts: &Facts<'_>, is_handshake: bool) -> Result<(), Refusal> {
+fn check_method(policy: &GuardPolicy, facts: &RequestFacts<'_>, is_handshake: bool) -> Result<(), GuardRefusal> {
     if facts.method == Method::CONNECT {
-        return Err(Refusal::Connect);
+        return Err(GuardRefusal::Connect);
     }
     if facts.uri.scheme().is_some() || facts.uri.authority().is_some() || !facts.uri.path().starts_with('/') {
-        return Err(Refusal::NotAPath);
+        return Err(GuardRefusal::NotAPath);
     }
     if policy.read_only && is_handshake {
-        return Err(Refusal::ReadOnlyTunnel);
+        return Err(GuardRefusal::ReadOnlyTunnel);
     }
     if policy.read_only && METHOD_OVERRIDES.iter().any(|name| facts.headers.contains_key(*name)) {
-        return Err(Refusal::ReadOnlyOverride);
+        return Err(GuardRefusal::ReadOnlyOverride);
     }
     if policy.read_only && !is_reading(facts.method) && facts.method != Method::OPTIONS {
-        return Err(Refusal::ReadOnly(facts.method.clone()));
+        return Err(GuardRefusal::ReadOnly(facts.method.clone()));
     }
     Ok(())
 }
@@ -239,7 +243,7 @@ fn check_method(policy: &GuardPolicy, facts: &Facts<'_>, is_handshake: bool) -> 
 /// A client's half of RFC 6455 section 4.1. Whatever else asks for an upgrade is a plain request: to the API server
 /// any `Connection` with "upgrade" in it opens a raw tunnel (apimachinery `pkg/util/httpstream`,
 /// `IsUpgradeRequest`).
-fn is_handshake(facts: &Facts<'_>) -> bool {
+fn is_handshake(facts: &RequestFacts<'_>) -> bool {
     facts.method == Method::GET
         && facts.version == Version::HTTP_11
         && only_value(facts.headers, &UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
@@ -278,7 +282,7 @@ mod tests {
     /// A request to be judged; `lines` are `name: value`.
     struct Case {
         policy: GuardPolicy,
-        peer: Peer,
+        peer: ClientPeer,
         method: Method,
         target: &'static str,
         version: Version,
@@ -294,7 +298,7 @@ mod tests {
     fn bare(method: &str, lines: &[&str]) -> Case {
         Case {
             policy: GuardPolicy::default(),
-            peer: Peer::Trusted,
+            peer: ClientPeer::Trusted,
             method: method.parse().unwrap(),
             target: "/a?b",
             version: Version::HTTP_11,
@@ -324,12 +328,12 @@ mod tests {
             Self { target, ..self }
         }
 
-        fn from(self, peer: Peer) -> Self {
+        fn from(self, peer: ClientPeer) -> Self {
             Self { peer, ..self }
         }
 
-        fn judge(&self) -> Result<(Host, bool, bool), Refusal> {
-            let hosts = Hosts {
+        fn judge(&self) -> Result<(OwnHost, bool, bool), GuardRefusal> {
+            let hosts = OwnHosts {
                 labels: vec!["web--ns--abc123".to_owned()],
                 port: Some(8001),
                 addresses: Vec::new(),
@@ -341,8 +345,13 @@ mod tests {
             };
             let headers: HeaderMap = self.lines.iter().map(line).collect();
             let uri: Uri = self.target.parse().unwrap();
-            let facts =
-                Facts { peer: self.peer, method: &self.method, uri: &uri, version: self.version, headers: &headers };
+            let facts = RequestFacts {
+                peer: self.peer,
+                method: &self.method,
+                uri: &uri,
+                version: self.version,
+                headers: &headers,
+            };
             admit(&self.policy, &hosts, &facts).map(|found| (found.host, found.is_navigation, found.is_handshake))
         }
 
@@ -350,7 +359,7 @@ mod tests {
             assert!(self.judge().is_ok(), "{:?} of {} {:?}", self.judge(), self.method, self.lines);
         }
 
-        fn fails(&self, refusal: &Refusal) {
+        fn fails(&self, refusal: &GuardRefusal) {
             assert_eq!(self.judge().as_ref(), Err(refusal), "{} {:?}", self.method, self.lines);
         }
     }
@@ -379,13 +388,14 @@ mod tests {
         for host in
             ["evil.example:8001", "web--ns--abc123.localhost.evil:8001", "web--ns--abc123.localhost", "localhost:80"]
         {
-            bare("GET", &[&format!("host: {host}")]).fails(&Refusal::UnknownHost(host.to_owned()));
+            bare("GET", &[&format!("host: {host}")]).fails(&GuardRefusal::UnknownHost(host.to_owned()));
         }
-        bare("GET", &[]).fails(&Refusal::NoSingleHost);
-        bare("GET", &["host: localhost:8001", "host: localhost:8001"]).fails(&Refusal::NoSingleHost);
-        bare("GET", &["host: localhost:8001, evil"]).fails(&Refusal::UnknownHost("localhost:8001, evil".to_owned()));
-        request("GET", &[]).to("http://evil.example/").fails(&Refusal::NotAPath);
-        request("GET", &[]).to("http://web--ns--abc123.localhost:8001/").fails(&Refusal::NotAPath);
+        bare("GET", &[]).fails(&GuardRefusal::NoSingleHost);
+        bare("GET", &["host: localhost:8001", "host: localhost:8001"]).fails(&GuardRefusal::NoSingleHost);
+        bare("GET", &["host: localhost:8001, evil"])
+            .fails(&GuardRefusal::UnknownHost("localhost:8001, evil".to_owned()));
+        request("GET", &[]).to("http://evil.example/").fails(&GuardRefusal::NotAPath);
+        request("GET", &[]).to("http://web--ns--abc123.localhost:8001/").fails(&GuardRefusal::NotAPath);
         bare("GET", &["host: dev.example"]).with(|policy| policy.allow_hosts.push("dev.example".to_owned())).passes();
     }
 
@@ -394,10 +404,11 @@ mod tests {
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             for site in ["cross-site", "same-site", "unheard-of"] {
                 let site = format!("sec-fetch-site: {site}");
-                request(method, &[&site]).fails(&Refusal::CrossSite);
+                request(method, &[&site]).fails(&GuardRefusal::CrossSite);
                 request(method, &[&site, "sec-fetch-mode: no-cors", "sec-fetch-dest: image"])
-                    .fails(&Refusal::CrossSite);
-                request(method, &[&site, "sec-fetch-mode: cors", "sec-fetch-dest: empty"]).fails(&Refusal::CrossSite);
+                    .fails(&GuardRefusal::CrossSite);
+                request(method, &[&site, "sec-fetch-mode: cors", "sec-fetch-dest: empty"])
+                    .fails(&GuardRefusal::CrossSite);
             }
             for origin in [
                 "http://evil.example",
@@ -407,16 +418,17 @@ mod tests {
                 "x",
                 "",
             ] {
-                let foreign = Refusal::ForeignOrigin(origin.to_owned());
+                let foreign = GuardRefusal::ForeignOrigin(origin.to_owned());
                 request(method, &[&format!("origin: {origin}")]).fails(&foreign);
                 let navigation = ["sec-fetch-mode: navigate", "sec-fetch-dest: document", "sec-fetch-site: cross-site"];
                 request(method, &[&[format!("origin: {origin}").as_str()][..], &navigation].concat()).fails(&foreign);
             }
             let both = [&format!("origin: {OWN_ORIGIN}") as &str, "origin: http://evil.example"];
-            request(method, &both).fails(&Refusal::ForeignOrigin(format!("{OWN_ORIGIN}, http://evil.example")));
+            request(method, &both).fails(&GuardRefusal::ForeignOrigin(format!("{OWN_ORIGIN}, http://evil.example")));
             request(method, &[&format!("origin: {OWN_ORIGIN}"), "sec-fetch-site: cross-site"])
-                .fails(&Refusal::CrossSite);
-            request(method, &["sec-fetch-site: same-origin", "sec-fetch-site: cross-site"]).fails(&Refusal::CrossSite);
+                .fails(&GuardRefusal::CrossSite);
+            request(method, &["sec-fetch-site: same-origin", "sec-fetch-site: cross-site"])
+                .fails(&GuardRefusal::CrossSite);
         }
     }
 
@@ -427,8 +439,8 @@ mod tests {
         let unclear = [&navigation[..], &["sec-fetch-site: same-origin"]].concat();
         request("GET", &unclear).passes();
         for method in ["POST", "PUT", "DELETE"] {
-            request(method, &navigation).fails(&Refusal::CrossSite);
-            request(method, &unclear).fails(&Refusal::CrossSite);
+            request(method, &navigation).fails(&GuardRefusal::CrossSite);
+            request(method, &unclear).fails(&GuardRefusal::CrossSite);
         }
     }
 
@@ -440,7 +452,7 @@ mod tests {
         handshake(&lines[..1]).with(trust).passes();
         request("POST", &["origin: http://localhost:3001"])
             .with(trust)
-            .fails(&Refusal::ForeignOrigin("http://localhost:3001".to_owned()));
+            .fails(&GuardRefusal::ForeignOrigin("http://localhost:3001".to_owned()));
     }
 
     #[test]
@@ -448,7 +460,7 @@ mod tests {
         let allow = |policy: &mut GuardPolicy| policy.allow_hosts.push("dev.example".to_owned());
         bare("POST", &["host: dev.example", "origin: https://dev.example"]).with(allow).passes();
         bare("POST", &["host: dev.example", "origin: http://dev.example"]).with(allow).passes();
-        let foreign = Refusal::ForeignOrigin("https://evil.example".to_owned());
+        let foreign = GuardRefusal::ForeignOrigin("https://evil.example".to_owned());
         bare("POST", &["host: dev.example", "origin: https://evil.example"]).with(allow).fails(&foreign);
     }
 
@@ -457,13 +469,13 @@ mod tests {
         handshake(&[&format!("origin: {OWN_ORIGIN}")]).passes();
         handshake(&[&format!("origin: {OWN_ORIGIN}"), "sec-fetch-site: same-origin", "sec-fetch-mode: websocket"])
             .passes();
-        handshake(&[]).fails(&Refusal::NoOrigin(OWN_ORIGIN.to_owned()));
-        handshake(&["sec-fetch-site: same-origin"]).fails(&Refusal::NoOrigin(OWN_ORIGIN.to_owned()));
+        handshake(&[]).fails(&GuardRefusal::NoOrigin(OWN_ORIGIN.to_owned()));
+        handshake(&["sec-fetch-site: same-origin"]).fails(&GuardRefusal::NoOrigin(OWN_ORIGIN.to_owned()));
         for origin in ["http://evil.example", "null", "http://localhost:8001", "https://web--ns--abc123.localhost:8001"]
         {
             let lines = [&format!("origin: {origin}") as &str, "sec-fetch-site: same-origin"];
-            handshake(&lines[..1]).fails(&Refusal::ForeignOrigin(origin.to_owned()));
-            handshake(&lines).fails(&Refusal::ForeignOrigin(origin.to_owned()));
+            handshake(&lines[..1]).fails(&GuardRefusal::ForeignOrigin(origin.to_owned()));
+            handshake(&lines).fails(&GuardRefusal::ForeignOrigin(origin.to_owned()));
         }
     }
 
@@ -490,16 +502,16 @@ mod tests {
 
     #[test]
     fn t4_other_users() {
-        request("GET", &[]).from(Peer::OtherUser(1000)).fails(&Refusal::Stranger(Some(1000)));
-        request("GET", &[]).from(Peer::Unknown).fails(&Refusal::Stranger(None));
-        bare("GET", &["host: evil"]).from(Peer::OtherUser(1000)).fails(&Refusal::Stranger(Some(1000)));
-        request("GET", &[]).from(Peer::OtherUser(1000)).with(|policy| policy.allow_other_users = true).passes();
+        request("GET", &[]).from(ClientPeer::OtherUser(1000)).fails(&GuardRefusal::Stranger(Some(1000)));
+        request("GET", &[]).from(ClientPeer::Unknown).fails(&GuardRefusal::Stranger(None));
+        bare("GET", &["host: evil"]).from(ClientPeer::OtherUser(1000)).fails(&GuardRefusal::Stranger(Some(1000)));
+        request("GET", &[]).from(ClientPeer::OtherUser(1000)).with(|policy| policy.allow_other_users = true).passes();
     }
 
     #[test]
     fn t5_paths() {
-        request("GET", &[]).to("/a/..%2fb").fails(&Refusal::Path(PathFault::DotSegment));
-        request("GET", &[]).to("/%zz").fails(&Refusal::Path(PathFault::Escape));
+        request("GET", &[]).to("/a/..%2fb").fails(&GuardRefusal::Path(PathFault::DotSegment));
+        request("GET", &[]).to("/%zz").fails(&GuardRefusal::Path(PathFault::Escape));
         request("GET", &[]).to("/a?b=../%00%zz").passes();
     }
 
@@ -509,9 +521,9 @@ mod tests {
             let destination = format!("sec-fetch-dest: {destination}");
             for site in ["cross-site", "same-site", "none"] {
                 let site = format!("sec-fetch-site: {site}");
-                request("GET", &[&site, &destination, "sec-fetch-mode: navigate"]).fails(&Refusal::Framed);
+                request("GET", &[&site, &destination, "sec-fetch-mode: navigate"]).fails(&GuardRefusal::Framed);
             }
-            request("GET", &[&destination]).fails(&Refusal::Framed);
+            request("GET", &[&destination]).fails(&GuardRefusal::Framed);
             request("GET", &["sec-fetch-site: same-origin", &destination, "sec-fetch-mode: navigate"]).passes();
         }
     }
@@ -523,18 +535,18 @@ mod tests {
             request(method, &[]).with(read_only).passes();
         }
         for method in ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "TRACE", "get"] {
-            request(method, &[]).with(read_only).fails(&Refusal::ReadOnly(method.parse().unwrap()));
+            request(method, &[]).with(read_only).fails(&GuardRefusal::ReadOnly(method.parse().unwrap()));
         }
-        handshake(&[&format!("origin: {OWN_ORIGIN}")]).with(read_only).fails(&Refusal::ReadOnlyTunnel);
-        request("GET", &["x-http-method-override: DELETE"]).with(read_only).fails(&Refusal::ReadOnlyOverride);
+        handshake(&[&format!("origin: {OWN_ORIGIN}")]).with(read_only).fails(&GuardRefusal::ReadOnlyTunnel);
+        request("GET", &["x-http-method-override: DELETE"]).with(read_only).fails(&GuardRefusal::ReadOnlyOverride);
         request("GET", &["x-http-method-override: DELETE"]).passes();
     }
 
     #[test]
     fn no_forward_proxy() {
-        request("CONNECT", &[]).to("evil.example:443").fails(&Refusal::Connect);
-        request("OPTIONS", &[]).to("*").fails(&Refusal::NotAPath);
-        request("GET", &[]).to("evil.example:443").fails(&Refusal::NotAPath);
+        request("CONNECT", &[]).to("evil.example:443").fails(&GuardRefusal::Connect);
+        request("OPTIONS", &[]).to("*").fails(&GuardRefusal::NotAPath);
+        request("GET", &[]).to("evil.example:443").fails(&GuardRefusal::NotAPath);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the client called us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Host {
+pub enum OwnHost {
     /// The own name of the site with this index.
     Site(usize),
     /// `localhost`.
@@ -17,7 +17,7 @@ pub enum Host {
 
 /// All names that are ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hosts {
+pub struct OwnHosts {
     /// Labels of the sites.
     pub labels: Vec<String>,
     /// The port listened on; `None` on a Unix socket, where the port a client names means nothing.
@@ -28,32 +28,32 @@ pub struct Hosts {
     pub allowed: Vec<String>,
 }
 
-impl Hosts {
-    /// Whom `authority`, the value of `Host`, means; `None` for anybody else.
-    pub fn find(&self, authority: &str) -> Option<Host> {
+impl OwnHosts {
+    /// Whom `authority`, the value of `OwnHost`, means; `None` for anybody else.
+    pub fn find(&self, authority: &str) -> Option<OwnHost> {
         let (name, port) = split_port(authority)?;
         if self.is_allowed(authority, name) {
-            return Some(Host::Named);
+            return Some(OwnHost::Named);
         }
         if !self.is_our_port(port) {
             return None;
         }
         match self.find_name(name)? {
-            Host::Loopback if self.port.is_none() => Some(Host::Localhost),
+            OwnHost::Loopback if self.port.is_none() => Some(OwnHost::Localhost),
             host => Some(host),
         }
     }
 
-    fn find_name(&self, name: &str) -> Option<Host> {
+    fn find_name(&self, name: &str) -> Option<OwnHost> {
         if name.eq_ignore_ascii_case("localhost") {
-            return Some(Host::Localhost);
+            return Some(OwnHost::Localhost);
         }
         if let Some(label) = strip_suffix_ignoring_case(name, ".localhost") {
-            return self.labels.iter().position(|site| site.eq_ignore_ascii_case(label)).map(Host::Site);
+            return self.labels.iter().position(|site| site.eq_ignore_ascii_case(label)).map(OwnHost::Site);
         }
         match ip_address(name)? {
-            IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(Host::Loopback),
-            address => self.addresses.contains(&address).then_some(Host::Named),
+            IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => Some(OwnHost::Loopback),
+            address => self.addresses.contains(&address).then_some(OwnHost::Named),
         }
     }
 
@@ -104,8 +104,8 @@ fn strip_suffix_ignoring_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str
 mod tests {
     use super::*;
 
-    fn hosts() -> Hosts {
-        Hosts {
+    fn hosts() -> OwnHosts {
+        OwnHosts {
             labels: vec!["nginx--default--abc123".to_owned(), "redis--default--abc124".to_owned()],
             port: Some(8001),
             addresses: vec!["192.168.1.5".parse().unwrap(), "fd00::5".parse().unwrap()],
@@ -113,24 +113,24 @@ mod tests {
         }
     }
 
-    fn check(authority: &str, expect: Option<Host>) {
+    fn check(authority: &str, expect: Option<OwnHost>) {
         assert_eq!(hosts().find(authority), expect, "{authority}");
     }
 
     #[test]
     fn our_names() {
-        check("nginx--default--abc123.localhost:8001", Some(Host::Site(0)));
-        check("REDIS--default--ABC124.LocalHost:8001", Some(Host::Site(1)));
-        check("localhost:8001", Some(Host::Localhost));
-        check("LOCALHOST:8001", Some(Host::Localhost));
-        check("127.0.0.1:8001", Some(Host::Loopback));
-        check("[::1]:8001", Some(Host::Loopback));
-        check("[0:0:0:0:0:0:0:1]:8001", Some(Host::Loopback));
-        check("192.168.1.5:8001", Some(Host::Named));
-        check("[fd00::5]:8001", Some(Host::Named));
-        check("dev.example", Some(Host::Named));
-        check("Dev.Example:443", Some(Host::Named));
-        check("box.example:8443", Some(Host::Named));
+        check("nginx--default--abc123.localhost:8001", Some(OwnHost::Site(0)));
+        check("REDIS--default--ABC124.LocalHost:8001", Some(OwnHost::Site(1)));
+        check("localhost:8001", Some(OwnHost::Localhost));
+        check("LOCALHOST:8001", Some(OwnHost::Localhost));
+        check("127.0.0.1:8001", Some(OwnHost::Loopback));
+        check("[::1]:8001", Some(OwnHost::Loopback));
+        check("[0:0:0:0:0:0:0:1]:8001", Some(OwnHost::Loopback));
+        check("192.168.1.5:8001", Some(OwnHost::Named));
+        check("[fd00::5]:8001", Some(OwnHost::Named));
+        check("dev.example", Some(OwnHost::Named));
+        check("Dev.Example:443", Some(OwnHost::Named));
+        check("box.example:8443", Some(OwnHost::Named));
     }
 
     #[test]
@@ -186,12 +186,12 @@ mod tests {
 
     #[test]
     fn the_port_may_be_left_out_where_clients_do() {
-        let at = |port| Hosts { port, ..hosts() };
-        assert_eq!(at(Some(80)).find("localhost"), Some(Host::Localhost));
-        assert_eq!(at(Some(80)).find("localhost:80"), Some(Host::Localhost));
-        assert_eq!(at(None).find("localhost"), Some(Host::Localhost));
-        assert_eq!(at(None).find("127.0.0.1:9"), Some(Host::Localhost));
-        assert_eq!(at(None).find("nginx--default--abc123.localhost"), Some(Host::Site(0)));
+        let at = |port| OwnHosts { port, ..hosts() };
+        assert_eq!(at(Some(80)).find("localhost"), Some(OwnHost::Localhost));
+        assert_eq!(at(Some(80)).find("localhost:80"), Some(OwnHost::Localhost));
+        assert_eq!(at(None).find("localhost"), Some(OwnHost::Localhost));
+        assert_eq!(at(None).find("127.0.0.1:9"), Some(OwnHost::Localhost));
+        assert_eq!(at(None).find("nginx--default--abc123.localhost"), Some(OwnHost::Site(0)));
         assert_eq!(at(None).find("evil.example"), None);
     }
 }

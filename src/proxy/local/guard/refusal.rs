@@ -2,13 +2,13 @@
 
 use http::{Method, StatusCode};
 
-use super::admit::Refusal;
-use super::token::Closed;
+use super::admit::GuardRefusal;
+use super::token::GateClosed;
 use crate::message::safe_path::PathFault;
 
 /// A refusal in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Explained {
+pub(crate) struct ExplainedRefusal {
     pub(crate) status: StatusCode,
     /// One word for programs.
     pub(crate) word: &'static str,
@@ -18,11 +18,11 @@ pub(crate) struct Explained {
     pub(crate) way_out: String,
 }
 
-impl Refusal {
-    pub(crate) fn explained(&self) -> Explained {
+impl GuardRefusal {
+    pub(crate) fn explained(&self) -> ExplainedRefusal {
         let (status, word) = self.status();
         let (reason, way_out) = self.words();
-        Explained { status, word, reason: printable(&reason), way_out: printable(&way_out) }
+        ExplainedRefusal { status, word, reason: printable(&reason), way_out: printable(&way_out) }
     }
 
     fn status(&self) -> (StatusCode, &'static str) {
@@ -113,8 +113,8 @@ fn fault_of(fault: PathFault) -> &'static str {
     }
 }
 
-impl Closed {
-    pub(crate) fn explained(self) -> Explained {
+impl GateClosed {
+    pub(crate) fn explained(self) -> ExplainedRefusal {
         let (status, reason) = match self {
             Self::NoToken => (StatusCode::UNAUTHORIZED, "this needs the token from the URL that was printed"),
             Self::WrongToken => (StatusCode::UNAUTHORIZED, "that is not the token that was printed"),
@@ -129,7 +129,7 @@ impl Closed {
                 "Open the printed URL in one browser, or start kubectl svcproxy again for a new token; without --require-token there is none."
             }
         };
-        Explained { status, word: "token", reason: reason.to_owned(), way_out: way_out.to_owned() }
+        ExplainedRefusal { status, word: "token", reason: reason.to_owned(), way_out: way_out.to_owned() }
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn t17_nothing_is_obeyed_by_a_terminal() {
-        let refusal = Refusal::UnknownHost("e\u{1b}]0;x\u{7}vil\u{9b}2J\u{202e}".to_owned());
+        let refusal = GuardRefusal::UnknownHost("e\u{1b}]0;x\u{7}vil\u{9b}2J\u{202e}".to_owned());
         let explained = refusal.explained();
         assert_eq!(explained.reason, r#"nothing is served under the name "e\u{1b}]0;x\u{7}vil\u{9b}2J\u{202e}""#);
         assert!(explained.way_out.ends_with(r"--allow-host e\u{1b}]0;x\u{7}vil\u{9b}2J\u{202e}"));
@@ -163,19 +163,19 @@ mod tests {
     #[test]
     fn a_refusal_names_its_flag() {
         for (refusal, flag) in [
-            (Refusal::Stranger(Some(1000)), "--allow-other-users"),
-            (Refusal::Stranger(None), "--allow-other-users"),
-            (Refusal::UnknownHost("a:1".to_owned()), "--allow-host a:1"),
-            (Refusal::ForeignOrigin("http://a".to_owned()), "--allow-origin http://a"),
-            (Refusal::CrossSite, "--allow-origin"),
-            (Refusal::NoOrigin("http://a".to_owned()), "--allow-origin"),
-            (Refusal::ReadOnly(Method::POST), "--read-only"),
-            (Refusal::ReadOnlyTunnel, "--read-only"),
-            (Refusal::ReadOnlyOverride, "--read-only"),
+            (GuardRefusal::Stranger(Some(1000)), "--allow-other-users"),
+            (GuardRefusal::Stranger(None), "--allow-other-users"),
+            (GuardRefusal::UnknownHost("a:1".to_owned()), "--allow-host a:1"),
+            (GuardRefusal::ForeignOrigin("http://a".to_owned()), "--allow-origin http://a"),
+            (GuardRefusal::CrossSite, "--allow-origin"),
+            (GuardRefusal::NoOrigin("http://a".to_owned()), "--allow-origin"),
+            (GuardRefusal::ReadOnly(Method::POST), "--read-only"),
+            (GuardRefusal::ReadOnlyTunnel, "--read-only"),
+            (GuardRefusal::ReadOnlyOverride, "--read-only"),
         ] {
             assert!(refusal.explained().way_out.contains(flag), "{refusal:?}");
         }
-        assert!(Closed::NoToken.explained().way_out.contains("--require-token"));
+        assert!(GateClosed::NoToken.explained().way_out.contains("--require-token"));
     }
 
     proptest! {

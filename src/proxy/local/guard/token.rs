@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::hosts::Host;
+use super::hosts::OwnHost;
 use crate::message::cookie_fields::{OWN_COOKIE, cookie_values};
 
 /// Name of the query parameter that carries the token.
@@ -14,7 +14,7 @@ pub(in crate::proxy::local) const PARAMETER: &str = "svcproxy-token";
 
 /// What stands between a request and the Service where a token is asked for.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct TokenGate {
     token: String,
     /// What the cookie says; never derived from the token, which others may have seen.
     session: String,
@@ -25,7 +25,7 @@ pub(crate) struct Gate {
 
 /// What the gate does with a request that it lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Passage {
+pub(crate) enum GatePassage {
     /// It may pass.
     Through,
     /// The client is sent to this path and query, the same without the token, with this cookie if it has none yet.
@@ -34,7 +34,7 @@ pub(crate) enum Passage {
 
 /// Why the gate stays closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closed {
+pub(crate) enum GateClosed {
     /// Neither cookie nor token.
     NoToken,
     /// A token that is not ours.
@@ -45,7 +45,7 @@ pub(crate) enum Closed {
     SeveralCookies,
 }
 
-impl Gate {
+impl TokenGate {
     /// A gate for `sites` sites that `token` opens. `session` is another secret; `port` keeps two programs of one
     /// host name apart, which share their cookies (RFC 6265 section 8.5).
     pub(crate) fn new(token: String, session: String, port: Option<u16>, sites: usize) -> Self {
@@ -60,37 +60,37 @@ impl Gate {
     /// Why not.
     pub(crate) fn pass(
         &self,
-        host: Host,
+        host: OwnHost,
         method: &Method,
         target: &str,
         headers: &HeaderMap,
-    ) -> Result<Passage, Closed> {
+    ) -> Result<GatePassage, GateClosed> {
         let has_session = self.has_session(headers)?;
         let is_reading = matches!(*method, Method::GET | Method::HEAD);
         match take_token(target).filter(|_| is_reading) {
-            Some((_, target)) if has_session => Ok(Passage::Onward(target, None)),
-            Some((token, target)) => Ok(Passage::Onward(target, Some(self.open(host, token)?))),
-            None if has_session => Ok(Passage::Through),
-            None => Err(Closed::NoToken),
+            Some((_, target)) if has_session => Ok(GatePassage::Onward(target, None)),
+            Some((token, target)) => Ok(GatePassage::Onward(target, Some(self.open(host, token)?))),
+            None if has_session => Ok(GatePassage::Through),
+            None => Err(GateClosed::NoToken),
         }
     }
 
-    fn has_session(&self, headers: &HeaderMap) -> Result<bool, Closed> {
+    fn has_session(&self, headers: &HeaderMap) -> Result<bool, GateClosed> {
         let mut values = headers.get_all(COOKIE).iter().flat_map(|line| cookie_values(line, &self.cookie));
         match (values.next(), values.next()) {
             (None, _) => Ok(false),
             (Some(value), None) => Ok(is_same_secret(value, self.session.as_bytes())),
-            (Some(_), Some(_)) => Err(Closed::SeveralCookies),
+            (Some(_), Some(_)) => Err(GateClosed::SeveralCookies),
         }
     }
 
     /// Opens `host` with `token`, which works once, and gives the cookie that keeps it open.
-    fn open(&self, host: Host, token: &str) -> Result<HeaderValue, Closed> {
+    fn open(&self, host: OwnHost, token: &str) -> Result<HeaderValue, GateClosed> {
         if !is_same_secret(token.as_bytes(), self.token.as_bytes()) {
-            return Err(Closed::WrongToken);
+            return Err(GateClosed::WrongToken);
         }
         if self.opened[place(host)].swap(true, Ordering::AcqRel) {
-            return Err(Closed::UsedToken);
+            return Err(GateClosed::UsedToken);
         }
         let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie, self.session);
         Ok(HeaderValue::try_from(cookie).expect("both parts are letters, digits and dashes"))
@@ -98,12 +98,12 @@ impl Gate {
 }
 
 /// Index of `host` among those that the token opens one by one.
-fn place(host: Host) -> usize {
+fn place(host: OwnHost) -> usize {
     match host {
-        Host::Localhost => 0,
-        Host::Loopback => 1,
-        Host::Named => 2,
-        Host::Site(site) => 3 + site,
+        OwnHost::Localhost => 0,
+        OwnHost::Loopback => 1,
+        OwnHost::Named => 2,
+        OwnHost::Site(site) => 3 + site,
     }
 }
 
@@ -131,53 +131,53 @@ mod tests {
     use super::*;
     use http::header::COOKIE;
 
-    fn gate() -> Gate {
-        Gate::new("t0ken".to_owned(), "s3ssion".to_owned(), Some(8001), 2)
+    fn gate() -> TokenGate {
+        TokenGate::new("t0ken".to_owned(), "s3ssion".to_owned(), Some(8001), 2)
     }
 
     fn cookies(lines: &[&'static str]) -> HeaderMap {
         lines.iter().map(|line| (COOKIE, HeaderValue::from_static(line))).collect()
     }
 
-    fn pass(gate: &Gate, host: Host, target: &str, lines: &[&'static str]) -> Result<Passage, Closed> {
+    fn pass(gate: &TokenGate, host: OwnHost, target: &str, lines: &[&'static str]) -> Result<GatePassage, GateClosed> {
         gate.pass(host, &Method::GET, target, &cookies(lines))
     }
 
     #[test]
     fn t4_nothing_passes_without_the_token() {
         let gate = gate();
-        let site = Host::Site(0);
-        assert_eq!(pass(&gate, site, "/", &[]), Err(Closed::NoToken));
-        assert_eq!(pass(&gate, site, "/?svcproxy-token=guess", &[]), Err(Closed::WrongToken));
-        assert_eq!(pass(&gate, site, "/?svcproxy-token=t0ke", &[]), Err(Closed::WrongToken));
-        assert_eq!(pass(&gate, site, "/?svcproxy-token=t0ken1", &[]), Err(Closed::WrongToken));
-        assert_eq!(pass(&gate, site, "/?xsvcproxy-token=t0ken", &[]), Err(Closed::NoToken));
-        assert_eq!(pass(&gate, site, "/", &["svcproxy-session-8001=t0ken"]), Err(Closed::NoToken));
-        assert_eq!(pass(&gate, site, "/", &["svcproxy-session-8002=s3ssion"]), Err(Closed::NoToken));
+        let site = OwnHost::Site(0);
+        assert_eq!(pass(&gate, site, "/", &[]), Err(GateClosed::NoToken));
+        assert_eq!(pass(&gate, site, "/?svcproxy-token=guess", &[]), Err(GateClosed::WrongToken));
+        assert_eq!(pass(&gate, site, "/?svcproxy-token=t0ke", &[]), Err(GateClosed::WrongToken));
+        assert_eq!(pass(&gate, site, "/?svcproxy-token=t0ken1", &[]), Err(GateClosed::WrongToken));
+        assert_eq!(pass(&gate, site, "/?xsvcproxy-token=t0ken", &[]), Err(GateClosed::NoToken));
+        assert_eq!(pass(&gate, site, "/", &["svcproxy-session-8001=t0ken"]), Err(GateClosed::NoToken));
+        assert_eq!(pass(&gate, site, "/", &["svcproxy-session-8002=s3ssion"]), Err(GateClosed::NoToken));
         let post = gate.pass(site, &Method::POST, "/?svcproxy-token=t0ken", &HeaderMap::new());
-        assert_eq!(post, Err(Closed::NoToken));
+        assert_eq!(post, Err(GateClosed::NoToken));
     }
 
     #[test]
     fn the_token_opens_each_host_once() {
         let gate = gate();
         let cookie = HeaderValue::from_static("svcproxy-session-8001=s3ssion; Path=/; HttpOnly; SameSite=Strict");
-        let opened = |target: &str| Ok(Passage::Onward(target.to_owned(), Some(cookie.clone())));
-        assert_eq!(pass(&gate, Host::Site(0), "/a?b=1&svcproxy-token=t0ken&c", &[]), opened("/a?b=1&c"));
-        assert_eq!(pass(&gate, Host::Site(0), "/?svcproxy-token=t0ken", &[]), Err(Closed::UsedToken));
-        assert_eq!(pass(&gate, Host::Site(1), "/?svcproxy-token=t0ken", &[]), opened("/"));
-        assert_eq!(pass(&gate, Host::Loopback, "/?svcproxy-token=t0ken", &[]), opened("/"));
-        assert_eq!(pass(&gate, Host::Localhost, "/?svcproxy-token=t0ken", &[]), opened("/"));
-        assert_eq!(pass(&gate, Host::Named, "/?svcproxy-token=t0ken", &[]), opened("/"));
+        let opened = |target: &str| Ok(GatePassage::Onward(target.to_owned(), Some(cookie.clone())));
+        assert_eq!(pass(&gate, OwnHost::Site(0), "/a?b=1&svcproxy-token=t0ken&c", &[]), opened("/a?b=1&c"));
+        assert_eq!(pass(&gate, OwnHost::Site(0), "/?svcproxy-token=t0ken", &[]), Err(GateClosed::UsedToken));
+        assert_eq!(pass(&gate, OwnHost::Site(1), "/?svcproxy-token=t0ken", &[]), opened("/"));
+        assert_eq!(pass(&gate, OwnHost::Loopback, "/?svcproxy-token=t0ken", &[]), opened("/"));
+        assert_eq!(pass(&gate, OwnHost::Localhost, "/?svcproxy-token=t0ken", &[]), opened("/"));
+        assert_eq!(pass(&gate, OwnHost::Named, "/?svcproxy-token=t0ken", &[]), opened("/"));
     }
 
     #[test]
     fn the_cookie_passes() {
         let gate = gate();
         let mine = "a=1; svcproxy-session-8001=s3ssion";
-        assert_eq!(pass(&gate, Host::Site(0), "/?a", &[mine]), Ok(Passage::Through));
-        let again = pass(&gate, Host::Site(0), "/?svcproxy-token=whatever", &[mine]);
-        assert_eq!(again, Ok(Passage::Onward("/".to_owned(), None)));
+        assert_eq!(pass(&gate, OwnHost::Site(0), "/?a", &[mine]), Ok(GatePassage::Through));
+        let again = pass(&gate, OwnHost::Site(0), "/?svcproxy-token=whatever", &[mine]);
+        assert_eq!(again, Ok(GatePassage::Onward("/".to_owned(), None)));
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
             &["svcproxy-session-8001=evil; svcproxy-session-8001=s3ssion"][..],
             &["svcproxy-session-8001=s3ssion", "svcproxy-session-8001=evil"],
         ] {
-            assert_eq!(pass(&gate, Host::Site(0), "/", lines), Err(Closed::SeveralCookies));
+            assert_eq!(pass(&gate, OwnHost::Site(0), "/", lines), Err(GateClosed::SeveralCookies));
         }
     }
 }

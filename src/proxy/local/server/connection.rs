@@ -13,32 +13,32 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::peer::{self, Ends};
-use crate::proxy::local::guard::admit::Peer;
+use super::peer::{self, ConnectionEnds};
+use crate::proxy::local::guard::admit::ClientPeer;
 
 /// How long an answer may be silent once the client has closed its sending side. Who only half-closed it still waits
 /// for the answer; who is gone looks the same, and must not hold a long poll open for ever.
-const SILENCE_AFTER_END: Duration = Duration::from_secs(5);
+const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection as the system gives it.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub(crate) enum ClientSocket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
-impl Socket {
+impl ClientSocket {
     /// Who is at the other end.
-    pub(crate) fn peer(&self) -> Peer {
+    pub(crate) fn peer(&self) -> ClientPeer {
         match self {
             Self::Tcp(socket) => match (socket.local_addr(), socket.peer_addr()) {
-                (Ok(local), Ok(remote)) => peer::of_tcp(Ends { local, remote }),
-                _ => Peer::Unknown,
+                (Ok(local), Ok(remote)) => peer::of_tcp(ConnectionEnds { local, remote }),
+                _ => ClientPeer::Unknown,
             },
             #[cfg(unix)]
             Self::Unix(socket) => {
-                socket.peer_cred().map_or(Peer::Unknown, |credentials| peer::of_user(credentials.uid()))
+                socket.peer_cred().map_or(ClientPeer::Unknown, |credentials| peer::of_user(credentials.uid()))
             }
         }
     }
@@ -46,16 +46,16 @@ impl Socket {
 
 /// How many requests of one connection are not answered to the end.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Unanswered(Arc<AtomicUsize>);
+pub(crate) struct UnansweredRequests(Arc<AtomicUsize>);
 
 /// One of them, until dropped.
 #[derive(Debug)]
-pub(crate) struct Answering(Unanswered);
+pub(crate) struct RunningAnswer(UnansweredRequests);
 
-impl Unanswered {
-    pub(crate) fn begin(&self) -> Answering {
+impl UnansweredRequests {
+    pub(crate) fn begin(&self) -> RunningAnswer {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Answering(self.clone())
+        RunningAnswer(self.clone())
     }
 
     fn any(&self) -> bool {
@@ -63,23 +63,23 @@ impl Unanswered {
     }
 }
 
-impl Drop for Answering {
+impl Drop for RunningAnswer {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The connection as the HTTP server sees it: the end of the client's stream shows only when no answer is under way
-/// any more, or the one under way has been silent for [`SILENCE_AFTER_END`].
+/// any more, or the one under way has been silent for [`HALF_CLOSED_TIMEOUT`].
 #[derive(Debug)]
 pub(crate) struct ClientStream {
-    socket: Socket,
-    unanswered: Unanswered,
+    socket: ClientSocket,
+    unanswered: UnansweredRequests,
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
-    pub(crate) fn new(socket: Socket, unanswered: Unanswered) -> Self {
+    pub(crate) fn new(socket: ClientSocket, unanswered: UnansweredRequests) -> Self {
         Self { socket, unanswered, silence: None }
     }
 
@@ -87,13 +87,13 @@ impl ClientStream {
         if !self.unanswered.any() {
             return Poll::Ready(Ok(()));
         }
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(SILENCE_AFTER_END)));
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_TIMEOUT)));
         silence.as_mut().poll(context).map(Ok)
     }
 
     fn note_written(&mut self) {
         if let Some(silence) = &mut self.silence {
-            silence.as_mut().reset(Instant::now() + SILENCE_AFTER_END);
+            silence.as_mut().reset(Instant::now() + HALF_CLOSED_TIMEOUT);
         }
     }
 }
@@ -146,20 +146,20 @@ impl AsyncWrite for ClientStream {
 macro_rules! each {
     ($socket:expr, $bound:ident => $call:expr) => {
         match $socket {
-            Socket::Tcp($bound) => $call,
+            ClientSocket::Tcp($bound) => $call,
             #[cfg(unix)]
-            Socket::Unix($bound) => $call,
+            ClientSocket::Unix($bound) => $call,
         }
     };
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for ClientSocket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         each!(self.get_mut(), socket => Pin::new(socket).poll_read(context, buffer))
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for ClientSocket {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         each!(self.get_mut(), socket => Pin::new(socket).poll_write(context, bytes))
     }

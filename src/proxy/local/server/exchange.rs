@@ -11,23 +11,23 @@ use http::{Extensions, Method, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connection::Answering;
-use super::request_log::{Record, RequestLog};
-use super::stats::{Busy, Meter};
+use super::connection::RunningAnswer;
+use super::request_log::{RequestLog, RequestRecord};
+use super::stats::{OctetMeter, OngoingActivity};
 use crate::message::body::BoxError;
 use crate::proxy::upstream::Body;
 
 /// What lasts as long as one request: from its head to the last octet of its answer, or to the end of its tunnel.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    busy: Busy,
-    _answering: Option<Answering>,
-    entry: Option<Box<Entry>>,
+    busy: OngoingActivity,
+    _answering: Option<RunningAnswer>,
+    entry: Option<Box<LogEntry>>,
 }
 
 /// What is told to the log at the end.
 #[derive(Debug)]
-struct Entry {
+struct LogEntry {
     log: RequestLog,
     started: Instant,
     method: Method,
@@ -40,9 +40,14 @@ struct Entry {
 }
 
 impl Exchange {
-    pub(crate) fn new(busy: Busy, answering: Answering, log: &RequestLog, request: &Request<Incoming>) -> Self {
+    pub(crate) fn new(
+        busy: OngoingActivity,
+        answering: RunningAnswer,
+        log: &RequestLog,
+        request: &Request<Incoming>,
+    ) -> Self {
         let entry = log.hook().is_some().then(|| {
-            Box::new(Entry {
+            Box::new(LogEntry {
                 log: log.clone(),
                 started: Instant::now(),
                 method: request.method().clone(),
@@ -109,9 +114,9 @@ impl Exchange {
     }
 }
 
-impl Drop for Entry {
+impl Drop for LogEntry {
     fn drop(&mut self) {
-        let record = Record {
+        let record = RequestRecord {
             method: &self.method,
             path: &self.path,
             status: self.status,
@@ -131,7 +136,7 @@ impl Drop for Entry {
 struct CountedRequest {
     body: Incoming,
     octets: Arc<AtomicU64>,
-    meter: Option<Meter>,
+    meter: Option<OctetMeter>,
 }
 
 impl HttpBody for CountedRequest {
@@ -160,12 +165,12 @@ impl HttpBody for CountedRequest {
 
 /// The body of an answer on its way to the client. The exchange ends when the server is done with it.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct ReplyBody {
     body: Body,
     exchange: Option<Exchange>,
 }
 
-impl Reply {
+impl ReplyBody {
     pub(crate) fn new(body: Body, exchange: Exchange) -> Self {
         Self { body, exchange: Some(exchange) }
     }
@@ -176,7 +181,7 @@ impl Reply {
     }
 }
 
-impl HttpBody for Reply {
+impl HttpBody for ReplyBody {
     type Data = Bytes;
     type Error = BoxError;
 

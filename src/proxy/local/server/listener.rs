@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-use super::connection::Socket;
+use super::connection::ClientSocket;
 #[cfg(unix)]
 use super::unix_socket::UnixSocket;
 use crate::error::{Error, system_words};
@@ -24,18 +24,18 @@ const ANY_PORT_TRIES: usize = 32;
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
+pub enum ListenOn {
     /// On 127.0.0.1 and ::1, or on the one of them that the machine has.
-    Loopback(Port),
+    Loopback(LocalPort),
     /// On exactly these addresses, all on one port.
-    Addresses(Vec<IpAddr>, Port),
+    Addresses(Vec<IpAddr>, LocalPort),
     /// On a Unix socket that only this user may open.
     UnixSocket(PathBuf),
 }
 
 /// Which port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Port {
+pub enum LocalPort {
     /// This one or none.
     Exact(u16),
     /// The first of these that is free, any other if none is.
@@ -112,12 +112,12 @@ impl From<BindError> for Error {
 
 /// Bound and reserved; connections queue up until [`super::serve`] takes them.
 #[derive(Debug)]
-pub struct Listener {
-    pub(crate) sockets: Sockets,
+pub struct LocalListener {
+    pub(crate) sockets: BoundSockets,
 }
 
 #[derive(Debug)]
-pub(crate) enum Sockets {
+pub(crate) enum BoundSockets {
     Tcp {
         listeners: Vec<TcpListener>,
         addresses: Vec<SocketAddr>,
@@ -127,49 +127,49 @@ pub(crate) enum Sockets {
 }
 
 /// One place where clients come in.
-pub(crate) enum Door<'a> {
+pub(crate) enum ListeningSocket<'a> {
     Tcp(&'a TcpListener),
     #[cfg(unix)]
     Unix(&'a UnixListener),
 }
 
-impl Sockets {
-    pub(crate) fn doors(&self) -> Vec<Door<'_>> {
+impl BoundSockets {
+    pub(crate) fn doors(&self) -> Vec<ListeningSocket<'_>> {
         match self {
-            Self::Tcp { listeners, .. } => listeners.iter().map(Door::Tcp).collect(),
+            Self::Tcp { listeners, .. } => listeners.iter().map(ListeningSocket::Tcp).collect(),
             #[cfg(unix)]
-            Self::Unix(socket) => vec![Door::Unix(socket.listener())],
+            Self::Unix(socket) => vec![ListeningSocket::Unix(socket.listener())],
         }
     }
 }
 
-impl Door<'_> {
-    pub(crate) async fn accept(&self) -> io::Result<Socket> {
+impl ListeningSocket<'_> {
+    pub(crate) async fn accept(&self) -> io::Result<ClientSocket> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, _) = listener.accept().await?;
                 socket.set_nodelay(true)?;
-                Ok(Socket::Tcp(socket))
+                Ok(ClientSocket::Tcp(socket))
             }
             #[cfg(unix)]
-            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| Socket::Unix(socket)),
+            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| ClientSocket::Unix(socket)),
         }
     }
 }
 
-impl Listener {
+impl LocalListener {
     /// Takes the place or fails. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// When the place is taken, forbidden, or not on this machine.
-    pub async fn bind(listen: &Listen) -> Result<Self, BindError> {
+    pub async fn bind(listen: &ListenOn) -> Result<Self, BindError> {
         match listen {
-            Listen::Loopback(port) => bind_port(&loopback_addresses()?, port),
-            Listen::Addresses(addresses, port) => bind_port(addresses, port),
+            ListenOn::Loopback(port) => bind_port(&loopback_addresses()?, port),
+            ListenOn::Addresses(addresses, port) => bind_port(addresses, port),
             #[cfg(unix)]
-            Listen::UnixSocket(path) => Ok(Self { sockets: Sockets::Unix(UnixSocket::bind(path).await?) }),
+            ListenOn::UnixSocket(path) => Ok(Self { sockets: BoundSockets::Unix(UnixSocket::bind(path).await?) }),
             #[cfg(not(unix))]
-            Listen::UnixSocket(_) => Err(BindError::NoUnixSockets),
+            ListenOn::UnixSocket(_) => Err(BindError::NoUnixSockets),
         }
     }
 
@@ -181,18 +181,18 @@ impl Listener {
     /// All addresses listened on; none on a Unix socket.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         match &self.sockets {
-            Sockets::Tcp { addresses, .. } => addresses,
+            BoundSockets::Tcp { addresses, .. } => addresses,
             #[cfg(unix)]
-            Sockets::Unix(_) => &[],
+            BoundSockets::Unix(_) => &[],
         }
     }
 
     /// The path of the Unix socket.
     pub fn socket_path(&self) -> Option<&std::path::Path> {
         match &self.sockets {
-            Sockets::Tcp { .. } => None,
+            BoundSockets::Tcp { .. } => None,
             #[cfg(unix)]
-            Sockets::Unix(socket) => Some(socket.path()),
+            BoundSockets::Unix(socket) => Some(socket.path()),
         }
     }
 
@@ -225,17 +225,17 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Binds `addresses` on the port, or the first free port, that `port` asks for. Port 0 stands for any.
-fn bind_port(addresses: &[IpAddr], port: &Port) -> Result<Listener, BindError> {
+fn bind_port(addresses: &[IpAddr], port: &LocalPort) -> Result<LocalListener, BindError> {
     let listeners = match port {
-        Port::Exact(port) => bind_all(addresses, *port)?,
-        Port::Any => bind_all(addresses, 0)?,
-        Port::Preferred(ports) => match ports.iter().find_map(|port| bind_all(addresses, *port).ok()) {
+        LocalPort::Exact(port) => bind_all(addresses, *port)?,
+        LocalPort::Any => bind_all(addresses, 0)?,
+        LocalPort::Preferred(ports) => match ports.iter().find_map(|port| bind_all(addresses, *port).ok()) {
             Some(listeners) => listeners,
             None => bind_all(addresses, 0)?,
         },
     };
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    Ok(Listener { sockets: Sockets::Tcp { listeners, addresses } })
+    Ok(LocalListener { sockets: BoundSockets::Tcp { listeners, addresses } })
 }
 
 fn loopback_addresses() -> Result<Vec<IpAddr>, BindError> {

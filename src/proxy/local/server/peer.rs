@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use crate::proxy::local::guard::admit::Peer;
+use crate::proxy::local::guard::admit::ClientPeer;
 
 /// Both ends of a TCP connection, as we see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ends {
+pub(crate) struct ConnectionEnds {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
 }
@@ -15,25 +15,25 @@ pub(crate) struct Ends {
 /// machine whatever address they come from; to another address, those whose other end this machine does not have come
 /// from elsewhere, which the user asked for by listening there.
 #[cfg(target_os = "linux")]
-pub(crate) fn of_tcp(ends: Ends) -> Peer {
+pub(crate) fn of_tcp(ends: ConnectionEnds) -> ClientPeer {
     match super::socket_owner::find(ends) {
         Some(owner) => of_user(owner),
-        None if is_loopback(ends.local) => Peer::Unknown,
-        None => Peer::Trusted,
+        None if is_loopback(ends.local) => ClientPeer::Unknown,
+        None => ClientPeer::Trusted,
     }
 }
 
 /// Other systems do not say whose connection it is.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn of_tcp(_: Ends) -> Peer {
-    Peer::Trusted
+pub(crate) fn of_tcp(_: ConnectionEnds) -> ClientPeer {
+    ClientPeer::Trusted
 }
 
 /// Root may do as it likes anyway.
 #[cfg(unix)]
-pub(crate) fn of_user(user: u32) -> Peer {
+pub(crate) fn of_user(user: u32) -> ClientPeer {
     let own = rustix::process::geteuid().as_raw();
-    if user == own || user == 0 { Peer::Trusted } else { Peer::OtherUser(user) }
+    if user == own || user == 0 { ClientPeer::Trusted } else { ClientPeer::OtherUser(user) }
 }
 
 #[cfg(target_os = "linux")]

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use http::{Extensions, Method, StatusCode};
 
-type Hook = Arc<dyn Fn(&Record<'_>) + Send + Sync>;
+type RecordHook = Arc<dyn Fn(&RequestRecord<'_>) + Send + Sync>;
 
 /// Who is told of finished requests.
 #[derive(Clone, Default)]
-pub struct RequestLog(Option<Hook>);
+pub struct RequestLog(Option<RecordHook>);
 
 /// One finished request: its answer was sent whole, or the client went away.
 #[derive(Debug)]
-pub struct Record<'a> {
+pub struct RequestRecord<'a> {
     /// Its method.
     pub method: &'a Method,
     /// The path that the client asked for, as it came: percent-encoded, without the query, which may hold secrets.
@@ -40,11 +40,11 @@ impl RequestLog {
     }
 
     /// `hook` is called once per request, on the task that served it: it must not block.
-    pub fn new(hook: impl Fn(&Record<'_>) + Send + Sync + 'static) -> Self {
+    pub fn new(hook: impl Fn(&RequestRecord<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(hook)))
     }
 
-    pub(crate) fn hook(&self) -> Option<&Hook> {
+    pub(crate) fn hook(&self) -> Option<&RecordHook> {
         self.0.as_ref()
     }
 }

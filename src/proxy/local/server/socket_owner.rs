@@ -7,11 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with};
 
-use super::peer::Ends;
+use super::peer::ConnectionEnds;
 
 /// The user who owns the remote end, if it is a live socket of this machine. A socket that its program has closed
 /// already has no owner any more, though it may still deliver what was sent before: the kernel shows it as root's.
-pub(crate) fn find(ends: Ends) -> Option<u32> {
+pub(crate) fn find(ends: ConnectionEnds) -> Option<u32> {
     match ask_kernel(ends) {
         Ok(found) => found.owner(),
         Err(_) => in_table(&fs::read_to_string(table(ends)).ok()?, ends)?.owner(),
@@ -20,13 +20,13 @@ pub(crate) fn find(ends: Ends) -> Option<u32> {
 
 /// What the kernel says of one socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Found {
+struct FoundSocket {
     user: u32,
     /// Zero if no program holds it.
     inode: u32,
 }
 
-impl Found {
+impl FoundSocket {
     const NONE: Self = Self { user: 0, inode: 0 };
 
     fn owner(self) -> Option<u32> {
@@ -35,7 +35,7 @@ impl Found {
 }
 
 /// Asks for the socket whose own end is our remote one.
-fn ask_kernel(ends: Ends) -> io::Result<Found> {
+fn ask_kernel(ends: ConnectionEnds) -> io::Result<FoundSocket> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::SOCK_DIAG))?;
     let kernel = netlink::SocketAddrNetlink::new(0, 0);
@@ -61,7 +61,7 @@ const HEADER: usize = 16;
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2` (linux/netlink.h, linux/inet_diag.h), in the machine's octet order
 /// but for ports and addresses.
-fn question(ends: Ends) -> Vec<u8> {
+fn question(ends: ConnectionEnds) -> Vec<u8> {
     const LENGTH: u32 = 72;
     let scope = match ends.remote {
         SocketAddr::V4(_) => 0,
@@ -83,13 +83,13 @@ fn question(ends: Ends) -> Vec<u8> {
 /// `IPPROTO_TCP`.
 const TCP: u8 = 6;
 
-fn family(ends: Ends) -> u8 {
+fn family(ends: ConnectionEnds) -> u8 {
     let family = if ends.remote.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     u8::try_from(family.as_raw()).expect("both are small numbers")
 }
 
 /// Ports and addresses of `struct inet_diag_sockid`, source first, in network order.
-fn identity(ends: Ends) -> [u8; 36] {
+fn identity(ends: ConnectionEnds) -> [u8; 36] {
     let mut identity = [0; 36];
     identity[..2].copy_from_slice(&ends.remote.port().to_be_bytes());
     identity[2..4].copy_from_slice(&ends.local.port().to_be_bytes());
@@ -106,7 +106,7 @@ fn put_address(place: &mut [u8], address: IpAddr) {
 }
 
 /// Reads the answer: `struct inet_diag_msg`, or an error number.
-fn understand(answer: &[u8], ends: Ends) -> io::Result<Found> {
+fn understand(answer: &[u8], ends: ConnectionEnds) -> io::Result<FoundSocket> {
     let not_understood = || io::Error::from(io::ErrorKind::InvalidData);
     let number = |at: usize| answer.get(at..at + 4).and_then(|octets| octets.try_into().ok()).map(u32::from_ne_bytes);
     let kind = answer.get(4..6).and_then(|octets| octets.try_into().ok()).map(u16::from_ne_bytes);
@@ -116,11 +116,11 @@ fn understand(answer: &[u8], ends: Ends) -> io::Result<Found> {
             let is_it = *state != LISTENING && answer.get(HEADER + 4..HEADER + 40) == Some(&identity(ends));
             let user = number(HEADER + 64).ok_or_else(not_understood)?;
             let inode = number(HEADER + 68).ok_or_else(not_understood)?;
-            Ok(if is_it { Found { user, inode } } else { Found::NONE })
+            Ok(if is_it { FoundSocket { user, inode } } else { FoundSocket::NONE })
         }
         ERROR => {
             match number(HEADER).map(|number| rustix::io::Errno::from_raw_os_error((number as i32).wrapping_neg())) {
-                Some(rustix::io::Errno::NOENT) => Ok(Found::NONE),
+                Some(rustix::io::Errno::NOENT) => Ok(FoundSocket::NONE),
                 _ => Err(not_understood()),
             }
         }
@@ -128,19 +128,19 @@ fn understand(answer: &[u8], ends: Ends) -> io::Result<Found> {
     }
 }
 
-fn table(ends: Ends) -> &'static str {
+fn table(ends: ConnectionEnds) -> &'static str {
     if ends.remote.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" }
 }
 
 /// Looks a socket up in the text of the table.
-fn in_table(table: &str, ends: Ends) -> Option<Found> {
+fn in_table(table: &str, ends: ConnectionEnds) -> Option<FoundSocket> {
     let (own, other) = (in_hexadecimal(ends.remote), in_hexadecimal(ends.local));
     table.lines().find_map(|line| {
         let mut columns = line.split_ascii_whitespace().skip(1);
         let is_it = columns.next() == Some(&own) && columns.next() == Some(&other);
         let user = columns.nth(4)?.parse().ok()?;
         let inode = columns.nth(1)?.parse().ok()?;
-        is_it.then_some(Found { user, inode })
+        is_it.then_some(FoundSocket { user, inode })
     })
 }
 
@@ -162,19 +162,19 @@ mod tests {
     use super::*;
     use std::net::{Shutdown, TcpListener, TcpStream};
 
-    fn connected(address: &str) -> (TcpStream, TcpStream, Ends) {
+    fn connected(address: &str) -> (TcpStream, TcpStream, ConnectionEnds) {
         let listener = TcpListener::bind(address).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, remote) = listener.accept().unwrap();
         let local = server.local_addr().unwrap();
-        (client, server, Ends { local, remote })
+        (client, server, ConnectionEnds { local, remote })
     }
 
     fn own_user() -> u32 {
         rustix::process::geteuid().as_raw()
     }
 
-    fn from_table(ends: Ends) -> Option<u32> {
+    fn from_table(ends: ConnectionEnds) -> Option<u32> {
         in_table(&fs::read_to_string(table(ends)).unwrap(), ends)?.owner()
     }
 
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn t4_a_listener_on_the_port_is_not_the_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let ends = Ends { local: "127.0.0.1:9".parse().unwrap(), remote: listener.local_addr().unwrap() };
+        let ends = ConnectionEnds { local: "127.0.0.1:9".parse().unwrap(), remote: listener.local_addr().unwrap() };
         assert_eq!(find(ends), None);
         assert_eq!(from_table(ends), None);
     }
@@ -216,11 +216,13 @@ mod tests {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
                      1: 0100007F:C350 0100007F:1F41 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 20 4 30 10 -1\n   \
                      2: 0100007F:C351 0100007F:1F41 05 00000000:00000000 03:00001770 00000000     0        0 0 3 0\n";
-        let ends =
-            |port| Ends { local: "127.0.0.1:8001".parse().unwrap(), remote: SocketAddr::from(([127, 0, 0, 1], port)) };
+        let ends = |port| ConnectionEnds {
+            local: "127.0.0.1:8001".parse().unwrap(),
+            remote: SocketAddr::from(([127, 0, 0, 1], port)),
+        };
         if cfg!(target_endian = "little") {
-            assert_eq!(in_table(table, ends(50000)).and_then(Found::owner), Some(1000));
-            assert_eq!(in_table(table, ends(50001)).and_then(Found::owner), None);
+            assert_eq!(in_table(table, ends(50000)).and_then(FoundSocket::owner), Some(1000));
+            assert_eq!(in_table(table, ends(50001)).and_then(FoundSocket::owner), None);
             assert_eq!(in_table(table, ends(50002)), None);
         }
     }

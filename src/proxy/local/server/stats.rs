@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 /// Counts requests, octets and tunnels, and remembers when the last one ended. Clones share the count.
 #[derive(Debug, Clone)]
-pub struct Activity(Arc<State>);
+pub struct TrafficStats(Arc<TrafficShared>);
 
 #[derive(Debug)]
-struct State {
+struct TrafficShared {
     open: AtomicUsize,
     /// Milliseconds from `started` to the end of the last one.
     last_end: AtomicU64,
@@ -26,7 +26,7 @@ struct State {
 
 /// How much has been going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
+pub struct TrafficCounts {
     /// Requests so far.
     pub requests: u64,
     /// Octets of bodies and tunnels so far, both ways.
@@ -35,9 +35,9 @@ pub struct Counts {
     pub tunnels: usize,
 }
 
-impl Default for Activity {
+impl Default for TrafficStats {
     fn default() -> Self {
-        Self(Arc::new(State {
+        Self(Arc::new(TrafficShared {
             open: AtomicUsize::new(0),
             last_end: AtomicU64::new(0),
             started: Instant::now(),
@@ -49,30 +49,30 @@ impl Default for Activity {
     }
 }
 
-impl Activity {
+impl TrafficStats {
     /// Something begins; it lasts until the result is dropped.
-    pub(crate) fn begin(&self) -> Busy {
+    pub(crate) fn begin(&self) -> OngoingActivity {
         self.0.open.fetch_add(1, Ordering::AcqRel);
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         self.0.tell();
-        Busy { state: Arc::clone(&self.0), is_tunnel: false }
+        OngoingActivity { state: Arc::clone(&self.0), is_tunnel: false }
     }
 
-    /// From now on octets are counted too, and [`Activity::changed`] tells of changes.
+    /// From now on octets are counted too, and [`TrafficStats::changed`] tells of changes.
     pub fn watch(&self) {
         let _ = self.0.watcher.set(Notify::new()); // or somebody watches already
     }
 
     /// What was counted so far.
-    pub fn counts(&self) -> Counts {
-        Counts {
+    pub fn counts(&self) -> TrafficCounts {
+        TrafficCounts {
             requests: self.0.requests.load(Ordering::Relaxed),
             octets: self.0.octets.load(Ordering::Relaxed),
             tunnels: self.0.tunnels.load(Ordering::Relaxed),
         }
     }
 
-    /// Waits for the next change since the last time, for one who watches; without [`Activity::watch`] for ever.
+    /// Waits for the next change since the last time, for one who watches; without [`TrafficStats::watch`] for ever.
     pub async fn changed(&self) {
         match self.0.watcher.get() {
             Some(watcher) => watcher.notified().await,
@@ -99,7 +99,7 @@ impl Activity {
     }
 }
 
-impl State {
+impl TrafficShared {
     fn tell(&self) {
         if let Some(watcher) = self.watcher.get() {
             watcher.notify_one();
@@ -116,12 +116,12 @@ impl State {
 
 /// One thing that is open.
 #[derive(Debug)]
-pub(crate) struct Busy {
-    state: Arc<State>,
+pub(crate) struct OngoingActivity {
+    state: Arc<TrafficShared>,
     is_tunnel: bool,
 }
 
-impl Busy {
+impl OngoingActivity {
     /// It has become a tunnel.
     pub(crate) fn tunnels(&mut self) {
         self.is_tunnel = true;
@@ -135,23 +135,23 @@ impl Busy {
     }
 
     /// Counts octets for as long as it lives, if anybody wants to know.
-    pub(crate) fn meter(&self) -> Option<Meter> {
-        self.state.watcher.get().is_some().then(|| Meter(Arc::clone(&self.state)))
+    pub(crate) fn meter(&self) -> Option<OctetMeter> {
+        self.state.watcher.get().is_some().then(|| OctetMeter(Arc::clone(&self.state)))
     }
 }
 
 /// Counts octets.
 #[derive(Debug)]
-pub(crate) struct Meter(Arc<State>);
+pub(crate) struct OctetMeter(Arc<TrafficShared>);
 
-impl Meter {
+impl OctetMeter {
     /// So many more.
     pub(crate) fn carried(&self, octets: u64) {
         self.0.carried(octets);
     }
 }
 
-impl Drop for Busy {
+impl Drop for OngoingActivity {
     fn drop(&mut self) {
         let now = u64::try_from(self.state.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.state.last_end.fetch_max(now, Ordering::AcqRel);
@@ -170,23 +170,23 @@ mod tests {
 
     #[test]
     fn what_was_counted() {
-        let activity = Activity::default();
+        let activity = TrafficStats::default();
         let mut first = activity.begin();
         first.carried(7);
-        assert_eq!(activity.counts(), Counts { requests: 1, octets: 0, tunnels: 0 }, "nobody watches");
+        assert_eq!(activity.counts(), TrafficCounts { requests: 1, octets: 0, tunnels: 0 }, "nobody watches");
         activity.watch();
         first.carried(7);
         first.meter().unwrap().carried(3);
         first.tunnels();
         let second = activity.begin();
-        assert_eq!(activity.counts(), Counts { requests: 2, octets: 10, tunnels: 1 });
+        assert_eq!(activity.counts(), TrafficCounts { requests: 2, octets: 10, tunnels: 1 });
         drop((first, second));
-        assert_eq!(activity.counts(), Counts { requests: 2, octets: 10, tunnels: 0 });
+        assert_eq!(activity.counts(), TrafficCounts { requests: 2, octets: 10, tunnels: 0 });
     }
 
     #[test]
     fn who_watches_is_told() {
-        let activity = Activity::default();
+        let activity = TrafficStats::default();
         drop(activity.begin());
         assert_eq!(activity.changed().now_or_never(), None, "nobody watches");
         activity.watch();

@@ -11,14 +11,14 @@ use crate::proxy::upstream::Body;
 
 /// The place where a Service's `/` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mount {
+pub(crate) struct ProxyPathPrefix {
     /// The proxy path, ending in `/`.
     path: String,
     /// Host and port that the client used.
     authority: String,
 }
 
-impl Mount {
+impl ProxyPathPrefix {
     pub(crate) fn new(path: String, authority: &str) -> Self {
         Self { path, authority: authority.to_owned() }
     }
@@ -76,8 +76,8 @@ mod tests {
 
     const BELOW: &str = "/api/v1/namespaces/ns/services/web/proxy/";
 
-    fn mount() -> Mount {
-        Mount::new(BELOW.to_owned(), "127.0.0.1:8001")
+    fn mount() -> ProxyPathPrefix {
+        ProxyPathPrefix::new(BELOW.to_owned(), "127.0.0.1:8001")
     }
 
     /// `P` stands for the path.
@@ -147,7 +147,7 @@ mod tests {
             ("br;q=1, GZIP ; q=0.5", "gzip"),
         ] {
             let mut headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(asked))]);
-            Mount::prepare_request(&mut headers);
+            ProxyPathPrefix::prepare_request(&mut headers);
             assert_eq!(headers[ACCEPT_ENCODING], expect, "{asked}");
         }
     }

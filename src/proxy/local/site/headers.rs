@@ -8,7 +8,7 @@ use http::header::{
 use http::header::{Entry, OccupiedEntry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::message::cookie_fields::{self, Fitted, Left};
+use crate::message::cookie_fields::{self, FittedCookie, RemainingCookies};
 use crate::proxy::local::guard::admit::has_token;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -59,9 +59,9 @@ fn fit_cookies(headers: &mut HeaderMap, authority: &HeaderValue, below: Option<&
     let authority = authority.to_str().unwrap_or_default();
     let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(authority, |(host, _)| host);
     edit_lines(headers, &SET_COOKIE, |line| match cookie_fields::fit(line, host, below) {
-        Fitted::AsItIs => Edit::Keep,
-        Fitted::Changed(value) => Edit::Replace(value),
-        Fitted::Forbidden => Edit::Remove,
+        FittedCookie::AsItIs => FieldEdit::Keep,
+        FittedCookie::Changed(value) => FieldEdit::Replace(value),
+        FittedCookie::Forbidden => FieldEdit::Remove,
     });
 }
 
@@ -111,23 +111,23 @@ fn remove_if(headers: &mut HeaderMap, is_bad: impl Fn(&HeaderName) -> bool) {
 }
 
 /// What becomes of one line of a header that may have several.
-enum Edit {
+enum FieldEdit {
     Keep,
     Replace(HeaderValue),
     Remove,
 }
 
 /// Edits each line of the header called `name`.
-fn edit_lines(headers: &mut HeaderMap, name: &HeaderName, edit: impl Fn(&HeaderValue) -> Edit) {
-    if headers.get_all(name).iter().all(|line| matches!(edit(line), Edit::Keep)) {
+fn edit_lines(headers: &mut HeaderMap, name: &HeaderName, edit: impl Fn(&HeaderValue) -> FieldEdit) {
+    if headers.get_all(name).iter().all(|line| matches!(edit(line), FieldEdit::Keep)) {
         return;
     }
     let Entry::Occupied(entry) = headers.entry(name) else { return };
     let edited: Vec<HeaderValue> = lines(entry)
         .filter_map(|line| match edit(&line) {
-            Edit::Keep => Some(line),
-            Edit::Replace(line) => Some(line),
-            Edit::Remove => None,
+            FieldEdit::Keep => Some(line),
+            FieldEdit::Replace(line) => Some(line),
+            FieldEdit::Remove => None,
         })
         .collect();
     for line in edited {
@@ -139,27 +139,27 @@ fn lines(entry: OccupiedEntry<'_, HeaderValue>) -> impl Iterator<Item = HeaderVa
     entry.remove_entry_mult().1
 }
 
-fn without_own_cookie(line: &HeaderValue) -> Edit {
+fn without_own_cookie(line: &HeaderValue) -> FieldEdit {
     match cookie_fields::without_own(line) {
-        Left::Everything => Edit::Keep,
-        Left::Only(others) => Edit::Replace(others),
-        Left::Nothing => Edit::Remove,
+        RemainingCookies::Everything => FieldEdit::Keep,
+        RemainingCookies::Only(others) => FieldEdit::Replace(others),
+        RemainingCookies::Nothing => FieldEdit::Remove,
     }
 }
 
-fn without_bearer(line: &HeaderValue) -> Edit {
-    let Ok(text) = line.to_str() else { return Edit::Remove };
+fn without_bearer(line: &HeaderValue) -> FieldEdit {
+    let Ok(text) = line.to_str() else { return FieldEdit::Remove };
     let is_bearer = |protocol: &&str| {
         protocol.get(..BEARER_PROTOCOL.len()).is_some_and(|start| start.eq_ignore_ascii_case(BEARER_PROTOCOL))
     };
     let protocols = || text.split(',').map(str::trim);
     if !protocols().any(|protocol| is_bearer(&protocol)) {
-        return Edit::Keep;
+        return FieldEdit::Keep;
     }
     let others: Vec<&str> = protocols().filter(|protocol| !is_bearer(protocol)).collect();
     match HeaderValue::from_str(&others.join(", ")) {
-        Ok(others) if !others.is_empty() => Edit::Replace(others),
-        _ => Edit::Remove,
+        Ok(others) if !others.is_empty() => FieldEdit::Replace(others),
+        _ => FieldEdit::Remove,
     }
 }
 

@@ -3,21 +3,23 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, LOCATION, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::message::client_kind::{Asker, Reader};
+use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::proxy::local::Site;
-use crate::proxy::local::guard::refusal::{Explained, printable};
-use crate::proxy::page::{self, ERROR_HEADER, Kind, escaped};
+use crate::proxy::local::guard::refusal::{ExplainedRefusal, printable};
+use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, escaped};
 use crate::proxy::upstream::Body;
 
 /// A refusal: a page for a browser, two lines for everybody else.
-pub(crate) fn refusal(explained: &Explained, asker: Asker) -> Response<Body> {
-    let Explained { status, word, reason, way_out } = explained;
+pub(crate) fn refusal(explained: &ExplainedRefusal, asker: RequestingClient) -> Response<Body> {
+    let ExplainedRefusal { status, word, reason, way_out } = explained;
     let (kind, body) = match asker.reader {
-        Reader::Browser => {
+        ClientKind::Browser => {
             let content = format!("<p class=\"why\">{}</p>", escaped(way_out));
-            (Kind::Page, page::page("kubectl svcproxy", &capitalised(reason), &content))
+            (AnswerForm::Page, page::page("kubectl svcproxy", &capitalised(reason), &content))
         }
-        Reader::Terminal | Reader::Program => (Kind::Text, format!("kubectl svcproxy: {reason}.\n{way_out}\n")),
+        ClientKind::Terminal | ClientKind::Program => {
+            (AnswerForm::Text, format!("kubectl svcproxy: {reason}.\n{way_out}\n"))
+        }
     };
     let mut reply = page::answer(*status, kind, body);
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(word));
@@ -34,7 +36,7 @@ fn capitalised(sentence: &str) -> String {
 
 /// The Service said something that cannot be passed on, and nobody may go on speaking raw on this connection.
 pub(crate) fn bad_gateway(reason: &str) -> Response<Body> {
-    let mut reply = page::answer(StatusCode::BAD_GATEWAY, Kind::Text, format!("kubectl svcproxy: {reason}.\n"));
+    let mut reply = page::answer(StatusCode::BAD_GATEWAY, AnswerForm::Text, format!("kubectl svcproxy: {reason}.\n"));
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("upgrade"));
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply
@@ -53,7 +55,7 @@ pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<Body> {
 }
 
 /// The same address without the token, and the cookie that replaces it.
-pub(crate) fn onward(location: &str, cookie: Option<HeaderValue>) -> Response<Body> {
+pub(crate) fn redirect_without_token(location: &str, cookie: Option<HeaderValue>) -> Response<Body> {
     let mut reply = redirect(StatusCode::SEE_OTHER, location);
     if let Some(cookie) = cookie {
         reply.headers_mut().insert(SET_COOKIE, cookie);
@@ -63,32 +65,32 @@ pub(crate) fn onward(location: &str, cookie: Option<HeaderValue>) -> Response<Bo
 
 /// Loads the same address once more, now as a request of this site's own: browsers keep a strict cookie back from a
 /// navigation that another site began, such as the way back from a login.
-pub(crate) fn once_more(target: &str) -> Response<Body> {
+pub(crate) fn same_site_reload(target: &str) -> Response<Body> {
     let content = format!("<meta http-equiv=\"refresh\" content=\"0; url={}\">", escaped(target));
-    page::answer(StatusCode::OK, Kind::Page, page::page("kubectl svcproxy", "One moment", &content))
+    page::answer(StatusCode::OK, AnswerForm::Page, page::page("kubectl svcproxy", "One moment", &content))
 }
 
 /// What is open.
-pub(crate) fn start_page(sites: &[Site], origin: &str, asker: Asker) -> Response<Body> {
+pub(crate) fn start_page(sites: &[Site], origin: &str, asker: RequestingClient) -> Response<Body> {
     list(StatusCode::OK, "Open Services", sites, origin, asker)
 }
 
 /// Nothing is served there; what is.
-pub(crate) fn nothing(path: &str, sites: &[Site], origin: &str, asker: Asker) -> Response<Body> {
+pub(crate) fn not_found_page(path: &str, sites: &[Site], origin: &str, asker: RequestingClient) -> Response<Body> {
     let title = format!("Nothing is served at {}", printable(path));
     let mut reply = list(StatusCode::NOT_FOUND, &title, sites, origin, asker);
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("path"));
     reply
 }
 
-fn list(status: StatusCode, title: &str, sites: &[Site], origin: &str, asker: Asker) -> Response<Body> {
-    if asker.reader == Reader::Browser {
+fn list(status: StatusCode, title: &str, sites: &[Site], origin: &str, asker: RequestingClient) -> Response<Body> {
+    if asker.reader == ClientKind::Browser {
         let items: String = sites.iter().map(item).collect();
         let content = format!("<ul>\n{items}</ul>");
-        return page::answer(status, Kind::Page, page::page("kubectl svcproxy", title, &content));
+        return page::answer(status, AnswerForm::Page, page::page("kubectl svcproxy", title, &content));
     }
     let lines: String = sites.iter().map(|site| format!("{origin}{}  {}\n", site.proxy_path(), site.title)).collect();
-    page::answer(status, Kind::Text, format!("{title}; served here:\n{lines}"))
+    page::answer(status, AnswerForm::Text, format!("{title}; served here:\n{lines}"))
 }
 
 fn item(site: &Site) -> String {

@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use http::{Method, StatusCode};
 
 use crate::message::safe_path::strip_prefix;
-use crate::proxy::local::guard::hosts::Host;
-use crate::proxy::local::{Presentation, Site, with_port};
+use crate::proxy::local::guard::hosts::OwnHost;
+use crate::proxy::local::{Origin, Site, with_port};
 
 /// What of a request counts for its route.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub struct RouteQuery<'a> {
     /// Whom it is for.
-    pub host: Host,
+    pub host: OwnHost,
     /// Its method.
     pub method: &'a Method,
     /// Its path and query, beginning with `/`.
@@ -26,7 +26,7 @@ pub struct Ask<'a> {
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route<'a> {
+pub enum RequestRoute<'a> {
     /// To the site with this index.
     Serve {
         /// Its index.
@@ -51,17 +51,17 @@ pub enum Route<'a> {
 
 /// Everything that does not change from request to request.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout<'a> {
+pub struct SiteLayout<'a> {
     /// The open Services.
     pub sites: &'a [Site],
     /// How they are presented.
-    pub presentation: Presentation,
+    pub presentation: Origin,
     /// The port listened on, if any.
     pub port: Option<u16>,
 }
 
 /// A target below one of the proxy paths of a site.
-struct Below {
+struct BelowProxyPath {
     site: usize,
     /// The proxy path as spelled, with its final `/`.
     prefix: String,
@@ -71,52 +71,57 @@ struct Below {
     is_bare: bool,
 }
 
-impl Layout<'_> {
+impl SiteLayout<'_> {
     /// Where `ask` goes.
-    pub fn route<'a>(&self, ask: &Ask<'a>) -> Route<'a> {
+    pub fn route<'a>(&self, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
         match ask.host {
-            Host::Site(site) => self.at_site(site, ask),
-            Host::Localhost | Host::Loopback | Host::Named => match self.find_below(0..self.sites.len(), ask.target) {
-                Some(below) => self.below(below, ask),
-                None => self.at_shared_host(ask),
-            },
+            OwnHost::Site(site) => self.at_site(site, ask),
+            OwnHost::Localhost | OwnHost::Loopback | OwnHost::Named => {
+                match self.find_below(0..self.sites.len(), ask.target) {
+                    Some(below) => self.below(below, ask),
+                    None => self.at_shared_host(ask),
+                }
+            }
         }
     }
 
     /// At a site's own name everything is the Service's, at `/`. Its proxy path leads there too: old bookmarks, and
     /// apps that honour `X-Forwarded-Uri`.
-    fn at_site<'a>(&self, site: usize, ask: &Ask<'a>) -> Route<'a> {
+    fn at_site<'a>(&self, site: usize, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
         match self.find_below(site..site + 1, ask.target) {
             None => serve_whole(site, ask),
             Some(below) if ask.is_navigation => temporary_redirect(path_reference(below.own)),
-            Some(below) => Route::Serve { site, target: Cow::Owned(below.own), below: None },
+            Some(below) => RequestRoute::Serve { site, target: Cow::Owned(below.own), below: None },
         }
     }
 
     /// Below a proxy path, where pages are not shown if there is a better place for them.
-    fn below<'a>(&self, below: Below, ask: &Ask<'a>) -> Route<'a> {
+    fn below<'a>(&self, below: BelowProxyPath, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
         if below.is_bare && matches!(*ask.method, Method::GET | Method::HEAD) {
-            return Route::Redirect { status: StatusCode::MOVED_PERMANENTLY, location: with_final_slash(ask.target) };
+            return RequestRoute::Redirect {
+                status: StatusCode::MOVED_PERMANENTLY,
+                location: with_final_slash(ask.target),
+            };
         }
         if let Some(origin) = self.origin_for_pages(below.site, ask).filter(|_| ask.is_navigation) {
             let location = if origin.is_empty() { path_reference(below.own) } else { format!("{origin}{}", below.own) };
             return temporary_redirect(location);
         }
-        Route::Serve { site: below.site, target: Cow::Owned(below.own), below: Some(below.prefix) }
+        RequestRoute::Serve { site: below.site, target: Cow::Owned(below.own), below: Some(below.prefix) }
     }
 
     /// What is neither a site's name nor below a proxy path.
-    fn at_shared_host<'a>(&self, ask: &Ask<'a>) -> Route<'a> {
+    fn at_shared_host<'a>(&self, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
         let is_root = ask.target.split('?').next() == Some("/");
         match self.sites {
-            [_] if self.presentation != Presentation::Path && ask.host != Host::Loopback => serve_whole(0, ask),
+            [_] if self.presentation != Origin::Path && ask.host != OwnHost::Loopback => serve_whole(0, ask),
             [site] if is_root => temporary_redirect(self.landing(site, ask)),
-            _ if is_root => Route::StartPage,
-            _ => Route::Nothing,
+            _ if is_root => RequestRoute::StartPage,
+            _ => RequestRoute::Nothing,
         }
     }
 
-    fn landing(&self, site: &Site, ask: &Ask<'_>) -> String {
+    fn landing(&self, site: &Site, ask: &RouteQuery<'_>) -> String {
         match self.origin_for_pages(0, ask) {
             Some(origin) => format!("{origin}{}", site.landing),
             None => format!("{}{}", site.proxy_path(), site.landing.trim_start_matches('/')),
@@ -125,25 +130,25 @@ impl Layout<'_> {
 
     /// Where the browser of `ask` finds `site` at `/`: an origin, or nothing for the host it is at already. `None`
     /// where only the proxy path leads to it.
-    fn origin_for_pages(&self, site: usize, ask: &Ask<'_>) -> Option<String> {
+    fn origin_for_pages(&self, site: usize, ask: &RouteQuery<'_>) -> Option<String> {
         let port = self.port?;
         let is_only = self.sites.len() == 1;
         let localhost = is_only.then(|| format!("http://{}", with_port("localhost", Some(port))));
         match (self.presentation, ask.host) {
-            (Presentation::Path, _) => None,
-            (_, Host::Named) => is_only.then(String::new),
-            (Presentation::Localhost, _) => localhost,
-            (Presentation::Site, _) if !resolves_names_below_localhost(ask.user_agent) => localhost,
-            (Presentation::Site, _) => Some(format!("http://{}", with_port(&self.sites[site].host_name(), Some(port)))),
+            (Origin::Path, _) => None,
+            (_, OwnHost::Named) => is_only.then(String::new),
+            (Origin::Localhost, _) => localhost,
+            (Origin::Site, _) if !resolves_names_below_localhost(ask.user_agent) => localhost,
+            (Origin::Site, _) => Some(format!("http://{}", with_port(&self.sites[site].host_name(), Some(port)))),
         }
     }
 
-    fn find_below(&self, mut among: std::ops::Range<usize>, target: &str) -> Option<Below> {
+    fn find_below(&self, mut among: std::ops::Range<usize>, target: &str) -> Option<BelowProxyPath> {
         among.find_map(|site| self.sites[site].paths.iter().find_map(|path| strip_proxy_path(site, path, target)))
     }
 }
 
-fn strip_proxy_path(site: usize, path: &str, target: &str) -> Option<Below> {
+fn strip_proxy_path(site: usize, path: &str, target: &str) -> Option<BelowProxyPath> {
     let bare = path.strip_suffix('/')?;
     let rest = strip_prefix(target, bare)?;
     let is_bare = match rest.bytes().next() {
@@ -152,15 +157,15 @@ fn strip_proxy_path(site: usize, path: &str, target: &str) -> Option<Below> {
         Some(_) => return None,
     };
     let own = if is_bare { format!("/{rest}") } else { rest.to_owned() };
-    Some(Below { site, prefix: format!("{}/", &target[..target.len() - rest.len()]), own, is_bare })
+    Some(BelowProxyPath { site, prefix: format!("{}/", &target[..target.len() - rest.len()]), own, is_bare })
 }
 
-fn serve_whole<'a>(site: usize, ask: &Ask<'a>) -> Route<'a> {
-    Route::Serve { site, target: Cow::Borrowed(ask.target), below: None }
+fn serve_whole<'a>(site: usize, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
+    RequestRoute::Serve { site, target: Cow::Borrowed(ask.target), below: None }
 }
 
-fn temporary_redirect<'a>(location: String) -> Route<'a> {
-    Route::Redirect { status: StatusCode::TEMPORARY_REDIRECT, location }
+fn temporary_redirect<'a>(location: String) -> RequestRoute<'a> {
+    RequestRoute::Redirect { status: StatusCode::TEMPORARY_REDIRECT, location }
 }
 
 /// `target` as a reference to the same host: one that begins with `//` would name another (RFC 3986 section 4.2).
@@ -224,8 +229,8 @@ mod tests {
 
     struct Case {
         sites: usize,
-        presentation: Presentation,
-        host: Host,
+        presentation: Origin,
+        host: OwnHost,
         method: Method,
         is_navigation: bool,
         user_agent: &'static str,
@@ -235,8 +240,8 @@ mod tests {
     fn navigation(sites: usize) -> Case {
         Case {
             sites,
-            presentation: Presentation::Site,
-            host: Host::Loopback,
+            presentation: Origin::Site,
+            host: OwnHost::Loopback,
             method: Method::GET,
             is_navigation: true,
             user_agent: CHROMIUM,
@@ -248,18 +253,18 @@ mod tests {
     }
 
     impl Case {
-        fn at(self, host: Host) -> Self {
+        fn at(self, host: OwnHost) -> Self {
             Self { host, ..self }
         }
 
-        fn presented(self, presentation: Presentation) -> Self {
+        fn presented(self, presentation: Origin) -> Self {
             Self { presentation, ..self }
         }
 
         fn describe(&self, target: &str) -> String {
             let sites = sites(self.sites);
-            let layout = Layout { sites: &sites, presentation: self.presentation, port: Some(8001) };
-            let ask = Ask {
+            let layout = SiteLayout { sites: &sites, presentation: self.presentation, port: Some(8001) };
+            let ask = RouteQuery {
                 host: self.host,
                 method: &self.method,
                 target,
@@ -267,11 +272,11 @@ mod tests {
                 user_agent: Some(self.user_agent),
             };
             match layout.route(&ask) {
-                Route::Serve { site, target, below: None } => format!("{site} {target}"),
-                Route::Serve { site, target, below: Some(below) } => format!("{site} {target} below {below}"),
-                Route::Redirect { status, location } => format!("{} {location}", status.as_str()),
-                Route::StartPage => "start".to_owned(),
-                Route::Nothing => "nothing".to_owned(),
+                RequestRoute::Serve { site, target, below: None } => format!("{site} {target}"),
+                RequestRoute::Serve { site, target, below: Some(below) } => format!("{site} {target} below {below}"),
+                RequestRoute::Redirect { status, location } => format!("{} {location}", status.as_str()),
+                RequestRoute::StartPage => "start".to_owned(),
+                RequestRoute::Nothing => "nothing".to_owned(),
             }
         }
 
@@ -286,7 +291,7 @@ mod tests {
         navigation(1).check(NGINX, &format!("307 {site}/"));
         navigation(2).check(&format!("{SHORT}ui/?a=b&c"), &format!("307 {site}/ui/?a=b&c"));
         navigation(2).check(&format!("{SHORT}/evil.example"), &format!("307 {site}//evil.example"));
-        navigation(2).at(Host::Localhost).check(NGINX, &format!("307 {site}/"));
+        navigation(2).at(OwnHost::Localhost).check(NGINX, &format!("307 {site}/"));
         navigation(2).check(REDIS, "307 http://redis--default--abc124.localhost:8001/");
         navigation(2).check(&REDIS.replace(':', "%3A"), "307 http://redis--default--abc124.localhost:8001/");
     }
@@ -313,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_site_is_the_service_at_its_root() {
-        let site = |case: Case| case.at(Host::Site(1));
+        let site = |case: Case| case.at(OwnHost::Site(1));
         site(navigation(2)).check("/a//b?c=/%2F", "1 /a//b?c=/%2F");
         site(navigation(2)).check(&format!("{REDIS}a?b"), "307 /a?b");
         site(navigation(2)).check(&format!("{REDIS}/evil.example"), "307 /.//evil.example");
@@ -330,9 +335,9 @@ mod tests {
         navigation(2).check("/", "start");
         curl(1).check("/a", "nothing");
         curl(2).check("/api/v1/namespaces/default/secrets", "nothing");
-        curl(1).at(Host::Localhost).check("/a?b", "0 /a?b");
-        curl(2).at(Host::Localhost).check("/a?b", "nothing");
-        curl(2).at(Host::Localhost).check("/?b", "start");
+        curl(1).at(OwnHost::Localhost).check("/a?b", "0 /a?b");
+        curl(2).at(OwnHost::Localhost).check("/a?b", "nothing");
+        curl(2).at(OwnHost::Localhost).check("/?b", "start");
     }
 
     #[test]
@@ -354,35 +359,35 @@ mod tests {
 
     #[test]
     fn presented_at_localhost() {
-        let case = |case: Case| case.presented(Presentation::Localhost);
+        let case = |case: Case| case.presented(Origin::Localhost);
         case(navigation(1)).check(&format!("{NGINX}a"), "307 http://localhost:8001/a");
         case(navigation(1)).check("/", "307 http://localhost:8001/ui/?x=1");
-        case(navigation(1)).at(Host::Localhost).check("/a", "0 /a");
+        case(navigation(1)).at(OwnHost::Localhost).check("/a", "0 /a");
         case(navigation(2)).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
     }
 
     #[test]
     fn presented_below_the_path() {
-        let case = |case: Case| case.presented(Presentation::Path);
+        let case = |case: Case| case.presented(Origin::Path);
         case(navigation(1)).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
         case(navigation(1)).check("/", &format!("307 {NGINX}ui/?x=1"));
-        case(navigation(1)).at(Host::Localhost).check("/", &format!("307 {NGINX}ui/?x=1"));
-        case(navigation(1)).at(Host::Localhost).check("/a", "nothing");
+        case(navigation(1)).at(OwnHost::Localhost).check("/", &format!("307 {NGINX}ui/?x=1"));
+        case(navigation(1)).at(OwnHost::Localhost).check("/a", "nothing");
         case(navigation(2)).check("/", "start");
     }
 
     #[test]
     fn at_a_name_the_user_allowed() {
-        navigation(1).at(Host::Named).check("/a", "0 /a");
-        navigation(1).at(Host::Named).check(&format!("{NGINX}/a"), "307 /.//a");
-        navigation(2).at(Host::Named).check("/", "start");
-        navigation(2).at(Host::Named).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
+        navigation(1).at(OwnHost::Named).check("/a", "0 /a");
+        navigation(1).at(OwnHost::Named).check(&format!("{NGINX}/a"), "307 /.//a");
+        navigation(2).at(OwnHost::Named).check("/", "start");
+        navigation(2).at(OwnHost::Named).check(&format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
     }
 
     proptest! {
         #[test]
         fn t7_no_redirect_leaves(rest in "[/\\\\a.:@?]{0,6}", count in 1usize..3, navigates in any::<bool>(), host in 0usize..5) {
-            let host = [Host::Localhost, Host::Loopback, Host::Named, Host::Site(0), Host::Site(count - 1)][host];
+            let host = [OwnHost::Localhost, OwnHost::Loopback, OwnHost::Named, OwnHost::Site(0), OwnHost::Site(count - 1)][host];
             let case = Case { is_navigation: navigates, ..navigation(count) }.at(host);
             let route = case.describe(&format!("{NGINX}{rest}"));
             if let Some(location) = route.strip_prefix("307 ").or(route.strip_prefix("301 ")) {

@@ -35,8 +35,13 @@ pub(crate) fn is_agreed(response: &Response<Body>, accept: &str) -> bool {
 }
 
 /// Carries bytes between the two sides until both have ended, one of them breaks, or `end` comes.
-pub(crate) async fn run(client: OnUpgrade, service: upgraded::Pending, end: CancellationToken, mut exchange: Exchange) {
-    let carried = Carried::default();
+pub(crate) async fn run(
+    client: OnUpgrade,
+    service: upgraded::PendingStream,
+    end: CancellationToken,
+    mut exchange: Exchange,
+) {
+    let carried = CarriedOctets::default();
     let carrying = async {
         if let (Ok(client), Ok(service)) = (client.await, service.stream().await) {
             carry(client, service, &carried, &exchange).await;
@@ -51,12 +56,12 @@ pub(crate) async fn run(client: OnUpgrade, service: upgraded::Pending, end: Canc
 
 /// Octets so far.
 #[derive(Debug, Default)]
-struct Carried {
+struct CarriedOctets {
     from_client: AtomicU64,
     to_client: AtomicU64,
 }
 
-async fn carry(client: Upgraded, service: upgraded::Stream, carried: &Carried, exchange: &Exchange) {
+async fn carry(client: Upgraded, service: upgraded::ServiceStream, carried: &CarriedOctets, exchange: &Exchange) {
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_service, to_service) = tokio::io::split(service);
     let both = async {

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener as StdListener};
 
 use super::*;
 
-async fn bind(listen: Listen) -> Result<Listener, BindError> {
-    Listener::bind(&listen).await
+async fn bind(listen: ListenOn) -> Result<LocalListener, BindError> {
+    LocalListener::bind(&listen).await
 }
 
 /// Something that listens on a loopback address, and its port.
@@ -17,7 +17,7 @@ fn taken(address: &str) -> (StdListener, u16) {
 
 #[tokio::test]
 async fn both_loopback_addresses_on_one_port() {
-    let listener = bind(Listen::Loopback(Port::Any)).await.unwrap();
+    let listener = bind(ListenOn::Loopback(LocalPort::Any)).await.unwrap();
     let found: Vec<String> = listener.local_addrs().iter().map(|address| address.ip().to_string()).collect();
     assert_eq!(found, ["127.0.0.1", "::1"]);
     assert!(listener.local_addrs().iter().all(|address| Some(address.port()) == listener.port()));
@@ -28,7 +28,7 @@ async fn both_loopback_addresses_on_one_port() {
 async fn t13_a_port_taken_on_either_address_is_not_ours() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let (_squatter, port) = taken(address);
-        let error = bind(Listen::Loopback(Port::Exact(port))).await.unwrap_err();
+        let error = bind(ListenOn::Loopback(LocalPort::Exact(port))).await.unwrap_err();
         assert!(matches!(error, BindError::Taken(taken) if taken.port() == port), "{error:?}");
         assert!(error.to_string().ends_with("is already in use"), "{error}");
     }
@@ -37,10 +37,10 @@ async fn t13_a_port_taken_on_either_address_is_not_ours() {
 #[tokio::test]
 async fn the_first_free_one_of_the_preferred_ports() {
     let (_squatter, first) = taken("[::1]:0");
-    let free = bind(Listen::Loopback(Port::Any)).await.unwrap().port().unwrap();
-    let found = bind(Listen::Loopback(Port::Preferred(vec![first, free]))).await.unwrap();
+    let free = bind(ListenOn::Loopback(LocalPort::Any)).await.unwrap().port().unwrap();
+    let found = bind(ListenOn::Loopback(LocalPort::Preferred(vec![first, free]))).await.unwrap();
     assert_eq!(found.port(), Some(free));
-    let other = bind(Listen::Loopback(Port::Preferred(vec![first, free]))).await.unwrap();
+    let other = bind(ListenOn::Loopback(LocalPort::Preferred(vec![first, free]))).await.unwrap();
     assert!(![Some(first), Some(free)].contains(&other.port()), "{other:?}");
 }
 
@@ -50,21 +50,22 @@ async fn a_place_is_free_again_at_once() {
     let port = serving.port();
     serving.ask("GET /").await;
     serving.stop().await;
-    assert_eq!(bind(Listen::Loopback(Port::Exact(port))).await.unwrap().port(), Some(port));
+    assert_eq!(bind(ListenOn::Loopback(LocalPort::Exact(port))).await.unwrap().port(), Some(port));
 }
 
 #[tokio::test]
 async fn chosen_addresses() {
     let only = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
-    let listener = bind(Listen::Addresses(vec![only], Port::Any)).await.unwrap();
+    let listener = bind(ListenOn::Addresses(vec![only], LocalPort::Any)).await.unwrap();
     assert_eq!(listener.local_addrs().iter().map(SocketAddr::ip).collect::<Vec<_>>(), [only]);
     assert_eq!(listener.authority(), format!("127.0.0.3:{}", listener.port().unwrap()));
 
-    let all =
-        bind(Listen::Addresses(vec!["::".parse().unwrap(), "0.0.0.0".parse().unwrap()], Port::Any)).await.unwrap();
+    let all = bind(ListenOn::Addresses(vec!["::".parse().unwrap(), "0.0.0.0".parse().unwrap()], LocalPort::Any))
+        .await
+        .unwrap();
     assert_eq!(all.authority(), format!("[::1]:{}", all.port().unwrap()));
 
-    let elsewhere = bind(Listen::Addresses(vec!["192.0.2.1".parse().unwrap()], Port::Any)).await.unwrap_err();
+    let elsewhere = bind(ListenOn::Addresses(vec!["192.0.2.1".parse().unwrap()], LocalPort::Any)).await.unwrap_err();
     assert_eq!(elsewhere.to_string(), "this machine does not have the address 192.0.2.1");
 }
 
@@ -79,7 +80,7 @@ mod unix {
     async fn a_socket_for_this_user_only_removed_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let listener = bind(Listen::UnixSocket(path.clone())).await.unwrap();
+        let listener = bind(ListenOn::UnixSocket(path.clone())).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!((listener.port(), listener.authority().as_str()), (None, "localhost"));
         drop(listener);
@@ -90,8 +91,8 @@ mod unix {
     async fn answers_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let listener = bind(Listen::UnixSocket(path.clone())).await.unwrap();
-        let served = tokio::spawn(serve(listener, echoing(), std::future::pending(), DEADLINE));
+        let listener = bind(ListenOn::UnixSocket(path.clone())).await.unwrap();
+        let served = tokio::spawn(serve(listener, echoing(), std::future::pending(), TEST_TIMEOUT));
         for (host, target) in [
             ("localhost", "/a"),
             ("localhost:8001", "/a"),
@@ -113,11 +114,11 @@ mod unix {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let alive = StdUnixListener::bind(&path).unwrap();
-        let error = bind(Listen::UnixSocket(path.clone())).await.unwrap_err();
+        let error = bind(ListenOn::UnixSocket(path.clone())).await.unwrap_err();
         assert!(matches!(error, BindError::SocketTaken(_)), "{error:?}");
         drop(alive);
         assert!(path.exists());
-        bind(Listen::UnixSocket(path.clone())).await.unwrap();
+        bind(ListenOn::UnixSocket(path.clone())).await.unwrap();
     }
 
     #[tokio::test]
@@ -125,10 +126,10 @@ mod unix {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "precious").unwrap();
-        let error = bind(Listen::UnixSocket(path.clone())).await.unwrap_err();
+        let error = bind(ListenOn::UnixSocket(path.clone())).await.unwrap_err();
         assert!(matches!(error, BindError::NotASocket(_)), "{error:?}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
-        let nowhere = bind(Listen::UnixSocket(folder.path().join("no/such/folder"))).await.unwrap_err();
+        let nowhere = bind(ListenOn::UnixSocket(folder.path().join("no/such/folder"))).await.unwrap_err();
         assert!(matches!(nowhere, BindError::Socket(..)), "{nowhere:?}");
     }
 
@@ -136,7 +137,7 @@ mod unix {
     async fn a_socket_that_took_our_place_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let listener = bind(Listen::UnixSocket(path.clone())).await.unwrap();
+        let listener = bind(ListenOn::UnixSocket(path.clone())).await.unwrap();
         std::fs::remove_file(&path).unwrap();
         let _other = StdUnixListener::bind(&path).unwrap();
         drop(listener);

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 
-fn hand_made() -> (Local, Hands) {
+fn hand_made() -> (LocalProxy, Hands) {
     let (service, hands) = by_hand();
     (local(vec![site(LABEL, PROXY_PATH, service)]), hands)
 }
@@ -122,7 +122,7 @@ async fn a_client_that_talks_nonsense_harms_nobody() {
 #[tokio::test]
 async fn idle_means_nothing_open() {
     let (mut local, mut hands) = hand_made();
-    let activity = Activity::default();
+    let activity = TrafficStats::default();
     local.activity = activity.clone();
     let serving = Serving::start(local).await;
     let mut wire = serving.connect().await;
@@ -148,7 +148,7 @@ async fn the_log_hears_of_every_request_once() {
         response
     });
     local.log = RequestLog::new(move |record| {
-        let Record { method, path, status, bytes_in, bytes_out, site, .. } = record;
+        let RequestRecord { method, path, status, bytes_in, bytes_out, site, .. } = record;
         let via = record.extensions.get::<&str>().copied();
         let line = format!("{method} {path} {} {bytes_in} {bytes_out} {site:?} {via:?}", status.as_str());
         listener.lock().unwrap().push(line);

@@ -91,7 +91,7 @@ async fn trailers_pass_to_who_takes_them() {
 }
 
 /// Echoes what is sent, piece by piece.
-fn streaming() -> Local {
+fn streaming() -> LocalProxy {
     answering(|request| async { Response::new(request.into_body()) })
 }
 

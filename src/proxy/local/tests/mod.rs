@@ -25,13 +25,13 @@ use super::*;
 use crate::proxy::upstream::Body;
 
 /// When a test gives up waiting.
-const DEADLINE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 const LABEL: &str = "nginx--default--abc123";
 const PROXY_PATH: &str = "/api/v1/namespaces/default/services/nginx/proxy/";
 
 /// Waits for what must come.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it takes too long")
+    timeout(TEST_TIMEOUT, future).await.expect("it takes too long")
 }
 
 /// An upstream that is a closure.
@@ -57,18 +57,18 @@ fn site(label: &str, path: &str, upstream: impl Upstream) -> Site {
     }
 }
 
-fn local(sites: Vec<Site>) -> Local {
-    Local {
+fn local(sites: Vec<Site>) -> LocalProxy {
+    LocalProxy {
         sites,
-        presentation: Presentation::Site,
+        presentation: Origin::Site,
         policy: GuardPolicy::default(),
         log: RequestLog::off(),
-        activity: Activity::default(),
+        activity: TrafficStats::default(),
     }
 }
 
 /// One site whose Service is `answer`.
-fn answering<F, R>(answer: F) -> Local
+fn answering<F, R>(answer: F) -> LocalProxy
 where
     F: Fn(Request<Body>) -> R + Send + Sync + 'static,
     R: Future<Output = Response<Body>> + Send + 'static,
@@ -77,7 +77,7 @@ where
 }
 
 /// One site whose Service says what it was asked: the request line and headers, sorted, without those of every request.
-fn echoing() -> Local {
+fn echoing() -> LocalProxy {
     answering(|request| async move { Response::new(Body::full(description(&request))) })
 }
 
@@ -98,12 +98,12 @@ struct Serving {
 }
 
 impl Serving {
-    async fn start(local: Local) -> Self {
-        Self::with_grace(local, DEADLINE).await
+    async fn start(local: LocalProxy) -> Self {
+        Self::with_grace(local, TEST_TIMEOUT).await
     }
 
-    async fn with_grace(local: Local, grace: Duration) -> Self {
-        let listener = Listener::bind(&Listen::Loopback(Port::Any)).await.unwrap();
+    async fn with_grace(local: LocalProxy, grace: Duration) -> Self {
+        let listener = LocalListener::bind(&ListenOn::Loopback(LocalPort::Any)).await.unwrap();
         let addresses = listener.local_addrs().to_vec();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };

@@ -7,7 +7,7 @@ const OTHER_PATH: &str = "/api/v1/namespaces/default/services/https:redis:/proxy
 const NAVIGATION: &str =
     "Sec-Fetch-Mode: navigate\nSec-Fetch-Site: none\nSec-Fetch-Dest: document\nAccept: text/html,*/*";
 
-fn two() -> Local {
+fn two() -> LocalProxy {
     let named = |name: &'static str| {
         Answering(move |request: Request<Body>| async move {
             Response::new(Body::full(format!("{name} {}", request.uri())))
@@ -17,7 +17,7 @@ fn two() -> Local {
 }
 
 /// One site that keeps count of what reaches it.
-fn watched(change: impl FnOnce(&mut Local)) -> (Local, mpsc::UnboundedReceiver<String>) {
+fn watched(change: impl FnOnce(&mut LocalProxy)) -> (LocalProxy, mpsc::UnboundedReceiver<String>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let recording = move |request: Request<Body>| {
         sender.send(description(&request)).unwrap();
@@ -77,7 +77,7 @@ async fn below_the_path_links_lead_below_the_path() {
 
 #[tokio::test]
 async fn urls_as_they_are_printed() {
-    let listener = Listener::bind(&Listen::Loopback(Port::Any)).await.unwrap();
+    let listener = LocalListener::bind(&ListenOn::Loopback(LocalPort::Any)).await.unwrap();
     let port = listener.port().unwrap();
     let mut local = two();
     local.sites[0].landing = "/ui/?a=b#c".to_owned();
@@ -96,14 +96,14 @@ async fn urls_as_they_are_printed() {
 
 #[tokio::test]
 async fn urls_where_localhost_does_not_lead() {
-    let address = Listen::Addresses(vec!["127.0.0.3".parse().unwrap()], Port::Any);
-    let listener = Listener::bind(&address).await.unwrap();
+    let address = ListenOn::Addresses(vec!["127.0.0.3".parse().unwrap()], LocalPort::Any);
+    let listener = LocalListener::bind(&address).await.unwrap();
     let port = listener.port().unwrap();
     let (one, several) = (echoing(), two());
     assert_eq!(one.site_url(&one.sites[0], &listener), format!("http://127.0.0.3:{port}/"));
     assert_eq!(several.site_url(&several.sites[0], &listener), format!("http://127.0.0.3:{port}{PROXY_PATH}"));
     let address = listener.local_addrs()[0];
-    let serving = tokio::spawn(serve(listener, one, std::future::pending(), DEADLINE));
+    let serving = tokio::spawn(serve(listener, one, std::future::pending(), TEST_TIMEOUT));
     let mut wire = Wire::connect(address).await;
     wire.send(&request_text(&format!("127.0.0.3:{port}"), "GET /a", "")).await;
     assert_eq!(body_of(&wire.rest().await), "GET /a");

@@ -1,5 +1,5 @@
 //! The API server's own errors, told from a Service's answers by their shape (apimachinery `pkg/apis/meta/v1`, type
-//! `Status`).
+//! `ApiServerStatus`).
 
 use http::StatusCode;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ pub(super) const LIMIT: usize = 64 * 1024;
 
 /// What an API server says when it answers a request itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct ApiServerStatus {
     /// The HTTP status.
     pub code: StatusCode,
     /// A word such as `ServiceUnavailable`; empty for some errors of upgrades.
@@ -20,7 +20,7 @@ pub struct Status {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct WireStatus {
     kind: String,
     api_version: String,
     status: String,
@@ -31,16 +31,16 @@ struct Wire {
     code: u16,
 }
 
-impl Status {
-    /// Reads the whole body of an answer with the status `code`; `None` unless every mark of a `Status` is there.
+impl ApiServerStatus {
+    /// Reads the whole body of an answer with the status `code`; `None` unless every mark of a `ApiServerStatus` is there.
     pub fn read(code: StatusCode, body: &[u8]) -> Option<Self> {
-        let wire: Wire = serde_json::from_slice(body).ok()?;
+        let wire: WireStatus = serde_json::from_slice(body).ok()?;
         let is_status = wire.kind == "Status" && wire.api_version == "v1" && wire.status == "Failure";
         (is_status && wire.code == code.as_u16()).then_some(Self { code, reason: wire.reason, message: wire.message })
     }
 }
 
-/// Whether a body that begins with `start` may still turn out to be a [`Status`]: the API server writes the kind
+/// Whether a body that begins with `start` may still turn out to be a [`ApiServerStatus`]: the API server writes the kind
 /// first, compact or indented.
 pub(super) fn may_begin(start: &[u8]) -> bool {
     const BEGINNING: &[u8] = b"{\"kind\":\"Status\"";
@@ -54,8 +54,8 @@ mod tests {
 
     const COMPACT: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"web\"","reason":"ServiceUnavailable","code":503}"#;
 
-    fn read(code: u16, body: &str) -> Option<Status> {
-        Status::read(StatusCode::from_u16(code).unwrap(), body.as_bytes())
+    fn read(code: u16, body: &str) -> Option<ApiServerStatus> {
+        ApiServerStatus::read(StatusCode::from_u16(code).unwrap(), body.as_bytes())
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use http::StatusCode;
 
-use super::Status;
-use crate::cluster::{Missing, SendError, Unseen};
+use super::ApiServerStatus;
+use crate::cluster::{CredentialsNotSeen, MissingRight, SendError};
 use crate::service::Scheme;
 
 /// Why a request got no answer of the Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
+pub enum FailureCause {
     /// Nothing ready behind this port of the Service.
     NoEndpoints,
     /// There is no such Service.
@@ -43,9 +43,9 @@ pub enum Cause {
     /// The API server does not accept the credentials.
     Unauthorized,
     /// The API server knows the user, who lacks a right.
-    Forbidden(Missing),
+    Forbidden(MissingRight),
     /// The API server did not see who we are.
-    Unseen(Unseen),
+    Unseen(CredentialsNotSeen),
     /// An admission webhook or policy said no.
     Denied,
     /// A method that the service proxy does not carry.
@@ -53,7 +53,7 @@ pub enum Cause {
     /// A `dryRun` in the query, which the API server takes for its own.
     DryRun,
     /// No answer of the API server itself.
-    ApiServer(Trouble),
+    ApiServer(ApiServerFailure),
     /// The API server cannot reach the node that would forward to the Pod.
     NodeUnreachable,
     /// The API server, or something in front of it, knows none of the handshakes of port-forward.
@@ -63,12 +63,12 @@ pub enum Cause {
     /// The request cannot be carried without changing it.
     NotFaithful,
     /// Only port-forward could carry the request without changing it, and that is not to be had.
-    OnlyByPortForward(Hindrance),
+    OnlyByPortForward(NoPortForwardReason),
 }
 
 /// Why there is no port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hindrance {
+pub enum NoPortForwardReason {
     /// The user lacks the right.
     Right,
     /// `--via service-proxy`.
@@ -77,7 +77,7 @@ pub enum Hindrance {
 
 /// Why the API server itself cannot be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum ApiServerFailure {
     /// No connection to it.
     Unreachable,
     /// No credentials to show.
@@ -86,7 +86,7 @@ pub enum Trouble {
     BrokeOff,
 }
 
-impl From<&SendError> for Trouble {
+impl From<&SendError> for ApiServerFailure {
     fn from(error: &SendError) -> Self {
         match error {
             SendError::Credentials(_) => Self::Credentials,
@@ -96,9 +96,9 @@ impl From<&SendError> for Trouble {
     }
 }
 
-impl Cause {
+impl FailureCause {
     /// What `status` means; `None` for a message that is not one of the service proxy's.
-    pub fn of(status: &Status) -> Option<Self> {
+    pub fn of(status: &ApiServerStatus) -> Option<Self> {
         let message = status.message.as_str();
         if let Some(dialling) = after_any(message, &["error trying to reach service: ", "error dialing backend: "]) {
             return Some(of_dialling(dialling));
@@ -118,31 +118,31 @@ fn after_any<'a>(message: &'a str, starts: &[&str]) -> Option<&'a str> {
 
 /// Sentences of the API server's proxy code (kubernetes `pkg/registry/core/service/storage/storage.go`, apimachinery
 /// `pkg/util/proxy/upgradeaware.go`), and of Go's `net` and `crypto/tls` below it.
-fn of_fixed_words(message: &str) -> Option<Cause> {
+fn of_fixed_words(message: &str) -> Option<FailureCause> {
     let begins = |start: &str| message.starts_with(start);
     Some(match message {
-        _ if begins("no endpoints available for service ") => Cause::NoEndpoints,
-        _ if begins("no service port ") && message.contains(" found for service ") => Cause::NoSuchPort,
-        _ if begins("services ") && message.ends_with(" not found") => Cause::NoService,
-        _ if begins("endpoints ") && message.ends_with(" not found") => Cause::NoService,
-        _ if begins("invalid service request ") => Cause::InvalidId,
-        _ if begins("invalid upgrade response: ") => Cause::UpgradeRefused,
-        _ if message.contains("error trying to parse Location header: ") => Cause::BadRedirect,
+        _ if begins("no endpoints available for service ") => FailureCause::NoEndpoints,
+        _ if begins("no service port ") && message.contains(" found for service ") => FailureCause::NoSuchPort,
+        _ if begins("services ") && message.ends_with(" not found") => FailureCause::NoService,
+        _ if begins("endpoints ") && message.ends_with(" not found") => FailureCause::NoService,
+        _ if begins("invalid service request ") => FailureCause::InvalidId,
+        _ if begins("invalid upgrade response: ") => FailureCause::UpgradeRefused,
+        _ if message.contains("error trying to parse Location header: ") => FailureCause::BadRedirect,
         _ if begins("flate: corrupt input before offset ") || begins("errorf making gzip reader: ") => {
-            Cause::BadEncoding
+            FailureCause::BadEncoding
         }
-        "dryRun is not supported" => Cause::DryRun,
-        "Upgrade request required" => Cause::UpgradeLost,
+        "dryRun is not supported" => FailureCause::DryRun,
+        "Upgrade request required" => FailureCause::UpgradeLost,
         // Some apps see a handshake by its key alone. Go's `httputil.ReverseProxy`.
         _ if begins("backend tried to switch protocol ") && message.ends_with(r#" when "" was requested"#) => {
-            Cause::UpgradeLost
+            FailureCause::UpgradeLost
         }
         _ => return None,
     })
 }
 
 /// What Go's dialler, TLS and HTTP client say, and the tunnels that some clusters put between API server and Pods.
-fn of_dialling(message: &str) -> Cause {
+fn of_dialling(message: &str) -> FailureCause {
     const UNREACHABLE: [&str; 8] = [
         "i/o timeout",
         "no route to host",
@@ -156,31 +156,31 @@ fn of_dialling(message: &str) -> Cause {
     const BREAKS_OFF: [&str; 4] = ["EOF", "connection reset by peer", "broken pipe", "server closed idle connection"];
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(&["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"]) {
-        return Cause::WrongScheme { right: Scheme::Http };
+        return FailureCause::WrongScheme { right: Scheme::Http };
     }
     if says(&[r#"malformed HTTP response "\x15\x03"#]) {
-        return Cause::WrongScheme { right: Scheme::Https };
+        return FailureCause::WrongScheme { right: Scheme::Https };
     }
     if says(&["malformed HTTP", "malformed MIME"]) {
-        return Cause::NotHttp;
+        return FailureCause::NotHttp;
     }
     if says(&["connection refused"]) {
-        return Cause::PodRefuses;
+        return FailureCause::PodRefuses;
     }
     if says(&["tls: ", "TLS handshake timeout", "x509: "]) {
-        return Cause::PodTls;
+        return FailureCause::PodTls;
     }
     if says(&BREAKS_OFF) {
-        return Cause::PodBreaksOff;
+        return FailureCause::PodBreaksOff;
     }
-    if says(&UNREACHABLE) { Cause::PodUnreachable } else { Cause::PodNotReached }
+    if says(&UNREACHABLE) { FailureCause::PodUnreachable } else { FailureCause::PodNotReached }
 }
 
-fn of_refusal(message: &str) -> Option<Cause> {
+fn of_refusal(message: &str) -> Option<FailureCause> {
     if message.starts_with("admission webhook ") || message.contains(" denied the request") {
-        return Some(Cause::Denied);
+        return Some(FailureCause::Denied);
     }
-    Missing::read(message).map(Cause::Forbidden)
+    MissingRight::read(message).map(FailureCause::Forbidden)
 }
 
 /// Whether an answer is a server's complaint that it was spoken to without TLS: Go, nginx, Apache and Tomcat answer
@@ -200,80 +200,87 @@ pub(super) fn complains_of_plain_http(code: StatusCode, body: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn cause(code: u16, reason: &str, message: &str) -> Option<Cause> {
+    fn cause(code: u16, reason: &str, message: &str) -> Option<FailureCause> {
         let code = StatusCode::from_u16(code).unwrap();
-        Cause::of(&Status { code, reason: reason.to_owned(), message: message.to_owned() })
+        FailureCause::of(&ApiServerStatus { code, reason: reason.to_owned(), message: message.to_owned() })
     }
 
-    fn check(code: u16, reason: &str, message: &str, expect: Cause) {
+    fn check(code: u16, reason: &str, message: &str, expect: FailureCause) {
         assert_eq!(cause(code, reason, message), Some(expect), "{message}");
     }
 
     #[test]
     fn of_the_service() {
         let unavailable = "ServiceUnavailable";
-        check(503, unavailable, r#"no endpoints available for service "web:http""#, Cause::NoEndpoints);
-        check(503, unavailable, r#"no service port 81 found for service "web""#, Cause::NoSuchPort);
-        check(404, "NotFound", r#"services "web" not found"#, Cause::NoService);
-        check(404, "NotFound", r#"endpoints "web" not found"#, Cause::NoService);
-        check(400, "BadRequest", r#"invalid service request "a:b:c:d""#, Cause::InvalidId);
-        check(400, "BadRequest", "dryRun is not supported", Cause::DryRun);
+        check(503, unavailable, r#"no endpoints available for service "web:http""#, FailureCause::NoEndpoints);
+        check(503, unavailable, r#"no service port 81 found for service "web""#, FailureCause::NoSuchPort);
+        check(404, "NotFound", r#"services "web" not found"#, FailureCause::NoService);
+        check(404, "NotFound", r#"endpoints "web" not found"#, FailureCause::NoService);
+        check(400, "BadRequest", r#"invalid service request "a:b:c:d""#, FailureCause::InvalidId);
+        check(400, "BadRequest", "dryRun is not supported", FailureCause::DryRun);
         check(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
-            Cause::MethodNotAllowed,
+            FailureCause::MethodNotAllowed,
         );
     }
 
     #[test]
     fn of_dialling_the_pod() {
-        let check = |error: &str, expect: Cause| {
+        let check = |error: &str, expect: FailureCause| {
             check(503, "ServiceUnavailable", &format!("error trying to reach service: {error}"), expect.clone());
             check(500, "", &format!("error dialing backend: {error}"), expect);
         };
-        check("dial tcp 10.0.0.9:80: connect: connection refused", Cause::PodRefuses);
-        check("dial tcp 10.0.0.9:80: i/o timeout", Cause::PodUnreachable);
-        check("dial tcp 10.0.0.9:80: connect: no route to host", Cause::PodUnreachable);
+        check("dial tcp 10.0.0.9:80: connect: connection refused", FailureCause::PodRefuses);
+        check("dial tcp 10.0.0.9:80: i/o timeout", FailureCause::PodUnreachable);
+        check("dial tcp 10.0.0.9:80: connect: no route to host", FailureCause::PodUnreachable);
         check(
             "proxy error from 127.0.0.1:6443 while dialing 10.42.1.5:80, code 502: 502 Bad Gateway",
-            Cause::PodUnreachable,
+            FailureCause::PodUnreachable,
         );
-        check("tls: first record does not look like a TLS handshake", Cause::WrongScheme { right: Scheme::Http });
-        check("http: server gave HTTP response to HTTPS client", Cause::WrongScheme { right: Scheme::Http });
+        check(
+            "tls: first record does not look like a TLS handshake",
+            FailureCause::WrongScheme { right: Scheme::Http },
+        );
+        check("http: server gave HTTP response to HTTPS client", FailureCause::WrongScheme { right: Scheme::Http });
         check(
             r#"net/http: HTTP/1.x transport connection broken: malformed HTTP response "\x15\x03\x01\x00\x02\x02""#,
-            Cause::WrongScheme { right: Scheme::Https },
+            FailureCause::WrongScheme { right: Scheme::Https },
         );
-        check(r#"malformed HTTP response "-ERR unknown command""#, Cause::NotHttp);
-        check("remote error: tls: bad certificate", Cause::PodTls);
-        check("net/http: TLS handshake timeout", Cause::PodTls);
-        check("EOF", Cause::PodBreaksOff);
-        check("read tcp 10.0.0.1:1->10.0.0.9:80: read: connection reset by peer", Cause::PodBreaksOff);
-        check("something new", Cause::PodNotReached);
+        check(r#"malformed HTTP response "-ERR unknown command""#, FailureCause::NotHttp);
+        check("remote error: tls: bad certificate", FailureCause::PodTls);
+        check("net/http: TLS handshake timeout", FailureCause::PodTls);
+        check("EOF", FailureCause::PodBreaksOff);
+        check("read tcp 10.0.0.1:1->10.0.0.9:80: read: connection reset by peer", FailureCause::PodBreaksOff);
+        check("something new", FailureCause::PodNotReached);
     }
 
     #[test]
     fn of_the_answer() {
-        check(500, "", "invalid upgrade response: status code 302", Cause::UpgradeRefused);
+        check(500, "", "invalid upgrade response: status code 302", FailureCause::UpgradeRefused);
         check(
             500,
             "InternalError",
             r#"Internal error occurred: error trying to parse Location header: parse "/%zz": invalid URL escape "%zz""#,
-            Cause::BadRedirect,
+            FailureCause::BadRedirect,
         );
-        check(400, "BadRequest", "Upgrade request required", Cause::UpgradeLost);
+        check(400, "BadRequest", "Upgrade request required", FailureCause::UpgradeLost);
         let switched = r#"backend tried to switch protocol "websocket" when "" was requested"#;
-        check(500, "", switched, Cause::UpgradeLost);
-        check(500, "", "flate: corrupt input before offset 1", Cause::BadEncoding);
-        check(500, "", "errorf making gzip reader: EOF", Cause::BadEncoding);
+        check(500, "", switched, FailureCause::UpgradeLost);
+        check(500, "", "flate: corrupt input before offset 1", FailureCause::BadEncoding);
+        check(500, "", "errorf making gzip reader: EOF", FailureCause::BadEncoding);
     }
 
     #[test]
     fn of_the_user() {
-        check(401, "Unauthorized", "Unauthorized", Cause::Unauthorized);
+        check(401, "Unauthorized", "Unauthorized", FailureCause::Unauthorized);
         let missing = |user: &str, verb: &str, resource: &str| {
-            Cause::Forbidden(Missing { user: user.to_owned(), verb: verb.to_owned(), resource: resource.to_owned() })
+            FailureCause::Forbidden(MissingRight {
+                user: user.to_owned(),
+                verb: verb.to_owned(),
+                resource: resource.to_owned(),
+            })
         };
         check(
             403,
@@ -293,7 +300,7 @@ mod tests {
             r#"users "bob" is forbidden: User "ann" cannot impersonate resource "users" in API group "" at the cluster scope"#,
             missing("ann", "impersonate", "users"),
         );
-        check(403, "Forbidden", r#"admission webhook "x.example" denied the request: no"#, Cause::Denied);
+        check(403, "Forbidden", r#"admission webhook "x.example" denied the request: no"#, FailureCause::Denied);
     }
 
     #[test]

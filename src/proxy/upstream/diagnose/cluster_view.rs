@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 
-use super::Look;
-use super::endpoint_facts::{Endpoints, Facts, UnreadyPod};
-use crate::cluster::{Cluster, EndpointSlice, Missing, Pod, Unseen};
+use super::ClusterView;
+use super::endpoint_facts::{EndpointCounts, EndpointFacts, UnreadyPod};
+use crate::cluster::{Cluster, CredentialsNotSeen, EndpointSlice, MissingRight, Pod};
 use crate::proxy::upstream::backends::{WantedPort, selector};
 use crate::service::Service;
 use crate::service::Target;
 
 /// Looks with the user's own rights; what they may not see is left out.
 #[derive(Debug, Clone)]
-pub struct ClusterLook {
+pub struct LiveClusterView {
     cluster: Cluster,
     target: Target,
     service: Option<Service>,
 }
 
-impl ClusterLook {
+impl LiveClusterView {
     /// Looks at the endpoints of `target`; `service` is `None` where the user may not read it.
     pub fn new(cluster: &Cluster, target: &Target, service: Option<&Service>) -> Self {
         Self { cluster: cluster.clone(), target: target.clone(), service: service.cloned() }
@@ -36,32 +36,32 @@ impl ClusterLook {
         matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
     }
 
-    async fn endpoints(self) -> Option<Endpoints> {
+    async fn endpoints(self) -> Option<EndpointCounts> {
         let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()?;
         Some(summary(&slices, &WantedPort::of(&self.target)))
     }
 }
 
-impl Look for ClusterLook {
-    fn unseen(&self, missing: &Missing) -> Option<Unseen> {
+impl ClusterView for LiveClusterView {
+    fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen> {
         self.cluster.api().unseen(missing)
     }
 
-    fn facts(&self) -> BoxFuture<'static, Facts> {
+    fn facts(&self) -> BoxFuture<'static, EndpointFacts> {
         let look = self.clone();
         Box::pin(async move {
             let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
             let (is_gone, endpoints, unready) =
                 tokio::join!(look.is_gone(), look.clone().endpoints(), look.clone().unready());
-            Facts { is_gone, selector, endpoints, unready }
+            EndpointFacts { is_gone, selector, endpoints, unready }
         })
     }
 }
 
 /// Counts each endpoint once, though a dual-stack Service has every one in two slices.
-fn summary(slices: &[EndpointSlice], wanted: &WantedPort) -> Endpoints {
+fn summary(slices: &[EndpointSlice], wanted: &WantedPort) -> EndpointCounts {
     let mut by_name: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
-    let mut all = Endpoints::default();
+    let mut all = EndpointCounts::default();
     for slice in slices {
         all.has_port |= wanted.in_slice(&slice.ports).is_some();
         for port in slice.ports.iter().filter(|port| !all.ports.contains(&port.name)).collect::<Vec<_>>() {

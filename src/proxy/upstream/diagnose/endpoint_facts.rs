@@ -1,23 +1,23 @@
 //! What the cluster shows of a Service's endpoints, when it can be asked.
 
-use super::explanation::WhyNone;
+use super::explanation::NoEndpointReason;
 
 /// What is known beside the error itself. Nothing, where the user may not look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct EndpointFacts {
     /// Whether there is no such Service. From Kubernetes 1.37 on the API server then only says that there are no endpoints.
     pub is_gone: bool,
     /// The Service's selector as `kubectl -l` takes it; `Some("")` when it has none.
     pub selector: Option<String>,
     /// The Service's endpoints.
-    pub endpoints: Option<Endpoints>,
+    pub endpoints: Option<EndpointCounts>,
     /// Its Pods that are not ready, and why.
     pub unready: Vec<UnreadyPod>,
 }
 
 /// Endpoints of a Service, over all its slices.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct EndpointCounts {
     /// All of them.
     pub total: usize,
     /// Those that take traffic.
@@ -42,16 +42,16 @@ pub struct UnreadyPod {
 /// Pods that are named one by one.
 const NAMED: usize = 5;
 
-impl Facts {
-    pub(super) fn why_none(&self) -> WhyNone {
-        let Some(endpoints) = &self.endpoints else { return WhyNone::Unknown };
+impl EndpointFacts {
+    pub(super) fn why_none(&self) -> NoEndpointReason {
+        let Some(endpoints) = &self.endpoints else { return NoEndpointReason::Unknown };
         match (endpoints.total, endpoints.ready) {
-            (0, _) if self.selector.as_deref() == Some("") => WhyNone::NoSelector,
-            (0, _) if self.unready.is_empty() => WhyNone::NoPods,
-            (_, 0) => WhyNone::NotReady,
-            _ if !endpoints.has_port => WhyNone::NoSuchPort,
-            _ if endpoints.ready_pods == 0 => WhyNone::NotPods,
-            _ => WhyNone::ReadyNow,
+            (0, _) if self.selector.as_deref() == Some("") => NoEndpointReason::NoSelector,
+            (0, _) if self.unready.is_empty() => NoEndpointReason::NoPods,
+            (_, 0) => NoEndpointReason::NotReady,
+            _ if !endpoints.has_port => NoEndpointReason::NoSuchPort,
+            _ if endpoints.ready_pods == 0 => NoEndpointReason::NotPods,
+            _ => NoEndpointReason::ReadyNow,
         }
     }
 

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::cause::{Cause, Hindrance, Trouble};
-use super::endpoint_facts::Facts;
-use crate::cluster::{Missing, Unseen};
+use super::cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
+use super::endpoint_facts::EndpointFacts;
+use crate::cluster::{CredentialsNotSeen, MissingRight};
 use crate::service::{Scheme, Target};
 
 /// How long a page waits before it looks again whether the Service is there.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const PAGE_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What an explanation is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct FailingService {
     /// The Service's name.
     pub service: String,
     /// Its namespace.
@@ -47,7 +47,7 @@ pub struct Explanation {
     /// Why, in a few sentences; may be empty.
     pub text: String,
     /// What to look at or do.
-    pub checks: Vec<Check>,
+    pub checks: Vec<SuggestedCheck>,
     /// The API server's or the Pod's own words.
     pub original: Option<String>,
     /// After how long it is worth looking again.
@@ -56,14 +56,14 @@ pub struct Explanation {
 
 /// Something to look at or do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
+pub struct SuggestedCheck {
     /// In words.
     pub text: String,
     /// A command that does it.
     pub command: Option<String>,
 }
 
-impl Subject {
+impl FailingService {
     /// The subject of a Target of the cluster at `server`.
     pub fn new(target: &Target, context: Option<&str>, server: &str) -> Self {
         let port = target.port.as_ref().map(|port| match &port.name {
@@ -95,7 +95,7 @@ impl Subject {
         format!("kubectl{context} -n {} {rest}", self.namespace)
     }
 
-    fn get_pods(&self, facts: &Facts) -> String {
+    fn get_pods(&self, facts: &EndpointFacts) -> String {
         match &facts.selector {
             Some(selector) if !selector.is_empty() => self.kubectl(&format!("get pods -l {}", quoted(selector))),
             _ => self.kubectl("get pods"),
@@ -120,7 +120,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-impl Check {
+impl SuggestedCheck {
     fn say(text: impl Into<String>) -> Self {
         Self { text: text.into(), command: None }
     }
@@ -131,28 +131,34 @@ impl Check {
 }
 
 /// What is said of a cause before status and original words are added.
-struct Words {
+struct CauseWords {
     word: &'static str,
     title: String,
     text: String,
-    checks: Vec<Check>,
+    checks: Vec<SuggestedCheck>,
     again: Option<Duration>,
 }
 
-impl Words {
-    fn new(word: &'static str, title: impl Into<String>, text: impl Into<String>, checks: Vec<Check>) -> Self {
+impl CauseWords {
+    fn new(word: &'static str, title: impl Into<String>, text: impl Into<String>, checks: Vec<SuggestedCheck>) -> Self {
         Self { word, title: title.into(), text: text.into(), checks, again: None }
     }
 
     fn again(mut self) -> Self {
-        self.again = Some(LOOK_AGAIN);
+        self.again = Some(PAGE_REFRESH_INTERVAL);
         self
     }
 }
 
 impl Explanation {
     /// Explains `cause`, which was met under the status `code` and said with the words `original`.
-    pub fn new(cause: &Cause, code: StatusCode, original: &str, subject: &Subject, facts: &Facts) -> Self {
+    pub fn new(
+        cause: &FailureCause,
+        code: StatusCode,
+        original: &str,
+        subject: &FailingService,
+        facts: &EndpointFacts,
+    ) -> Self {
         let words = words(cause, original, subject, facts);
         let is_said = original.is_empty() || words.text == original;
         Self {
@@ -167,36 +173,42 @@ impl Explanation {
     }
 }
 
-fn words(cause: &Cause, original: &str, subject: &Subject, facts: &Facts) -> Words {
+fn words(cause: &FailureCause, original: &str, subject: &FailingService, facts: &EndpointFacts) -> CauseWords {
     match cause {
-        Cause::NoEndpoints => no_endpoints(subject, facts),
-        Cause::NoService | Cause::NoSuchPort | Cause::InvalidId => of_service(cause, subject),
-        Cause::PodUnreachable | Cause::NodeUnreachable | Cause::PodNotReached => unreachable(cause, subject, facts),
-        Cause::PodRefuses | Cause::PodBreaksOff | Cause::NotHttp => of_pod(cause, subject, facts),
-        Cause::WrongScheme { .. } | Cause::PodTls => of_tls(cause, subject),
-        Cause::UpgradeRefused | Cause::BadRedirect | Cause::BadEncoding => of_answer(cause, subject),
-        Cause::MethodNotAllowed | Cause::DryRun | Cause::NotFaithful => of_request(cause, original),
-        Cause::OnlyByPortForward(hindrance) => only_by_port_forward(*hindrance, original, subject),
-        Cause::Unauthorized | Cause::Denied => of_user(cause, subject),
-        Cause::Forbidden(missing) => forbidden(missing, subject),
-        Cause::Unseen(unseen) => not_seen(unseen, subject),
-        Cause::ApiServer(trouble) => of_api_server(*trouble, subject),
-        Cause::NoPortForward => Words::new(
+        FailureCause::NoEndpoints => no_endpoints(subject, facts),
+        FailureCause::NoService | FailureCause::NoSuchPort | FailureCause::InvalidId => of_service(cause, subject),
+        FailureCause::PodUnreachable | FailureCause::NodeUnreachable | FailureCause::PodNotReached => {
+            unreachable(cause, subject, facts)
+        }
+        FailureCause::PodRefuses | FailureCause::PodBreaksOff | FailureCause::NotHttp => of_pod(cause, subject, facts),
+        FailureCause::WrongScheme { .. } | FailureCause::PodTls => of_tls(cause, subject),
+        FailureCause::UpgradeRefused | FailureCause::BadRedirect | FailureCause::BadEncoding => {
+            of_answer(cause, subject)
+        }
+        FailureCause::MethodNotAllowed | FailureCause::DryRun | FailureCause::NotFaithful => {
+            of_request(cause, original)
+        }
+        FailureCause::OnlyByPortForward(hindrance) => only_by_port_forward(*hindrance, original, subject),
+        FailureCause::Unauthorized | FailureCause::Denied => of_user(cause, subject),
+        FailureCause::Forbidden(missing) => forbidden(missing, subject),
+        FailureCause::Unseen(unseen) => not_seen(unseen, subject),
+        FailureCause::ApiServer(trouble) => of_api_server(*trouble, subject),
+        FailureCause::NoPortForward => CauseWords::new(
             "no-port-forward",
             "The API server offers no port-forward",
             "It, or something in front of it, takes a port-forward neither over WebSocket nor by SPDY.",
-            vec![Check::run(
+            vec![SuggestedCheck::run(
                 "whether kubectl's own port-forward can",
                 subject.kubectl(&format!("port-forward svc/{} 8080:PORT", subject.service)),
             )],
         ),
-        Cause::UpgradeLost => upgrade_lost(subject),
+        FailureCause::UpgradeLost => upgrade_lost(subject),
     }
 }
 
-fn upgrade_lost(subject: &Subject) -> Words {
+fn upgrade_lost(subject: &FailingService) -> CauseWords {
     let cluster = subject.whose_cluster();
-    Words::new(
+    CauseWords::new(
         "upgrade-lost",
         "Something on the way to the API server takes Upgrade out of requests",
         format!(
@@ -204,33 +216,33 @@ fn upgrade_lost(subject: &Subject) -> Words {
              pass Upgrade and Connection on. Neither WebSockets nor port-forward can pass there."
         ),
         vec![
-            Check::say(
+            SuggestedCheck::say(
                 "whoever runs the gateway can let both pass; nginx: proxy_http_version 1.1; \
                  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;",
             ),
-            Check::say("or go to the API server itself: run again with --server https://ADDRESS:PORT"),
-            Check::say("everything else can go by the service proxy, without --via port-forward"),
+            SuggestedCheck::say("or go to the API server itself: run again with --server https://ADDRESS:PORT"),
+            SuggestedCheck::say("everything else can go by the service proxy, without --via port-forward"),
         ],
     )
 }
 
-fn no_endpoints(subject: &Subject, facts: &Facts) -> Words {
-    let Subject { service, namespace, port, .. } = subject;
+fn no_endpoints(subject: &FailingService, facts: &EndpointFacts) -> CauseWords {
+    let FailingService { service, namespace, port, .. } = subject;
     let (title, text) = match facts.why_none() {
-        WhyNone::Unknown => (format!("{service} has no ready endpoint"), String::new()),
-        WhyNone::NoPods => (
+        NoEndpointReason::Unknown => (format!("{service} has no ready endpoint"), String::new()),
+        NoEndpointReason::NoPods => (
             format!("{service} has no Pods"),
             match &facts.selector {
                 Some(selector) => format!("No Pod in {namespace} has the labels that the Service selects: {selector}."),
                 None => format!("No Pod in {namespace} has the labels that the Service selects."),
             },
         ),
-        WhyNone::NoSelector => (
+        NoEndpointReason::NoSelector => (
             format!("{service} has no endpoints"),
             "It has no selector, so somebody else must write its endpoints, and nobody did.".to_owned(),
         ),
-        WhyNone::NotReady => (format!("No Pod of {service} is ready"), facts.unready_pods()),
-        WhyNone::NoSuchPort => (
+        NoEndpointReason::NotReady => (format!("No Pod of {service} is ready"), facts.unready_pods()),
+        NoEndpointReason::NoSuchPort => (
             format!("No Pod of {service} has the port {port}"),
             match (&facts.port_names()[..], &subject.target_port) {
                 ([], Some(name)) => {
@@ -240,25 +252,25 @@ fn no_endpoints(subject: &Subject, facts: &Facts) -> Words {
                 (names, _) => format!("Its endpoints have: {}.", names.join(", ")),
             },
         ),
-        WhyNone::NotPods => (
+        NoEndpointReason::NotPods => (
             format!("{service} leads to addresses that are no Pods"),
             "The API server proxies only to Pods of the same namespace.".to_owned(),
         ),
-        WhyNone::ReadyNow => (format!("{service} is ready now"), "It was not a moment ago.".to_owned()),
+        NoEndpointReason::ReadyNow => (format!("{service} is ready now"), "It was not a moment ago.".to_owned()),
     };
     let checks = vec![
-        Check::run("the Pods", subject.get_pods(facts)),
-        Check::run(
+        SuggestedCheck::run("the Pods", subject.get_pods(facts)),
+        SuggestedCheck::run(
             "the endpoints",
             subject.kubectl(&format!("get endpointslices -l kubernetes.io/service-name={service}")),
         ),
     ];
-    Words::new("no-ready-endpoint", title, text, checks).again()
+    CauseWords::new("no-ready-endpoint", title, text, checks).again()
 }
 
 /// Why a Service has no endpoint to send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WhyNone {
+pub(super) enum NoEndpointReason {
     /// Not allowed to look.
     Unknown,
     /// The selector matches nothing.
@@ -275,23 +287,23 @@ pub(super) enum WhyNone {
     ReadyNow,
 }
 
-fn of_service(cause: &Cause, subject: &Subject) -> Words {
-    let Subject { service, namespace, id, port, .. } = subject;
-    let services = Check::run("the Services there", subject.kubectl("get services"));
+fn of_service(cause: &FailureCause, subject: &FailingService) -> CauseWords {
+    let FailingService { service, namespace, id, port, .. } = subject;
+    let services = SuggestedCheck::run("the Services there", subject.kubectl("get services"));
     match cause {
-        Cause::NoSuchPort => Words::new(
+        FailureCause::NoSuchPort => CauseWords::new(
             "no-such-port",
             format!("{service} has no port {port}"),
             "It had one when this program started, or the number is that of a container or node.",
-            vec![Check::run("its ports", subject.kubectl(&format!("get service {service}")))],
+            vec![SuggestedCheck::run("its ports", subject.kubectl(&format!("get service {service}")))],
         ),
-        Cause::InvalidId => Words::new(
+        FailureCause::InvalidId => CauseWords::new(
             "invalid-service-id",
             format!("The API server cannot read the Service ID {id}"),
             "It is [scheme:]name[:port].",
             vec![services],
         ),
-        _ => Words::new(
+        _ => CauseWords::new(
             "no-such-service",
             format!("There is no Service {service} in {namespace}"),
             "It was deleted, or it is of the type ExternalName, which leads out of the cluster.",
@@ -301,42 +313,43 @@ fn of_service(cause: &Cause, subject: &Subject) -> Words {
     }
 }
 
-fn unreachable(cause: &Cause, subject: &Subject, facts: &Facts) -> Words {
-    let Subject { service, .. } = subject;
-    let by_port_forward =
-        Check::say("port-forward takes another way: run again with --via port-forward (it needs a right of its own)");
+fn unreachable(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts) -> CauseWords {
+    let FailingService { service, .. } = subject;
+    let by_port_forward = SuggestedCheck::say(
+        "port-forward takes another way: run again with --via port-forward (it needs a right of its own)",
+    );
     match cause {
-        Cause::NodeUnreachable => Words::new(
+        FailureCause::NodeUnreachable => CauseWords::new(
             "node-unreachable",
             format!("The API server cannot reach the node of {service}'s Pod"),
             "Connections to the node's kubelet get no answer.",
-            vec![Check::run("the nodes", "kubectl get nodes -o wide".to_owned())],
+            vec![SuggestedCheck::run("the nodes", "kubectl get nodes -o wide".to_owned())],
         ),
-        Cause::PodNotReached => Words::new(
+        FailureCause::PodNotReached => CauseWords::new(
             "pod-not-reached",
             format!("The API server did not get through to {service}"),
             String::new(),
-            vec![Check::run("the Pods", subject.get_pods(facts)), by_port_forward],
+            vec![SuggestedCheck::run("the Pods", subject.get_pods(facts)), by_port_forward],
         ),
-        _ => Words::new(
+        _ => CauseWords::new(
             "pod-unreachable",
             format!("The API server cannot reach the Pods of {service}"),
             "Its packets to the Pod's address and port get no answer: a firewall between control plane and nodes (usual \
              on private clusters of cloud providers), a NetworkPolicy, or a tunnel to the nodes that is down.",
-            vec![by_port_forward, Check::run("NetworkPolicies", subject.kubectl("get networkpolicies"))],
+            vec![by_port_forward, SuggestedCheck::run("NetworkPolicies", subject.kubectl("get networkpolicies"))],
         ),
     }
 }
 
-fn of_pod(cause: &Cause, subject: &Subject, facts: &Facts) -> Words {
-    let Subject { service, scheme, .. } = subject;
-    let pods = Check::run("the Pods", subject.get_pods(facts));
-    let target_port = Check::run(
+fn of_pod(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts) -> CauseWords {
+    let FailingService { service, scheme, .. } = subject;
+    let pods = SuggestedCheck::run("the Pods", subject.get_pods(facts));
+    let target_port = SuggestedCheck::run(
         "the Service's targetPort",
         subject.kubectl(&format!("get service {service} -o jsonpath='{{.spec.ports}}'")),
     );
     match cause {
-        Cause::PodRefuses => Words::new(
+        FailureCause::PodRefuses => CauseWords::new(
             "connection-refused",
             format!("Nothing listens on the port that {service} leads to"),
             "The app is not up yet, listens on another port than the Service's targetPort, or only on the Pod's own \
@@ -344,13 +357,13 @@ fn of_pod(cause: &Cause, subject: &Subject, facts: &Facts) -> Words {
             vec![target_port, pods],
         )
         .again(),
-        Cause::NotHttp => Words::new(
+        FailureCause::NotHttp => CauseWords::new(
             "not-http",
             format!("{service} does not speak HTTP on this port"),
             "What it said is no HTTP answer. Databases and message brokers have no web page.",
             vec![target_port],
         ),
-        _ => Words::new(
+        _ => CauseWords::new(
             "connection-closed",
             format!("{service} closed the connection without an answer"),
             format!(
@@ -362,42 +375,42 @@ fn of_pod(cause: &Cause, subject: &Subject, facts: &Facts) -> Words {
     }
 }
 
-fn of_tls(cause: &Cause, subject: &Subject) -> Words {
-    let Subject { service, scheme, .. } = subject;
+fn of_tls(cause: &FailureCause, subject: &FailingService) -> CauseWords {
+    let FailingService { service, scheme, .. } = subject;
     match cause {
-        Cause::WrongScheme { right } => Words::new(
+        FailureCause::WrongScheme { right } => CauseWords::new(
             "wrong-scheme",
             format!("{service} speaks {right} on this port, not {scheme}"),
             String::new(),
-            vec![Check::say(format!("run again with --scheme {right}"))],
+            vec![SuggestedCheck::say(format!("run again with --scheme {right}"))],
         ),
-        _ => Words::new(
+        _ => CauseWords::new(
             "pod-tls",
             format!("No TLS connection to {service}"),
             "The port speaks TLS but came to no agreement: it may want a client certificate, or the port speaks no TLS \
              at all and waits.",
-            vec![Check::say(format!("if it is plain, run again with --scheme {}", scheme.other()))],
+            vec![SuggestedCheck::say(format!("if it is plain, run again with --scheme {}", scheme.other()))],
         ),
     }
 }
 
-fn of_answer(cause: &Cause, subject: &Subject) -> Words {
-    let Subject { service, .. } = subject;
-    let way_out = vec![Check::say("run again with --via port-forward, which passes every answer as it is")];
+fn of_answer(cause: &FailureCause, subject: &FailingService) -> CauseWords {
+    let FailingService { service, .. } = subject;
+    let way_out = vec![SuggestedCheck::say("run again with --via port-forward, which passes every answer as it is")];
     match cause {
-        Cause::UpgradeRefused => Words::new(
+        FailureCause::UpgradeRefused => CauseWords::new(
             "websocket-refused",
             format!("{service} did not accept the WebSocket"),
             "It answered with a page or a redirect, often to its login, and the API server does not pass that on.",
             way_out,
         ),
-        Cause::BadRedirect => Words::new(
+        FailureCause::BadRedirect => CauseWords::new(
             "bad-redirect",
             format!("{service} redirects to something that is no URL"),
             "The API server parses each Location and could not parse this one.",
             way_out,
         ),
-        _ => Words::new(
+        _ => CauseWords::new(
             "bad-encoding",
             format!("The API server could not read {service}'s HTML"),
             "It unpacks HTML to change its links, and knows no other compression than gzip.",
@@ -406,61 +419,68 @@ fn of_answer(cause: &Cause, subject: &Subject) -> Words {
     }
 }
 
-fn of_request(cause: &Cause, original: &str) -> Words {
-    let way_out = vec![Check::say("run again with --via port-forward, which carries any request")];
+fn of_request(cause: &FailureCause, original: &str) -> CauseWords {
+    let way_out = vec![SuggestedCheck::say("run again with --via port-forward, which carries any request")];
     match cause {
-        Cause::MethodNotAllowed => Words::new(
+        FailureCause::MethodNotAllowed => CauseWords::new(
             "method-not-allowed",
             "The API server's service proxy does not carry this method",
             "It carries GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.",
             way_out,
         ),
-        Cause::DryRun => Words::new(
+        FailureCause::DryRun => CauseWords::new(
             "dry-run",
             "The API server took dryRun in the query for its own",
             "A query with dryRun never reaches a Service through the service proxy.",
             way_out,
         ),
-        _ => Words::new("not-faithful", "This request cannot be carried without changing it", original, Vec::new()),
+        _ => {
+            CauseWords::new("not-faithful", "This request cannot be carried without changing it", original, Vec::new())
+        }
     }
 }
 
-fn only_by_port_forward(hindrance: Hindrance, original: &str, subject: &Subject) -> Words {
+fn only_by_port_forward(hindrance: NoPortForwardReason, original: &str, subject: &FailingService) -> CauseWords {
     let checks = match hindrance {
-        Hindrance::Right => rule("get,create", "pods/portforward", None, None, subject),
-        Hindrance::Flag => vec![Check::say("run again without --via service-proxy")],
+        NoPortForwardReason::Right => rule("get,create", "pods/portforward", None, None, subject),
+        NoPortForwardReason::Flag => vec![SuggestedCheck::say("run again without --via service-proxy")],
     };
-    Words::new("only-by-port-forward", "The service proxy would change this request", original, checks)
+    CauseWords::new("only-by-port-forward", "The service proxy would change this request", original, checks)
 }
 
-fn of_user(cause: &Cause, subject: &Subject) -> Words {
+fn of_user(cause: &FailureCause, subject: &FailingService) -> CauseWords {
     let cluster = subject.whose_cluster();
     match cause {
-        Cause::Denied => Words::new(
+        FailureCause::Denied => CauseWords::new(
             "denied",
             "A policy of the cluster denied the request",
             "An admission webhook or policy said no to proxying.",
             Vec::new(),
         ),
-        _ => Words::new(
+        _ => CauseWords::new(
             "unauthorized",
             "The API server no longer accepts your credentials",
             format!(
                 "They have expired or were withdrawn ({cluster}), or something on the way there drops them. Log in again; new \
                  credentials are picked up here."
             ),
-            vec![Check::run("who you are", subject.kubectl("auth whoami"))],
+            vec![SuggestedCheck::run("who you are", subject.kubectl("auth whoami"))],
         ),
     }
 }
 
-fn forbidden(missing: &Missing, subject: &Subject) -> Words {
-    let Subject { service, namespace, id, scheme, turned, .. } = subject;
-    let Missing { user, verb, resource } = missing;
+fn forbidden(missing: &MissingRight, subject: &FailingService) -> CauseWords {
+    let FailingService { service, namespace, id, scheme, turned, .. } = subject;
+    let MissingRight { user, verb, resource } = missing;
     if missing.is_impersonation() {
         let text = format!("{user} lacks the verb {verb} on {resource}, which acting as somebody else takes.");
         let way_out = "run again without --as, or ask for a role with the verb impersonate on the user";
-        return Words::new("forbidden", "You may not act as somebody else", text, vec![Check::say(way_out)]);
+        return CauseWords::new(
+            "forbidden",
+            "You may not act as somebody else",
+            text,
+            vec![SuggestedCheck::say(way_out)],
+        );
     }
     let verb = if verb.is_empty() { "*" } else { verb };
     let title = match resource.as_str() {
@@ -481,50 +501,64 @@ fn forbidden(missing: &Missing, subject: &Subject) -> Words {
         "pods/portforward" => rule("get,create", resource, None, Some(user), subject),
         _ => Vec::new(),
     };
-    Words::new("forbidden", title, text, rule)
+    CauseWords::new("forbidden", title, text, rule)
 }
 
-fn not_seen(unseen: &Unseen, subject: &Subject) -> Words {
+fn not_seen(unseen: &CredentialsNotSeen, subject: &FailingService) -> CauseWords {
     let cluster = subject.whose_cluster();
     let (word, title) = match unseen {
-        Unseen::Header | Unseen::Certificate => {
+        CredentialsNotSeen::Header | CredentialsNotSeen::Certificate => {
             ("credentials-unseen", "The API server did not see your credentials".to_owned())
         }
-        Unseen::Impersonation { as_user, .. } => {
+        CredentialsNotSeen::Impersonation { as_user, .. } => {
             ("impersonation-unseen", format!("The API server did not see that you act as {as_user}"))
         }
     };
     let text = format!("No right is missing: {unseen} ({cluster}). The reason: {}.", unseen.why());
-    Words::new(word, title, text, vec![Check::run("whom it takes you for", subject.kubectl("auth whoami"))])
+    CauseWords::new(
+        word,
+        title,
+        text,
+        vec![SuggestedCheck::run("whom it takes you for", subject.kubectl("auth whoami"))],
+    )
 }
 
 /// Commands that grant `verbs` on `resource`. A role for one Service must name the literal ID: RBAC compares
 /// `resourceNames` with the text in the path.
-fn rule(verbs: &str, resource: &str, name: Option<&str>, user: Option<&str>, subject: &Subject) -> Vec<Check> {
+fn rule(
+    verbs: &str,
+    resource: &str,
+    name: Option<&str>,
+    user: Option<&str>,
+    subject: &FailingService,
+) -> Vec<SuggestedCheck> {
     let role = format!("svcproxy-{}", subject.service);
     let only = name.map(|name| format!(" --resource-name={name}")).unwrap_or_default();
     let create = format!("create role {role} --verb={verbs} --resource={resource}{only}");
     let bind = format!("create rolebinding {role} --role={role} --user={}", user.map_or("USER".to_owned(), quoted));
-    vec![Check::run("a role", subject.kubectl(&create)), Check::run("for you", subject.kubectl(&bind))]
+    vec![
+        SuggestedCheck::run("a role", subject.kubectl(&create)),
+        SuggestedCheck::run("for you", subject.kubectl(&bind)),
+    ]
 }
 
-fn of_api_server(trouble: Trouble, subject: &Subject) -> Words {
+fn of_api_server(trouble: ApiServerFailure, subject: &FailingService) -> CauseWords {
     let cluster = subject.whose_cluster();
     match trouble {
-        Trouble::Unreachable => Words::new(
+        ApiServerFailure::Unreachable => CauseWords::new(
             "api-server-unreachable",
             "No connection to the API server",
             format!("Nothing can be asked of {cluster}. The network, a VPN or the API server itself is down."),
-            vec![Check::run("the same with kubectl", subject.kubectl("version"))],
+            vec![SuggestedCheck::run("the same with kubectl", subject.kubectl("version"))],
         )
         .again(),
-        Trouble::Credentials => Words::new(
+        ApiServerFailure::Credentials => CauseWords::new(
             "no-credentials",
             "No credentials for the API server",
             format!("What the kubeconfig says about them for {cluster} did not work."),
-            vec![Check::run("the same with kubectl", subject.kubectl("auth whoami"))],
+            vec![SuggestedCheck::run("the same with kubectl", subject.kubectl("auth whoami"))],
         ),
-        Trouble::BrokeOff => Words::new(
+        ApiServerFailure::BrokeOff => CauseWords::new(
             "broke-off",
             "The connection broke before the answer came",
             "The request may or may not have had its effect, so it was not sent a second time.",

@@ -17,49 +17,49 @@ use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
-pub use api_status::Status;
-pub use cause::{Cause, Hindrance, Trouble};
-pub use cluster_view::ClusterLook;
-pub use endpoint_facts::{Endpoints, Facts, UnreadyPod};
-pub use explanation::{Check, Explanation, Subject};
+pub use api_status::ApiServerStatus;
+pub use cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
+pub use cluster_view::LiveClusterView;
+pub use endpoint_facts::{EndpointCounts, EndpointFacts, UnreadyPod};
+pub use explanation::{Explanation, FailingService, SuggestedCheck};
 
 use super::Body;
-pub use crate::cluster::{Missing, Unseen};
-pub use crate::message::client_kind::{Asker, Reader};
+pub use crate::cluster::{CredentialsNotSeen, MissingRight};
+pub use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::message::peek::peek;
 pub use crate::proxy::page::ERROR_HEADER;
 use crate::service::Scheme;
 
 /// How long an explanation waits for what the cluster shows of the Service.
-const LOOK_LIMIT: Duration = Duration::from_secs(2);
+const CLUSTER_VIEW_TIMEOUT: Duration = Duration::from_secs(2);
 /// Octets of a Service's own 400 that are searched for a complaint about the scheme.
 const COMPLAINT_LIMIT: usize = 4096;
 
 /// Who knows more than an error says: who we are, and what the cluster shows of a Service's endpoints.
-pub trait Look: Send + Sync + 'static {
+pub trait ClusterView: Send + Sync + 'static {
     /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right. Asks nobody.
-    fn unseen(&self, missing: &Missing) -> Option<Unseen>;
+    fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen>;
 
     /// Looks; what cannot be seen is left out.
-    fn facts(&self) -> BoxFuture<'static, Facts>;
+    fn facts(&self) -> BoxFuture<'static, EndpointFacts>;
 }
 
-/// Explains errors of one Target. Each answer that it recognises carries its [`Cause`] as an extension.
+/// Explains errors of one Target. Each answer that it recognises carries its [`FailureCause`] as an extension.
 #[derive(Clone)]
 pub struct Diagnostics {
-    subject: Arc<Subject>,
-    look: Option<Arc<dyn Look>>,
+    subject: Arc<FailingService>,
+    look: Option<Arc<dyn ClusterView>>,
 }
 
 impl Diagnostics {
     /// Explains errors of `subject`, with what `look` sees.
-    pub fn new(subject: Subject, look: Option<Arc<dyn Look>>) -> Self {
+    pub fn new(subject: FailingService, look: Option<Arc<dyn ClusterView>>) -> Self {
         Self { subject: Arc::new(subject), look }
     }
 
     /// Gives back the answer of an API server: as it is where it is the Service's own or unknown; explained to a
     /// person, and as it is to a program, where the API server itself said what went wrong.
-    pub async fn examine(&self, asker: Asker, response: Response<Body>) -> Response<Body> {
+    pub async fn examine(&self, asker: RequestingClient, response: Response<Body>) -> Response<Body> {
         if is_fine(&response) {
             return response;
         }
@@ -67,9 +67,15 @@ impl Diagnostics {
     }
 
     /// An answer of our own for a request that got none.
-    pub async fn explain(&self, asker: Asker, cause: Cause, code: StatusCode, original: &str) -> Response<Body> {
+    pub async fn explain(
+        &self,
+        asker: RequestingClient,
+        cause: FailureCause,
+        code: StatusCode,
+        original: &str,
+    ) -> Response<Body> {
         let facts = self.facts(&cause).await;
-        let cause = if facts.is_gone { Cause::NoService } else { self.nearer(cause) };
+        let cause = if facts.is_gone { FailureCause::NoService } else { self.nearer(cause) };
         let original = crate::terminal::output::printable(original);
         let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts);
         let mut response = explanation.answer(asker);
@@ -77,15 +83,16 @@ impl Diagnostics {
         response
     }
 
-    async fn examine_json(&self, asker: Asker, response: Response<Body>) -> Response<Body> {
+    async fn examine_json(&self, asker: RequestingClient, response: Response<Body>) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
         let peeked = peek(body, |start| start.len() > api_status::LIMIT || !api_status::may_begin(start)).await;
-        let status = if peeked.whole { Status::read(parts.status, &peeked.start) } else { None };
-        let Some((status, cause)) = status.and_then(|status| Cause::of(&status).map(|cause| (status, cause))) else {
+        let status = if peeked.whole { ApiServerStatus::read(parts.status, &peeked.start) } else { None };
+        let Some((status, cause)) = status.and_then(|status| FailureCause::of(&status).map(|cause| (status, cause)))
+        else {
             return Response::from_parts(parts, peeked.body);
         };
         let cause = self.nearer(cause);
-        if asker.reader == Reader::Program {
+        if asker.reader == ClientKind::Program {
             parts.extensions.insert(cause);
             return Response::from_parts(parts, peeked.body);
         }
@@ -101,25 +108,25 @@ impl Diagnostics {
         let (mut parts, body) = response.into_parts();
         let peeked = peek(body, |start| start.len() > COMPLAINT_LIMIT).await;
         if cause::complains_of_plain_http(parts.status, &peeked.start) {
-            parts.extensions.insert(Cause::WrongScheme { right: Scheme::Https });
+            parts.extensions.insert(FailureCause::WrongScheme { right: Scheme::Https });
         }
         Response::from_parts(parts, peeked.body)
     }
 
     /// What a missing right means, given who we are.
-    fn nearer(&self, cause: Cause) -> Cause {
+    fn nearer(&self, cause: FailureCause) -> FailureCause {
         match (&cause, &self.look) {
-            (Cause::Forbidden(missing), Some(look)) => look.unseen(missing).map_or(cause, Cause::Unseen),
+            (FailureCause::Forbidden(missing), Some(look)) => look.unseen(missing).map_or(cause, FailureCause::Unseen),
             _ => cause,
         }
     }
 
-    async fn facts(&self, cause: &Cause) -> Facts {
+    async fn facts(&self, cause: &FailureCause) -> EndpointFacts {
         match &self.look {
-            Some(look) if *cause == Cause::NoEndpoints => {
-                tokio::time::timeout(LOOK_LIMIT, look.facts()).await.unwrap_or_default()
+            Some(look) if *cause == FailureCause::NoEndpoints => {
+                tokio::time::timeout(CLUSTER_VIEW_TIMEOUT, look.facts()).await.unwrap_or_default()
             }
-            _ => Facts::default(),
+            _ => EndpointFacts::default(),
         }
     }
 }

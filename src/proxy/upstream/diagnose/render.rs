@@ -5,23 +5,23 @@ use std::fmt::Write as _;
 use http::header::REFRESH;
 use http::{HeaderValue, Response};
 
-use super::explanation::{Check, Explanation};
-use crate::message::client_kind::{Asker, Reader};
-use crate::proxy::page::{self, ERROR_HEADER, Kind, escaped};
+use super::explanation::{Explanation, SuggestedCheck};
+use crate::message::client_kind::{ClientKind, RequestingClient};
+use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, escaped};
 use crate::proxy::upstream::Body;
 
 impl Explanation {
     /// The answer for `asker`, with the explanation's status.
-    pub fn answer(&self, asker: Asker) -> Response<Body> {
+    pub fn answer(&self, asker: RequestingClient) -> Response<Body> {
         let (kind, body) = match asker.reader {
-            Reader::Browser => (Kind::Page, self.page(asker.may_repeat)),
-            Reader::Program if asker.wants_json => (Kind::Json, self.json()),
-            Reader::Program | Reader::Terminal => (Kind::Text, self.text()),
+            ClientKind::Browser => (AnswerForm::Page, self.page(asker.may_repeat)),
+            ClientKind::Program if asker.wants_json => (AnswerForm::Json, self.json()),
+            ClientKind::Program | ClientKind::Terminal => (AnswerForm::Text, self.text()),
         };
         let mut response = page::answer(self.code, kind, body);
         let headers = response.headers_mut();
         headers.insert(ERROR_HEADER, HeaderValue::from_static(self.word));
-        if let (Reader::Browser, true, Some(again)) = (asker.reader, asker.may_repeat, self.again) {
+        if let (ClientKind::Browser, true, Some(again)) = (asker.reader, asker.may_repeat, self.again) {
             headers.insert(REFRESH, HeaderValue::from(again.as_secs()));
         }
         response
@@ -76,7 +76,7 @@ fn paragraphs(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("<p class=\"why\">{}</p>\n", escaped(text)) }
 }
 
-fn item(check: &Check) -> String {
+fn item(check: &SuggestedCheck) -> String {
     match &check.command {
         Some(command) => format!("<li>{}<pre>{}</pre></li>\n", escaped(&check.text), words(command)),
         None => format!("<li>{}</li>\n", escaped(&check.text)),

@@ -6,8 +6,8 @@ use super::*;
 
 const NO_ENDPOINTS: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"web:http\"","reason":"ServiceUnavailable","code":503}"#;
 
-fn subject() -> Subject {
-    Subject {
+fn subject() -> FailingService {
+    FailingService {
         service: "web".to_owned(),
         namespace: "shop".to_owned(),
         id: "web:http".to_owned(),
@@ -20,27 +20,27 @@ fn subject() -> Subject {
     }
 }
 
-struct Seen(Facts);
+struct Seen(EndpointFacts);
 
-impl Look for Seen {
-    fn unseen(&self, missing: &Missing) -> Option<Unseen> {
-        (missing.user == "system:anonymous").then_some(Unseen::Header)
+impl ClusterView for Seen {
+    fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen> {
+        (missing.user == "system:anonymous").then_some(CredentialsNotSeen::Header)
     }
 
-    fn facts(&self) -> BoxFuture<'static, Facts> {
+    fn facts(&self) -> BoxFuture<'static, EndpointFacts> {
         futures_util::future::ready(self.0.clone()).boxed()
     }
 }
 
-fn asker(headers: &[(&str, &str)]) -> Asker {
+fn asker(headers: &[(&str, &str)]) -> RequestingClient {
     let mut request = Request::builder();
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    Asker::of(&request.body(()).unwrap())
+    RequestingClient::of(&request.body(()).unwrap())
 }
 
-fn browser() -> Asker {
+fn browser() -> RequestingClient {
     asker(&[("sec-fetch-mode", "navigate"), ("accept", "text/html")])
 }
 
@@ -48,17 +48,21 @@ fn answer(code: u16, kind: &str, body: &str) -> Response<Body> {
     Response::builder().status(code).header(CONTENT_TYPE, kind).body(Body::full(body.to_owned())).unwrap()
 }
 
-async fn examined(asker: Asker, response: Response<Body>) -> (http::response::Parts, String) {
-    let facts = Facts {
+async fn examined(asker: RequestingClient, response: Response<Body>) -> (http::response::Parts, String) {
+    let facts = EndpointFacts {
         is_gone: false,
         selector: Some("app=web".to_owned()),
-        endpoints: Some(Endpoints { total: 1, ..Endpoints::default() }),
+        endpoints: Some(EndpointCounts { total: 1, ..EndpointCounts::default() }),
         unready: vec![UnreadyPod { name: "web-1".to_owned(), why: "<CrashLoopBackOff>".to_owned() }],
     };
     examined_with(facts, asker, response).await
 }
 
-async fn examined_with(facts: Facts, asker: Asker, response: Response<Body>) -> (http::response::Parts, String) {
+async fn examined_with(
+    facts: EndpointFacts,
+    asker: RequestingClient,
+    response: Response<Body>,
+) -> (http::response::Parts, String) {
     let diagnostics = Diagnostics::new(subject(), Some(Arc::new(Seen(facts))));
     let (parts, body) = diagnostics.examine(asker, response).await.into_parts();
     (parts, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
@@ -71,7 +75,7 @@ async fn a_browser_gets_a_page_that_looks_again() {
     assert_eq!(parts.headers["content-type"], "text/html; charset=utf-8");
     assert_eq!(parts.headers["refresh"], "2");
     assert_eq!(parts.headers["cache-control"], "no-store");
-    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoEndpoints));
+    assert_eq!(parts.extensions.get::<FailureCause>(), Some(&FailureCause::NoEndpoints));
     for part in [
         "<h1>No Pod of web is ready</h1>",
         "web-1: &lt;CrashLoopBackOff&gt;",
@@ -85,10 +89,10 @@ async fn a_browser_gets_a_page_that_looks_again() {
 
 #[tokio::test]
 async fn no_endpoints_because_there_is_no_service() {
-    let facts = Facts { is_gone: true, ..Facts::default() };
+    let facts = EndpointFacts { is_gone: true, ..EndpointFacts::default() };
     let (parts, body) = examined_with(facts, asker(&[]), answer(503, "application/json", NO_ENDPOINTS)).await;
     assert_eq!((parts.status.as_u16(), &parts.headers["svcproxy-error"]), (503, &"no-such-service".parse().unwrap()));
-    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoService));
+    assert_eq!(parts.extensions.get::<FailureCause>(), Some(&FailureCause::NoService));
     assert!(body.starts_with("There is no Service web in shop."), "{body}");
 }
 
@@ -107,7 +111,11 @@ async fn a_program_keeps_its_json() {
     let json = asker(&[("accept", "application/json")]);
     let (parts, body) = examined(json, answer(503, "application/json", NO_ENDPOINTS)).await;
     assert_eq!((parts.status, body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, NO_ENDPOINTS));
-    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::NoEndpoints), "told to whoever chooses the transport");
+    assert_eq!(
+        parts.extensions.get::<FailureCause>(),
+        Some(&FailureCause::NoEndpoints),
+        "told to whoever chooses the transport"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +139,7 @@ async fn nobody_without_rights_is_somebody_whom_the_api_server_did_not_see() {
     }
     let json = asker(&[("accept", "application/json")]);
     let (parts, _) = examined(json, refused("system:anonymous")).await;
-    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::Unseen(Unseen::Header)));
+    assert_eq!(parts.extensions.get::<FailureCause>(), Some(&FailureCause::Unseen(CredentialsNotSeen::Header)));
 }
 
 #[tokio::test]
@@ -148,7 +156,7 @@ async fn the_services_own_answers_pass() {
     ] {
         let (parts, seen) = examined(browser(), answer(code, kind, body)).await;
         assert_eq!((parts.status.as_u16(), seen.as_str()), (code, body));
-        assert_eq!(parts.extensions.get::<Cause>(), None);
+        assert_eq!(parts.extensions.get::<FailureCause>(), None);
     }
 }
 
@@ -156,7 +164,7 @@ async fn the_services_own_answers_pass() {
 async fn a_server_that_wants_tls_is_noticed() {
     let complaint = "Client sent an HTTP request to an HTTPS server.\n";
     let (parts, body) = examined(browser(), answer(400, "text/plain; charset=utf-8", complaint)).await;
-    assert_eq!(parts.extensions.get::<Cause>(), Some(&Cause::WrongScheme { right: Scheme::Https }));
+    assert_eq!(parts.extensions.get::<FailureCause>(), Some(&FailureCause::WrongScheme { right: Scheme::Https }));
     assert_eq!(body, complaint);
 }
 
@@ -164,7 +172,7 @@ async fn a_server_that_wants_tls_is_noticed() {
 async fn no_terminal_obeys_a_message() {
     let diagnostics = Diagnostics::new(subject(), None);
     let asker = asker(&[("accept", "*/*")]);
-    let response = diagnostics.explain(asker, Cause::PodRefuses, StatusCode::BAD_GATEWAY, "a\u{1b}[31m").await;
+    let response = diagnostics.explain(asker, FailureCause::PodRefuses, StatusCode::BAD_GATEWAY, "a\u{1b}[31m").await;
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(!body.contains(&0x1b), "{body:?}");
 }
@@ -172,57 +180,90 @@ async fn no_terminal_obeys_a_message() {
 /// Titles stand alone, so each names its thing; the words of the header are scripts' and must not change.
 #[test]
 fn every_cause_is_explained() {
-    let missing = |resource: &str| Missing { user: "ann".into(), verb: "get".into(), resource: resource.into() };
-    let check = |cause: Cause, word: &str, title: &str| {
-        let explanation = Explanation::new(&cause, StatusCode::BAD_GATEWAY, "", &subject(), &Facts::default());
+    let missing = |resource: &str| MissingRight { user: "ann".into(), verb: "get".into(), resource: resource.into() };
+    let check = |cause: FailureCause, word: &str, title: &str| {
+        let explanation = Explanation::new(&cause, StatusCode::BAD_GATEWAY, "", &subject(), &EndpointFacts::default());
         assert_eq!((explanation.word, explanation.title.as_str()), (word, title));
         assert!(!explanation.title.ends_with('.'), "{title}");
     };
-    check(Cause::NoEndpoints, "no-ready-endpoint", "web has no ready endpoint");
-    check(Cause::NoService, "no-such-service", "There is no Service web in shop");
-    check(Cause::NoSuchPort, "no-such-port", "web has no port http (80)");
-    check(Cause::InvalidId, "invalid-service-id", "The API server cannot read the Service ID web:http");
-    check(Cause::WrongScheme { right: Scheme::Https }, "wrong-scheme", "web speaks https on this port, not http");
-    check(Cause::PodUnreachable, "pod-unreachable", "The API server cannot reach the Pods of web");
-    check(Cause::PodRefuses, "connection-refused", "Nothing listens on the port that web leads to");
-    check(Cause::PodBreaksOff, "connection-closed", "web closed the connection without an answer");
-    check(Cause::PodNotReached, "pod-not-reached", "The API server did not get through to web");
-    check(Cause::NotHttp, "not-http", "web does not speak HTTP on this port");
-    check(Cause::PodTls, "pod-tls", "No TLS connection to web");
-    check(Cause::UpgradeRefused, "websocket-refused", "web did not accept the WebSocket");
-    check(Cause::BadRedirect, "bad-redirect", "web redirects to something that is no URL");
-    check(Cause::BadEncoding, "bad-encoding", "The API server could not read web's HTML");
-    check(Cause::Unauthorized, "unauthorized", "The API server no longer accepts your credentials");
-    check(Cause::Denied, "denied", "A policy of the cluster denied the request");
-    check(Cause::Forbidden(missing("services/proxy")), "forbidden", "You may not open web through the API server");
-    check(Cause::Forbidden(missing("pods/portforward")), "forbidden", "You may not get pods/portforward");
+    check(FailureCause::NoEndpoints, "no-ready-endpoint", "web has no ready endpoint");
+    check(FailureCause::NoService, "no-such-service", "There is no Service web in shop");
+    check(FailureCause::NoSuchPort, "no-such-port", "web has no port http (80)");
+    check(FailureCause::InvalidId, "invalid-service-id", "The API server cannot read the Service ID web:http");
+    check(
+        FailureCause::WrongScheme { right: Scheme::Https },
+        "wrong-scheme",
+        "web speaks https on this port, not http",
+    );
+    check(FailureCause::PodUnreachable, "pod-unreachable", "The API server cannot reach the Pods of web");
+    check(FailureCause::PodRefuses, "connection-refused", "Nothing listens on the port that web leads to");
+    check(FailureCause::PodBreaksOff, "connection-closed", "web closed the connection without an answer");
+    check(FailureCause::PodNotReached, "pod-not-reached", "The API server did not get through to web");
+    check(FailureCause::NotHttp, "not-http", "web does not speak HTTP on this port");
+    check(FailureCause::PodTls, "pod-tls", "No TLS connection to web");
+    check(FailureCause::UpgradeRefused, "websocket-refused", "web did not accept the WebSocket");
+    check(FailureCause::BadRedirect, "bad-redirect", "web redirects to something that is no URL");
+    check(FailureCause::BadEncoding, "bad-encoding", "The API server could not read web's HTML");
+    check(FailureCause::Unauthorized, "unauthorized", "The API server no longer accepts your credentials");
+    check(FailureCause::Denied, "denied", "A policy of the cluster denied the request");
+    check(
+        FailureCause::Forbidden(missing("services/proxy")),
+        "forbidden",
+        "You may not open web through the API server",
+    );
+    check(FailureCause::Forbidden(missing("pods/portforward")), "forbidden", "You may not get pods/portforward");
     for (verb, resource) in [("impersonate", "users"), ("impersonate-on:user-info:get", "services/proxy")] {
-        let missing = Missing { user: "ann".into(), verb: verb.into(), resource: resource.into() };
-        check(Cause::Forbidden(missing), "forbidden", "You may not act as somebody else");
+        let missing = MissingRight { user: "ann".into(), verb: verb.into(), resource: resource.into() };
+        check(FailureCause::Forbidden(missing), "forbidden", "You may not act as somebody else");
     }
-    let unseen = |unseen: Unseen| Cause::Unseen(unseen);
-    check(unseen(Unseen::Header), "credentials-unseen", "The API server did not see your credentials");
-    check(unseen(Unseen::Certificate), "credentials-unseen", "The API server did not see your credentials");
-    let jane = Unseen::Impersonation { as_user: "jane".into(), seen: "ann".into() };
+    let unseen = |unseen: CredentialsNotSeen| FailureCause::Unseen(unseen);
+    check(unseen(CredentialsNotSeen::Header), "credentials-unseen", "The API server did not see your credentials");
+    check(unseen(CredentialsNotSeen::Certificate), "credentials-unseen", "The API server did not see your credentials");
+    let jane = CredentialsNotSeen::Impersonation { as_user: "jane".into(), seen: "ann".into() };
     check(unseen(jane), "impersonation-unseen", "The API server did not see that you act as jane");
-    check(Cause::MethodNotAllowed, "method-not-allowed", "The API server's service proxy does not carry this method");
-    check(Cause::DryRun, "dry-run", "The API server took dryRun in the query for its own");
-    check(Cause::NotFaithful, "not-faithful", "This request cannot be carried without changing it");
-    let only = Cause::OnlyByPortForward(Hindrance::Right);
+    check(
+        FailureCause::MethodNotAllowed,
+        "method-not-allowed",
+        "The API server's service proxy does not carry this method",
+    );
+    check(FailureCause::DryRun, "dry-run", "The API server took dryRun in the query for its own");
+    check(FailureCause::NotFaithful, "not-faithful", "This request cannot be carried without changing it");
+    let only = FailureCause::OnlyByPortForward(NoPortForwardReason::Right);
     check(only, "only-by-port-forward", "The service proxy would change this request");
-    check(Cause::NodeUnreachable, "node-unreachable", "The API server cannot reach the node of web's Pod");
-    check(Cause::NoPortForward, "no-port-forward", "The API server offers no port-forward");
-    check(Cause::UpgradeLost, "upgrade-lost", "Something on the way to the API server takes Upgrade out of requests");
-    check(Cause::ApiServer(Trouble::Unreachable), "api-server-unreachable", "No connection to the API server");
-    check(Cause::ApiServer(Trouble::Credentials), "no-credentials", "No credentials for the API server");
-    check(Cause::ApiServer(Trouble::BrokeOff), "broke-off", "The connection broke before the answer came");
+    check(FailureCause::NodeUnreachable, "node-unreachable", "The API server cannot reach the node of web's Pod");
+    check(FailureCause::NoPortForward, "no-port-forward", "The API server offers no port-forward");
+    check(
+        FailureCause::UpgradeLost,
+        "upgrade-lost",
+        "Something on the way to the API server takes Upgrade out of requests",
+    );
+    check(
+        FailureCause::ApiServer(ApiServerFailure::Unreachable),
+        "api-server-unreachable",
+        "No connection to the API server",
+    );
+    check(
+        FailureCause::ApiServer(ApiServerFailure::Credentials),
+        "no-credentials",
+        "No credentials for the API server",
+    );
+    check(
+        FailureCause::ApiServer(ApiServerFailure::BrokeOff),
+        "broke-off",
+        "The connection broke before the answer came",
+    );
 }
 
 #[test]
 fn the_rule_to_ask_for_names_the_literal_id() {
-    let missing = Missing { user: "ann".into(), verb: "get".into(), resource: "services/proxy".into() };
-    let explanation =
-        Explanation::new(&Cause::Forbidden(missing), StatusCode::FORBIDDEN, "", &subject(), &Facts::default());
+    let missing = MissingRight { user: "ann".into(), verb: "get".into(), resource: "services/proxy".into() };
+    let explanation = Explanation::new(
+        &FailureCause::Forbidden(missing),
+        StatusCode::FORBIDDEN,
+        "",
+        &subject(),
+        &EndpointFacts::default(),
+    );
     let commands: Vec<_> = explanation.checks.iter().filter_map(|check| check.command.as_deref()).collect();
     assert_eq!(
         commands,
@@ -236,24 +277,24 @@ fn the_rule_to_ask_for_names_the_literal_id() {
 
 #[test]
 fn why_there_is_no_endpoint() {
-    let check = |facts: Facts, expect: &str| {
+    let check = |facts: EndpointFacts, expect: &str| {
         let explanation =
-            Explanation::new(&Cause::NoEndpoints, StatusCode::SERVICE_UNAVAILABLE, "", &subject(), &facts);
+            Explanation::new(&FailureCause::NoEndpoints, StatusCode::SERVICE_UNAVAILABLE, "", &subject(), &facts);
         assert_eq!(explanation.title, expect);
     };
-    let endpoints = |total, ready, ready_pods, has_port| Facts {
+    let endpoints = |total, ready, ready_pods, has_port| EndpointFacts {
         is_gone: false,
         selector: Some("app=web".to_owned()),
-        endpoints: Some(Endpoints { total, ready, ready_pods, ports: vec!["a".to_owned()], has_port }),
+        endpoints: Some(EndpointCounts { total, ready, ready_pods, ports: vec!["a".to_owned()], has_port }),
         unready: Vec::new(),
     };
-    check(Facts::default(), "web has no ready endpoint");
+    check(EndpointFacts::default(), "web has no ready endpoint");
     check(endpoints(0, 0, 0, false), "web has no Pods");
-    check(Facts { selector: Some(String::new()), ..endpoints(0, 0, 0, false) }, "web has no endpoints");
+    check(EndpointFacts { selector: Some(String::new()), ..endpoints(0, 0, 0, false) }, "web has no endpoints");
     check(endpoints(2, 0, 0, true), "No Pod of web is ready");
     check(endpoints(2, 1, 1, false), "No Pod of web has the port http (80)");
     check(endpoints(2, 1, 0, true), "web leads to addresses that are no Pods");
     check(endpoints(2, 1, 1, true), "web is ready now");
     let pending = UnreadyPod { name: "web-1".to_owned(), why: "Pending".to_owned() };
-    check(Facts { unready: vec![pending], ..endpoints(0, 0, 0, false) }, "No Pod of web is ready");
+    check(EndpointFacts { unready: vec![pending], ..endpoints(0, 0, 0, false) }, "No Pod of web is ready");
 }

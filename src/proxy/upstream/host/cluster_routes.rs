@@ -14,25 +14,25 @@ use crate::proxy::upstream::Body;
 use crate::service::Target;
 
 /// Longer than this nobody's page waits for a guess.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INGRESS_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// A namespace with longer lists has none of use here.
 const LIMIT: usize = 4 << 20;
 
 /// Who knows under which hosts others reach a Service.
-pub trait Routes: Send + Sync + 'static {
+pub trait IngressHosts: Send + Sync + 'static {
     /// The hosts, without ports; none where it may not be known.
     fn hosts(&self) -> BoxFuture<'static, Vec<String>>;
 }
 
 /// Asks the cluster.
 #[derive(Debug, Clone)]
-pub struct ClusterRoutes {
+pub struct ClusterIngressHosts {
     api: ApiServer,
     namespace: String,
     service: String,
 }
 
-impl ClusterRoutes {
+impl ClusterIngressHosts {
     /// For the Service of `target`.
     pub fn new(api: ApiServer, target: &Target) -> Self {
         Self { api, namespace: target.namespace.clone(), service: target.service().to_owned() }
@@ -61,20 +61,20 @@ impl ClusterRoutes {
     }
 }
 
-impl Routes for ClusterRoutes {
+impl IngressHosts for ClusterIngressHosts {
     fn hosts(&self) -> BoxFuture<'static, Vec<String>> {
         let find = self.clone().find();
-        Box::pin(async { tokio::time::timeout(PATIENCE, find).await.unwrap_or_default() })
+        Box::pin(async { tokio::time::timeout(INGRESS_LOOKUP_TIMEOUT, find).await.unwrap_or_default() })
     }
 }
 
 async fn read_items<T: DeserializeOwned>(body: Body) -> Option<Vec<T>> {
     let body = Limited::new(body, LIMIT).collect().await.ok()?.to_bytes();
-    serde_json::from_slice::<List<T>>(&body).ok().map(|list| list.items)
+    serde_json::from_slice::<RouteList<T>>(&body).ok().map(|list| list.items)
 }
 
 #[derive(Deserialize)]
-struct List<T> {
+struct RouteList<T> {
     items: Vec<T>,
 }
 
@@ -108,11 +108,11 @@ struct IngressPath {
 
 #[derive(Deserialize)]
 struct IngressBackend {
-    service: Option<Named>,
+    service: Option<IngressServiceBackend>,
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct IngressServiceBackend {
     name: String,
 }
 
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn items<T: DeserializeOwned>(json: &str) -> Vec<T> {
-        serde_json::from_str::<List<T>>(json).unwrap().items
+        serde_json::from_str::<RouteList<T>>(json).unwrap().items
     }
 
     #[test]

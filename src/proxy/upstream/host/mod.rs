@@ -16,32 +16,32 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as HttpBody;
 use tokio::sync::Mutex;
 
-use super::unprefix::{Hosts, Unprefix};
-use super::{Body, Carried, Notices, Transport, Upstream};
-use crate::message::client_kind::{Asker, Reader};
+use super::unprefix::{HostPair, Unprefix};
+use super::{Body, Notices, RouteTaken, Transport, Upstream};
+use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::service::{Scheme, Target};
-use verdict::Verdict;
+use verdict::HostVerdict;
 
-pub use cluster_routes::{ClusterRoutes, Routes};
-pub(super) use present::{X_FORWARDED_HOST, show, turn};
+pub use cluster_routes::{ClusterIngressHosts, IngressHosts};
+pub(super) use present::{X_FORWARDED_HOST, set_app_host, set_scheme};
 
 /// An upstream that knows in which scheme it speaks to the Pods; it may find out better.
-pub trait Speaks: Upstream {
+pub trait SchemedUpstream: Upstream {
     /// The scheme of the next request.
     fn scheme(&self) -> Scheme;
 }
 
 /// Shows the app behind `inner` a host that it accepts.
 pub struct AppHost {
-    shared: Arc<Shared>,
+    shared: Arc<AppHostShared>,
 }
 
-struct Shared {
-    inner: Arc<dyn Speaks>,
+struct AppHostShared {
+    inner: Arc<dyn SchemedUpstream>,
     target: Target,
-    routes: Arc<dyn Routes>,
+    routes: Arc<dyn IngressHosts>,
     notices: Notices,
-    settled: OnceLock<Settled>,
+    settled: OnceLock<AcceptedHost>,
     /// One request tries; others that were refused meanwhile wait for what it finds.
     trying: Mutex<()>,
     back: Arc<Unprefix>,
@@ -49,7 +49,7 @@ struct Shared {
 
 /// What is known of the hosts that the app accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Settled {
+enum AcceptedHost {
     /// The local one, or no other than that.
     Local,
     /// This one.
@@ -57,8 +57,8 @@ enum Settled {
 }
 
 /// Enough of a request to ask the same again.
-struct Question {
-    reader: Reader,
+struct ProbedRequest {
+    reader: ClientKind,
     method: Method,
     uri: http::Uri,
     headers: http::HeaderMap,
@@ -68,19 +68,19 @@ impl AppHost {
     /// For the app of `target` behind `inner`. `forced` is the host to show it whatever it says; otherwise `routes` know
     /// under which hosts others reach it, and `notices` are told which of them it is.
     pub fn new(
-        inner: Arc<dyn Speaks>,
+        inner: Arc<dyn SchemedUpstream>,
         target: &Target,
         forced: Option<&Authority>,
-        routes: Arc<dyn Routes>,
+        routes: Arc<dyn IngressHosts>,
         notices: Notices,
     ) -> Self {
         let forced = forced.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
-        let shared = Shared {
+        let shared = AppHostShared {
             inner,
             target: target.clone(),
             routes,
             notices,
-            settled: forced.map_or_else(OnceLock::new, |host| OnceLock::from(Settled::Other(host))),
+            settled: forced.map_or_else(OnceLock::new, |host| OnceLock::from(AcceptedHost::Other(host))),
             trying: Mutex::new(()),
             back: Arc::new(Unprefix::hosts_only()),
         };
@@ -94,63 +94,65 @@ impl Upstream for AppHost {
         let Some(local) = request.headers().get(HOST).cloned() else { return shared.inner.send(request) };
         Box::pin(async move {
             match shared.settled.get() {
-                Some(Settled::Other(host)) => shared.send_as(host.clone(), local, request).await,
-                Some(Settled::Local) => shared.send_as(local.clone(), local, request).await,
+                Some(AcceptedHost::Other(host)) => shared.send_as(host.clone(), local, request).await,
+                Some(AcceptedHost::Local) => shared.send_as(local.clone(), local, request).await,
                 None => shared.send_and_look(local, request).await,
             }
         })
     }
 }
 
-impl Shared {
+impl AppHostShared {
     async fn send_as(&self, sent: HeaderValue, local: HeaderValue, mut request: Request<Body>) -> Response<Body> {
-        let hosts = Hosts { sent, local };
+        let hosts = HostPair { sent, local };
         let scheme = self.inner.scheme();
         if hosts.sent != hosts.local || scheme == Scheme::Https {
-            show(request.headers_mut(), scheme, &hosts);
+            set_app_host(request.headers_mut(), scheme, &hosts);
         }
         let answer = self.inner.send(request).await;
         if self.must_be_mapped_back(&hosts, &answer) { self.back.answer(hosts, answer) } else { answer }
     }
 
     /// The service proxy maps what belongs to the host that it was given; apps behind TLS call that `https`.
-    fn must_be_mapped_back(&self, hosts: &Hosts, answer: &Response<Body>) -> bool {
+    fn must_be_mapped_back(&self, hosts: &HostPair, answer: &Response<Body>) -> bool {
         let by_service_proxy =
-            answer.extensions().get::<Carried>().is_some_and(|carried| carried.transport == Transport::ServiceProxy);
+            answer.extensions().get::<RouteTaken>().is_some_and(|carried| carried.transport == Transport::ServiceProxy);
         hosts.sent != hosts.local || (self.inner.scheme() == Scheme::Https && !by_service_proxy)
     }
 
     async fn send_and_look(&self, local: HeaderValue, request: Request<Body>) -> Response<Body> {
-        let question = Question::of(&request);
+        let question = ProbedRequest::of(&request);
         let answer = self.send_as(local.clone(), local.clone(), request).await;
         let Some(question) = question else { return answer };
         match verdict::of(question.reader, &answer) {
-            Verdict::Accepted => {
-                let _ = self.settled.set(Settled::Local);
+            HostVerdict::Accepted => {
+                let _ = self.settled.set(AcceptedHost::Local);
                 answer
             }
-            Verdict::Unclear => answer,
-            Verdict::Refused => self.try_others(&local, &question).await.unwrap_or(answer),
+            HostVerdict::Unclear => answer,
+            HostVerdict::Refused => self.try_others(&local, &question).await.unwrap_or(answer),
         }
     }
 
     /// The first answer that is no refusal.
-    async fn try_others(&self, local: &HeaderValue, question: &Question) -> Option<Response<Body>> {
+    async fn try_others(&self, local: &HeaderValue, question: &ProbedRequest) -> Option<Response<Body>> {
         let _turn = self.trying.lock().await;
         match self.settled.get() {
-            Some(Settled::Other(host)) => return Some(self.send_as(host.clone(), local.clone(), question.ask()).await),
-            Some(Settled::Local) => return None,
+            Some(AcceptedHost::Other(host)) => {
+                return Some(self.send_as(host.clone(), local.clone(), question.ask()).await);
+            }
+            Some(AcceptedHost::Local) => return None,
             None => {}
         }
         for host in self.others(local).await {
             let answer = self.send_as(host.clone(), local.clone(), question.ask()).await;
             if verdict::is_better(&answer) {
                 self.tell(local, &host);
-                let _ = self.settled.set(Settled::Other(host));
+                let _ = self.settled.set(AcceptedHost::Other(host));
                 return Some(answer);
             }
         }
-        let _ = self.settled.set(Settled::Local);
+        let _ = self.settled.set(AcceptedHost::Local);
         None
     }
 
@@ -175,11 +177,11 @@ impl Shared {
     }
 }
 
-impl Question {
+impl ProbedRequest {
     /// `None` for what must not be asked twice.
     fn of(request: &Request<Body>) -> Option<Self> {
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
-        let reader = Asker::of(request).reader;
+        let reader = RequestingClient::of(request).reader;
         (is_safe && verdict::can_be_judged(reader)).then(|| Self {
             reader,
             method: request.method().clone(),

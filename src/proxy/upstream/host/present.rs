@@ -3,7 +3,7 @@
 use http::header::{ORIGIN, REFERER};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::proxy::upstream::unprefix::Hosts;
+use crate::proxy::upstream::unprefix::HostPair;
 use crate::service::Scheme;
 
 pub(in crate::proxy::upstream) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -12,7 +12,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Makes `headers` those of a request to `hosts.sent` by `scheme`: `Host`, and `Origin` and `Referer` where they name
 /// the local host. Apps compare them with each other, with `X-Forwarded-Host` and with whether they speak TLS, so
 /// nothing that says otherwise stays.
-pub(in crate::proxy::upstream) fn show(headers: &mut HeaderMap, scheme: Scheme, hosts: &Hosts) {
+pub(in crate::proxy::upstream) fn set_app_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &HostPair) {
     if hosts.sent != hosts.local {
         headers.insert(header::HOST, hosts.sent.clone());
         headers.remove(X_FORWARDED_HOST);
@@ -30,14 +30,14 @@ pub(in crate::proxy::upstream) fn show(headers: &mut HeaderMap, scheme: Scheme, 
 }
 
 /// Makes `headers` those of a request by `scheme` after all: what names its `Host` names it by that scheme.
-pub(in crate::proxy::upstream) fn turn(headers: &mut HeaderMap, scheme: Scheme) {
+pub(in crate::proxy::upstream) fn set_scheme(headers: &mut HeaderMap, scheme: Scheme) {
     if let Some(host) = headers.get(header::HOST).cloned() {
-        show(headers, scheme, &Hosts { sent: host.clone(), local: host });
+        set_app_host(headers, scheme, &HostPair { sent: host.clone(), local: host });
     }
 }
 
 /// `value` with its origin changed, if that is the local one.
-fn shown(value: &HeaderValue, scheme: Scheme, hosts: &Hosts) -> Option<HeaderValue> {
+fn shown(value: &HeaderValue, scheme: Scheme, hosts: &HostPair) -> Option<HeaderValue> {
     let value = value.as_bytes();
     let after_scheme = value.strip_prefix(b"http://").or_else(|| value.strip_prefix(b"https://"))?;
     let rest = after_scheme.strip_prefix(hosts.local.as_bytes())?;
@@ -53,14 +53,14 @@ mod tests {
     use super::*;
 
     fn shown_to(sent: &'static str, scheme: Scheme, fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let hosts = Hosts { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
+        let hosts = HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
         let mut headers = HeaderMap::from_iter([(header::HOST, hosts.local.clone())]);
         headers.insert(X_FORWARDED_HOST, hosts.local.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         for (name, value) in fields {
             headers.insert(*name, HeaderValue::from_static(value));
         }
-        show(&mut headers, scheme, &hosts);
+        set_app_host(&mut headers, scheme, &hosts);
         headers
     }
 
@@ -91,14 +91,14 @@ mod tests {
         for (from, to) in [(Scheme::Http, Scheme::Https), (Scheme::Https, Scheme::Http)] {
             let fields = [("origin", "http://l:1"), ("referer", "http://l:1/x"), ("x-origin", "http://l:1")];
             let mut headers = shown_to("app.example", from, &fields);
-            turn(&mut headers, to);
+            set_scheme(&mut headers, to);
             assert_eq!(headers["host"], "app.example");
             assert_eq!(headers["origin"], format!("{to}://app.example").as_str());
             assert_eq!(headers["referer"], format!("{to}://app.example/x").as_str());
             assert_eq!(headers["x-origin"], "http://l:1");
             assert!(!headers.contains_key(X_FORWARDED_PROTO));
         }
-        turn(&mut HeaderMap::new(), Scheme::Https);
+        set_scheme(&mut HeaderMap::new(), Scheme::Https);
     }
 
     #[test]

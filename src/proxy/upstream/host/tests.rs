@@ -5,7 +5,7 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::service::Spelling;
+use crate::service::ServiceSpelling;
 
 /// An app that accepts one host, and writes down what it was asked.
 struct App {
@@ -55,7 +55,7 @@ impl Upstream for Arc<App> {
     }
 }
 
-impl Speaks for Arc<App> {
+impl SchemedUpstream for Arc<App> {
     fn scheme(&self) -> Scheme {
         if self.tls.load(Ordering::Relaxed) { Scheme::Https } else { Scheme::Http }
     }
@@ -64,14 +64,14 @@ impl Speaks for Arc<App> {
 /// One Ingress.
 struct OneRoute;
 
-impl Routes for OneRoute {
+impl IngressHosts for OneRoute {
     fn hosts(&self) -> BoxFuture<'static, Vec<String>> {
         Box::pin(async { vec!["app.example".to_owned()] })
     }
 }
 
 fn upstream(app: &Arc<App>, forced: Option<&'static str>) -> AppHost {
-    let target = Target::unread("ns", Spelling::parse("web").unwrap().id, None);
+    let target = Target::unread("ns", ServiceSpelling::parse("web").unwrap().id, None);
     AppHost::new(
         Arc::new(Arc::clone(app)),
         &target,
@@ -113,7 +113,7 @@ async fn the_local_host_is_kept_where_it_is_accepted() {
         assert_eq!(get(&upstream, "navigate").await.0, 200);
         assert_eq!(app.asked(), ["GET web.localhost:8001"]);
     }
-    assert_eq!(upstream.shared.settled.get(), Some(&Settled::Local));
+    assert_eq!(upstream.shared.settled.get(), Some(&AcceptedHost::Local));
 }
 
 #[tokio::test]

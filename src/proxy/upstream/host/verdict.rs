@@ -2,13 +2,13 @@
 
 use http::{Response, StatusCode};
 
-use crate::message::client_kind::Reader;
+use crate::message::client_kind::ClientKind;
 use crate::proxy::upstream::Body;
-use crate::proxy::upstream::diagnose::Cause;
+use crate::proxy::upstream::diagnose::FailureCause;
 
 /// What one answer tells of the host that it was asked under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum HostVerdict {
     /// The app shows pages under it.
     Accepted,
     /// It may be why the app shows none.
@@ -19,19 +19,19 @@ pub(super) enum Verdict {
 
 /// Whether what `reader` is answered can tell anything: navigations, and what is typed at a terminal. What a page fetches
 /// for itself has reasons of its own to fail.
-pub(super) fn can_be_judged(reader: Reader) -> bool {
-    reader != Reader::Program
+pub(super) fn can_be_judged(reader: ClientKind) -> bool {
+    reader != ClientKind::Program
 }
 
 /// 421 says it; 400 and 403 are what apps with a list of hosts answer, and not only they.
-pub(super) fn of(reader: Reader, answer: &Response<Body>) -> Verdict {
-    let is_the_apps = answer.extensions().get::<Cause>().is_none();
+pub(super) fn of(reader: ClientKind, answer: &Response<Body>) -> HostVerdict {
+    let is_the_apps = answer.extensions().get::<FailureCause>().is_none();
     match answer.status() {
         StatusCode::MISDIRECTED_REQUEST | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN if is_the_apps => {
-            Verdict::Refused
+            HostVerdict::Refused
         }
-        status if is_page(status) && reader == Reader::Browser => Verdict::Accepted,
-        _ => Verdict::Unclear,
+        status if is_page(status) && reader == ClientKind::Browser => HostVerdict::Accepted,
+        _ => HostVerdict::Unclear,
     }
 }
 
@@ -57,26 +57,26 @@ mod tests {
     #[test]
     fn by_status_and_reader() {
         for (status, browser, terminal) in [
-            (200, Verdict::Accepted, Verdict::Unclear),
-            (302, Verdict::Accepted, Verdict::Unclear),
-            (304, Verdict::Accepted, Verdict::Unclear),
-            (400, Verdict::Refused, Verdict::Refused),
-            (401, Verdict::Unclear, Verdict::Unclear),
-            (403, Verdict::Refused, Verdict::Refused),
-            (404, Verdict::Unclear, Verdict::Unclear),
-            (421, Verdict::Refused, Verdict::Refused),
-            (500, Verdict::Unclear, Verdict::Unclear),
+            (200, HostVerdict::Accepted, HostVerdict::Unclear),
+            (302, HostVerdict::Accepted, HostVerdict::Unclear),
+            (304, HostVerdict::Accepted, HostVerdict::Unclear),
+            (400, HostVerdict::Refused, HostVerdict::Refused),
+            (401, HostVerdict::Unclear, HostVerdict::Unclear),
+            (403, HostVerdict::Refused, HostVerdict::Refused),
+            (404, HostVerdict::Unclear, HostVerdict::Unclear),
+            (421, HostVerdict::Refused, HostVerdict::Refused),
+            (500, HostVerdict::Unclear, HostVerdict::Unclear),
         ] {
-            assert_eq!(of(Reader::Browser, &answer(status)), browser, "{status}");
-            assert_eq!(of(Reader::Terminal, &answer(status)), terminal, "{status}");
+            assert_eq!(of(ClientKind::Browser, &answer(status)), browser, "{status}");
+            assert_eq!(of(ClientKind::Terminal, &answer(status)), terminal, "{status}");
         }
     }
 
     #[test]
     fn the_api_servers_refusal_is_not_the_apps() {
         let mut answer = answer(403);
-        answer.extensions_mut().insert(Cause::Denied);
-        assert_eq!(of(Reader::Browser, &answer), Verdict::Unclear);
+        answer.extensions_mut().insert(FailureCause::Denied);
+        assert_eq!(of(ClientKind::Browser, &answer), HostVerdict::Unclear);
     }
 
     #[test]

@@ -14,14 +14,14 @@ use tokio_util::codec::{BytesCodec, Framed};
 
 /// Pieces both ways over one upgraded connection.
 #[derive(Debug)]
-pub(super) enum Carrier<S> {
+pub(super) enum StreamCarrier<S> {
     /// Each piece is a message.
     WebSocket(Box<WebSocketStream<S>>),
     /// Pieces as they come.
     Bare(Box<Framed<S, BytesCodec>>),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> StreamCarrier<S> {
     /// A WebSocket over `connection`, whose handshake is done. About `buffer` octets are held each way.
     pub(super) async fn web_socket(connection: S, buffer: usize) -> Self {
         let config = WebSocketConfig::default().read_buffer_size(buffer).write_buffer_size(buffer);
@@ -43,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Carrier<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Carrier<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for StreamCarrier<S> {
     type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -61,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for Carrier<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Bytes> for Carrier<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Bytes> for StreamCarrier<S> {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

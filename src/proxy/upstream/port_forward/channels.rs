@@ -9,21 +9,21 @@ use std::mem;
 
 use bytes::Bytes;
 
-use super::framing::Event;
+use super::framing::FramingEvent;
 
 /// Which channels have said their port number.
 #[derive(Debug, Default)]
-pub(super) struct Channels {
+pub(super) struct ChannelProtocol {
     opened: [bool; 2],
 }
 
-impl Channels {
+impl ChannelProtocol {
     /// The number of the channel that carries data.
     pub(super) const DATA: u8 = 0;
     const ERROR: u8 = 1;
 
     /// What the message `piece` says; it is taken away whole.
-    pub(super) fn next(&mut self, piece: &mut Bytes) -> Option<Event> {
+    pub(super) fn next(&mut self, piece: &mut Bytes) -> Option<FramingEvent> {
         let mut message = mem::take(piece);
         if message.is_empty() {
             return None;
@@ -34,8 +34,8 @@ impl Channels {
             return None;
         }
         match channel {
-            Self::ERROR => Some(Event::Failed(String::from_utf8_lossy(&message).into_owned())),
-            _ => Some(Event::Data(message)),
+            Self::ERROR => Some(FramingEvent::Failed(String::from_utf8_lossy(&message).into_owned())),
+            _ => Some(FramingEvent::Data(message)),
         }
     }
 }
@@ -46,20 +46,20 @@ mod tests {
 
     #[test]
     fn messages() {
-        let mut channels = Channels::default();
+        let mut channels = ChannelProtocol::default();
         let mut next = |message: &'static [u8]| {
             let mut piece = Bytes::from_static(message);
             let event = channels.next(&mut piece);
             assert!(piece.is_empty(), "a message is one thing");
             event
         };
-        let data = |octets: &'static [u8]| Some(Event::Data(Bytes::from_static(octets)));
+        let data = |octets: &'static [u8]| Some(FramingEvent::Data(Bytes::from_static(octets)));
         assert_eq!(next(b""), None);
         assert_eq!(next(b"\x00\x90\x1f"), None, "the port number");
         assert_eq!(next(b"\x01\x90\x1f"), None, "the port number");
         assert_eq!(next(b"\x00\x90\x1f"), data(b"\x90\x1f"));
         assert_eq!(next(b"\x00"), None);
         assert_eq!(next(b"\x07no such channel"), None);
-        assert_eq!(next(b"\x01connection refused"), Some(Event::Failed("connection refused".to_owned())));
+        assert_eq!(next(b"\x01connection refused"), Some(FramingEvent::Failed("connection refused".to_owned())));
     }
 }

@@ -14,59 +14,62 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::failure::Failure;
-use super::finder::Finder;
-use super::handshake::{Handshake, Opened};
+use super::failure::PodFailure;
+use super::finder::PodFinder;
+use super::handshake::{ForwardHandshake, OpenedForward};
 use super::pod_stream::PodStream;
 use crate::cluster::Cluster;
-use crate::cluster::client::pool::Connect;
+use crate::cluster::client::pool::PoolConnector;
 use crate::cluster::client::tls::TlsClient;
 use crate::proxy::upstream::backends::Backend;
-use crate::proxy::upstream::diagnose::{Cause, Trouble};
+use crate::proxy::upstream::diagnose::{ApiServerFailure, FailureCause};
 
 /// How long API server and kubelet may take to open a port-forward: as long as the API server dials a node.
-const OPEN_LIMIT: Duration = Duration::from_secs(30);
+const PORT_FORWARD_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the Pod's TLS handshake may take: as long as the API server gives it.
-const TLS_LIMIT: Duration = Duration::from_secs(10);
+const POD_TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pods that are tried for one connection. In a rollout slices name Pods for a moment that are gone already.
 const ATTEMPTS: usize = 3;
 
-type Raw = PodStream<TokioIo<Upgraded>>;
+type RawPodStream = PodStream<TokioIo<Upgraded>>;
 
 /// Makes connections to the Pods of one Target.
-pub(super) struct Dialer {
+pub(super) struct PodDialer {
     cluster: Cluster,
     namespace: String,
-    finder: Arc<Finder>,
+    finder: Arc<PodFinder>,
     tls: Option<Arc<TlsClient>>,
     /// The one to begin with.
-    handshake: Mutex<Handshake>,
+    handshake: Mutex<ForwardHandshake>,
 }
 
 /// A connection to a Pod's port.
 pub(super) enum PodConnection {
     /// Plain text.
-    Plain(Box<Raw>),
+    Plain(Box<RawPodStream>),
     /// TLS.
-    Tls(Box<TlsStream<Raw>>),
+    Tls(Box<TlsStream<RawPodStream>>),
 }
 
-impl Dialer {
+impl PodDialer {
     /// Connects to the Pods that `finder` finds in `namespace`, with `tls` if they speak https, by `handshake` where that
     /// is known.
     pub(super) fn new(
         cluster: Cluster,
         namespace: String,
-        finder: Arc<Finder>,
+        finder: Arc<PodFinder>,
         tls: Option<Arc<TlsClient>>,
-        handshake: Handshake,
+        handshake: ForwardHandshake,
     ) -> Self {
         Self { cluster, namespace, finder, tls, handshake: Mutex::new(handshake) }
     }
 
-    async fn open(&self, backend: &Backend) -> Result<PodConnection, Failure> {
-        let raw = timeout(OPEN_LIMIT, self.port_forward(backend)).await.map_err(|_| {
-            Failure::new(Cause::NodeUnreachable, format!("no answer within {} seconds", OPEN_LIMIT.as_secs()))
+    async fn open(&self, backend: &Backend) -> Result<PodConnection, PodFailure> {
+        let raw = timeout(PORT_FORWARD_OPEN_TIMEOUT, self.port_forward(backend)).await.map_err(|_| {
+            PodFailure::new(
+                FailureCause::NodeUnreachable,
+                format!("no answer within {} seconds", PORT_FORWARD_OPEN_TIMEOUT.as_secs()),
+            )
         })??;
         match &self.tls {
             None => Ok(PodConnection::Plain(Box::new(raw))),
@@ -74,21 +77,25 @@ impl Dialer {
         }
     }
 
-    async fn port_forward(&self, Backend { pod, port }: &Backend) -> Result<Raw, Failure> {
+    async fn port_forward(&self, Backend { pod, port }: &Backend) -> Result<RawPodStream, PodFailure> {
         let target = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", self.namespace);
         let (carrier, framing) = self.upgrade(&target).await?;
         let opening = PodStream::open(carrier, framing, *port, self.tls.is_none());
-        opening.await.map_err(|error| Failure::new(Cause::ApiServer(Trouble::BrokeOff), error.to_string()))
+        opening
+            .await
+            .map_err(|error| PodFailure::new(FailureCause::ApiServer(ApiServerFailure::BrokeOff), error.to_string()))
     }
 
     /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts. One
     /// for a reason that nobody knows counts as one of the handshake, as with kubectl.
-    async fn upgrade(&self, target: &str) -> Result<Opened, Failure> {
+    async fn upgrade(&self, target: &str) -> Result<OpenedForward, PodFailure> {
         let mut handshake = *self.handshake();
         let mut refusal = None;
         loop {
             let failure = match handshake.open(&self.cluster, target).await {
-                Err(failure) if matches!(failure.cause, Cause::NoPortForward | Cause::PodNotReached) => failure,
+                Err(failure) if matches!(failure.cause, FailureCause::NoPortForward | FailureCause::PodNotReached) => {
+                    failure
+                }
                 Err(failure) => return Err(failure),
                 Ok(opened) => {
                     *self.handshake() = handshake;
@@ -102,27 +109,30 @@ impl Dialer {
         }
     }
 
-    fn handshake(&self) -> MutexGuard<'_, Handshake> {
+    fn handshake(&self) -> MutexGuard<'_, ForwardHandshake> {
         self.handshake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn secure(tls: &TlsClient, raw: Raw) -> Result<PodConnection, Failure> {
+async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<PodConnection, PodFailure> {
     let connecting = TlsConnector::from(tls.config()).connect(tls.server_name(), raw);
-    match timeout(TLS_LIMIT, connecting).await {
+    match timeout(POD_TLS_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => Ok(PodConnection::Tls(Box::new(stream))),
-        Ok(Err(error)) => Err(Failure::tls(&error)),
-        Err(_) => Err(Failure::new(Cause::PodTls, format!("no handshake within {} seconds", TLS_LIMIT.as_secs()))),
+        Ok(Err(error)) => Err(PodFailure::tls(&error)),
+        Err(_) => Err(PodFailure::new(
+            FailureCause::PodTls,
+            format!("no handshake within {} seconds", POD_TLS_TIMEOUT.as_secs()),
+        )),
     }
 }
 
-impl Connect for Dialer {
+impl PoolConnector for PodDialer {
     type Stream = PodConnection;
     /// The Pod's name.
     type Peer = Arc<str>;
-    type Error = Failure;
+    type Error = PodFailure;
 
-    async fn connect(&self) -> Result<(PodConnection, Arc<str>), Failure> {
+    async fn connect(&self) -> Result<(PodConnection, Arc<str>), PodFailure> {
         let mut gone = Vec::new();
         loop {
             let backend = self.finder.pick(&gone).await?;
@@ -135,9 +145,9 @@ impl Connect for Dialer {
     }
 }
 
-impl fmt::Debug for Dialer {
+impl fmt::Debug for PodDialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("finder", &self.finder).finish_non_exhaustive()
+        f.debug_struct("PodDialer").field("finder", &self.finder).finish_non_exhaustive()
     }
 }
 

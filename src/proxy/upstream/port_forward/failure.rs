@@ -7,14 +7,14 @@ use http::StatusCode;
 
 use super::pod_stream::{RemoteError, SpeaksTls};
 use crate::cluster::{ApiError, SendError};
-use crate::proxy::upstream::diagnose::{Cause, Status, Trouble};
+use crate::proxy::upstream::diagnose::{ApiServerFailure, ApiServerStatus, FailureCause};
 use crate::service::Scheme;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct PodFailure {
     /// What it means.
-    pub(super) cause: Cause,
+    pub(super) cause: FailureCause,
     /// The status to answer with.
     pub(super) code: StatusCode,
     /// Who said so, in their words.
@@ -23,14 +23,14 @@ pub(super) struct Failure {
     pub(super) pod_is_gone: bool,
 }
 
-impl Failure {
-    pub(super) fn new(cause: Cause, words: impl Into<String>) -> Self {
+impl PodFailure {
+    pub(super) fn new(cause: FailureCause, words: impl Into<String>) -> Self {
         let code = code(&cause);
         Self { cause, code, words: words.into(), pod_is_gone: false }
     }
 
     fn gone(words: impl Into<String>) -> Self {
-        Self { pod_is_gone: true, ..Self::new(Cause::PodBreaksOff, words) }
+        Self { pod_is_gone: true, ..Self::new(FailureCause::PodBreaksOff, words) }
     }
 
     /// Why a request that was sent got no answer.
@@ -39,7 +39,7 @@ impl Failure {
             return failure;
         }
         if error.is_parse() {
-            return Self::new(Cause::NotHttp, error.to_string());
+            return Self::new(FailureCause::NotHttp, error.to_string());
         }
         Self::gone("the connection ended before the answer")
     }
@@ -51,33 +51,33 @@ impl Failure {
         }
         match find::<rustls::Error>(error) {
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-                Self::new(Cause::WrongScheme { right: Scheme::Http }, "the port does not speak TLS")
+                Self::new(FailureCause::WrongScheme { right: Scheme::Http }, "the port does not speak TLS")
             }
-            Some(error) => Self::new(Cause::PodTls, error.to_string()),
+            Some(error) => Self::new(FailureCause::PodTls, error.to_string()),
             None => Self::gone("the connection ended before it was secure"),
         }
     }
 
     /// What an error status in answer to a call or to the opening of a port-forward says.
-    pub(super) fn refused(status: Status) -> Self {
+    pub(super) fn refused(status: ApiServerStatus) -> Self {
         let message = &status.message;
         if message.starts_with("error dialing backend: ") {
-            return Self::new(Cause::NodeUnreachable, message);
+            return Self::new(FailureCause::NodeUnreachable, message);
         }
         let no_pod = ["pod does not exist", "pod not found", "container not running", "not in the running state"];
         if status.code == StatusCode::NOT_FOUND || no_pod.iter().any(|words| message.contains(words)) {
             return Self::gone(message);
         }
-        let cause = Cause::of(&status).unwrap_or(match status.code.as_u16() {
+        let cause = FailureCause::of(&status).unwrap_or(match status.code.as_u16() {
             // What servers answer to a handshake that they do not know.
-            200..=399 | 400 | 405 | 406 | 426 | 501 => Cause::NoPortForward,
-            _ => Cause::PodNotReached,
+            200..=399 | 400 | 405 | 406 | 426 | 501 => FailureCause::NoPortForward,
+            _ => FailureCause::PodNotReached,
         });
         Self::new(cause, status.message)
     }
 
     fn said(code: StatusCode, reason: &str, message: &str) -> Self {
-        Self::refused(Status { code, reason: reason.to_owned(), message: message.to_owned() })
+        Self::refused(ApiServerStatus { code, reason: reason.to_owned(), message: message.to_owned() })
     }
 
     /// What the byte stream itself said.
@@ -85,29 +85,32 @@ impl Failure {
         if let Some(RemoteError(words)) = find::<RemoteError>(error) {
             return Some(Self::remote(words));
         }
-        find::<SpeaksTls>(error).map(|said| Self::new(Cause::WrongScheme { right: Scheme::Https }, said.to_string()))
+        find::<SpeaksTls>(error)
+            .map(|said| Self::new(FailureCause::WrongScheme { right: Scheme::Https }, said.to_string()))
     }
 
     /// What a kubelet or container runtime says when it cannot connect to the port.
     fn remote(words: &str) -> Self {
         let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
         if says(&["connection refused"]) {
-            return Self::new(Cause::PodRefuses, words);
+            return Self::new(FailureCause::PodRefuses, words);
         }
         if says(&["i/o timeout", "no route to host", "network is unreachable"]) {
-            return Self::new(Cause::PodUnreachable, words);
+            return Self::new(FailureCause::PodUnreachable, words);
         }
         Self::gone(words)
     }
 }
 
-fn code(cause: &Cause) -> StatusCode {
+fn code(cause: &FailureCause) -> StatusCode {
     match cause {
-        Cause::NoEndpoints | Cause::NoService | Cause::NoSuchPort => StatusCode::SERVICE_UNAVAILABLE,
-        Cause::Forbidden(_) | Cause::Unseen(_) | Cause::Denied => StatusCode::FORBIDDEN,
-        Cause::Unauthorized => StatusCode::UNAUTHORIZED,
-        Cause::PodUnreachable | Cause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
-        Cause::NoPortForward | Cause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
+        FailureCause::NoEndpoints | FailureCause::NoService | FailureCause::NoSuchPort => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        FailureCause::Forbidden(_) | FailureCause::Unseen(_) | FailureCause::Denied => StatusCode::FORBIDDEN,
+        FailureCause::Unauthorized => StatusCode::UNAUTHORIZED,
+        FailureCause::PodUnreachable | FailureCause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
+        FailureCause::NoPortForward | FailureCause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
         _ => StatusCode::BAD_GATEWAY,
     }
 }
@@ -125,26 +128,26 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     None
 }
 
-impl From<hyper::Error> for Failure {
+impl From<hyper::Error> for PodFailure {
     fn from(error: hyper::Error) -> Self {
         Self::lost(&error)
     }
 }
 
-impl From<SendError> for Failure {
+impl From<SendError> for PodFailure {
     fn from(error: SendError) -> Self {
-        Self::new(Cause::ApiServer(Trouble::from(&error)), error.to_string())
+        Self::new(FailureCause::ApiServer(ApiServerFailure::from(&error)), error.to_string())
     }
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for PodFailure {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::Forbidden { message, .. } => Self::said(StatusCode::FORBIDDEN, "Forbidden", &message),
-            ApiError::Unseen(unseen) => Self::new(Cause::Unseen(unseen), ""),
+            ApiError::Unseen(unseen) => Self::new(FailureCause::Unseen(unseen), ""),
             ApiError::Unauthorized => Self::said(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
             ApiError::Send(error) => error.into(),
-            other => Self::new(Cause::ApiServer(Trouble::Unreachable), other.to_string()),
+            other => Self::new(FailureCause::ApiServer(ApiServerFailure::Unreachable), other.to_string()),
         }
     }
 }
@@ -153,48 +156,53 @@ impl From<ApiError> for Failure {
 mod tests {
     use super::*;
 
-    fn check(failure: &Failure, cause: &Cause, code: u16, gone: bool) {
+    fn check(failure: &PodFailure, cause: &FailureCause, code: u16, gone: bool) {
         assert_eq!((&failure.cause, failure.code.as_u16(), failure.pod_is_gone), (cause, code, gone), "{failure:?}");
     }
 
     #[test]
     fn what_the_kubelet_says() {
-        let remote = |words: &str| Failure::tls(&io::Error::other(RemoteError(words.to_owned())));
+        let remote = |words: &str| PodFailure::tls(&io::Error::other(RemoteError(words.to_owned())));
         let refused = "error forwarding port 80 to pod web-1, uid : failed to connect to localhost:80 inside namespace: dial tcp4 127.0.0.1:80: connect: connection refused";
-        check(&remote(refused), &Cause::PodRefuses, 502, false);
-        check(&remote("dial tcp 10.0.0.1:80: i/o timeout"), &Cause::PodUnreachable, 504, false);
-        check(&remote("network namespace for sandbox is closed"), &Cause::PodBreaksOff, 502, true);
+        check(&remote(refused), &FailureCause::PodRefuses, 502, false);
+        check(&remote("dial tcp 10.0.0.1:80: i/o timeout"), &FailureCause::PodUnreachable, 504, false);
+        check(&remote("network namespace for sandbox is closed"), &FailureCause::PodBreaksOff, 502, true);
     }
 
     #[test]
     fn what_tls_says() {
-        let rustls = |error: rustls::Error| Failure::tls(&io::Error::new(io::ErrorKind::InvalidData, error));
+        let rustls = |error: rustls::Error| PodFailure::tls(&io::Error::new(io::ErrorKind::InvalidData, error));
         let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-        check(&rustls(plain), &Cause::WrongScheme { right: Scheme::Http }, 502, false);
+        check(&rustls(plain), &FailureCause::WrongScheme { right: Scheme::Http }, 502, false);
         let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        check(&rustls(unknown), &Cause::PodTls, 502, false);
-        check(&Failure::tls(&io::ErrorKind::UnexpectedEof.into()), &Cause::PodBreaksOff, 502, true);
+        check(&rustls(unknown), &FailureCause::PodTls, 502, false);
+        check(&PodFailure::tls(&io::ErrorKind::UnexpectedEof.into()), &FailureCause::PodBreaksOff, 502, true);
     }
 
     #[test]
     fn what_the_api_server_says() {
-        let failed = |code: u16, message: &str| Failure::said(StatusCode::from_u16(code).unwrap(), "", message);
+        let failed = |code: u16, message: &str| PodFailure::said(StatusCode::from_u16(code).unwrap(), "", message);
         check(
             &failed(500, "error dialing backend: dial tcp 10.0.0.2:10250: i/o timeout"),
-            &Cause::NodeUnreachable,
+            &FailureCause::NodeUnreachable,
             504,
             false,
         );
-        check(&failed(404, r#"pods "web-1" not found"#), &Cause::PodBreaksOff, 502, true);
-        check(&failed(500, "unable to upgrade connection: pod does not exist"), &Cause::PodBreaksOff, 502, true);
-        check(&failed(400, "Upgrade request required"), &Cause::UpgradeLost, 501, false);
-        check(&failed(400, "unable to upgrade: missing upgrade headers in request"), &Cause::NoPortForward, 501, false);
-        check(&failed(500, "something"), &Cause::PodNotReached, 502, false);
+        check(&failed(404, r#"pods "web-1" not found"#), &FailureCause::PodBreaksOff, 502, true);
+        check(&failed(500, "unable to upgrade connection: pod does not exist"), &FailureCause::PodBreaksOff, 502, true);
+        check(&failed(400, "Upgrade request required"), &FailureCause::UpgradeLost, 501, false);
+        check(
+            &failed(400, "unable to upgrade: missing upgrade headers in request"),
+            &FailureCause::NoPortForward,
+            501,
+            false,
+        );
+        check(&failed(500, "something"), &FailureCause::PodNotReached, 502, false);
         let refused = failed(
             403,
             r#"pods "web-1" is forbidden: User "ann" cannot create resource "pods/portforward" in API group "" in the namespace "shop""#,
         );
-        assert!(matches!(&refused.cause, Cause::Forbidden(missing) if missing.verb == "create"), "{refused:?}");
+        assert!(matches!(&refused.cause, FailureCause::Forbidden(missing) if missing.verb == "create"), "{refused:?}");
         assert_eq!(refused.code, 403);
     }
 }

@@ -4,36 +4,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::failure::Failure;
+use super::failure::PodFailure;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::proxy::upstream::backends::{Backend, WantedPort, ready_among_pods, ready_in_slices, selector};
-use crate::proxy::upstream::diagnose::Cause;
+use crate::proxy::upstream::diagnose::FailureCause;
 use crate::service::Service;
 use crate::service::Target;
 
 /// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.
-const FRESH: Duration = Duration::from_secs(1);
+const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
 
 /// Finds the Pods of one Target.
 #[derive(Debug)]
-pub(super) struct Finder {
+pub(super) struct PodFinder {
     cluster: Cluster,
     target: Target,
     service: Option<Service>,
     port: WantedPort,
-    seen: tokio::sync::Mutex<Option<Seen>>,
+    seen: tokio::sync::Mutex<Option<SeenBackends>>,
     turn: AtomicUsize,
     /// With `sessionAffinity`, the Pod that is kept to.
     kept: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct SeenBackends {
     at: Instant,
     backends: Arc<[Backend]>,
 }
 
-impl Finder {
+impl PodFinder {
     /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
     pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>) -> Self {
         let port = WantedPort::of(&target);
@@ -50,11 +50,11 @@ impl Finder {
 
     /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready if
     /// the Service has `sessionAffinity`.
-    pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, Failure> {
+    pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, PodFailure> {
         let backends = if avoid.is_empty() { self.backends().await? } else { self.look().await? };
         let usable: Vec<&Backend> = backends.iter().filter(|backend| !avoid.contains(&backend.pod)).collect();
         if usable.is_empty() {
-            return Err(Failure::new(Cause::NoEndpoints, ""));
+            return Err(PodFailure::new(FailureCause::NoEndpoints, ""));
         }
         let kept = |pod: &Arc<str>| usable.iter().find(|backend| backend.pod == *pod);
         if let Some(backend) = self.kept().as_ref().and_then(kept) {
@@ -69,27 +69,27 @@ impl Finder {
     }
 
     /// The ready Pods, as seen not long ago.
-    async fn backends(&self) -> Result<Arc<[Backend]>, Failure> {
+    async fn backends(&self) -> Result<Arc<[Backend]>, PodFailure> {
         let mut seen = self.seen.lock().await;
         match &*seen {
-            Some(seen) if seen.at.elapsed() < FRESH => Ok(seen.backends.clone()),
+            Some(seen) if seen.at.elapsed() < MAX_BACKENDS_AGE => Ok(seen.backends.clone()),
             _ => self.look_into(&mut seen).await,
         }
     }
 
     /// The ready Pods, as they are now.
-    pub(super) async fn look(&self) -> Result<Arc<[Backend]>, Failure> {
+    pub(super) async fn look(&self) -> Result<Arc<[Backend]>, PodFailure> {
         self.look_into(&mut *self.seen.lock().await).await
     }
 
-    async fn look_into(&self, seen: &mut Option<Seen>) -> Result<Arc<[Backend]>, Failure> {
+    async fn look_into(&self, seen: &mut Option<SeenBackends>) -> Result<Arc<[Backend]>, PodFailure> {
         let at = Instant::now();
         let backends: Arc<[Backend]> = self.list().await?.into();
-        *seen = Some(Seen { at, backends: backends.clone() });
+        *seen = Some(SeenBackends { at, backends: backends.clone() });
         Ok(backends)
     }
 
-    async fn list(&self) -> Result<Vec<Backend>, Failure> {
+    async fn list(&self) -> Result<Vec<Backend>, PodFailure> {
         let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await;
         match slices {
             Ok(slices) => Ok(ready_in_slices(&slices, &self.port)),
@@ -111,7 +111,7 @@ impl Finder {
     /// Takes over what somebody else saw.
     pub(super) async fn learn(&self, slices: &[EndpointSlice]) -> Arc<[Backend]> {
         let backends: Arc<[Backend]> = ready_in_slices(slices, &self.port).into();
-        *self.seen.lock().await = Some(Seen { at: Instant::now(), backends: backends.clone() });
+        *self.seen.lock().await = Some(SeenBackends { at: Instant::now(), backends: backends.clone() });
         backends
     }
 

@@ -4,12 +4,12 @@ use std::io::{self, IoSlice};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::channels::Channels;
-use super::spdy::Spdy;
+use super::channels::ChannelProtocol;
+use super::spdy::SpdyProtocol;
 
 /// What came from the far side.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum FramingEvent {
     /// The Pod's data.
     Data(Bytes),
     /// The Pod sends nothing more.
@@ -24,19 +24,19 @@ pub(super) enum Event {
 
 /// The protocol of one connection.
 #[derive(Debug)]
-pub(super) enum Framing {
+pub(super) enum PodFraming {
     /// Two channels, each message of one.
-    Channels(Channels),
+    Channels(ChannelProtocol),
     /// Two streams of SPDY.
-    Spdy(Spdy),
+    Spdy(SpdyProtocol),
 }
 
-impl Framing {
+impl PodFraming {
     /// What is to be sent first to reach `port` of the Pod, where the request has not said all.
     pub(super) fn opening(&self, port: u16) -> Option<Bytes> {
         match self {
             Self::Channels(_) => None,
-            Self::Spdy(_) => Some(Spdy::opening(port)),
+            Self::Spdy(_) => Some(SpdyProtocol::opening(port)),
         }
     }
 
@@ -46,7 +46,7 @@ impl Framing {
     }
 
     /// The next thing in `piece`, of which what was used is taken away; `None` once more is needed.
-    pub(super) fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<Event>> {
+    pub(super) fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
         match self {
             Self::Channels(channels) => Ok(channels.next(piece)),
             Self::Spdy(spdy) => spdy.next(piece),
@@ -56,8 +56,8 @@ impl Framing {
     /// The first `length` octets of `slices`, to be sent as data.
     pub(super) fn data(&self, slices: &[IoSlice<'_>], length: usize) -> Bytes {
         match self {
-            Self::Channels(_) => message(&[Channels::DATA], slices, length),
-            Self::Spdy(_) => message(&Spdy::data_head(length), slices, length),
+            Self::Channels(_) => message(&[ChannelProtocol::DATA], slices, length),
+            Self::Spdy(_) => message(&SpdyProtocol::data_head(length), slices, length),
         }
     }
 
@@ -65,7 +65,7 @@ impl Framing {
     pub(super) fn end(&self) -> Option<Bytes> {
         match self {
             Self::Channels(_) => None,
-            Self::Spdy(_) => Some(Spdy::end()),
+            Self::Spdy(_) => Some(SpdyProtocol::end()),
         }
     }
 
@@ -73,7 +73,7 @@ impl Framing {
     pub(super) fn ping(&self) -> Option<Bytes> {
         match self {
             Self::Channels(_) => None,
-            Self::Spdy(_) => Some(Spdy::ping()),
+            Self::Spdy(_) => Some(SpdyProtocol::ping()),
         }
     }
 }

@@ -6,16 +6,16 @@ use http_body_util::{BodyExt, Collected, Limited};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::carrier::Carrier;
-use super::channels::Channels;
-use super::failure::Failure;
-use super::framing::Framing;
+use super::carrier::StreamCarrier;
+use super::channels::ChannelProtocol;
+use super::failure::PodFailure;
+use super::framing::PodFraming;
 use super::pod_stream::CHUNK;
-use super::spdy::Spdy;
+use super::spdy::SpdyProtocol;
 use crate::cluster::Cluster;
 use crate::message::web_socket;
 use crate::proxy::upstream::Body;
-use crate::proxy::upstream::diagnose::{Cause, Status, Trouble};
+use crate::proxy::upstream::diagnose::{ApiServerFailure, ApiServerStatus, FailureCause};
 
 /// Protocols of port-forward over WebSocket. An API server since 1.31 takes SPDY out of the WebSocket itself (KEP-4006)
 /// wherever that is offered; else, and on older ones, the kubelet chooses, which knows channels.
@@ -31,11 +31,11 @@ const SPDY_PROTOCOL: (HeaderName, HeaderValue) =
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
 /// What a handshake leads to.
-pub(super) type Opened = (Carrier<TokioIo<Upgraded>>, Framing);
+pub(super) type OpenedForward = (StreamCarrier<TokioIo<Upgraded>>, PodFraming);
 
 /// A way to ask for a port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Handshake {
+pub(super) enum ForwardHandshake {
     /// A WebSocket with channels: the least work for everybody, except where much is sent to the Pod. The kubelet takes the
     /// WebSocket's mask off octet by octet (golang.org/x/net `websocket/hybi.go`).
     Channels,
@@ -45,7 +45,7 @@ pub(super) enum Handshake {
     Spdy,
 }
 
-impl Handshake {
+impl ForwardHandshake {
     /// What to try where this one is refused.
     pub(super) fn next(self) -> Option<Self> {
         match self {
@@ -56,7 +56,7 @@ impl Handshake {
     }
 
     /// Asks for the port-forward at `target`.
-    pub(super) async fn open(self, cluster: &Cluster, target: &str) -> Result<Opened, Failure> {
+    pub(super) async fn open(self, cluster: &Cluster, target: &str) -> Result<OpenedForward, PodFailure> {
         match self {
             Self::Channels => over_web_socket(cluster, target, &[CHANNELS]).await,
             Self::TunnelledSpdy => over_web_socket(cluster, target, &[TUNNELLED_SPDY, CHANNELS]).await,
@@ -65,7 +65,7 @@ impl Handshake {
     }
 }
 
-async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) -> Result<Opened, Failure> {
+async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) -> Result<OpenedForward, PodFailure> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).expect("the system gives random bits: TLS had some of it");
     let key = web_socket::key(nonce);
@@ -81,14 +81,14 @@ async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) ->
     }
     let chosen = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
     let framing = match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
-        Some(&TUNNELLED_SPDY) => Framing::Spdy(Spdy::default()),
-        Some(_) => Framing::Channels(Channels::default()),
+        Some(&TUNNELLED_SPDY) => PodFraming::Spdy(SpdyProtocol::default()),
+        Some(_) => PodFraming::Channels(ChannelProtocol::default()),
         None => return Err(not_to("a protocol that was offered")),
     };
-    Ok((Carrier::web_socket(connection(answer).await?, CHUNK).await, framing))
+    Ok((StreamCarrier::web_socket(connection(answer).await?, CHUNK).await, framing))
 }
 
-async fn by_spdy(cluster: &Cluster, target: &str) -> Result<Opened, Failure> {
+async fn by_spdy(cluster: &Cluster, target: &str) -> Result<OpenedForward, PodFailure> {
     let mut request = upgrading(cluster, Method::POST, target, SPDY);
     let (name, protocol) = SPDY_PROTOCOL;
     request.headers_mut().insert(name, protocol);
@@ -97,15 +97,15 @@ async fn by_spdy(cluster: &Cluster, target: &str) -> Result<Opened, Failure> {
     if !answer.headers().get(UPGRADE).is_some_and(is_spdy) {
         return Err(not_to("SPDY/3.1"));
     }
-    Ok((Carrier::bare(connection(answer).await?, CHUNK), Framing::Spdy(Spdy::default())))
+    Ok((StreamCarrier::bare(connection(answer).await?, CHUNK), PodFraming::Spdy(SpdyProtocol::default())))
 }
 
 fn value(text: &str) -> HeaderValue {
     HeaderValue::try_from(text).expect("base64 and names of protocols are ASCII")
 }
 
-fn not_to(what: &str) -> Failure {
-    Failure::new(Cause::NoPortForward, format!("the answer to the handshake does not agree to {what}"))
+fn not_to(what: &str) -> PodFailure {
+    PodFailure::new(FailureCause::NoPortForward, format!("the answer to the handshake does not agree to {what}"))
 }
 
 fn upgrading(cluster: &Cluster, method: Method, target: &str, protocol: HeaderValue) -> Request<Body> {
@@ -116,7 +116,7 @@ fn upgrading(cluster: &Cluster, method: Method, target: &str, protocol: HeaderVa
 }
 
 /// Sends `request`; any other answer than a `101` is a failure.
-async fn switched(cluster: &Cluster, request: Request<Body>) -> Result<Response<Body>, Failure> {
+async fn switched(cluster: &Cluster, request: Request<Body>) -> Result<Response<Body>, PodFailure> {
     let answer = cluster.api().send(request).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(answer);
@@ -124,18 +124,20 @@ async fn switched(cluster: &Cluster, request: Request<Body>) -> Result<Response<
     let code = answer.status();
     let body = Limited::new(answer.into_body(), LONGEST_REFUSAL).collect().await;
     let body = body.map(Collected::to_bytes).unwrap_or_default();
-    Err(Failure::refused(Status::read(code, &body).unwrap_or_else(|| of_text(code, &body))))
+    Err(PodFailure::refused(ApiServerStatus::read(code, &body).unwrap_or_else(|| of_text(code, &body))))
 }
 
-/// What an answer says that is no `Status`: the kubelet and gateways write a line, or a page.
-fn of_text(code: StatusCode, body: &[u8]) -> Status {
+/// What an answer says that is no `ApiServerStatus`: the kubelet and gateways write a line, or a page.
+fn of_text(code: StatusCode, body: &[u8]) -> ApiServerStatus {
     let text = String::from_utf8_lossy(body);
     let is_line = !text.trim().is_empty() && text.trim().lines().count() == 1 && !text.contains('<');
     let message = if is_line { text.trim().to_owned() } else { format!("the answer to the handshake was {code}") };
-    Status { code, reason: String::new(), message }
+    ApiServerStatus { code, reason: String::new(), message }
 }
 
-async fn connection(answer: Response<Body>) -> Result<TokioIo<Upgraded>, Failure> {
+async fn connection(answer: Response<Body>) -> Result<TokioIo<Upgraded>, PodFailure> {
     let upgraded = hyper::upgrade::on(answer).await;
-    upgraded.map(TokioIo::new).map_err(|error| Failure::new(Cause::ApiServer(Trouble::BrokeOff), error.to_string()))
+    upgraded
+        .map(TokioIo::new)
+        .map_err(|error| PodFailure::new(FailureCause::ApiServer(ApiServerFailure::BrokeOff), error.to_string()))
 }

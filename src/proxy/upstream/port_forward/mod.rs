@@ -21,51 +21,51 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::diagnose::{Asker, Cause, Diagnostics};
-use super::{Body, Carried, Transport, Upstream};
-use crate::cluster::client::pool::{Outcome, Pool};
-use crate::cluster::client::tls::{TlsClient, Trust};
+use super::diagnose::{Diagnostics, FailureCause, RequestingClient};
+use super::{Body, RouteTaken, Transport, Upstream};
+use crate::cluster::client::pool::{ConnectionPool, SendOutcome};
+use crate::cluster::client::tls::{ServerTrust, TlsClient};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
-use crate::message::replay::{self, Again};
+use crate::message::replay::{self, ReplayRequest};
 use crate::service::Service;
 use crate::service::{Scheme, Target};
-use dial::Dialer;
-use failure::Failure;
-use finder::Finder;
-use handshake::Handshake;
+use dial::PodDialer;
+use failure::PodFailure;
+use finder::PodFinder;
+use handshake::ForwardHandshake;
 
 /// How long kept connections are used before it is looked whether their Pods are still ready.
-const SWEEP: Duration = Duration::from_secs(5);
+const READINESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// A request that must not be sent twice takes no connection that has waited longer. The app may have closed it, which
 /// shows here only a second later (container runtimes wait so long for the other direction), and few close sooner than this.
-const SAFE_WAIT: Duration = Duration::from_secs(1);
+const MAX_SAFE_IDLE_TIME: Duration = Duration::from_secs(1);
 /// A request of so many octets, or of nobody knows how many, gets a connection that is good at them.
 const LARGE: u64 = 256 * 1024;
 
 /// Sends requests to one Target's Pods. A clone shares the connections.
 #[derive(Clone)]
 pub struct PortForward {
-    inner: Arc<Inner>,
+    inner: Arc<PortForwardShared>,
 }
 
-struct Inner {
-    finder: Arc<Finder>,
-    pools: Pools,
+struct PortForwardShared {
+    finder: Arc<PodFinder>,
+    pools: PodPools,
     diagnostics: Diagnostics,
     swept: Mutex<Instant>,
     sweeping: AtomicBool,
 }
 
 /// Connections to the Pods, by what they are good for.
-struct Pools {
-    ordinary: Pool<Dialer>,
+struct PodPools {
+    ordinary: ConnectionPool<PodDialer>,
     /// For what is [`LARGE`].
-    large: Pool<Dialer>,
+    large: ConnectionPool<PodDialer>,
 }
 
-impl Pools {
-    fn fit_for(&self, request: &Request<Body>) -> &Pool<Dialer> {
+impl PodPools {
+    fn fit_for(&self, request: &Request<Body>) -> &ConnectionPool<PodDialer> {
         let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
         if is_large { &self.large } else { &self.ordinary }
     }
@@ -91,17 +91,20 @@ impl PortForward {
         verify_tls: bool,
         diagnostics: Diagnostics,
     ) -> Result<Self, Error> {
-        let finder = Arc::new(Finder::new(cluster.clone(), target.clone(), service.cloned()));
+        let finder = Arc::new(PodFinder::new(cluster.clone(), target.clone(), service.cloned()));
         let tls = match target.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(Arc::new(tls(target, verify_tls)?)),
         };
         let pool = |handshake| {
             let (cluster, namespace) = (cluster.clone(), target.namespace.clone());
-            Pool::new(Dialer::new(cluster, namespace, finder.clone(), tls.clone(), handshake))
+            ConnectionPool::new(PodDialer::new(cluster, namespace, finder.clone(), tls.clone(), handshake))
         };
-        let inner = Inner {
-            pools: Pools { ordinary: pool(Handshake::Channels), large: pool(Handshake::TunnelledSpdy) },
+        let inner = PortForwardShared {
+            pools: PodPools {
+                ordinary: pool(ForwardHandshake::Channels),
+                large: pool(ForwardHandshake::TunnelledSpdy),
+            },
             finder,
             diagnostics,
             swept: Mutex::new(Instant::now()),
@@ -120,7 +123,7 @@ impl PortForward {
 }
 
 fn tls(target: &Target, verify: bool) -> Result<TlsClient, Error> {
-    let trust = if verify { Trust::System } else { Trust::Anything };
+    let trust = if verify { ServerTrust::System } else { ServerTrust::Anything };
     TlsClient::new(&trust, &format!("{}.{}.svc", target.service(), target.namespace))
 }
 
@@ -129,53 +132,55 @@ impl Upstream for PortForward {
         let inner = self.inner.clone();
         Box::pin(async move {
             inner.sweep_now_and_then();
-            let asker = Asker::of(&request);
+            let asker = RequestingClient::of(&request);
             match inner.carry(request).await {
                 Ok((answer, pod)) => inner.finish(answer.map(Body::Incoming), &pod).await,
-                Err(Failure { cause, code, words, .. }) => inner.diagnostics.explain(asker, cause, code, &words).await,
+                Err(PodFailure { cause, code, words, .. }) => {
+                    inner.diagnostics.explain(asker, cause, code, &words).await
+                }
             }
         })
     }
 }
 
-impl Inner {
+impl PortForwardShared {
     /// Sends `request`, and once more if the connection broke before the answer and that does no harm.
-    async fn carry(&self, request: Request<Body>) -> Result<(Response<Incoming>, Arc<str>), Failure> {
-        let (request, again) = replay::keep(request);
+    async fn carry(&self, request: Request<Body>) -> Result<(Response<Incoming>, Arc<str>), PodFailure> {
+        let (request, again) = replay::record(request);
         let (error, lost) = match self.once(request, again.is_some()).await? {
-            Outcome::Answer(answer, pod) => return Ok((answer, pod)),
-            Outcome::Lost { error, peer, .. } => (error, peer),
+            SendOutcome::Answer(answer, pod) => return Ok((answer, pod)),
+            SendOutcome::Lost { error, peer, .. } => (error, peer),
         };
         self.pools.keep_only(|pod| *pod != lost);
-        let failure = Failure::lost(&error);
-        let again = again.filter(|_| failure.cause == Cause::PodBreaksOff).and_then(Again::take);
+        let failure = PodFailure::lost(&error);
+        let again = again.filter(|_| failure.cause == FailureCause::PodBreaksOff).and_then(ReplayRequest::take);
         let Some(request) = again else { return Err(failure) };
         tracing::debug!(pod = %lost, "the connection broke before the answer; sending once more");
         match self.once(request, true).await? {
-            Outcome::Answer(answer, pod) => Ok((answer, pod)),
-            Outcome::Lost { error, .. } => Err(Failure::lost(&error)),
+            SendOutcome::Answer(answer, pod) => Ok((answer, pod)),
+            SendOutcome::Lost { error, .. } => Err(PodFailure::lost(&error)),
         }
     }
 
-    async fn once(&self, request: Request<Body>, repeatable: bool) -> Result<Outcome<Arc<str>>, Failure> {
+    async fn once(&self, request: Request<Body>, repeatable: bool) -> Result<SendOutcome<Arc<str>>, PodFailure> {
         let pool = self.pools.fit_for(&request);
         if request.headers().contains_key(UPGRADE) {
             return pool.send_alone(request).await;
         }
-        let wait = if repeatable { Duration::MAX } else { SAFE_WAIT };
+        let wait = if repeatable { Duration::MAX } else { MAX_SAFE_IDLE_TIME };
         pool.send(request, wait).await
     }
 
     async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {
         let mut answer = self.diagnostics.examine_own(answer).await;
-        let carried = Carried { transport: Transport::PortForward, pod: Some(pod.to_owned()) };
+        let carried = RouteTaken { transport: Transport::PortForward, pod: Some(pod.to_owned()) };
         answer.extensions_mut().insert(carried);
         answer
     }
 
     /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
     fn sweep_now_and_then(self: &Arc<Self>) {
-        let due = self.swept.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > SWEEP;
+        let due = self.swept.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > READINESS_CHECK_INTERVAL;
         if !due || self.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -12,18 +12,18 @@ use futures_util::{Sink, SinkExt, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::carrier::Carrier;
-use super::framing::{Event, Framing};
+use super::carrier::StreamCarrier;
+use super::framing::{FramingEvent, PodFraming};
 
 /// Octets of data in one message, and buffered per direction.
 pub(super) const CHUNK: usize = 64 * 1024;
 /// Load balancers drop connections that say nothing, many after 60 seconds.
-const PING: Duration = Duration::from_secs(30);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A connection to one port of a Pod.
 pub(super) struct PodStream<S: AsyncRead + AsyncWrite + Unpin> {
-    carrier: Carrier<S>,
-    framing: Framing,
+    carrier: StreamCarrier<S>,
+    framing: PodFraming,
     /// What came and was not taken apart yet.
     piece: Bytes,
     /// Data that came and was not read yet.
@@ -63,11 +63,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PodStream<S> {
     ///
     /// # Errors
     /// When the connection broke.
-    pub(super) async fn open(mut carrier: Carrier<S>, framing: Framing, port: u16, plain: bool) -> io::Result<Self> {
+    pub(super) async fn open(
+        mut carrier: StreamCarrier<S>,
+        framing: PodFraming,
+        port: u16,
+        plain: bool,
+    ) -> io::Result<Self> {
         if let Some(opening) = framing.opening(port) {
             carrier.send(opening).await?;
         }
-        let mut ping = interval_at(Instant::now() + PING, PING);
+        let mut ping = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (piece, unread) = (Bytes::new(), Bytes::new());
         Ok(Self { carrier, framing, piece, unread, wary: plain, ended: false, ping })
@@ -78,11 +83,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PodStream<S> {
         loop {
             while let Some(event) = self.framing.next(&mut self.piece)? {
                 match event {
-                    Event::Data(data) => return Poll::Ready(self.look_at(data).map(Some)),
-                    Event::End => return Poll::Ready(Ok(None)),
-                    Event::Failed(words) => return Poll::Ready(Err(io::Error::other(RemoteError(words)))),
-                    Event::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-                    Event::Answer(piece) => self.say(piece, context),
+                    FramingEvent::Data(data) => return Poll::Ready(self.look_at(data).map(Some)),
+                    FramingEvent::End => return Poll::Ready(Ok(None)),
+                    FramingEvent::Failed(words) => return Poll::Ready(Err(io::Error::other(RemoteError(words)))),
+                    FramingEvent::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                    FramingEvent::Answer(piece) => self.say(piece, context),
                 }
             }
             let Poll::Ready(piece) = Pin::new(&mut self.carrier).poll_next(context) else {
@@ -194,8 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for PodStream<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::port_forward::channels::Channels;
-    use crate::proxy::upstream::port_forward::spdy::{self, Spdy};
+    use crate::proxy::upstream::port_forward::channels::ChannelProtocol;
+    use crate::proxy::upstream::port_forward::spdy::{self, SpdyProtocol};
     use futures_util::StreamExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio_tungstenite::WebSocketStream;
@@ -206,7 +211,7 @@ mod tests {
     type Socket = WebSocketStream<DuplexStream>;
 
     async fn by_channels(plain: bool) -> (PodStream<DuplexStream>, Socket) {
-        let (ours, mut kubelet) = over_web_socket(Framing::Channels(Channels::default()), plain).await;
+        let (ours, mut kubelet) = over_web_socket(PodFraming::Channels(ChannelProtocol::default()), plain).await;
         for channel in [0, 1] {
             say(&mut kubelet, &[channel, 0x90, 0x1f]).await;
         }
@@ -214,25 +219,25 @@ mod tests {
     }
 
     async fn by_tunnelled_spdy(plain: bool) -> (PodStream<DuplexStream>, Socket) {
-        let (ours, mut api) = over_web_socket(Framing::Spdy(Spdy::default()), plain).await;
-        assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(Spdy::opening(8080)));
+        let (ours, mut api) = over_web_socket(PodFraming::Spdy(SpdyProtocol::default()), plain).await;
+        assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(SpdyProtocol::opening(8080)));
         (ours, api)
     }
 
-    async fn over_web_socket(framing: Framing, plain: bool) -> (PodStream<DuplexStream>, Socket) {
+    async fn over_web_socket(framing: PodFraming, plain: bool) -> (PodStream<DuplexStream>, Socket) {
         let (ours, theirs) = duplex(1 << 20);
         let far = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
-        let carrier = Carrier::web_socket(ours, CHUNK).await;
+        let carrier = StreamCarrier::web_socket(ours, CHUNK).await;
         (PodStream::open(carrier, framing, 8080, plain).await.unwrap(), far)
     }
 
     async fn by_spdy() -> (PodStream<DuplexStream>, DuplexStream) {
         let (ours, mut theirs) = duplex(1 << 20);
-        let framing = Framing::Spdy(Spdy::default());
-        let ours = PodStream::open(Carrier::bare(ours, CHUNK), framing, 8080, true).await.unwrap();
-        let mut opening = vec![0; Spdy::opening(8080).len()];
+        let framing = PodFraming::Spdy(SpdyProtocol::default());
+        let ours = PodStream::open(StreamCarrier::bare(ours, CHUNK), framing, 8080, true).await.unwrap();
+        let mut opening = vec![0; SpdyProtocol::opening(8080).len()];
         theirs.read_exact(&mut opening).await.unwrap();
-        assert_eq!(opening, Spdy::opening(8080));
+        assert_eq!(opening, SpdyProtocol::opening(8080));
         (ours, theirs)
     }
 
@@ -367,7 +372,7 @@ mod tests {
         let (mut stream, mut api) = by_tunnelled_spdy(true).await;
         let reading = tokio::spawn(async move { read_all(&mut stream).await });
         for _ in 0..2 {
-            assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(Spdy::ping()));
+            assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(SpdyProtocol::ping()));
         }
         say(&mut api, &spdy::tests::data(3, 1, b"")).await;
         reading.await.unwrap().unwrap();

@@ -9,7 +9,7 @@ use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::framing::Event;
+use super::framing::FramingEvent;
 
 /// IDs of the two streams. A client's are odd.
 const ERROR: u32 = 1;
@@ -31,10 +31,10 @@ const LONGEST_KEPT: usize = 4096;
 
 /// What comes over one connection, frame by frame.
 #[derive(Debug, Default)]
-pub(super) struct Spdy {
+pub(super) struct SpdyProtocol {
     /// The next frame's head, as far as it came.
     head: Vec<u8>,
-    frame: Option<Frame>,
+    frame: Option<SpdyFrame>,
     /// The payload of `frame`, unless it is data.
     kept: Vec<u8>,
     ended: bool,
@@ -42,14 +42,14 @@ pub(super) struct Spdy {
 
 /// A frame whose payload is on its way.
 #[derive(Debug, Clone, Copy)]
-struct Frame {
-    kind: Kind,
+struct SpdyFrame {
+    kind: SpdyFrameKind,
     /// Octets of payload to come.
     left: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SpdyFrameKind {
     Data {
         is_last: bool,
     },
@@ -60,7 +60,7 @@ enum Kind {
     Other,
 }
 
-impl Spdy {
+impl SpdyProtocol {
     /// The first frames of a connection: they open both streams to `port` of the Pod.
     pub(super) fn opening(port: u16) -> Bytes {
         let port = port.to_string();
@@ -93,18 +93,18 @@ impl Spdy {
     ///
     /// # Errors
     /// When this is not SPDY/3.1.
-    pub(super) fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<Event>> {
+    pub(super) fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
         while !self.ended {
             let Some(frame) = &mut self.frame else {
                 self.head.extend_from_slice(&take(piece, HEAD - self.head.len()));
                 let Ok(head) = <[u8; HEAD]>::try_from(&self.head[..]) else { return Ok(None) };
                 self.head.clear();
-                self.frame = Some(Frame::of(head)?);
+                self.frame = Some(SpdyFrame::of(head)?);
                 continue;
             };
             let part = take(piece, frame.left);
             frame.left -= part.len();
-            let Frame { kind, left } = *frame;
+            let SpdyFrame { kind, left } = *frame;
             if left > 0 && part.is_empty() {
                 return Ok(None);
             }
@@ -113,17 +113,17 @@ impl Spdy {
                 return Ok(event);
             }
         }
-        Ok(Some(Event::End))
+        Ok(Some(FramingEvent::End))
     }
 
     /// What `part` of a payload says; with `is_whole` it is the last one.
-    fn carries(&mut self, kind: Kind, part: Bytes, is_whole: bool) -> Option<Event> {
+    fn carries(&mut self, kind: SpdyFrameKind, part: Bytes, is_whole: bool) -> Option<FramingEvent> {
         if is_whole {
             self.frame = None;
-            self.ended = kind == Kind::Data { is_last: true };
+            self.ended = kind == SpdyFrameKind::Data { is_last: true };
         }
-        if matches!(kind, Kind::Data { .. }) {
-            return (!part.is_empty()).then_some(Event::Data(part));
+        if matches!(kind, SpdyFrameKind::Data { .. }) {
+            return (!part.is_empty()).then_some(FramingEvent::Data(part));
         }
         let room = LONGEST_KEPT - self.kept.len();
         self.kept.extend_from_slice(&part[..part.len().min(room)]);
@@ -133,29 +133,33 @@ impl Spdy {
         let kept = std::mem::take(&mut self.kept);
         let number = kept.first_chunk().copied().map(u32::from_be_bytes);
         match kind {
-            Kind::Sentence => (!kept.is_empty()).then(|| Event::Failed(String::from_utf8_lossy(&kept).into_owned())),
-            Kind::Reset => (number == Some(DATA)).then_some(Event::Reset),
+            SpdyFrameKind::Sentence => {
+                (!kept.is_empty()).then(|| FramingEvent::Failed(String::from_utf8_lossy(&kept).into_owned()))
+            }
+            SpdyFrameKind::Reset => (number == Some(DATA)).then_some(FramingEvent::Reset),
             // Section 2.6.5: the even ones are the far side's questions.
-            Kind::Ping => number.filter(|id| id % 2 == 0).map(|id| Event::Answer(control(PING, &id.to_be_bytes()))),
-            Kind::Data { .. } | Kind::Other => None,
+            SpdyFrameKind::Ping => {
+                number.filter(|id| id % 2 == 0).map(|id| FramingEvent::Answer(control(PING, &id.to_be_bytes())))
+            }
+            SpdyFrameKind::Data { .. } | SpdyFrameKind::Other => None,
         }
     }
 }
 
-impl Frame {
+impl SpdyFrame {
     /// The frame that begins with `head` (section 2.2).
     fn of(head: [u8; HEAD]) -> io::Result<Self> {
         let [a, b, c, d, flags, length @ ..] = head;
         let left = length.iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
         let kind = match (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])) {
-            (CONTROL, RST_STREAM) => Kind::Reset,
-            (CONTROL, PING) => Kind::Ping,
-            (CONTROL, _) => Kind::Other,
+            (CONTROL, RST_STREAM) => SpdyFrameKind::Reset,
+            (CONTROL, PING) => SpdyFrameKind::Ping,
+            (CONTROL, _) => SpdyFrameKind::Other,
             (0x8000.., _) => return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not SPDY/3.1")),
             _ => match u32::from_be_bytes([a, b, c, d]) {
-                DATA => Kind::Data { is_last: flags & FIN != 0 },
-                ERROR => Kind::Sentence,
-                _ => Kind::Other,
+                DATA => SpdyFrameKind::Data { is_last: flags & FIN != 0 },
+                ERROR => SpdyFrameKind::Sentence,
+                _ => SpdyFrameKind::Other,
             },
         };
         Ok(Self { kind, left })
@@ -215,15 +219,17 @@ pub(super) mod tests {
         control(RST_STREAM, &[&stream.to_be_bytes()[..], &[0, 0, 0, 5]].concat())
     }
 
-    fn events(octets: &[u8], piece: usize) -> io::Result<Vec<Event>> {
-        let mut spdy = Spdy::default();
+    fn events(octets: &[u8], piece: usize) -> io::Result<Vec<FramingEvent>> {
+        let mut spdy = SpdyProtocol::default();
         let mut events = Vec::new();
         for piece in octets.chunks(piece) {
             let mut piece = Bytes::copy_from_slice(piece);
             while let Some(event) = spdy.next(&mut piece)? {
                 match (events.last_mut(), event) {
-                    (Some(Event::End), Event::End) => break,
-                    (Some(Event::Data(before)), Event::Data(more)) => *before = [&before[..], &more].concat().into(),
+                    (Some(FramingEvent::End), FramingEvent::End) => break,
+                    (Some(FramingEvent::Data(before)), FramingEvent::Data(more)) => {
+                        *before = [&before[..], &more].concat().into()
+                    }
                     (_, event) => events.push(event),
                 }
             }
@@ -254,12 +260,12 @@ pub(super) mod tests {
         .concat();
         for piece in 1..=octets.len() {
             let expect = [
-                Event::Data(Bytes::from_static(b"one two")),
-                Event::Answer(control(PING, &[0, 0, 0, 2])),
-                Event::Failed("connection refused".to_owned()),
-                Event::Reset,
-                Event::Data(Bytes::from_static(b"three")),
-                Event::End,
+                FramingEvent::Data(Bytes::from_static(b"one two")),
+                FramingEvent::Answer(control(PING, &[0, 0, 0, 2])),
+                FramingEvent::Failed("connection refused".to_owned()),
+                FramingEvent::Reset,
+                FramingEvent::Data(Bytes::from_static(b"three")),
+                FramingEvent::End,
             ];
             assert_eq!(events(&octets, piece).unwrap(), expect, "in pieces of {piece}");
         }
@@ -268,7 +274,7 @@ pub(super) mod tests {
     #[test]
     fn a_long_sentence_is_cut() {
         let long = data(1, 0, &vec![b'x'; 3 * LONGEST_KEPT]);
-        assert_eq!(events(&long, 1000).unwrap(), [Event::Failed("x".repeat(LONGEST_KEPT))]);
+        assert_eq!(events(&long, 1000).unwrap(), [FramingEvent::Failed("x".repeat(LONGEST_KEPT))]);
     }
 
     #[test]
@@ -279,7 +285,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_frames_that_open_a_connection() {
-        let opening = Spdy::opening(80);
+        let opening = SpdyProtocol::opening(80);
         let block = |kind: &str| {
             let texts = ["streamtype", kind, "port", "80", "requestid", "0"];
             let texts = texts.map(|text| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat());

@@ -9,12 +9,12 @@ use crate::service::Target;
 use crate::service::{PortRef, Service};
 
 /// A Target's names, addresses and port numbers in its cluster.
-pub(super) struct Names {
+pub(super) struct AppNames {
     lasting: ServiceNames,
     port: WantedPort,
 }
 
-impl Names {
+impl AppNames {
     /// From the Target, and from the Service where it may be read.
     pub(super) fn new(target: &Target, service: Option<&Service>) -> Self {
         let cluster_ip = service.and_then(|service| service.cluster_ip.as_deref()?.parse().ok());

@@ -10,7 +10,7 @@ use crate::message::html_links;
 /// The API server changes HTML that is plain or gzip and breaks HTML in any other encoding; it fails on `HEAD` of
 /// compressed HTML, and a range of a compressed body is of no use to it. Without the header it asks for gzip itself and
 /// unpacks.
-pub(super) fn ask(method: &Method, headers: &mut HeaderMap) {
+pub(super) fn set_accept_encoding(method: &Method, headers: &mut HeaderMap) {
     if method == Method::HEAD || headers.contains_key(RANGE) {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     } else if html_links::takes_gzip(headers) {
@@ -28,7 +28,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.extend(accepted.map(|value| (ACCEPT_ENCODING, HeaderValue::from_static(value))));
         headers.extend(range.then(|| (RANGE, HeaderValue::from_static("bytes=0-"))));
-        ask(method, &mut headers);
+        set_accept_encoding(method, &mut headers);
         let asked = headers.get(ACCEPT_ENCODING).map(|value| value.to_str().unwrap());
         assert_eq!(asked, expect, "{method} {accepted:?} {range}");
     }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use crate::cluster::{ApiServer, SendError};
 use crate::proxy::upstream::Body;
 use crate::proxy::upstream::host;
-use crate::proxy::upstream::unprefix::Hosts;
+use crate::proxy::upstream::unprefix::HostPair;
 use crate::service::Scheme;
 
 /// A host that no gateway serves.
@@ -19,19 +19,19 @@ const LIMIT: usize = 64 * 1024;
 
 /// What is known of the way to the API server.
 #[derive(Debug)]
-pub(super) struct Gateway {
+pub(super) struct ApiGateway {
     routes_by_host: OnceCell<bool>,
 }
 
 /// An answer, as far as two are compared.
 #[derive(PartialEq, Eq)]
-struct Seen {
+struct ProbeAnswer {
     status: StatusCode,
     kind: Option<HeaderValue>,
     body: Vec<u8>,
 }
 
-impl Gateway {
+impl ApiGateway {
     /// In front of `api`; where that has no name, there is nothing to choose by.
     pub(super) fn new(api: &ApiServer) -> Self {
         Self { routes_by_host: OnceCell::new_with(has_no_name(api.authority()).then_some(false)) }
@@ -59,14 +59,14 @@ async fn probe(api: &ApiServer) -> Result<bool, SendError> {
     Ok(version(api, None).await? != local)
 }
 
-async fn version(api: &ApiServer, host: Option<HeaderValue>) -> Result<Seen, SendError> {
+async fn version(api: &ApiServer, host: Option<HeaderValue>) -> Result<ProbeAnswer, SendError> {
     let mut request = Request::new(Body::Empty);
     *request.uri_mut() = http::Uri::from_static("/version");
     request.headers_mut().extend(host.map(|host| (HOST, host)));
-    Seen::read(api.send(request).await?).await
+    ProbeAnswer::read(api.send(request).await?).await
 }
 
-impl Seen {
+impl ProbeAnswer {
     async fn read(answer: Response<Body>) -> Result<Self, SendError> {
         let (head, body) = answer.into_parts();
         let interrupted = |error| SendError::Interrupted { cause: format!("{error}") };
@@ -86,8 +86,8 @@ impl Seen {
 
 /// Names the API server in `Host`, and lets what the browser says of its own origin agree with it. Where nothing has to
 /// agree, the app is told its real host.
-pub(super) fn show_api_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &Hosts) {
-    host::show(headers, scheme, hosts);
+pub(super) fn show_api_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &HostPair) {
+    host::set_app_host(headers, scheme, hosts);
     if !headers.contains_key(ORIGIN) {
         headers.insert(host::X_FORWARDED_HOST, hosts.local.clone());
     }
@@ -97,8 +97,8 @@ pub(super) fn show_api_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &Hos
 mod tests {
     use super::*;
 
-    fn seen(status: u16, body: &str) -> Seen {
-        Seen { status: StatusCode::from_u16(status).unwrap(), kind: None, body: body.as_bytes().to_vec() }
+    fn seen(status: u16, body: &str) -> ProbeAnswer {
+        ProbeAnswer { status: StatusCode::from_u16(status).unwrap(), kind: None, body: body.as_bytes().to_vec() }
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn forwarded_only_where_no_origin_is_compared() {
         let hosts =
-            Hosts { sent: HeaderValue::from_static("api.example:6443"), local: HeaderValue::from_static("l:1") };
+            HostPair { sent: HeaderValue::from_static("api.example:6443"), local: HeaderValue::from_static("l:1") };
         let local = || hosts.local.clone();
         let mut plain = HeaderMap::from_iter([(HOST, local()), (host::X_FORWARDED_HOST, local())]);
         let mut posted = plain.clone();

@@ -15,39 +15,39 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 
-use super::diagnose::{Asker, Cause, Diagnostics, Trouble};
-use super::unprefix::{Hosts, Unprefix};
-use super::{Body, Carried, Transport, Upstream};
+use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingClient};
+use super::unprefix::{HostPair, Unprefix};
+use super::{Body, RouteTaken, Transport, Upstream};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
-use crate::message::replay::{self, Again};
+use crate::message::replay::{self, ReplayRequest};
 use crate::message::web_socket;
 use crate::service::Service;
 use crate::service::{Scheme, Target};
-use app_names::Names;
-use gateway::Gateway;
+use app_names::AppNames;
+use gateway::ApiGateway;
 
-pub use proxy_path::{PathRefusal, below};
+pub use proxy_path::{PathRefusal, prefixed_path};
 
 /// Sends requests below one Target's proxy path. A clone is the same.
 #[derive(Clone)]
 pub struct ServiceProxy {
-    inner: Arc<Inner>,
+    inner: Arc<ServiceProxyShared>,
 }
 
-struct Inner {
+struct ServiceProxyShared {
     api: ApiServer,
     /// The proxy path, without a slash at its end.
     prefix: String,
     scheme: Scheme,
-    names: Names,
+    names: AppNames,
     unprefix: ArcSwap<Unprefix>,
-    gateway: Gateway,
+    gateway: ApiGateway,
     diagnostics: Diagnostics,
 }
 
 /// Why a request got no answer, or was not sent at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ServiceProxyError {
     /// Its path might lead elsewhere.
     #[error("{0}, which a gateway may read as another path")]
     Path(#[from] PathRefusal),
@@ -70,14 +70,14 @@ impl ServiceProxy {
     /// explains what comes back from the API server itself.
     pub fn new(api: ApiServer, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
         let proxy_path = target.proxy_path();
-        let names = Names::new(target, service);
+        let names = AppNames::new(target, service);
         let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names.without_endpoints());
-        let inner = Inner {
+        let inner = ServiceProxyShared {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,
             names,
             unprefix: ArcSwap::from_pointee(unprefix),
-            gateway: Gateway::new(&api),
+            gateway: ApiGateway::new(&api),
             diagnostics,
             api,
         };
@@ -91,7 +91,7 @@ impl ServiceProxy {
 
     /// Takes over the endpoints that a watch saw: an app may name itself by its own address.
     pub fn learn(&self, slices: &[EndpointSlice]) {
-        let Inner { names, unprefix, .. } = &*self.inner;
+        let ServiceProxyShared { names, unprefix, .. } = &*self.inner;
         unprefix.store(Arc::new(unprefix.load().with_names(names.with_endpoints(slices))));
     }
 
@@ -100,7 +100,7 @@ impl ServiceProxy {
     ///
     /// # Errors
     /// When the request cannot go this way, or got no answer.
-    pub async fn try_send(&self, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    pub async fn try_send(&self, request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
         self.inner.send(request).await
     }
 }
@@ -112,87 +112,91 @@ impl Upstream for ServiceProxy {
             if !conditional::is_asked(&request) {
                 return inner.answer(request).await;
             }
-            let (request, again) = replay::keep(request);
+            let (request, again) = replay::record(request);
             let answer = inner.answer(request).await;
-            let is_unreadable = answer.extensions().get() == Some(&Cause::BadEncoding);
-            let Some(mut whole) = again.filter(|_| is_unreadable).and_then(Again::take) else { return answer };
+            let is_unreadable = answer.extensions().get() == Some(&FailureCause::BadEncoding);
+            let Some(mut whole) = again.filter(|_| is_unreadable).and_then(ReplayRequest::take) else { return answer };
             conditional::remove(whole.headers_mut());
             inner.answer(whole).await
         })
     }
 }
 
-impl Inner {
+impl ServiceProxyShared {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let asker = Asker::of(&request);
+        let asker = RequestingClient::of(&request);
         match self.send(request).await {
             Ok(answer) => self.diagnostics.examine(asker, answer).await,
             Err(refusal) => self.explain(asker, &refusal).await,
         }
     }
 
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
         self.lead_below(request.uri_mut())?;
         let expected = self.prepare(&mut request)?;
         let hosts = self.choose_host(&mut request).await;
         let mut answer = self.api.send(request).await?;
         check_upgrade(&mut answer, expected.as_ref())?;
-        answer.extensions_mut().insert(Carried { transport: Transport::ServiceProxy, pod: None });
+        answer.extensions_mut().insert(RouteTaken { transport: Transport::ServiceProxy, pod: None });
         Ok(self.unprefix.load_full().answer(hosts, answer))
     }
 
     fn lead_below(&self, uri: &mut Uri) -> Result<(), PathRefusal> {
         const ROOT: PathAndQuery = PathAndQuery::from_static("/");
         let target = match uri.path_and_query() {
-            Some(asked) => below(&self.prefix, asked)?,
-            None => below(&self.prefix, &ROOT)?,
+            Some(asked) => prefixed_path(&self.prefix, asked)?,
+            None => prefixed_path(&self.prefix, &ROOT)?,
         };
         *uri = target.into();
         Ok(())
     }
 
     /// Gives the `Sec-WebSocket-Accept` to wait for, if a WebSocket is asked for.
-    fn prepare(&self, request: &mut Request<Body>) -> Result<Option<HeaderValue>, Refusal> {
+    fn prepare(&self, request: &mut Request<Body>) -> Result<Option<HeaderValue>, ServiceProxyError> {
         if !web_socket::is_asked(request.headers()) {
             let method = request.method().clone();
-            encoding::ask(&method, request.headers_mut());
+            encoding::set_accept_encoding(&method, request.headers_mut());
             return Ok(None);
         }
         if request.uri().query().is_some() {
-            return Err(Refusal::WebSocketQuery);
+            return Err(ServiceProxyError::WebSocketQuery);
         }
-        web_socket::expected(request.headers()).map(Some).ok_or(Refusal::NotWebSocket)
+        web_socket::expected(request.headers()).map(Some).ok_or(ServiceProxyError::NotWebSocket)
     }
 
     /// The app sees the local host, unless a gateway needs to see the API server's.
-    async fn choose_host(&self, request: &mut Request<Body>) -> Hosts {
+    async fn choose_host(&self, request: &mut Request<Body>) -> HostPair {
         let api = || HeaderValue::try_from(self.api.authority().as_str()).expect("an authority is ASCII");
         let local = request.headers().get(HOST).cloned().unwrap_or_else(api);
         if !self.gateway.routes_by_host(&self.api).await {
-            return Hosts { sent: local.clone(), local };
+            return HostPair { sent: local.clone(), local };
         }
-        let hosts = Hosts { sent: api(), local };
+        let hosts = HostPair { sent: api(), local };
         gateway::show_api_host(request.headers_mut(), self.scheme, &hosts);
         hosts
     }
 
-    async fn explain(&self, asker: Asker, refusal: &Refusal) -> Response<Body> {
+    async fn explain(&self, asker: RequestingClient, refusal: &ServiceProxyError) -> Response<Body> {
         let (cause, code) = match refusal {
-            Refusal::Path(_) => (Cause::NotFaithful, StatusCode::BAD_REQUEST),
-            Refusal::WebSocketQuery | Refusal::NotWebSocket => (Cause::NotFaithful, StatusCode::NOT_IMPLEMENTED),
-            Refusal::Handshake => (Cause::UpgradeRefused, StatusCode::BAD_GATEWAY),
-            Refusal::Send(error) => (Cause::ApiServer(Trouble::from(error)), StatusCode::BAD_GATEWAY),
+            ServiceProxyError::Path(_) => (FailureCause::NotFaithful, StatusCode::BAD_REQUEST),
+            ServiceProxyError::WebSocketQuery | ServiceProxyError::NotWebSocket => {
+                (FailureCause::NotFaithful, StatusCode::NOT_IMPLEMENTED)
+            }
+            ServiceProxyError::Handshake => (FailureCause::UpgradeRefused, StatusCode::BAD_GATEWAY),
+            ServiceProxyError::Send(error) => {
+                (FailureCause::ApiServer(ApiServerFailure::from(error)), StatusCode::BAD_GATEWAY)
+            }
         };
         self.diagnostics.explain(asker, cause, code, &refusal.to_string()).await
     }
 }
 
 /// Bytes are tunnelled only after the `101` that answers the handshake.
-fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) -> Result<(), Refusal> {
+fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) -> Result<(), ServiceProxyError> {
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.extensions_mut().remove::<OnUpgrade>();
         return Ok(());
     }
     let is_accepted = expected.is_some_and(|expected| web_socket::is_accepted(answer.headers(), expected));
-    if is_accepted { Ok(()) } else { Err(Refusal::Handshake) }
+    if is_accepted { Ok(()) } else { Err(ServiceProxyError::Handshake) }
 }

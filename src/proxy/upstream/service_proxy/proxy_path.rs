@@ -51,7 +51,7 @@ const DECODINGS: usize = 3;
 ///
 /// # Errors
 /// When the path could be read as one outside `prefix`, or as nothing at all.
-pub fn below(prefix: &str, asked: &PathAndQuery) -> Result<PathAndQuery, PathRefusal> {
+pub fn prefixed_path(prefix: &str, asked: &PathAndQuery) -> Result<PathAndQuery, PathRefusal> {
     let text = asked.as_str();
     let (path, query) = text.split_at(asked.path().len());
     let path = if is_clean(path) { Cow::Borrowed(path) } else { Cow::Owned(clean(path)?) };
@@ -138,7 +138,7 @@ mod tests {
     const PREFIX: &str = "/api/v1/namespaces/ns/services/web:http/proxy";
 
     fn target(asked: &str) -> Result<String, PathRefusal> {
-        below(PREFIX, &asked.parse().unwrap()).map(|target| target.as_str()[PREFIX.len()..].to_owned())
+        prefixed_path(PREFIX, &asked.parse().unwrap()).map(|target| target.as_str()[PREFIX.len()..].to_owned())
     }
 
     fn check(asked: &str, expect: &str) {
@@ -250,18 +250,18 @@ mod tests {
             path in "(/|%2[fF]|%5[cC]|\\\\|%25|\\.|%2[eE]|%252[eE]|;|a|%00|%c0%ae|%c0%af|%|\\?|%3[fF]|%23|//)*",
         ) {
             let asked: PathAndQuery = format!("/{path}").parse().unwrap();
-            if let Ok(target) = below(PREFIX, &asked) {
+            if let Ok(target) = prefixed_path(PREFIX, &asked) {
                 prop_assert!(holds(target.as_str()), "{target}");
                 prop_assert_eq!(target.query(), asked.query());
                 let again: PathAndQuery = target.as_str()[PREFIX.len()..].parse().unwrap();
-                prop_assert_eq!(below(PREFIX, &again), Ok(target));
+                prop_assert_eq!(prefixed_path(PREFIX, &again), Ok(target));
             }
         }
 
         #[test]
         fn any_target_is_taken(text in "[!-~]{0,40}") {
             let asked = format!("/{text}").parse::<PathAndQuery>();
-            if let Ok(Ok(target)) = asked.map(|asked| below(PREFIX, &asked)) {
+            if let Ok(Ok(target)) = asked.map(|asked| prefixed_path(PREFIX, &asked)) {
                 prop_assert!(holds(target.as_str()), "{target}");
             }
         }

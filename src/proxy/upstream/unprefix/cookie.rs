@@ -1,10 +1,10 @@
 //! `Set-Cookie`, which the API server passes as it is.
 
-use super::reference::References;
+use super::reference::AnswerUrls;
 
 /// The cookie with a `Path` that is below the prefix for apps that were told of it; `None` where that is this one. What
 /// else a browser needs to take it is the local side's matter.
-pub(super) fn undo(cookie: &[u8], references: &References<'_>) -> Option<Vec<u8>> {
+pub(super) fn undo(cookie: &[u8], references: &AnswerUrls<'_>) -> Option<Vec<u8>> {
     let (mut undone, mut changed) = (Vec::new(), false);
     for (at, part) in cookie.split(|&byte| byte == b';').enumerate() {
         let path = if at > 0 { path(part).and_then(|path| references.undo_path(path)) } else { None };

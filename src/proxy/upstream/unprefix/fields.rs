@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cookie;
-use super::reference::References;
+use super::reference::AnswerUrls;
 use crate::message::link_fields;
 
 /// The API server names each request for its audit log.
@@ -14,7 +14,7 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const ITS_CACHE_CONTROL: &[u8] = b"no-cache, private";
 
 /// Makes the URLs in `headers` those that the app meant.
-pub(super) fn undo(headers: &mut HeaderMap, references: &References<'_>) {
+pub(super) fn undo(headers: &mut HeaderMap, references: &AnswerUrls<'_>) {
     link_fields::change_urls(headers, |url| references.undo(url));
     link_fields::change(headers, SET_COOKIE, |value| cookie::undo(value, references));
 }

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use super::Body;
 use crate::message::html_links;
 
-use reference::References;
+use reference::AnswerUrls;
 pub use service_names::ServiceNames;
 
 /// What stands in front of one Service's own URLs by the time they get here.
@@ -32,7 +32,7 @@ pub struct Unprefix {
 
 /// The host, with its port unless it is the default, under which one request knows the Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hosts {
+pub struct HostPair {
     /// As the app was told, in `Host`.
     pub sent: HeaderValue,
     /// As the browser knows it.
@@ -65,7 +65,7 @@ impl Unprefix {
     /// The Service's own answer.
     ///
     /// Bodies other than HTML are not looked at.
-    pub fn answer(self: &Arc<Self>, hosts: Hosts, mut answer: Response<Body>) -> Response<Body> {
+    pub fn answer(self: &Arc<Self>, hosts: HostPair, mut answer: Response<Body>) -> Response<Body> {
         // The API server rewrites either the redirect or the page, never both.
         let is_redirect = is_redirect(answer.headers());
         fields::undo(answer.headers_mut(), &self.references(&hosts));
@@ -79,8 +79,8 @@ impl Unprefix {
         html_links::rewrite(answer, move |link| unprefix.references(&hosts).undo_in_html(link))
     }
 
-    fn references<'a>(&'a self, hosts: &'a Hosts) -> References<'a> {
-        References { unprefix: self, sent: hosts.sent.as_bytes(), local: hosts.local.as_bytes() }
+    fn references<'a>(&'a self, hosts: &'a HostPair) -> AnswerUrls<'a> {
+        AnswerUrls { unprefix: self, sent: hosts.sent.as_bytes(), local: hosts.local.as_bytes() }
     }
 
     /// Length of the prefix of `path`, if it begins with it: as a path, not as a text.
@@ -114,8 +114,8 @@ mod tests {
         text.replace("§", PREFIX)
     }
 
-    pub(super) fn hosts(sent: &'static str, local: &'static str) -> Hosts {
-        Hosts { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static(local) }
+    pub(super) fn hosts(sent: &'static str, local: &'static str) -> HostPair {
+        HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static(local) }
     }
 
     async fn body(headers: &[(&'static str, &str)], body: &str) -> String {

@@ -9,7 +9,7 @@ use super::{Unprefix, service_names, template};
 const LEADS_TO_HOST: [u8; 5] = [b'/', b'\\', b'\t', b'\n', b'\r'];
 
 /// Undoes URLs of one answer.
-pub(super) struct References<'a> {
+pub(super) struct AnswerUrls<'a> {
     pub(super) unprefix: &'a Unprefix,
     /// The `Host` that the app was sent.
     pub(super) sent: &'a [u8],
@@ -19,14 +19,14 @@ pub(super) struct References<'a> {
 
 /// A URL in pieces of the one it is made from: `url[..keep]`, a slash if `slash`, `url[rest..]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Undone {
+struct UndoneUrl {
     keep: usize,
     slash: bool,
     rest: usize,
 }
 
 /// A URL with an authority.
-struct Absolute<'a> {
+struct AbsoluteUrl<'a> {
     /// Without `:`; `None` in `//host/path`.
     scheme: Option<&'a [u8]>,
     /// Without user and password.
@@ -37,7 +37,7 @@ struct Absolute<'a> {
 
 /// Whose URL it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum UrlOwner {
     /// Of the host that the app was sent.
     Sent,
     /// Of the API server itself, which nobody but it or a gateway writes, or of nobody.
@@ -47,7 +47,7 @@ enum Whose {
     Other,
 }
 
-impl References<'_> {
+impl AnswerUrls<'_> {
     /// The URL that the app meant; `None` where it is this one.
     pub(super) fn undo(&self, url: &[u8]) -> Option<Vec<u8>> {
         self.look_at(url, true).map(|undone| undone.of(url))
@@ -73,39 +73,39 @@ impl References<'_> {
     /// The path of a cookie.
     pub(super) fn undo_path(&self, path: &[u8]) -> Option<Vec<u8>> {
         let cut = self.unprefix.prefix_of(path)?;
-        Some(Undone::path(path, cut).of(path))
+        Some(UndoneUrl::path(path, cut).of(path))
     }
 
-    fn look_at(&self, url: &[u8], with_names: bool) -> Option<Undone> {
+    fn look_at(&self, url: &[u8], with_names: bool) -> Option<UndoneUrl> {
         if url.first() == Some(&b'/') && url.get(1) != Some(&b'/') {
             let cut = self.unprefix.prefix_of(url)?;
-            return Some(Undone::path(url, cut));
+            return Some(UndoneUrl::path(url, cut));
         }
-        let absolute = Absolute::read(url)?;
+        let absolute = AbsoluteUrl::read(url)?;
         let cut = self.unprefix.prefix_of(&url[absolute.path..]).map(|length| absolute.path + length);
         match self.whose(&absolute, with_names) {
-            Whose::Sent if self.is_as_the_browser_knows_it(&absolute) => {
-                cut.map(|rest| Undone { keep: absolute.path, slash: !url[rest..].starts_with(b"/"), rest })
+            UrlOwner::Sent if self.is_as_the_browser_knows_it(&absolute) => {
+                cut.map(|rest| UndoneUrl { keep: absolute.path, slash: !url[rest..].starts_with(b"/"), rest })
             }
-            Whose::Sent | Whose::Service => Some(Undone::path(url, cut.unwrap_or(absolute.path))),
-            Whose::ApiServer => cut.map(|rest| Undone::path(url, rest)),
-            Whose::Other => None,
+            UrlOwner::Sent | UrlOwner::Service => Some(UndoneUrl::path(url, cut.unwrap_or(absolute.path))),
+            UrlOwner::ApiServer => cut.map(|rest| UndoneUrl::path(url, rest)),
+            UrlOwner::Other => None,
         }
     }
 
-    fn whose(&self, url: &Absolute<'_>, with_names: bool) -> Whose {
+    fn whose(&self, url: &AbsoluteUrl<'_>, with_names: bool) -> UrlOwner {
         let is = |host: &[u8]| url.authority.eq_ignore_ascii_case(host);
         if is(self.sent) {
-            return Whose::Sent;
+            return UrlOwner::Sent;
         }
         // Of `http://user@pod-address/path` the API server leaves `//user@`.
         let is_nameless = url.authority.is_empty() && url.scheme.is_none();
         if is_nameless || self.unprefix.api.as_ref().is_some_and(|api| is(api.as_bytes())) {
-            return Whose::ApiServer;
+            return UrlOwner::ApiServer;
         }
         let default = match url.scheme {
             Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => 443,
-            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => return Whose::Other,
+            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => return UrlOwner::Other,
             _ => 80,
         };
         let names = &self.unprefix.names;
@@ -113,7 +113,7 @@ impl References<'_> {
             true => names.contains(authority, default) || self.is_sent_with_own_port(authority, default),
             false => names.has_endpoint(authority, default),
         };
-        if str::from_utf8(url.authority).is_ok_and(is_name) { Whose::Service } else { Whose::Other }
+        if str::from_utf8(url.authority).is_ok_and(is_name) { UrlOwner::Service } else { UrlOwner::Other }
     }
 
     /// An app that takes its name from `Host` and the port from its own listener (nginx's `port_in_redirect`), where the
@@ -125,7 +125,7 @@ impl References<'_> {
     }
 
     /// The local side speaks plain HTTP; an app behind TLS does not know that. Other schemes are not ours to change.
-    fn is_as_the_browser_knows_it(&self, url: &Absolute<'_>) -> bool {
+    fn is_as_the_browser_knows_it(&self, url: &AbsoluteUrl<'_>) -> bool {
         match url.scheme {
             Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => false,
             Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => true,
@@ -134,7 +134,7 @@ impl References<'_> {
     }
 }
 
-impl Undone {
+impl UndoneUrl {
     /// `url[rest..]` as an absolute path, which no browser takes for a host.
     fn path(url: &[u8], rest: usize) -> Self {
         let slashes = match url.get(rest) {
@@ -150,7 +150,7 @@ impl Undone {
     }
 }
 
-impl<'a> Absolute<'a> {
+impl<'a> AbsoluteUrl<'a> {
     fn read(url: &'a [u8]) -> Option<Self> {
         let (scheme, start) = if url.starts_with(b"//") { (None, 2) } else { scheme(url)? };
         let length = url[start..].iter().position(|byte| b"/?#".contains(byte)).unwrap_or(url.len() - start);
