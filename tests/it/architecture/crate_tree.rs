@@ -1,13 +1,14 @@
 //! The files of a crate, its tree of modules, and what a path in one of them leads to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::slice;
 
 use super::lexer::{Token, tokens_of};
 use super::outline::{FileOutline, ModuleOutline, outline_of};
 use super::product::product_tokens;
 
 /// Path below `src` → text.
-pub type Sources = BTreeMap<String, String>;
+pub(crate) type Sources = BTreeMap<String, String>;
 
 /// The name by which `main.rs` calls the library.
 const LIBRARY: &str = "svcproxy";
@@ -16,15 +17,15 @@ const LIBRARY: &str = "svcproxy";
 const MAX_DETOURS: usize = 16;
 
 /// A file that is compiled into the program.
-pub struct ProductFile {
+pub(crate) struct ProductFile {
     /// Its path below `src`.
-    pub path: String,
+    pub(crate) path: String,
     /// All of its text.
-    pub text: String,
+    pub(crate) text: String,
     /// Its tokens without those of tests.
-    pub tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
     /// What is in it.
-    pub outline: FileOutline,
+    pub(crate) outline: FileOutline,
 }
 
 impl ProductFile {
@@ -34,12 +35,12 @@ impl ProductFile {
     }
 
     /// Whether it is the face of a folder.
-    pub fn is_folder_face(&self) -> bool {
+    pub(crate) fn is_folder_face(&self) -> bool {
         self.folder_face().is_some()
     }
 
     /// The folder, with its last `/`, of which it is the `mod.rs`; of `src` it is `lib.rs` or `main.rs`.
-    pub fn folder_face(&self) -> Option<&str> {
+    pub(crate) fn folder_face(&self) -> Option<&str> {
         match self.path.as_str() {
             "lib.rs" | "main.rs" => Some(""),
             path => path.strip_suffix("mod.rs"),
@@ -55,18 +56,18 @@ struct ModuleNode {
 }
 
 /// The product files of a crate and their modules.
-pub struct CrateTree {
+pub(crate) struct CrateTree {
     /// The files, by path.
-    pub files: Vec<ProductFile>,
+    pub(crate) files: Vec<ProductFile>,
     /// Files that no `mod` reaches, not even one for tests.
-    pub strays: Vec<String>,
+    pub(crate) strays: Vec<String>,
     modules: Vec<ModuleNode>,
     by_path: HashMap<Vec<String>, usize>,
 }
 
 /// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum PathTarget {
+pub(crate) enum PathTarget {
     /// An item: the file that defines it, and its whole name.
     Item(usize, Vec<String>),
     /// A module: its file and its whole name.
@@ -79,7 +80,7 @@ pub enum PathTarget {
 
 impl CrateTree {
     /// The tree of what is reached from `lib.rs` and `main.rs`.
-    pub fn of(sources: &Sources) -> Self {
+    pub(crate) fn of(sources: &Sources) -> Self {
         let tokens: BTreeMap<&str, Vec<Token>> =
             sources.iter().map(|(path, text)| (path.as_str(), tokens_of(text))).collect();
         let with_tests: BTreeMap<&str, FileOutline> =
@@ -89,11 +90,11 @@ impl CrateTree {
             sources.iter().map(|(path, text)| ProductFile::read(path, text, &tokens[path.as_str()])).collect();
         let product = read.iter().map(|file| (file.path.as_str(), &file.outline)).collect();
 
-        let reached: BTreeSet<String> = reach(&product).into_iter().map(|module| module.file).collect();
+        let found = reach(&product);
+        let reached: BTreeSet<&str> = found.iter().map(|module| module.file.as_str()).collect();
         let reached_by_tests: BTreeSet<String> = reach(&all).into_iter().map(|module| module.file).collect();
         let strays = sources.keys().filter(|path| !reached_by_tests.contains(*path)).cloned().collect();
-        let found = reach(&product);
-        let files = read.into_iter().filter(|file| reached.contains(&file.path)).collect();
+        let files = read.into_iter().filter(|file| reached.contains(file.path.as_str())).collect();
         Self::assemble(files, found, strays)
     }
 
@@ -109,7 +110,7 @@ impl CrateTree {
     }
 
     /// Each module: its number, its file, and what is in it.
-    pub fn modules(&self) -> impl Iterator<Item = (usize, usize, &ModuleOutline)> {
+    pub(crate) fn modules(&self) -> impl Iterator<Item = (usize, usize, &ModuleOutline)> {
         self.modules.iter().enumerate().map(|(number, module)| (number, module.file, self.outline(number)))
     }
 
@@ -119,7 +120,7 @@ impl CrateTree {
     }
 
     /// What `segments` lead to in the code of `module`.
-    pub fn resolve(&self, module: usize, segments: &[String]) -> PathTarget {
+    pub(crate) fn resolve(&self, module: usize, segments: &[String]) -> PathTarget {
         self.resolve_after(module, segments, 0)
     }
 
@@ -220,7 +221,7 @@ fn reach(files: &BTreeMap<&str, &FileOutline>) -> Vec<ReachedModule> {
             let module_path = [&path[..], &module.inline_path[..]].concat();
             for child in &module.declares {
                 let folder = [&[children_folder(&file)], &module.inline_path[..]].concat().join("/");
-                let child_path = [&module_path[..], &[child.clone()]].concat();
+                let child_path = [&module_path[..], slice::from_ref(child)].concat();
                 let files_of_child = [format!("{folder}/{child}.rs"), format!("{folder}/{child}/mod.rs")];
                 waiting
                     .extend(files_of_child.map(|file| (file.trim_start_matches('/').to_owned(), child_path.clone())));

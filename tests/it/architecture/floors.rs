@@ -7,31 +7,32 @@ use super::import_graph::{FileImport, ImportGraph};
 use super::knots::knots;
 
 /// Some files, and whom they may import besides each other and the floors below.
-pub struct Room {
+pub(crate) struct Room {
     /// A folder, ending in `/`, or a file.
-    pub place: &'static str,
+    pub(crate) place: &'static str,
     /// How far up it is.
-    pub floor: u8,
+    pub(crate) floor: u8,
     /// Folders and files of the same floor that it may import.
-    pub beside: &'static [&'static str],
+    pub(crate) beside: &'static [&'static str],
     /// Folders and files of the floors below that it knows nothing of.
-    pub never: &'static [&'static str],
+    pub(crate) never: &'static [&'static str],
 }
 
 /// Every file of `src` is in exactly one row.
-pub const FLOORS: &[Room] = &[
+pub(crate) const FLOORS: &[Room] = &[
     Room { place: "main.rs", floor: 4, beside: &["app/"], never: &[] },
     Room { place: "lib.rs", floor: 4, beside: &[], never: &[] },
     Room { place: "app/", floor: 4, beside: &[], never: &[] },
     Room { place: "find/", floor: 3, beside: &[], never: &[] },
     Room { place: "proxy/mod.rs", floor: 3, beside: &[], never: &[] },
+    Room { place: "proxy/page.rs", floor: 3, beside: &[], never: &["cluster/", "service/"] },
     Room {
         place: "proxy/local/",
         floor: 3,
-        beside: &["proxy/mod.rs", "proxy/upstream/mod.rs"],
+        beside: &["proxy/mod.rs", "proxy/page.rs", "proxy/upstream/mod.rs"],
         never: &["cluster/", "service/"],
     },
-    Room { place: "proxy/upstream/", floor: 3, beside: &["proxy/mod.rs"], never: &[] },
+    Room { place: "proxy/upstream/", floor: 3, beside: &["proxy/mod.rs", "proxy/page.rs"], never: &[] },
     Room { place: "cluster/", floor: 2, beside: &[], never: &[] },
     Room { place: "terminal/", floor: 2, beside: &[], never: &[] },
     Room { place: "service/", floor: 1, beside: &["message/"], never: &[] },
@@ -44,17 +45,17 @@ pub const FLOORS: &[Room] = &[
 const MAX_FILES_IN_KNOT: usize = 3;
 
 /// Whether `path` is `place`, or lies in it.
-pub fn is_in(path: &str, place: &str) -> bool {
+pub(crate) fn is_in(path: &str, place: &str) -> bool {
     path == place || (place.ends_with('/') && path.starts_with(place))
 }
 
 /// The row of a file, if it is in any.
-pub fn room_of(path: &str) -> Option<&'static Room> {
+pub(crate) fn room_of(path: &str) -> Option<&'static Room> {
     FLOORS.iter().find(|room| is_in(path, room.place))
 }
 
 /// Files in no row or in two, and rows without a file.
-pub fn rows_that_do_not_fit(sources: &Sources) -> Vec<String> {
+pub(crate) fn rows_that_do_not_fit(sources: &Sources) -> Vec<String> {
     let rows_of = |path: &str| FLOORS.iter().filter(|room| is_in(path, room.place)).count();
     let files = sources.keys().map(|path| (path, rows_of(path))).filter(|(_, rows)| *rows != 1);
     let misplaced =
@@ -65,7 +66,7 @@ pub fn rows_that_do_not_fit(sources: &Sources) -> Vec<String> {
 }
 
 /// Imports of a floor above, of a neighbour who is not named in the row, or of what the row forbids.
-pub fn forbidden_imports(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
+pub(crate) fn forbidden_imports(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
     graph.imports.iter().filter_map(|import| why_forbidden(tree, import)).collect()
 }
 
@@ -88,32 +89,32 @@ fn why_forbidden(tree: &CrateTree, import: &FileImport) -> Option<String> {
 }
 
 /// Knots of more files than a reader can hold at once.
-pub fn knots_of_files(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
+pub(crate) fn knots_of_files(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
     let all = knots(&graph.used_by_each(tree.files.len()));
     let large = all.into_iter().filter(|knot| knot.len() > MAX_FILES_IN_KNOT);
     large.map(|knot| format!("{} files are one knot:{}", knot.len(), imports_within(tree, graph, &knot))).collect()
 }
 
 /// Each import among some files, a line each.
-pub fn imports_within(tree: &CrateTree, graph: &ImportGraph, knot: &[usize]) -> String {
+pub(crate) fn imports_within(tree: &CrateTree, graph: &ImportGraph, knot: &[usize]) -> String {
     let imports = graph.imports.iter().filter(|import| knot.contains(&import.from) && knot.contains(&import.to));
     imports.map(|import| format!("\n    {}", described(tree, import))).collect()
 }
 
 /// Who imports what of whom.
-pub fn described(tree: &CrateTree, import: &FileImport) -> String {
+pub(crate) fn described(tree: &CrateTree, import: &FileImport) -> String {
     let path = |file: usize| &tree.files[file].path;
     format!("src/{}:{} -> src/{} ({})", path(import.from), import.line, path(import.to), import.name)
 }
 
 /// Knots of folders that lie in the same folder, with the first import for each arrow.
-pub fn knots_of_folders(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
+pub(crate) fn knots_of_folders(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
     let parents: BTreeSet<&str> = tree.files.iter().flat_map(|file| folders_above(&file.path)).collect();
     parents.into_iter().flat_map(|parent| knots_of_siblings(tree, graph, parent)).collect()
 }
 
 /// Every folder, with its last `/`, in which `path` lies; `src` is the empty one.
-pub fn folders_above(path: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn folders_above(path: &str) -> impl Iterator<Item = &str> {
     std::iter::once("").chain(path.match_indices('/').map(|(at, _)| &path[..=at]))
 }
 

@@ -7,44 +7,44 @@ use super::outline::{ModuleOutline, UseItem};
 
 /// One file uses something that another one defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileImport {
+pub(crate) struct FileImport {
     /// The number of the file that uses it.
-    pub from: usize,
+    pub(crate) from: usize,
     /// The number of the file that defines it.
-    pub to: usize,
+    pub(crate) to: usize,
     /// The first line that names it.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Its whole name.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// A file names something, written out in full: `crate::a::B`, `tokio::time::sleep`, `println!`.
 #[derive(Debug)]
-pub struct WholeName {
+pub(crate) struct WholeName {
     /// The number of the file.
-    pub file: usize,
+    pub(crate) file: usize,
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The name, without what a `use` calls it.
-    pub name: String,
+    pub(crate) name: String,
     /// The number of the file that defines it, if it is an item of this crate.
-    pub defined_in: Option<usize>,
+    pub(crate) defined_in: Option<usize>,
 }
 
 /// Who uses whom.
 #[derive(Debug, Default)]
-pub struct ImportGraph {
+pub(crate) struct ImportGraph {
     /// The first import for each pair of files, in order.
-    pub imports: Vec<FileImport>,
+    pub(crate) imports: Vec<FileImport>,
     /// Everything that is named.
-    pub names: Vec<WholeName>,
+    pub(crate) names: Vec<WholeName>,
     /// Paths into this crate that lead to no item that was found: macros may have made it.
-    pub unresolved: Vec<WholeName>,
+    pub(crate) unresolved: Vec<WholeName>,
 }
 
 impl ImportGraph {
     /// The graph of `tree`.
-    pub fn of(tree: &CrateTree) -> Self {
+    pub(crate) fn of(tree: &CrateTree) -> Self {
         let mut writer = GraphWriter { tree, first: BTreeMap::new(), graph: Self::default() };
         for (module, file, outline) in tree.modules() {
             for import in &outline.imports {
@@ -64,7 +64,7 @@ impl ImportGraph {
     }
 
     /// The files that each of `count` files uses.
-    pub fn used_by_each(&self, count: usize) -> Vec<Vec<usize>> {
+    pub(crate) fn used_by_each(&self, count: usize) -> Vec<Vec<usize>> {
         let mut used = vec![Vec::new(); count];
         for import in &self.imports {
             used[import.from].push(import.to);

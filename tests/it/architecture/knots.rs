@@ -1,7 +1,7 @@
 //! Knots: things of which each one leads to each other one.
 
 /// The knots of a graph, given what each node leads to: the strongly connected sets of two and more, largest first.
-pub fn knots(leads_to: &[Vec<usize>]) -> Vec<Vec<usize>> {
+pub(crate) fn knots(leads_to: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut search = KnotSearch { leads_to, order: vec![None; leads_to.len()], ..KnotSearch::default() };
     for node in 0..leads_to.len() {
         if search.order[node].is_none() {

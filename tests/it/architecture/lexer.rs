@@ -2,7 +2,7 @@
 
 /// What a [`Token`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenKind {
+pub(crate) enum TokenKind {
     /// A name or a keyword.
     Word,
     /// `'a`.
@@ -17,50 +17,50 @@ pub enum TokenKind {
 
 /// A piece of source and the lines on which it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// What it is.
-    pub kind: TokenKind,
+    pub(crate) kind: TokenKind,
     /// As it was written.
-    pub text: String,
+    pub(crate) text: String,
     /// The line on which it begins, counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 impl Token {
     /// Whether it is exactly `text`.
-    pub fn is(&self, text: &str) -> bool {
+    pub(crate) fn is(&self, text: &str) -> bool {
         self.text == text
     }
 
     /// Whether it is a name or a keyword.
-    pub fn is_word(&self) -> bool {
+    pub(crate) fn is_word(&self) -> bool {
         self.kind == TokenKind::Word
     }
 
     /// Whether it opens a bracket of any kind.
-    pub fn opens(&self) -> bool {
+    pub(crate) fn opens(&self) -> bool {
         matches!(self.text.as_str(), "(" | "[" | "{")
     }
 
     /// Whether it closes a bracket of any kind.
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         matches!(self.text.as_str(), ")" | "]" | "}")
     }
 
     /// The lines on which it has something: only a string can have several.
-    pub fn lines(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = usize> + '_ {
         self.text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()).map(|(below, _)| self.line + below)
     }
 }
 
 /// All tokens of `source`, in order.
-pub fn tokens_of(source: &str) -> Vec<Token> {
+pub(crate) fn tokens_of(source: &str) -> Vec<Token> {
     let mut reader = SourceReader { characters: source.chars().collect(), at: 0, line: 1 };
     std::iter::from_fn(|| reader.next_token()).collect()
 }
 
 /// The index behind the bracket that `tokens[opening]` opens.
-pub fn end_of_bracket(tokens: &[Token], opening: usize) -> usize {
+pub(crate) fn end_of_bracket(tokens: &[Token], opening: usize) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(opening) {
         depth += usize::from(token.opens());

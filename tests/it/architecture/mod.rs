@@ -25,7 +25,7 @@ use crate_tree::{CrateTree, Sources};
 use import_graph::ImportGraph;
 use naming::TypeNames;
 
-pub use report::report;
+pub(crate) use report::report;
 
 const MAP: &str = include_str!("../../../src/ARCHITECTURE.md");
 
@@ -47,7 +47,7 @@ fn broken_import_rules(sources: &Sources) -> Vec<String> {
 }
 
 /// All Rust files in `folder`.
-pub fn sources_in(folder: &Path) -> Sources {
+pub(crate) fn sources_in(folder: &Path) -> Sources {
     let mut sources = Sources::new();
     let mut waiting = vec![folder.to_owned()];
     while let Some(path) = waiting.pop() {

@@ -22,14 +22,14 @@ const DURATION_ENDINGS: &[&str] =
 const DURATION_BEGINNINGS: &[&str] = &["MAX_", "MIN_"];
 
 /// The types of a crate: where each name stands.
-pub struct TypeNames {
+pub(crate) struct TypeNames {
     /// Each type's name and `path:line`.
     all: Vec<(String, String)>,
 }
 
 impl TypeNames {
     /// Of every struct, enum, trait and alias.
-    pub fn of(tree: &CrateTree) -> Self {
+    pub(crate) fn of(tree: &CrateTree) -> Self {
         let of_file = |file: &super::crate_tree::ProductFile| {
             let path = file.path.clone();
             let item = move |item: &super::outline::NamedItem| (item.name.clone(), format!("src/{path}:{}", item.line));
@@ -39,18 +39,18 @@ impl TypeNames {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.all.len()
     }
 
     /// Those of one word, with their places.
-    pub fn of_one_word(&self) -> Vec<String> {
+    pub(crate) fn of_one_word(&self) -> Vec<String> {
         let of_one = self.all.iter().filter(|(name, _)| words_in(name) == 1);
         of_one.map(|(name, place)| format!("{name} ({place})")).collect()
     }
 
     /// Each name that several types have, with its places.
-    pub fn shared(&self) -> Vec<(&str, Vec<&str>)> {
+    pub(crate) fn shared(&self) -> Vec<(&str, Vec<&str>)> {
         let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (name, place) in &self.all {
             places.entry(name).or_default().push(place);
@@ -59,7 +59,7 @@ impl TypeNames {
     }
 
     /// Whether too many are of one word, or share their name.
-    pub fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let one_word = self.of_one_word();
         let shared: Vec<String> =
             self.shared().iter().map(|(name, places)| format!("{name}: {}", places.join(" "))).collect();
@@ -97,7 +97,7 @@ fn words_in(name: &str) -> usize {
 }
 
 /// Every `const` that is a `Duration` and does not say what it limits.
-pub fn durations_without_meaning(tree: &CrateTree) -> Vec<String> {
+pub(crate) fn durations_without_meaning(tree: &CrateTree) -> Vec<String> {
     let mut found = Vec::new();
     for file in &tree.files {
         for ConstantItem { name, line, .. } in file.outline.constants.iter().filter(|constant| is_vague(constant)) {
@@ -115,7 +115,7 @@ fn is_vague(constant: &ConstantItem) -> bool {
 }
 
 /// File names that stand twice.
-pub fn file_names_that_stand_twice(tree: &CrateTree) -> Vec<String> {
+pub(crate) fn file_names_that_stand_twice(tree: &CrateTree) -> Vec<String> {
     let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for path in tree.files.iter().map(|file| file.path.as_str()) {
         paths.entry(path.rsplit('/').next().unwrap_or(path)).or_default().push(path);
@@ -126,7 +126,7 @@ pub fn file_names_that_stand_twice(tree: &CrateTree) -> Vec<String> {
 }
 
 /// Functions with too many lines.
-pub fn long_functions(tree: &CrateTree) -> Vec<String> {
+pub(crate) fn long_functions(tree: &CrateTree) -> Vec<String> {
     let all = tree.files.iter().flat_map(|file| file.outline.functions.iter().map(move |function| (file, function)));
     let long = all.filter(|(_, function)| function.length > MAX_FUNCTION_LINES);
     long.map(|(file, function)| {
@@ -136,7 +136,7 @@ pub fn long_functions(tree: &CrateTree) -> Vec<String> {
 }
 
 /// Modules of `lib.rs` and folders of which `map` does not say what they are for.
-pub fn missing_on_the_map(tree: &CrateTree, map: &str) -> Vec<String> {
+pub(crate) fn missing_on_the_map(tree: &CrateTree, map: &str) -> Vec<String> {
     let library = tree.modules().find(|(_, file, _)| tree.files[*file].path == "lib.rs");
     let declared = library.iter().flat_map(|(_, _, outline)| &outline.declares);
     let is_folder = |name: &str| tree.files.iter().any(|file| file.path.starts_with(&format!("{name}/")));

@@ -5,93 +5,93 @@ use super::product::line_count;
 
 /// A file at a glance.
 #[derive(Debug, Default)]
-pub struct FileOutline {
+pub(crate) struct FileOutline {
     /// The file's own module first, then each `mod x { … }` in it.
-    pub modules: Vec<ModuleOutline>,
+    pub(crate) modules: Vec<ModuleOutline>,
     /// Its types.
-    pub types: Vec<NamedItem>,
+    pub(crate) types: Vec<NamedItem>,
     /// Its constants.
-    pub constants: Vec<ConstantItem>,
+    pub(crate) constants: Vec<ConstantItem>,
     /// Its functions, also those of an `impl`.
-    pub functions: Vec<FunctionItem>,
+    pub(crate) functions: Vec<FunctionItem>,
 }
 
 /// One module of a file.
 #[derive(Debug, Default)]
-pub struct ModuleOutline {
+pub(crate) struct ModuleOutline {
     /// Its name below the file's module; nothing for that one itself.
-    pub inline_path: Vec<String>,
+    pub(crate) inline_path: Vec<String>,
     /// The modules that have a file of their own: `mod x;`.
-    pub declares: Vec<String>,
+    pub(crate) declares: Vec<String>,
     /// The names of the items that stand in it.
-    pub defines: Vec<String>,
+    pub(crate) defines: Vec<String>,
     /// Its `use` declarations, one for each name.
-    pub imports: Vec<UseItem>,
+    pub(crate) imports: Vec<UseItem>,
     /// Whatever else its code names.
-    pub names: Vec<NamedPath>,
+    pub(crate) names: Vec<NamedPath>,
 }
 
 /// One name that a `use` brings in.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UseItem {
+pub(crate) struct UseItem {
     /// What is imported, as it is written.
-    pub path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// What it is called here; `*` for everything.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether it is handed on: `pub use`, `pub(crate) use`.
-    pub is_public: bool,
+    pub(crate) is_public: bool,
     /// Whether it stands in a function.
-    pub is_local: bool,
+    pub(crate) is_local: bool,
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// `a::b::c` in code, or one word.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NamedPath {
+pub(crate) struct NamedPath {
     /// Its parts.
-    pub segments: Vec<String>,
+    pub(crate) segments: Vec<String>,
     /// Whether a `!` follows.
-    pub is_macro: bool,
+    pub(crate) is_macro: bool,
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// Something with a name.
 #[derive(Debug)]
-pub struct NamedItem {
+pub(crate) struct NamedItem {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// A `const` or `static`.
 #[derive(Debug)]
-pub struct ConstantItem {
+pub(crate) struct ConstantItem {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The words of its type.
-    pub type_words: Vec<String>,
+    pub(crate) type_words: Vec<String>,
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// A function.
 #[derive(Debug)]
-pub struct FunctionItem {
+pub(crate) struct FunctionItem {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
     /// Where it ends.
-    pub last_line: usize,
+    pub(crate) last_line: usize,
     /// Lines with code, the signature among them.
-    pub length: usize,
+    pub(crate) length: usize,
 }
 
 /// The outline of a file with these tokens.
-pub fn outline_of(tokens: &[Token]) -> FileOutline {
+pub(crate) fn outline_of(tokens: &[Token]) -> FileOutline {
     let outline = FileOutline { modules: vec![ModuleOutline::default()], ..FileOutline::default() };
     let file = BracketFrame { place: CodePlace::Module, module: 0, function: None };
     let mut writer = OutlineWriter { tokens, at: 0, frames: vec![file], expected: None, outline };

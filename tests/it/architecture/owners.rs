@@ -38,7 +38,7 @@ const OWNERSHIPS: [Ownership; 8] = [
 ];
 
 /// Whether `name` is one of `patterns`, or something below one.
-pub fn is_among(name: &str, patterns: &[&str]) -> bool {
+pub(crate) fn is_among(name: &str, patterns: &[&str]) -> bool {
     patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")),
@@ -46,7 +46,7 @@ pub fn is_among(name: &str, patterns: &[&str]) -> bool {
 }
 
 /// Whoever names what is not theirs: a line for each file and rule.
-pub fn trespasses(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
+pub(crate) fn trespasses(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
     let mut first: BTreeMap<(usize, usize), &WholeName> = BTreeMap::new();
     for (rule, Ownership { owners, names, .. }) in OWNERSHIPS.iter().enumerate() {
         let is_owner = |file: usize| owners.iter().any(|place| is_in(&tree.files[file].path, place));
@@ -61,7 +61,7 @@ pub fn trespasses(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
 }
 
 /// No file is a drawer for everything.
-pub fn drawers(tree: &CrateTree) -> Vec<String> {
+pub(crate) fn drawers(tree: &CrateTree) -> Vec<String> {
     const DRAWERS: [&str; 6] = ["utils", "helpers", "common", "manager", "types", "misc"];
     let is_drawer = |path: &str| path.split('/').any(|part| DRAWERS.contains(&part.trim_end_matches(".rs")));
     let drawers = tree.files.iter().filter(|file| is_drawer(&file.path));

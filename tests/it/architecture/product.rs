@@ -3,7 +3,7 @@
 use super::lexer::{Token, end_of_bracket};
 
 /// The tokens of a file without its `#[cfg(test)]` and `#[test]` items, wherever they stand.
-pub fn product_tokens(tokens: &[Token]) -> Vec<Token> {
+pub(crate) fn product_tokens(tokens: &[Token]) -> Vec<Token> {
     let mut product = Vec::new();
     let mut at = 0;
     if is_inner_attribute(tokens) && is_for_tests(&tokens[2..]) {
@@ -21,7 +21,7 @@ pub fn product_tokens(tokens: &[Token]) -> Vec<Token> {
 }
 
 /// On how many lines `tokens` stand.
-pub fn line_count(tokens: &[Token]) -> usize {
+pub(crate) fn line_count(tokens: &[Token]) -> usize {
     let mut lines: Vec<usize> = tokens.iter().flat_map(Token::lines).collect();
     lines.sort_unstable();
     lines.dedup();

@@ -40,7 +40,7 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Who promises it.
-pub struct PurityPromises {
+pub(crate) struct PurityPromises {
     /// The numbers of files that promise it, or whose folder does.
     files: Vec<usize>,
     /// Functions elsewhere: file, name, lines.
@@ -49,7 +49,7 @@ pub struct PurityPromises {
 
 impl PurityPromises {
     /// Of all files and functions.
-    pub fn of(tree: &CrateTree) -> Self {
+    pub(crate) fn of(tree: &CrateTree) -> Self {
         let promising: Vec<&ProductFile> =
             tree.files.iter().filter(|file| begins_with_pure(&header_of(file))).collect();
         let is_promised = |path: &str| {
@@ -65,7 +65,7 @@ impl PurityPromises {
     }
 
     /// The promises, for people.
-    pub fn described(&self, tree: &CrateTree) -> Vec<String> {
+    pub(crate) fn described(&self, tree: &CrateTree) -> Vec<String> {
         let path = |file: &usize| tree.files[*file].path.clone();
         let functions = self.functions.iter().map(|(file, name, _)| format!("{} fn {name}", path(file)));
         self.files.iter().map(path).chain(functions).collect()
@@ -115,7 +115,7 @@ fn pure_functions((number, file): (usize, &ProductFile)) -> Vec<(usize, String, 
 }
 
 /// Pure code that names something impure, or a function that does not promise to be pure.
-pub fn broken_promises(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
+pub(crate) fn broken_promises(tree: &CrateTree, graph: &ImportGraph) -> Vec<String> {
     let promises = PurityPromises::of(tree);
     let mut first: BTreeMap<(usize, &str), &WholeName> = BTreeMap::new();
     for named in graph.names.iter().filter(|named| promises.hold_for(named.file, named.line)) {
