@@ -9,3 +9,5 @@ pub mod terminal;
 pub mod service;
 pub mod message;
 pub mod error;
+pub mod suggest;
+pub mod lock;

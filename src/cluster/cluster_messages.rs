@@ -10,7 +10,7 @@ use super::api::forbidden::MissingRight;
 use super::client::send_error::SendError;
 use super::client::tls::TlsProblem;
 use crate::error::Error;
-use crate::find::match_name::near_names;
+use crate::suggest::near_names;
 
 /// At most so many names are listed.
 const SOME: usize = 5;

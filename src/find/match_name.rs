@@ -1,6 +1,7 @@
 //! Which Service a name means: the exact one, else the only one that begins so, else the only one that contains it.
 
 use crate::service::Service;
+use crate::suggest::near_names;
 
 /// What a name means among some Services.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,9 +17,6 @@ pub enum NameMatch<'a> {
     },
 }
 
-/// Similarity from which on a name is worth proposing; at 0.75 `grafna` finds `grafana`, and `web` does not find `db`.
-const NEAR: f64 = 0.75;
-
 /// Finds what `text` means among `services`.
 pub fn match_name<'a>(services: &'a [Service], text: &str) -> NameMatch<'a> {
     let rules: [fn(&str, &str) -> bool; 3] =
@@ -32,15 +30,6 @@ pub fn match_name<'a>(services: &'a [Service], text: &str) -> NameMatch<'a> {
         }
     }
     NameMatch::Nothing { near: near_names(services.iter().map(|service| service.name.as_str()), text) }
-}
-
-/// The names most like `text`, at most three, nearest first.
-pub fn near_names<'a>(names: impl Iterator<Item = &'a str>, text: &str) -> Vec<&'a str> {
-    let mut scored: Vec<(f64, &str)> =
-        names.map(|name| (strsim::jaro_winkler(name, text), name)).filter(|(score, _)| *score >= NEAR).collect();
-    scored.sort_by(|(a, left), (b, right)| b.total_cmp(a).then(left.cmp(right)));
-    scored.dedup_by_key(|(_, name)| *name);
-    scored.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]

@@ -9,3 +9,6 @@ pub(crate) mod peek;
 pub mod body;
 pub(crate) mod replay;
 pub(crate) mod web_socket;
+pub(crate) mod field_tokens;
+pub(crate) mod host_port;
+pub mod byte_stream;

@@ -1,7 +1,7 @@
 //! A request that may be sent a second time, without holding up the first.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use http::{Method, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::body::BoxError;
+use crate::lock::lock;
 use crate::proxy::upstream::Body;
 
 /// Octets of a body that are kept for a second time. A longer body can be sent only once.
@@ -88,7 +89,7 @@ impl ReplayBuffer {
 }
 
 fn locked(shared: &Mutex<ReplayBuffer>) -> MutexGuard<'_, ReplayBuffer> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(shared)
 }
 
 impl HttpBody for ReplayBody {

@@ -6,6 +6,8 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE}
 use http::{HeaderMap, HeaderValue};
 use sha1::{Digest, Sha1};
 
+use super::field_tokens::has_token;
+
 /// What a server appends to the key before it hashes (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -39,9 +41,7 @@ pub(crate) fn is_accepted(answer: &HeaderMap, expected: &HeaderValue) -> bool {
 }
 
 fn names_upgrade(headers: &HeaderMap) -> bool {
-    let is_upgrade = |token: &str| token.trim().eq_ignore_ascii_case("upgrade");
-    let mut lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
-    lines.any(|line| line.split(',').any(is_upgrade))
+    has_token(headers, &CONNECTION, "upgrade")
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use console::{Style, Term};
 
 use crate::error::Error;
+use crate::lock::lock;
 
 /// Where this run prints, and whether in colour.
 #[derive(Debug, Clone)]
@@ -144,7 +145,7 @@ impl Output {
     }
 
     fn bottom(&self) -> MutexGuard<'_, BottomLine> {
-        self.bottom.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.bottom)
     }
 }
 
@@ -172,7 +173,8 @@ fn is_in_foreground() -> bool {
 }
 
 /// `text` with everything that a terminal could obey or that could hide the rest made visible: controls (C0, C1, DEL)
-/// and the bidirectional overrides of Unicode; tabs and line ends stay. Names, messages and paths come from outside.
+/// what has no width, and the bidirectional overrides of Unicode; tabs and line ends stay. Names, messages and paths come
+/// from outside. Pure.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -188,7 +190,7 @@ pub fn printable(text: &str) -> String {
 fn is_unsafe(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
         _ => character.is_control(),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +20,7 @@ use super::connect::ClusterConnector;
 use super::send_error::SendError;
 use super::stream::ClusterStream;
 use super::tls::ClientIdentity;
+use crate::lock::lock;
 use crate::proxy::upstream::Body;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
@@ -258,13 +259,13 @@ impl<P> PooledConnection<P> {
 
 impl<P> ConnectionShared<P> {
     fn busy(&self) -> MutexGuard<'_, Option<BusyConnection>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.busy)
     }
 }
 
 impl<C: PoolConnector> PoolShared<C> {
     fn kept(&self) -> MutexGuard<'_, KeptConnections<C::Peer>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 
     /// The connection that became free last, if it is still good and has not waited longer than `wait`.

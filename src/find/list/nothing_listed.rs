@@ -1,9 +1,9 @@
 //! What is said where no Service is left to list. Pure.
 
 use crate::cluster::Scope;
-use crate::find::match_name::near_names;
 use crate::find::scan::scopes_text;
 use crate::service::Service;
+use crate::suggest::near_names;
 
 /// What was asked for, and the names most like it so far.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use http::header::UPGRADE;
@@ -24,6 +24,7 @@ use super::upgraded::CutWatch;
 use super::{Body, Transport, Upstream};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
+use crate::lock::lock;
 use crate::message::client_kind::RequestingClient;
 use crate::message::replay::{self, ReplayRequest};
 use crate::service::Service;
@@ -342,7 +343,7 @@ impl DispatcherShared {
 
     fn tell_once(&self, need: ProxyLimitation, choice: TransportChoice, known: AllowedTransports) {
         let is_usual = choice == TransportChoice::ServiceProxy && known.may_options;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         if is_usual || !told.insert((need, choice)) {
             return;
         }

@@ -1,10 +1,11 @@
 //! WebSocket handshakes that something on the way does not let pass: what an answer lets suspect, and what was learned.
 //! Decisions over plain values; `auto` acts on them.
 
+use crate::lock::lock;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
@@ -130,7 +131,7 @@ impl LearnedHandshakes {
     }
 
     fn paths(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.without_web_socket.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.without_web_socket)
     }
 }
 

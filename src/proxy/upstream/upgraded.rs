@@ -1,8 +1,9 @@
 //! The byte stream of a `101`, and who is told when it is cut.
 
+use crate::lock::lock;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use http::Response;
@@ -65,7 +66,7 @@ impl CutWatch {
         let now = Instant::now();
         let cut = WebSocketCut { at: now - *start, life: now - began, idle: now - last };
         tracing::debug!(?cut, "a WebSocket ended without a close");
-        let mut cuts = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cuts = lock(&cuts);
         if let Some(limit) = cuts.as_mut().and_then(|cuts| cuts.note(cut)) {
             *cuts = None;
             notices.tell(format_args!("{service}: WebSockets are {limit}"));

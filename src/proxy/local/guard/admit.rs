@@ -7,6 +7,7 @@ use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VE
 use http::{HeaderMap, HeaderName, Method, Uri, Version};
 
 use super::hosts::{OwnHost, OwnHosts};
+use crate::message::field_tokens::{has_token, only_value};
 use crate::message::safe_path::{self, PathFault};
 use crate::proxy::local::GuardPolicy;
 
@@ -250,19 +251,6 @@ fn is_handshake(facts: &RequestFacts<'_>) -> bool {
         && only_value(facts.headers, &SEC_WEBSOCKET_VERSION) == Some("13")
         && only_value(facts.headers, &SEC_WEBSOCKET_KEY).is_some()
         && has_token(facts.headers, &CONNECTION, "upgrade")
-}
-
-/// Whether a comma-separated list in one of the headers called `name` has `token` in it.
-pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.any(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
-}
-
-/// The value of a header that must not stand there twice; `None` too if it is not visible ASCII.
-pub(crate) fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() { None } else { value.to_str().ok() }
 }
 
 fn text_of_all(headers: &HeaderMap, name: &HeaderName) -> String {

@@ -9,7 +9,7 @@ use http::header::{Entry, OccupiedEntry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::cookie_fields::{self, FittedCookie, RemainingCookies};
-use crate::proxy::local::guard::admit::has_token;
+use crate::message::field_tokens::has_token;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -10,8 +10,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+use crate::message::field_tokens::only_value;
 use crate::message::web_socket;
-use crate::proxy::local::guard::admit::only_value;
 use crate::proxy::local::server::exchange::Exchange;
 use crate::proxy::upstream::{Body, upgraded};
 

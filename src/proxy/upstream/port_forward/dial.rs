@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::pod_stream::PodStream;
 use crate::cluster::Cluster;
 use crate::cluster::client::pool::PoolConnector;
 use crate::cluster::client::tls::TlsClient;
+use crate::lock::lock;
 use crate::proxy::upstream::backends::Backend;
 use crate::proxy::upstream::diagnose::{ApiServerFailure, FailureCause};
 
@@ -110,7 +111,7 @@ impl PodDialer {
     }
 
     fn handshake(&self) -> MutexGuard<'_, ForwardHandshake> {
-        self.handshake.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.handshake)
     }
 }
 

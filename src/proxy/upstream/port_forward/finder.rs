@@ -1,11 +1,12 @@
 //! The Pods to connect to: looked up when needed, remembered for a moment.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::failure::PodFailure;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
+use crate::lock::lock;
 use crate::proxy::upstream::backends::{Backend, WantedPort, ready_among_pods, ready_in_slices, selector};
 use crate::proxy::upstream::diagnose::FailureCause;
 use crate::service::Service;
@@ -116,6 +117,6 @@ impl PodFinder {
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }

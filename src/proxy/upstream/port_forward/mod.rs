@@ -11,8 +11,8 @@ mod spdy;
 mod pod_stream;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -27,6 +27,7 @@ use crate::cluster::client::pool::{ConnectionPool, SendOutcome};
 use crate::cluster::client::tls::{ServerTrust, TlsClient};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
+use crate::lock::lock;
 use crate::message::replay::{self, ReplayRequest};
 use crate::service::Service;
 use crate::service::{Scheme, Target};
@@ -180,7 +181,7 @@ impl PortForwardShared {
 
     /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
     fn sweep_now_and_then(self: &Arc<Self>) {
-        let due = self.swept.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > READINESS_CHECK_INTERVAL;
+        let due = lock(&self.swept).elapsed() > READINESS_CHECK_INTERVAL;
         if !due || self.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -189,7 +190,7 @@ impl PortForwardShared {
             if let Ok(ready) = inner.finder.look().await {
                 inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
             }
-            *inner.swept.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            *lock(&inner.swept) = Instant::now();
             inner.sweeping.store(false, Ordering::Release);
         });
     }
