@@ -1,5 +1,6 @@
 //! From Targets to a listener with a site for each: bind, say, open the browser, serve until told to stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -102,6 +103,7 @@ pub fn transports(
             ViaFlag::PortForward => Via::PortForward,
         },
         verify_tls: plan.verify_tls,
+        host_header: plan.host_header.clone(),
         notices: Notices::new(move |line| output.print_notice(line)),
     };
     let open = |found: &FoundTarget| {
@@ -125,7 +127,7 @@ pub fn local_proxy(
         title: format!("{} in {}", found.target.service(), found.target.namespace),
         paths,
         landing: found.target.path.clone(),
-        upstream: upstream::with_host(cluster, &found.target, plan.host_header.as_ref(), way.clone()),
+        upstream: Arc::new(way.clone()),
     };
     Ok(LocalProxy {
         sites: found.iter().zip(served_paths(&targets)).zip(ways).map(site).collect(),

@@ -1,7 +1,8 @@
 //! A request that may be sent a second time, without holding up the first.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -9,9 +10,8 @@ use http::request::Parts;
 use http::{Method, Request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::body::BoxError;
+use super::body::{Body, BoxError};
 use crate::lock::lock;
-use crate::proxy::upstream::Body;
 
 /// Octets of a body that are kept for a second time. A longer body can be sent only once.
 const LIMIT: usize = 64 * 1024;
@@ -38,9 +38,33 @@ struct ReplayBody {
     next: usize,
 }
 
-/// Gives back `request`, and what it takes to send it again if its method allows that (RFC 9110 section 9.2.2).
+/// How often a request went out on a connection: an extension of it, which whoever sends it counts up. A clone counts
+/// the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SendCount(Arc<AtomicUsize>);
+
+impl SendCount {
+    /// The one that counts `request`, or one of nobody's.
+    pub(crate) fn of(request: &Request<Body>) -> Self {
+        request.extensions().get().cloned().unwrap_or_default()
+    }
+
+    /// It went out once more.
+    pub(crate) fn count_up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted, and counts from 0 again.
+    pub(crate) fn take(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// Gives back `request`, and what it takes to send it again; nothing for a long body of a method that must not be
+/// repeated, which is never looked at twice.
 pub(crate) fn record(request: Request<Body>) -> (Request<Body>, Option<ReplayRequest>) {
-    if !is_idempotent(request.method()) {
+    let is_short = request.body().size_hint().upper().is_some_and(|most| most <= LIMIT as u64);
+    if !is_short && !is_idempotent(request.method()) {
         return (request, None);
     }
     let (parts, body) = request.into_parts();
@@ -49,7 +73,8 @@ pub(crate) fn record(request: Request<Body>) -> (Request<Body>, Option<ReplayReq
     (again.request(), Some(again))
 }
 
-fn is_idempotent(method: &Method) -> bool {
+/// Whether a method may be repeated where its first answer was lost (RFC 9110 section 9.2.2).
+pub(crate) fn is_idempotent(method: &Method) -> bool {
     matches!(
         method.as_str(),
         "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "PROPFIND" | "REPORT" | "SEARCH"
@@ -58,8 +83,8 @@ fn is_idempotent(method: &Method) -> bool {
 
 impl ReplayRequest {
     /// The request once more, unless too much of its body is gone.
-    pub(crate) fn take(self) -> Option<Request<Body>> {
-        let whole = self.body.as_ref().is_none_or(|shared| locked(shared).whole);
+    pub(crate) fn request_again(&self) -> Option<Request<Body>> {
+        let whole = self.body.as_ref().is_none_or(|shared| lock(shared).whole);
         whole.then(|| self.request())
     }
 
@@ -88,17 +113,13 @@ impl ReplayBuffer {
     }
 }
 
-fn locked(shared: &Mutex<ReplayBuffer>) -> MutexGuard<'_, ReplayBuffer> {
-    lock(shared)
-}
-
 impl HttpBody for ReplayBody {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let next = self.next;
-        let mut shared = locked(&self.shared);
+        let mut shared = lock(&self.shared);
         if let Some(data) = shared.kept.get(next).cloned() {
             drop(shared);
             self.next += 1;
@@ -114,13 +135,13 @@ impl HttpBody for ReplayBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        let shared = locked(&self.shared);
+        let shared = lock(&self.shared);
         self.next >= shared.kept.len() && shared.rest.is_end_stream()
     }
 
     /// hyper frames a message by what the body says before it is read.
     fn size_hint(&self) -> SizeHint {
-        let shared = locked(&self.shared);
+        let shared = lock(&self.shared);
         if !shared.whole {
             return shared.rest.size_hint();
         }
@@ -155,11 +176,11 @@ mod tests {
     async fn the_second_time_it_is_the_same() {
         let (first, again) = record(request("PUT", &[3, 4]));
         assert_eq!(length(first).await, 7);
-        let second = again.unwrap().take().unwrap();
+        let second = again.unwrap().request_again().unwrap();
         assert_eq!(second.uri(), "/a?b");
         assert_eq!(length(second).await, 7);
         let (_, again) = record(request("GET", &[]));
-        assert_eq!(length(again.unwrap().take().unwrap()).await, 0);
+        assert_eq!(length(again.unwrap().request_again().unwrap()).await, 0);
     }
 
     #[tokio::test]
@@ -167,15 +188,15 @@ mod tests {
         let (first, again) = record(request("PUT", &[3, 4, 5]));
         let mut body = first.into_body();
         body.frame().await.unwrap().unwrap();
-        assert_eq!(length(again.unwrap().take().unwrap()).await, 12);
+        assert_eq!(length(again.unwrap().request_again().unwrap()).await, 12);
     }
 
     #[tokio::test]
     async fn what_may_not_or_cannot_be_repeated() {
-        assert!(record(request("POST", &[])).1.is_none());
-        assert!(record(request("PATCH", &[])).1.is_none());
+        assert!(record(request("POST", &[LIMIT, 1])).1.is_none());
+        assert!(record(request("PATCH", &[3])).1.is_none());
         let (first, again) = record(request("PUT", &[LIMIT, 1]));
         assert_eq!(length(first).await, LIMIT + 1);
-        assert!(again.unwrap().take().is_none());
+        assert!(again.unwrap().request_again().is_none());
     }
 }

@@ -19,8 +19,9 @@ use crate::cluster::client::proxy_tunnel;
 use crate::cluster::client::send_error::SendError;
 use crate::cluster::client::tls::{self, TlsProblem};
 use crate::cluster::config::server_url::ServerUrl;
+use crate::message::body::Body;
+use crate::message::replay::SendCount;
 use crate::message::web_socket;
-use crate::proxy::upstream::Body;
 
 /// The API server's own 401 is about 130 octets; what is longer is somebody else's.
 const LARGEST_REFUSAL: u64 = 4096;
@@ -108,7 +109,11 @@ impl ApiServer {
             return answer;
         }
         match (inner.credentials.after_refusal(&credential).await, spare) {
-            (Some(newer), Some(spare)) => inner.attempt(spare.request(), &newer, None).await,
+            (Some(newer), Some(spare)) => {
+                // The API server turned it away: nobody behind it saw it.
+                spare.sent.take();
+                inner.attempt(spare.request(), &newer, None).await
+            }
             _ => answer,
         }
     }
@@ -140,6 +145,7 @@ struct SpareRequest {
     uri: Uri,
     headers: HeaderMap,
     body: Option<Full<Bytes>>,
+    sent: SendCount,
 }
 
 impl SpareRequest {
@@ -150,7 +156,7 @@ impl SpareRequest {
             _ => return None,
         };
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-        Some(Self { method, uri, headers, body })
+        Some(Self { method, uri, headers, body, sent: SendCount::of(request) })
     }
 
     fn request(&self) -> Request<Body> {
@@ -158,6 +164,7 @@ impl SpareRequest {
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
         request.headers_mut().clone_from(&self.headers);
+        request.extensions_mut().insert(self.sent.clone());
         request
     }
 }

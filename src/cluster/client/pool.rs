@@ -21,7 +21,8 @@ use super::send_error::SendError;
 use super::stream::ClusterStream;
 use super::tls::ClientIdentity;
 use crate::lock::lock;
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
+use crate::message::replay::SendCount;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
 /// and without a word.
@@ -199,6 +200,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let (stream, peer) = self.shared.connector.connect().await?;
         let (mut sender, connection) = handshake(stream).await?;
         tokio::spawn(connection.with_upgrades());
+        SendCount::of(&request).count_up();
         match sender.send_request(request).await {
             Ok(answer) => Ok(SendOutcome::Answer(answer, peer)),
             Err(error) => Ok(SendOutcome::Lost { error, reused: false, peer }),
@@ -247,13 +249,19 @@ impl<P> PooledConnection<P> {
         request: Request<Body>,
         place: PoolPlace,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        let sent = SendCount::of(&request);
         let answer = {
             let mut busy = self.line.busy();
             let answer = self.sender.try_send_request(request);
             *busy = Some(BusyConnection { sender: self.sender, place });
             answer
         };
-        answer.await
+        let outcome = answer.await;
+        let is_unsent = outcome.as_ref().is_err_and(|failure| failure.message().is_some());
+        if !is_unsent {
+            sent.count_up();
+        }
+        outcome
     }
 }
 

@@ -1,40 +1,27 @@
 //! The seam between the local side and the cluster: a request for the Service's own `/…` in, the Service's own
 //! answer out. What a transport adds on the way (prefix, rewriting, lost headers) it takes off again itself.
 
-mod auto;
+mod attempt;
 mod backends;
 pub mod limitation;
 mod cuts;
 pub mod diagnose;
-mod handshakes;
 pub mod host;
 mod notices;
 pub mod port_forward;
+mod known;
 mod rights;
+mod send;
 pub mod service_proxy;
 pub mod unprefix;
 pub mod upgraded;
 
 use futures_util::future::BoxFuture;
-use http::uri::Authority;
 use http::{Request, Response};
 
 pub use crate::message::body::Body;
-pub use auto::{DispatchOptions, Dispatcher};
 pub use notices::Notices;
-
-use std::sync::Arc;
-
-use crate::cluster::Cluster;
-use crate::service::Target;
-use host::{AppHost, ClusterIngressHosts};
-
-/// `way` as the app of `target` accepts it. `shown` is the host that it sees, if it is not to see the local one.
-pub fn with_host(cluster: &Cluster, target: &Target, shown: Option<&Authority>, way: Dispatcher) -> Arc<dyn Upstream> {
-    let routes = ClusterIngressHosts::new(cluster.api().clone(), target);
-    let notices = way.notices().clone();
-    Arc::new(AppHost::new(Arc::new(way), target, shown, Arc::new(routes), notices))
-}
+pub use send::{DispatchOptions, Dispatcher};
 
 /// Where the requests of one site go.
 ///

@@ -1,11 +1,132 @@
-//! What the user is told while Services are served: one line each, printed by somebody else.
+//! What the user is told while Services are served: each "from now on" is a line of one table, told once, and printed by
+//! somebody else.
 
 use std::fmt;
+use std::mem::Discriminant;
 use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode};
+
+use super::known::SuspectAnswer;
+use super::limitation::{ProxyLimitation, TransportChoice, Via};
+use crate::service::{Scheme, Target};
 
 /// Whoever tells the user. A clone tells the same one.
 #[derive(Clone)]
 pub struct Notices(Arc<dyn Fn(&str) + Send + Sync>);
+
+/// Something that is not as usual, and holds from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// The Pods speak `right`, not what they were spoken to in `before`.
+    OtherScheme { right: Scheme, before: Scheme },
+    /// The API server cannot reach the Pods.
+    Unreachable,
+    /// The API server could not pass on an answer.
+    AnswerNotPassedOn,
+    /// A kind of request takes another way than usual, or none.
+    Limitation(ProxyLimitation, TransportChoice, Via),
+    /// The app refuses the local host, and accepts this one.
+    OtherHost { local: HeaderValue, accepted: HeaderValue },
+    /// A handshake was answered as if it were none, and port-forward cannot show what is behind it.
+    HandshakeDoubted(SuspectAnswer, StatusCode),
+    /// Handshakes go by port-forward.
+    HandshakesMove(SuspectAnswer, StatusCode),
+    /// Upgrades are lost whichever way they go.
+    UpgradesLost,
+}
+
+/// What makes two notices the same news.
+pub(super) type NoticeKind = (Discriminant<Notice>, Option<(ProxyLimitation, TransportChoice)>);
+
+impl Notice {
+    /// The user is told once of each kind.
+    pub(super) fn kind(&self) -> NoticeKind {
+        let limitation = match self {
+            Self::Limitation(limitation, choice, _) => Some((*limitation, *choice)),
+            _ => None,
+        };
+        (std::mem::discriminant(self), limitation)
+    }
+
+    /// The line, without its end; `None` where there is nothing to say that helps.
+    pub(super) fn line(&self, target: &Target) -> Option<String> {
+        let service = target.service();
+        Some(match self {
+            Self::OtherScheme { right, before } => {
+                format!("{service} speaks {right}, not {before}: it is spoken to in {right} from now on")
+            }
+            Self::Unreachable => format!(
+                "the API server cannot reach the Pods of {service}: everything goes by port-forward from now on"
+            ),
+            Self::AnswerNotPassedOn => {
+                format!("{service}: the API server could not pass on an answer: such requests go by port-forward")
+            }
+            Self::Limitation(limitation, choice, via) => {
+                format!("{service}: {}", way_of(*limitation, *choice, *via, &target.namespace))
+            }
+            Self::OtherHost { local, accepted } => {
+                let [local, accepted] = [local, accepted].map(|host| String::from_utf8_lossy(host.as_bytes()));
+                format!("{service} refuses the host {local}: it sees {accepted} from now on")
+            }
+            Self::HandshakeDoubted(doubt, status) => format!("{service}: {}", doubted(*doubt, *status)?),
+            Self::HandshakesMove(doubt, status) => format!(
+                "{service}: WebSockets go by port-forward from now on, the service proxy answered one {}: {doubt}",
+                status.as_u16()
+            ),
+            Self::UpgradesLost => format!(
+                "{service}: something between here and the API server takes Upgrade out of requests, so neither \
+                 WebSockets nor port-forward can pass: let it pass Upgrade and Connection on, or go to the API server \
+                 itself with --server"
+            ),
+        })
+    }
+}
+
+fn way_of(limitation: ProxyLimitation, choice: TransportChoice, via: Via, namespace: &str) -> String {
+    let harm = limitation.harm();
+    let why_not = why_no_port_forward(via, namespace);
+    match choice {
+        TransportChoice::PortForward => {
+            format!("{limitation} goes by port-forward, the service proxy would {harm}")
+        }
+        TransportChoice::ServiceProxy => {
+            format!("{limitation} goes by the service proxy, which will {harm}: {why_not}")
+        }
+        TransportChoice::Refuse => format!("{limitation} is refused, the service proxy would {harm}: {why_not}"),
+    }
+}
+
+/// Why port-forward is out of the question, as the end of a sentence.
+pub(super) fn why_no_port_forward(via: Via, namespace: &str) -> String {
+    match via {
+        Via::ServiceProxy => "--via service-proxy leaves no other way".to_owned(),
+        Via::Auto | Via::PortForward => format!("you may not port-forward in {namespace}"),
+    }
+}
+
+/// Nothing of a busy app, which looks the same as a gateway that limits WebSockets.
+fn doubted(doubt: SuspectAnswer, status: StatusCode) -> Option<String> {
+    let words = format!("a WebSocket was answered {}, as if it were none", status.as_u16());
+    match doubt {
+        SuspectAnswer::Lost => Some(format!("{words}: {doubt}")),
+        SuspectAnswer::PerhapsLost => Some(format!(
+            "{words}: the app has none there, or something between here and the API server does not let WebSockets pass"
+        )),
+        SuspectAnswer::Refused => None,
+    }
+}
+
+/// What is wrong with the way to the API server, as the end of a sentence.
+impl fmt::Display for SuspectAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lost => "something between here and the API server takes Upgrade out of requests",
+            Self::PerhapsLost => "something between here and the API server seems to take Upgrade out of requests",
+            Self::Refused => "something between here and the API server seems to limit WebSockets",
+        })
+    }
+}
 
 impl Notices {
     /// `tell` gets each line, without a line end, on the task where it came up: it must not block.
@@ -14,7 +135,7 @@ impl Notices {
     }
 
     /// Tells one line.
-    pub fn tell(&self, line: impl fmt::Display) {
+    pub(super) fn tell(&self, line: impl fmt::Display) {
         (self.0)(&line.to_string());
     }
 }

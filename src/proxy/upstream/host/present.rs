@@ -29,13 +29,6 @@ pub(in crate::proxy::upstream) fn set_app_host(headers: &mut HeaderMap, scheme: 
     }
 }
 
-/// Makes `headers` those of a request by `scheme` after all: what names its `Host` names it by that scheme.
-pub(in crate::proxy::upstream) fn set_scheme(headers: &mut HeaderMap, scheme: Scheme) {
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        set_app_host(headers, scheme, &HostPair { sent: host.clone(), local: host });
-    }
-}
-
 /// `value` with its origin changed, if that is the local one.
 fn shown(value: &HeaderValue, scheme: Scheme, hosts: &HostPair) -> Option<HeaderValue> {
     let value = value.as_bytes();
@@ -84,21 +77,6 @@ mod tests {
             check("referer", same, Scheme::Http, same);
         }
         check("x-origin", "http://l:1", Scheme::Http, "http://l:1");
-    }
-
-    #[test]
-    fn what_was_made_for_the_other_scheme() {
-        for (from, to) in [(Scheme::Http, Scheme::Https), (Scheme::Https, Scheme::Http)] {
-            let fields = [("origin", "http://l:1"), ("referer", "http://l:1/x"), ("x-origin", "http://l:1")];
-            let mut headers = shown_to("app.example", from, &fields);
-            set_scheme(&mut headers, to);
-            assert_eq!(headers["host"], "app.example");
-            assert_eq!(headers["origin"], format!("{to}://app.example").as_str());
-            assert_eq!(headers["referer"], format!("{to}://app.example/x").as_str());
-            assert_eq!(headers["x-origin"], "http://l:1");
-            assert!(!headers.contains_key(X_FORWARDED_PROTO));
-        }
-        set_scheme(&mut HeaderMap::new(), Scheme::Https);
     }
 
     #[test]

@@ -15,20 +15,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use http::header::UPGRADE;
 use http::{Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
-use super::diagnose::{Diagnostics, FailureCause, RequestingClient};
-use super::{Body, RouteTaken, Transport, Upstream};
+use super::diagnose::{Diagnostics, RequestingClient};
+use super::{Body, RouteTaken, Transport};
 use crate::cluster::client::pool::{ConnectionPool, SendOutcome};
 use crate::cluster::client::tls::{ServerTrust, TlsClient};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
-use crate::message::replay::{self, ReplayRequest};
+use crate::message::replay;
 use crate::service::Service;
 use crate::service::{Scheme, Target};
 use dial::PodDialer;
@@ -114,6 +112,21 @@ impl PortForward {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Sends `request` as [`Upstream::send`](super::Upstream::send) says.
+    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
+        let inner = &self.inner;
+        inner.sweep_now_and_then();
+        let asker = RequestingClient::of(&request);
+        match inner.once(request).await {
+            Ok(SendOutcome::Answer(answer, pod)) => inner.finish(answer.map(Body::Incoming), &pod).await,
+            Ok(SendOutcome::Lost { error, peer: lost, .. }) => {
+                inner.pools.keep_only(|pod| *pod != lost);
+                inner.explain(asker, &PodFailure::lost(&error)).await
+            }
+            Err(failure) => inner.explain(asker, &failure).await,
+        }
+    }
+
     /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
     /// Gives the number of ready Pods.
     pub async fn learn(&self, slices: &[EndpointSlice]) -> usize {
@@ -128,48 +141,19 @@ fn tls(target: &Target, verify: bool) -> Result<TlsClient, Error> {
     TlsClient::new(&trust, &format!("{}.{}.svc", target.service(), target.namespace))
 }
 
-impl Upstream for PortForward {
-    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        let inner = self.inner.clone();
-        Box::pin(async move {
-            inner.sweep_now_and_then();
-            let asker = RequestingClient::of(&request);
-            match inner.carry(request).await {
-                Ok((answer, pod)) => inner.finish(answer.map(Body::Incoming), &pod).await,
-                Err(PodFailure { cause, code, words, .. }) => {
-                    inner.diagnostics.explain(asker, cause, code, &words).await
-                }
-            }
-        })
-    }
-}
-
 impl PortForwardShared {
-    /// Sends `request`, and once more if the connection broke before the answer and that does no harm.
-    async fn carry(&self, request: Request<Body>) -> Result<(Response<Incoming>, Arc<str>), PodFailure> {
-        let (request, again) = replay::record(request);
-        let (error, lost) = match self.once(request, again.is_some()).await? {
-            SendOutcome::Answer(answer, pod) => return Ok((answer, pod)),
-            SendOutcome::Lost { error, peer, .. } => (error, peer),
-        };
-        self.pools.keep_only(|pod| *pod != lost);
-        let failure = PodFailure::lost(&error);
-        let again = again.filter(|_| failure.cause == FailureCause::PodBreaksOff).and_then(ReplayRequest::take);
-        let Some(request) = again else { return Err(failure) };
-        tracing::debug!(pod = %lost, "the connection broke before the answer; sending once more");
-        match self.once(request, true).await? {
-            SendOutcome::Answer(answer, pod) => Ok((answer, pod)),
-            SendOutcome::Lost { error, .. } => Err(PodFailure::lost(&error)),
-        }
-    }
-
-    async fn once(&self, request: Request<Body>, repeatable: bool) -> Result<SendOutcome<Arc<str>>, PodFailure> {
+    /// A request that must not be sent twice gets no connection that may be dead.
+    async fn once(&self, request: Request<Body>) -> Result<SendOutcome<Arc<str>>, PodFailure> {
         let pool = self.pools.fit_for(&request);
         if request.headers().contains_key(UPGRADE) {
             return pool.send_alone(request).await;
         }
-        let wait = if repeatable { Duration::MAX } else { MAX_SAFE_IDLE_TIME };
+        let wait = if replay::is_idempotent(request.method()) { Duration::MAX } else { MAX_SAFE_IDLE_TIME };
         pool.send(request, wait).await
+    }
+
+    async fn explain(&self, asker: RequestingClient, failure: &PodFailure) -> Response<Body> {
+        self.diagnostics.explain(asker, failure.cause.clone(), failure.code, &failure.words).await
     }
 
     async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {

@@ -1,6 +1,5 @@
 //! The API server's service proxy as a transport: requests below one Target's proxy path, answers without it.
 
-mod conditional;
 mod encoding;
 mod gateway;
 mod app_names;
@@ -9,7 +8,6 @@ mod proxy_path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
@@ -17,9 +15,8 @@ use hyper::upgrade::OnUpgrade;
 
 use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingClient};
 use super::unprefix::{HostPair, Unprefix};
-use super::{Body, RouteTaken, Transport, Upstream};
+use super::{Body, RouteTaken, Transport};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
-use crate::message::replay::{self, ReplayRequest};
 use crate::message::web_socket;
 use crate::service::Service;
 use crate::service::{Scheme, Target};
@@ -28,13 +25,8 @@ use gateway::ApiGateway;
 
 pub use proxy_path::{PathRefusal, prefixed_path};
 
-/// Sends requests below one Target's proxy path. A clone is the same.
-#[derive(Clone)]
+/// Sends requests below one Target's proxy path.
 pub struct ServiceProxy {
-    inner: Arc<ServiceProxyShared>,
-}
-
-struct ServiceProxyShared {
     api: ApiServer,
     /// The proxy path, without a slash at its end.
     prefix: String,
@@ -72,7 +64,7 @@ impl ServiceProxy {
         let proxy_path = target.proxy_path();
         let names = AppNames::new(target, service);
         let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names.without_endpoints());
-        let inner = ServiceProxyShared {
+        Self {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,
             names,
@@ -80,58 +72,30 @@ impl ServiceProxy {
             gateway: ApiGateway::new(&api),
             diagnostics,
             api,
-        };
-        Self { inner: Arc::new(inner) }
+        }
     }
 
     /// Finds out ahead what the first request would have to find out.
     pub async fn warm(&self) {
-        self.inner.gateway.routes_by_host(&self.inner.api).await;
+        self.gateway.routes_by_host(&self.api).await;
     }
 
     /// Takes over the endpoints that a watch saw: an app may name itself by its own address.
     pub fn learn(&self, slices: &[EndpointSlice]) {
-        let ServiceProxyShared { names, unprefix, .. } = &*self.inner;
+        let Self { names, unprefix, .. } = self;
         unprefix.store(Arc::new(unprefix.load().with_names(names.with_endpoints(slices))));
     }
 
-    /// Sends `request` as [`Upstream::send`] does, but says with a type why there is no answer, and leaves errors of the
-    /// API server itself as they are.
-    ///
-    /// # Errors
-    /// When the request cannot go this way, or got no answer.
-    pub async fn try_send(&self, request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
-        self.inner.send(request).await
-    }
-}
-
-impl Upstream for ServiceProxy {
-    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        let inner = Arc::clone(&self.inner);
-        Box::pin(async move {
-            if !conditional::is_asked(&request) {
-                return inner.answer(request).await;
-            }
-            let (request, again) = replay::record(request);
-            let answer = inner.answer(request).await;
-            let is_unreadable = answer.extensions().get() == Some(&FailureCause::BadEncoding);
-            let Some(mut whole) = again.filter(|_| is_unreadable).and_then(ReplayRequest::take) else { return answer };
-            conditional::remove(whole.headers_mut());
-            inner.answer(whole).await
-        })
-    }
-}
-
-impl ServiceProxyShared {
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    /// Sends `request` as [`Upstream::send`](super::Upstream::send) says.
+    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
         let asker = RequestingClient::of(&request);
-        match self.send(request).await {
+        match self.try_send(request).await {
             Ok(answer) => self.diagnostics.examine(asker, answer).await,
             Err(refusal) => self.explain(asker, &refusal).await,
         }
     }
 
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
+    async fn try_send(&self, mut request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
         self.lead_below(request.uri_mut())?;
         let expected = self.prepare(&mut request)?;
         let hosts = self.choose_host(&mut request).await;

@@ -1,0 +1,443 @@
+//! The one table of what is tried first, what an answer teaches, and what is tried next. Pure: plain values in, plain
+//! values out; [`super::send`] does what is decided here.
+//!
+//! The page's own request reaches an app at most twice (`MAX_SENDS_TO_APP` in [`super::send`]), and a second time only after
+//! an answer that shows that it did nothing, or, for a method that may be repeated (RFC 9110 section 9.2.2), where the
+//! answer was lost on the way or was no more than "not under this host".
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
+
+use super::diagnose::{ApiServerFailure, FailureCause};
+use super::known::{AcceptedHost, HandshakeResult, Known, SuspectAnswer};
+use super::limitation::{AllowedTransports, ProxyLimitation, TransportChoice, Via, choose};
+use super::notices::Notice;
+use super::{Body, Transport};
+use crate::message::client_kind::{ClientKind, RequestingClient};
+use crate::message::replay;
+use crate::service::Scheme;
+
+/// What of the page's own request counts for how it is sent.
+#[derive(Debug, Clone)]
+pub(super) struct RequestHead {
+    /// What the service proxy could not carry.
+    limitation: Option<ProxyLimitation>,
+    /// Whether its method may be repeated.
+    is_repeatable: bool,
+    /// Whether it only reads: a GET or HEAD without a body.
+    is_reading: bool,
+    /// The path of a WebSocket handshake.
+    handshake: Option<String>,
+    /// Whether it asks only for what has changed, and can be asked without that.
+    is_conditional: bool,
+    client: ClientKind,
+    /// The host that the client used.
+    pub(super) local_host: Option<HeaderValue>,
+    /// `localhost` at the port that the client used, if it used another host.
+    pub(super) localhost: Option<HeaderValue>,
+    /// What was heard of the user's rights since it came.
+    pub(super) rights: HeardRights,
+}
+
+/// One way to send the page's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// How it travels.
+    pub(super) transport: Transport,
+    /// What is spoken to the Pod.
+    pub(super) scheme: Scheme,
+    /// The host that the app sees; `None` for the local one.
+    pub(super) app_host: Option<HeaderValue>,
+    /// Without the conditions that lead to a `304`.
+    pub(super) whole: bool,
+    /// Why it is tried.
+    pub(super) reason: AttemptReason,
+}
+
+/// Why something is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AttemptReason {
+    /// It is the first thing to try.
+    First,
+    /// An answer taught something that holds from now on, and showed that the app did nothing.
+    Taught,
+    /// It may have been bad luck, or this request alone wants another way.
+    Repeat,
+    /// The app may want another host.
+    OtherHost,
+    /// The service proxy answered a handshake with this status, and that was doubted.
+    Handshake(SuspectAnswer, StatusCode),
+}
+
+/// A right that matters for what is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NeededRight {
+    /// To port-forward.
+    PortForward,
+    /// To send OPTIONS through the service proxy.
+    Options,
+}
+
+/// What was heard of the user's rights while one request is under way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct HeardRights {
+    /// Whether the user may port-forward.
+    pub(super) port_forward: Option<bool>,
+    /// Whether the user may send OPTIONS through the service proxy.
+    pub(super) options: Option<bool>,
+}
+
+/// Why there is no first attempt yet, or none at all.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NoAttempt {
+    /// This has to be known before.
+    Ask(NeededRight),
+    /// No way is honest.
+    Refuse(ProxyLimitation),
+}
+
+/// What an answer shows.
+#[derive(Debug, Clone)]
+pub(super) struct Observation {
+    /// Its status.
+    pub(super) status: StatusCode,
+    /// Why it is not the app's own, if it is not.
+    pub(super) cause: Option<FailureCause>,
+    /// What it lets suspect if it answers a handshake.
+    suspect: Option<SuspectAnswer>,
+    /// Whether the request went out on a connection at all.
+    pub(super) was_sent: bool,
+}
+
+/// What to do with an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Give it to the client.
+    Deliver,
+    /// Give the client the answer before it, which was kept.
+    DeliverKept,
+    /// Keep it if `keep`, else drop it, and try this.
+    Again { attempt: Attempt, keep: bool },
+    /// Find out under which host the app shows `/`, then decide again.
+    FindHost,
+    /// Find this out, then decide again.
+    Ask(NeededRight),
+}
+
+impl RequestHead {
+    /// Reads it off a request, before that is sent.
+    pub(super) fn of(request: &Request<Body>) -> Self {
+        let headers = request.headers();
+        let is_bare = request.body().is_end_stream();
+        let is_reading = matches!(*request.method(), Method::GET | Method::HEAD) && is_bare;
+        let is_handshake = headers.contains_key(header::UPGRADE);
+        let asks_for_changes =
+            headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE);
+        Self {
+            limitation: ProxyLimitation::of(request),
+            is_repeatable: replay::is_idempotent(request.method()),
+            is_reading,
+            handshake: is_handshake.then(|| request.uri().path().to_owned()),
+            is_conditional: asks_for_changes
+                && is_bare
+                && request.method() == Method::GET
+                && !headers.contains_key(header::RANGE),
+            client: RequestingClient::of(request).reader,
+            local_host: headers.get(header::HOST).cloned(),
+            localhost: headers.get(header::HOST).and_then(localhost),
+            rights: HeardRights::default(),
+        }
+    }
+
+    /// Whether a refusal can tell anything of the host: what a page fetches for itself has reasons of its own to fail.
+    fn can_be_judged(&self) -> bool {
+        self.is_reading && self.handshake.is_none() && self.client != ClientKind::Program
+    }
+}
+
+/// `localhost` at the port of `host`, if that is not what it is already.
+fn localhost(host: &HeaderValue) -> Option<HeaderValue> {
+    let authority: http::uri::Authority = host.to_str().ok()?.parse().ok()?;
+    let named = authority.port_u16().map_or_else(|| "localhost".to_owned(), |port| format!("localhost:{port}"));
+    HeaderValue::try_from(named).ok().filter(|named| named != host)
+}
+
+impl Observation {
+    /// Reads it off an answer. `was_sent` tells whether the request went out on a connection at all.
+    pub(super) fn of(answer: &Response<Body>, was_sent: bool) -> Self {
+        let cause = answer.extensions().get::<FailureCause>().cloned();
+        Self { status: answer.status(), cause, suspect: SuspectAnswer::of(answer), was_sent }
+    }
+
+    /// Whether the app may have seen the request: it was sent, and no answer shows that it got no further than to
+    /// somebody before the app.
+    pub(super) fn reached_app(&self) -> bool {
+        let stopped_before = match &self.cause {
+            None => self.status == StatusCode::MISDIRECTED_REQUEST,
+            Some(FailureCause::WrongScheme { .. } | FailureCause::PodUnreachable | FailureCause::PodRefuses) => true,
+            Some(_) => false,
+        };
+        self.was_sent && !stopped_before
+    }
+
+    /// Whether the app itself may mean "not under this host": 421 says it; 400 and 403 are what apps with a list of hosts
+    /// answer, and not only they.
+    fn may_refuse_host(&self) -> bool {
+        const REFUSALS: [StatusCode; 3] =
+            [StatusCode::MISDIRECTED_REQUEST, StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN];
+        self.cause.is_none() && REFUSALS.contains(&self.status)
+    }
+}
+
+impl HeardRights {
+    /// Takes over an answer.
+    pub(super) fn hear(&mut self, right: NeededRight, is_given: bool) {
+        match right {
+            NeededRight::PortForward => self.port_forward = Some(is_given),
+            NeededRight::Options => self.options = Some(is_given),
+        }
+    }
+}
+
+/// What is tried first.
+///
+/// # Errors
+/// When a right has to be asked for first, or there is no honest way.
+pub(super) fn first(head: &RequestHead, known: &mut Known) -> Result<Attempt, NoAttempt> {
+    let transport = first_transport(head, known)?;
+    let app_host = match &known.app_host {
+        AcceptedHost::Other(host) => Some(host.clone()),
+        AcceptedHost::Local | AcceptedHost::Unknown => None,
+    };
+    Ok(Attempt { transport, scheme: known.scheme, app_host, whole: false, reason: AttemptReason::First })
+}
+
+fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, NoAttempt> {
+    if known.via == Via::PortForward {
+        return Ok(Transport::PortForward);
+    }
+    let has_moved = known.has_moved || (head.handshake.is_some() && known.handshakes.by_port_forward);
+    let usual = if has_moved { Transport::PortForward } else { Transport::ServiceProxy };
+    let Some(limitation) = head.limitation else { return Ok(usual) };
+    let may_port_forward = may_port_forward(head, known).map_err(NoAttempt::Ask)?;
+    let may_options =
+        limitation == ProxyLimitation::Options && head.rights.options.ok_or(NoAttempt::Ask(NeededRight::Options))?;
+    let choice = choose(Some(limitation), &AllowedTransports { via: known.via, may_port_forward, may_options });
+    if choice != TransportChoice::ServiceProxy || !may_options {
+        known.tell(Notice::Limitation(limitation, choice, known.via));
+    }
+    match choice {
+        TransportChoice::PortForward => Ok(Transport::PortForward),
+        TransportChoice::ServiceProxy => Ok(usual),
+        TransportChoice::Refuse => Err(NoAttempt::Refuse(limitation)),
+    }
+}
+
+/// Whether `auto` may go by port-forward, or that this has to be asked.
+fn may_port_forward(head: &RequestHead, known: &Known) -> Result<bool, NeededRight> {
+    if known.via != Via::Auto {
+        return Ok(false);
+    }
+    head.rights.port_forward.ok_or(NeededRight::PortForward)
+}
+
+/// What becomes of the answer to `attempt`: the rows of the table, the first that fits.
+pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
+    if let Some(FailureCause::WrongScheme { right }) = seen.cause {
+        return turn(head, attempt, right, known);
+    }
+    match attempt.reason {
+        AttemptReason::Handshake(doubt, status) => return after_handshake(head, doubt, status, seen, known),
+        AttemptReason::OtherHost => return after_other_host(head, attempt, seen, known),
+        AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat => {}
+    }
+    let by_service_proxy = attempt.transport == Transport::ServiceProxy;
+    if let (Some(path), Some(doubt), true) = (&head.handshake, seen.suspect, by_service_proxy) {
+        return examine_handshake(head, path, attempt, doubt, seen.status, known);
+    }
+    let outcome = match &seen.cause {
+        Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, known),
+        Some(FailureCause::PodBreaksOff) if seen.was_sent => Ok(repeat(head, attempt)),
+        Some(_) => Ok(Next::Deliver),
+        None => Ok(judge_host(head, attempt, seen, known)),
+    };
+    outcome.unwrap_or_else(Next::Ask)
+}
+
+/// The Pods speak the other scheme.
+fn turn(head: &RequestHead, attempt: &Attempt, right: Scheme, known: &mut Known) -> Next {
+    let before = known.scheme;
+    if !known.turn_to(right) {
+        return Next::Deliver;
+    }
+    if before != right {
+        known.tell(Notice::OtherScheme { right, before });
+    }
+    if !head.is_repeatable {
+        return Next::Deliver;
+    }
+    let reason = if attempt.reason == AttemptReason::First { AttemptReason::Taught } else { attempt.reason };
+    Next::Again { attempt: Attempt { scheme: right, reason, ..attempt.clone() }, keep: false }
+}
+
+/// The same once more, unless that was done.
+fn repeat(head: &RequestHead, attempt: &Attempt) -> Next {
+    if attempt.reason == AttemptReason::Repeat || !head.is_repeatable {
+        return Next::Deliver;
+    }
+    Next::Again { attempt: Attempt { reason: AttemptReason::Repeat, ..attempt.clone() }, keep: false }
+}
+
+/// The API server said why there is no answer of the app.
+fn after_service_proxy(
+    head: &RequestHead,
+    attempt: &Attempt,
+    cause: &FailureCause,
+    known: &mut Known,
+) -> Result<Next, NeededRight> {
+    known.has_unreadable_pages |= attempt.whole && *cause == FailureCause::BadEncoding;
+    match cause {
+        FailureCause::PodUnreachable => {
+            if !may_port_forward(head, known)? {
+                return Ok(Next::Deliver);
+            }
+            known.has_moved = true;
+            known.tell(Notice::Unreachable);
+            Ok(by_port_forward(head, attempt, AttemptReason::Taught))
+        }
+        FailureCause::PodBreaksOff | FailureCause::PodRefuses => Ok(repeat(head, attempt)),
+        // The API server takes a `304` that still names `text/html` and `gzip` for a page, and fails at its missing body.
+        FailureCause::BadEncoding if head.is_conditional && !attempt.whole && !known.has_unreadable_pages => {
+            let attempt = Attempt { whole: true, reason: AttemptReason::Taught, ..attempt.clone() };
+            Ok(Next::Again { attempt, keep: false })
+        }
+        // So it ends, too, when the API server cannot read the encoding of HTML.
+        FailureCause::BadEncoding | FailureCause::BadRedirect | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
+            if may_port_forward(head, known)? =>
+        {
+            known.tell(Notice::AnswerNotPassedOn);
+            match attempt.reason {
+                AttemptReason::Repeat => Ok(Next::Deliver),
+                _ => Ok(by_port_forward(head, attempt, AttemptReason::Repeat)),
+            }
+        }
+        FailureCause::ApiServer(ApiServerFailure::BrokeOff) => Ok(repeat(head, attempt)),
+        _ => Ok(Next::Deliver),
+    }
+}
+
+fn by_port_forward(head: &RequestHead, attempt: &Attempt, reason: AttemptReason) -> Next {
+    if !head.is_repeatable {
+        return Next::Deliver;
+    }
+    let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
+    Next::Again { attempt, keep: false }
+}
+
+/// The service proxy's answer to a handshake is doubted: port-forward shows what the app says.
+fn examine_handshake(
+    head: &RequestHead,
+    path: &str,
+    attempt: &Attempt,
+    doubt: SuspectAnswer,
+    status: StatusCode,
+    known: &mut Known,
+) -> Next {
+    if known.handshakes.are_settled(path) {
+        return Next::Deliver;
+    }
+    match may_port_forward(head, known) {
+        Err(right) => Next::Ask(right),
+        Ok(false) => {
+            known.tell(Notice::HandshakeDoubted(doubt, status));
+            Next::Deliver
+        }
+        Ok(true) => {
+            let reason = AttemptReason::Handshake(doubt, status);
+            let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
+            Next::Again { attempt, keep: true }
+        }
+    }
+}
+
+fn after_handshake(
+    head: &RequestHead,
+    doubt: SuspectAnswer,
+    first: StatusCode,
+    seen: &Observation,
+    known: &mut Known,
+) -> Next {
+    let result = HandshakeResult::new(doubt, first, seen.status, seen.cause.as_ref());
+    known.handshakes.record(head.handshake.as_deref().unwrap_or_default(), result);
+    match result {
+        HandshakeResult::ByPortForward => known.tell(Notice::HandshakesMove(doubt, first)),
+        HandshakeResult::LostEverywhere => known.tell(Notice::UpgradesLost),
+        HandshakeResult::NoWebSocket | HandshakeResult::Other | HandshakeResult::Unknown => {}
+    }
+    if result.prefers_second() { Next::Deliver } else { Next::DeliverKept }
+}
+
+/// The app answered: does it show itself under the local host?
+fn judge_host(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
+    if attempt.app_host.is_some() {
+        return Next::Deliver;
+    }
+    if head.can_be_judged() && head.client == ClientKind::Browser && is_page(seen.status) {
+        known.accept_local_host();
+        return Next::Deliver;
+    }
+    // By 421 the app says that it did nothing (RFC 9110 section 15.5.20), whoever asked for what.
+    let is_told = seen.status == StatusCode::MISDIRECTED_REQUEST;
+    if !seen.may_refuse_host() || !(head.can_be_judged() || is_told) {
+        return Next::Deliver;
+    }
+    if known.app_host == AcceptedHost::Unknown && head.can_be_judged() {
+        return Next::FindHost;
+    }
+    after_search(head, attempt, known)
+}
+
+/// What follows once it was looked for a host under which the app shows `/`.
+pub(super) fn after_search(head: &RequestHead, attempt: &Attempt, known: &Known) -> Next {
+    match &known.app_host {
+        AcceptedHost::Local => Next::Deliver,
+        AcceptedHost::Unknown => under(attempt, head.localhost.clone()),
+        AcceptedHost::Other(host) => under(attempt, Some(host.clone())),
+    }
+}
+
+fn under(attempt: &Attempt, host: Option<HeaderValue>) -> Next {
+    let Some(host) = host else { return Next::Deliver };
+    let attempt = Attempt { app_host: Some(host), reason: AttemptReason::OtherHost, ..attempt.clone() };
+    Next::Again { attempt, keep: true }
+}
+
+fn after_other_host(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
+    if !accepts(seen.status) || seen.cause.is_some() {
+        if head.can_be_judged() {
+            known.accept_local_host();
+        }
+        return Next::DeliverKept;
+    }
+    if let Some(host) = &attempt.app_host {
+        settle(head, host, known);
+    }
+    Next::Deliver
+}
+
+/// The app shows itself under `host`, and sees that from now on, if nothing else was found out meanwhile.
+pub(super) fn settle(head: &RequestHead, host: &HeaderValue, known: &mut Known) {
+    if let (AcceptedHost::Unknown, Some(local)) = (&known.app_host, &head.local_host) {
+        known.app_host = AcceptedHost::Other(host.clone());
+        known.tell(Notice::OtherHost { local: local.clone(), accepted: host.clone() });
+    }
+}
+
+/// Whether an answer under another host is what was wanted instead of a refusal.
+pub(super) fn accepts(status: StatusCode) -> bool {
+    is_page(status) || status == StatusCode::UNAUTHORIZED
+}
+
+fn is_page(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
+}

@@ -1,0 +1,300 @@
+//! What is learned about one Target while it is served: one value, which [`super::attempt`] reads and changes. Pure.
+
+use std::collections::HashSet;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+
+use super::diagnose::FailureCause;
+use super::limitation::Via;
+use super::notices::{Notice, NoticeKind};
+use crate::service::Scheme;
+
+/// Paths without a WebSocket that are remembered; an app has few.
+const MAX_REMEMBERED_PATHS: usize = 256;
+
+/// Everything learned about one Target.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// `--via`.
+    pub(super) via: Via,
+    /// `--verify-tls`.
+    pub(super) verify_tls: bool,
+    /// What the Pods speak.
+    pub(super) scheme: Scheme,
+    /// Whether that is another scheme than was chosen at the start. It turns once.
+    pub(super) has_turned: bool,
+    /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
+    pub(super) has_moved: bool,
+    /// Under which host the app shows itself.
+    pub(super) app_host: AcceptedHost,
+    /// What became of WebSocket handshakes.
+    pub(super) handshakes: LearnedHandshakes,
+    /// Whether the API server could not read a page that was asked for as a whole.
+    pub(super) has_unreadable_pages: bool,
+    /// What the user was told already.
+    told: HashSet<NoticeKind>,
+    /// What the user is still to be told.
+    news: Vec<Notice>,
+}
+
+/// What is known of the hosts that the app accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AcceptedHost {
+    /// Nothing yet.
+    Unknown,
+    /// The local one, or no other than that.
+    Local,
+    /// This one.
+    Other(HeaderValue),
+}
+
+/// What was learned of one Target's WebSocket handshakes.
+#[derive(Debug, Default)]
+pub(super) struct LearnedHandshakes {
+    /// They go by port-forward.
+    pub(super) by_port_forward: bool,
+    /// They are lost whichever way they go.
+    lost_everywhere: bool,
+    /// The app has no WebSocket at these paths.
+    without_web_socket: HashSet<String>,
+}
+
+/// What the service proxy's answer to a handshake lets suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum SuspectAnswer {
+    /// The API server says so, or passes on what it passes on to no upgrade (apimachinery
+    /// `pkg/util/proxy/upgradeaware.go`): it saw a plain request.
+    Lost,
+    /// An app that sees a handshake without its upgrade answers so; but an app that has no WebSocket there does too.
+    PerhapsLost,
+    /// Gateways that carry only so many upgrades answer so; but a busy app does too.
+    Refused,
+}
+
+/// What port-forward's answer to the same handshake shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HandshakeResult {
+    /// Port-forward carries what the service proxy does not.
+    ByPortForward,
+    /// The app has no WebSocket there.
+    NoWebSocket,
+    /// The upgrade is lost for port-forward too.
+    LostEverywhere,
+    /// The app says something else when it sees the upgrade.
+    Other,
+    /// Nothing: port-forward got no answer.
+    Unknown,
+}
+
+impl Known {
+    /// What is known at the start: what flags say, and the scheme that was chosen. `shown` is the host that the app is to
+    /// see whatever it says.
+    pub(super) fn at_start(via: Via, verify_tls: bool, scheme: Scheme, shown: Option<HeaderValue>) -> Self {
+        Self {
+            via,
+            verify_tls,
+            scheme,
+            has_turned: false,
+            has_moved: false,
+            app_host: shown.map_or(AcceptedHost::Unknown, AcceptedHost::Other),
+            handshakes: LearnedHandshakes::default(),
+            has_unreadable_pages: false,
+            told: HashSet::new(),
+            news: Vec::new(),
+        }
+    }
+
+    /// Tells the user, unless the user was told so before.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        if self.told.insert(notice.kind()) {
+            self.news.push(notice);
+        }
+    }
+
+    /// What the user is still to be told; that is nothing afterwards.
+    pub(super) fn take_news(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The app shows itself under the local host, or under no other.
+    pub(super) fn accept_local_host(&mut self) {
+        if self.app_host == AcceptedHost::Unknown {
+            self.app_host = AcceptedHost::Local;
+        }
+    }
+
+    /// Whether `right` is what the Pods speak. Nobody who asked for verified certificates is led to plain text.
+    pub(super) fn turn_to(&mut self, right: Scheme) -> bool {
+        if self.verify_tls && right == Scheme::Http {
+            return false;
+        }
+        if !self.has_turned && right != self.scheme {
+            (self.has_turned, self.scheme) = (true, right);
+        }
+        right == self.scheme
+    }
+}
+
+impl SuspectAnswer {
+    /// Doubts an answer to a handshake that is not explained otherwise. Whoever answers in JSON is no gateway that is
+    /// overrun.
+    pub(super) fn of<B>(answer: &Response<B>) -> Option<Self> {
+        match answer.extensions().get() {
+            Some(FailureCause::UpgradeLost) => return Some(Self::Lost),
+            Some(_) => return None,
+            None => {}
+        }
+        let kind = answer.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        match answer.status() {
+            StatusCode::SWITCHING_PROTOCOLS => None,
+            status if status.is_success() || status.is_redirection() => Some(Self::Lost),
+            StatusCode::BAD_REQUEST | StatusCode::UPGRADE_REQUIRED => Some(Self::PerhapsLost),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+                if !kind.starts_with(b"application/json") =>
+            {
+                Some(Self::Refused)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl HandshakeResult {
+    /// Compares the answers that the same handshake got by the service proxy, which was doubted, and by port-forward,
+    /// which may have got none for a reason.
+    pub(super) fn new(
+        doubt: SuspectAnswer,
+        first: StatusCode,
+        second: StatusCode,
+        cause: Option<&FailureCause>,
+    ) -> Self {
+        match cause {
+            Some(FailureCause::UpgradeLost) => Self::LostEverywhere,
+            Some(_) => Self::Unknown,
+            None if second == StatusCode::SWITCHING_PROTOCOLS || doubt == SuspectAnswer::Lost => Self::ByPortForward,
+            None if second == first => Self::NoWebSocket,
+            None => Self::Other,
+        }
+    }
+
+    /// Whether port-forward's answer is nearer to what the app says.
+    pub(super) fn prefers_second(self) -> bool {
+        matches!(self, Self::ByPortForward | Self::NoWebSocket | Self::Other)
+    }
+}
+
+impl LearnedHandshakes {
+    /// Whether it is known already what an answer at `path` is to be doubted for.
+    pub(super) fn are_settled(&self, path: &str) -> bool {
+        self.lost_everywhere || self.without_web_socket.contains(path)
+    }
+
+    /// Takes over what became of a handshake at `path`.
+    pub(super) fn record(&mut self, path: &str, result: HandshakeResult) {
+        match result {
+            HandshakeResult::ByPortForward => self.by_port_forward = true,
+            HandshakeResult::LostEverywhere => self.lost_everywhere = true,
+            HandshakeResult::NoWebSocket if self.without_web_socket.len() < MAX_REMEMBERED_PATHS => {
+                self.without_web_socket.insert(path.to_owned());
+            }
+            HandshakeResult::NoWebSocket | HandshakeResult::Other | HandshakeResult::Unknown => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16) -> StatusCode {
+        StatusCode::from_u16(code).unwrap()
+    }
+
+    #[test]
+    fn what_is_doubted() {
+        let check = |code: u16, kind: &str, expect: Option<SuspectAnswer>| {
+            let answer = Response::builder().status(code).header(CONTENT_TYPE, kind).body(()).unwrap();
+            assert_eq!(SuspectAnswer::of(&answer), expect, "{code} {kind}");
+        };
+        check(101, "", None);
+        for code in [200, 204, 302] {
+            check(code, "text/html", Some(SuspectAnswer::Lost));
+        }
+        for code in [400, 426] {
+            check(code, "application/json", Some(SuspectAnswer::PerhapsLost));
+        }
+        for code in [429, 503] {
+            check(code, "text/html", Some(SuspectAnswer::Refused));
+            check(code, "application/json; charset=utf-8", None);
+        }
+        for code in [401, 403, 404, 500, 502] {
+            check(code, "text/html", None);
+        }
+        let mut explained = Response::builder().status(400).body(()).unwrap();
+        for (cause, expect) in
+            [(FailureCause::UpgradeLost, Some(SuspectAnswer::Lost)), (FailureCause::PodRefuses, None)]
+        {
+            explained.extensions_mut().insert(cause);
+            assert_eq!(SuspectAnswer::of(&explained), expect);
+        }
+    }
+
+    #[test]
+    fn what_the_second_answer_shows() {
+        use SuspectAnswer::{Lost, PerhapsLost, Refused};
+        let check = |doubt, first: u16, second: u16, cause: Option<FailureCause>, expect| {
+            let verdict = HandshakeResult::new(doubt, status(first), status(second), cause.as_ref());
+            assert_eq!(verdict, expect, "{doubt:?} {first} {second} {cause:?}");
+        };
+        check(PerhapsLost, 400, 101, None, HandshakeResult::ByPortForward);
+        check(Refused, 503, 101, None, HandshakeResult::ByPortForward);
+        check(Lost, 200, 101, None, HandshakeResult::ByPortForward);
+        check(Lost, 200, 403, None, HandshakeResult::ByPortForward);
+        check(PerhapsLost, 400, 400, None, HandshakeResult::NoWebSocket);
+        check(Refused, 503, 503, None, HandshakeResult::NoWebSocket);
+        check(PerhapsLost, 400, 403, None, HandshakeResult::Other);
+        check(PerhapsLost, 400, 501, Some(FailureCause::UpgradeLost), HandshakeResult::LostEverywhere);
+        check(Lost, 200, 501, Some(FailureCause::UpgradeLost), HandshakeResult::LostEverywhere);
+        check(PerhapsLost, 400, 503, Some(FailureCause::NoEndpoints), HandshakeResult::Unknown);
+    }
+
+    #[test]
+    fn what_is_learned_holds() {
+        let mut handshakes = LearnedHandshakes::default();
+        handshakes.record("/a", HandshakeResult::Other);
+        handshakes.record("/a", HandshakeResult::Unknown);
+        assert!(!handshakes.are_settled("/a"));
+        handshakes.record("/a", HandshakeResult::NoWebSocket);
+        assert!(handshakes.are_settled("/a") && !handshakes.are_settled("/b") && !handshakes.by_port_forward);
+        handshakes.record("/b", HandshakeResult::ByPortForward);
+        assert!(handshakes.by_port_forward && !handshakes.are_settled("/b"));
+        handshakes.record("/b", HandshakeResult::LostEverywhere);
+        assert!(handshakes.are_settled("/b"));
+    }
+
+    #[test]
+    fn not_every_path_in_the_world_is_remembered() {
+        let mut handshakes = LearnedHandshakes::default();
+        for number in 0..=MAX_REMEMBERED_PATHS {
+            handshakes.record(&format!("/{number}"), HandshakeResult::NoWebSocket);
+        }
+        assert_eq!(handshakes.without_web_socket.len(), MAX_REMEMBERED_PATHS);
+    }
+
+    #[test]
+    fn the_scheme_turns_once_and_never_to_plain_text_where_certificates_are_verified() {
+        let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
+        assert!(known.turn_to(Scheme::Https) && known.turn_to(Scheme::Https) && !known.turn_to(Scheme::Http));
+        let mut verified = Known::at_start(Via::Auto, true, Scheme::Https, None);
+        assert!(!verified.turn_to(Scheme::Http));
+    }
+
+    #[test]
+    fn nobody_is_told_twice() {
+        let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
+        known.tell(Notice::Unreachable);
+        known.tell(Notice::Unreachable);
+        assert_eq!((known.take_news(), known.take_news()), (vec![Notice::Unreachable], vec![]));
+    }
+}

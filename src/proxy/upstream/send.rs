@@ -1,0 +1,366 @@
+//! The loop that every request of a site goes through: attempt, send, observe, decide. What is tried and why is decided in
+//! [`super::attempt`], from what [`super::known`] holds; here it is done, and here is how often.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, StatusCode};
+use tokio::sync::watch;
+
+use super::attempt::{self, Attempt, NeededRight, Next, NoAttempt, Observation, RequestHead};
+use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
+use super::host::{self, ClusterIngressHosts, IngressHosts as _};
+use super::known::{AcceptedHost, Known};
+use super::limitation::{ProxyLimitation, Via};
+use super::notices::{self, Notices};
+use super::port_forward::PortForward;
+use super::rights::TransportRights;
+use super::service_proxy::ServiceProxy;
+use super::unprefix::{HostPair, Unprefix};
+use super::upgraded::CutWatch;
+use super::{Body, RouteTaken, Transport, Upstream};
+use crate::cluster::{Cluster, EndpointSlice};
+use crate::error::Error;
+use crate::lock::lock;
+use crate::message::client_kind::RequestingClient;
+use crate::message::replay::{self, ReplayRequest, SendCount};
+use crate::service::{Scheme, Service, Target};
+
+/// How often an app may get the page's own request, at most.
+const MAX_SENDS_TO_APP: usize = 2;
+/// How often one request is tried, counting what surely did not reach the app.
+const MAX_ATTEMPTS: usize = 5;
+
+/// How requests may travel, and who is told what.
+#[derive(Debug, Clone)]
+pub struct DispatchOptions {
+    /// `--via`.
+    pub via: Via,
+    /// `--verify-tls`.
+    pub verify_tls: bool,
+    /// The host that the app is to see, if it is not to see the local one.
+    pub host_header: Option<Authority>,
+    /// Told what is not as usual, once.
+    pub notices: Notices,
+}
+
+/// Sends each request of one Target the way that carries it faithfully. A clone is the same.
+#[derive(Clone)]
+pub struct Dispatcher {
+    shared: Arc<DispatcherShared>,
+}
+
+struct DispatcherShared {
+    target: Target,
+    options: DispatchOptions,
+    known: Mutex<Known>,
+    rights: TransportRights,
+    /// With the Target's own scheme, and with the other one.
+    pairs: [TransportPair; 2],
+    ingress_hosts: ClusterIngressHosts,
+    /// One request looks for a host; others that were refused meanwhile wait for what it finds.
+    search: tokio::sync::Mutex<()>,
+    /// Maps the host that the app sees back to the local one.
+    hosts_back: Arc<Unprefix>,
+    /// Looks after the WebSockets that go by the service proxy.
+    cut_watch: CutWatch,
+    /// How many Pods are ready, once somebody has seen them.
+    ready: watch::Sender<Option<usize>>,
+}
+
+/// Both transports, speaking one scheme to the Pods.
+struct TransportPair {
+    scheme: Scheme,
+    service_proxy: ServiceProxy,
+    port_forward: PortForward,
+    diagnostics: Diagnostics,
+}
+
+impl Dispatcher {
+    /// The ways to `target`; `service` is `None` where the user may not read it.
+    ///
+    /// # Errors
+    /// When certificates are to be verified and the system trusts nobody.
+    pub fn new(
+        cluster: &Cluster,
+        target: &Target,
+        service: Option<&Service>,
+        options: DispatchOptions,
+    ) -> Result<Self, Error> {
+        let subject = |target: &Target| FailingService::new(target, cluster.context(), cluster.server());
+        let turned = target.with_scheme(target.scheme.other());
+        let pairs = [(target, subject(target)), (&turned, subject(&turned).turned())];
+        let [own, other] =
+            pairs.map(|(target, subject)| TransportPair::new(cluster, target, service, options.verify_tls, subject));
+        let shown = options.host_header.as_ref();
+        let shown = shown.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
+        let shared = DispatcherShared {
+            known: Mutex::new(Known::at_start(options.via, options.verify_tls, target.scheme, shown)),
+            rights: TransportRights::new(cluster, target),
+            pairs: [own?, other?],
+            ingress_hosts: ClusterIngressHosts::new(cluster.api().clone(), target),
+            search: tokio::sync::Mutex::new(()),
+            hosts_back: Arc::new(Unprefix::hosts_only()),
+            cut_watch: CutWatch::new(target.service(), options.notices.clone()),
+            ready: watch::Sender::new(None),
+            target: target.clone(),
+            options,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Finds out ahead what the first request would have to find out.
+    pub async fn warm(&self) {
+        self.shared.pairs[0].service_proxy.warm().await;
+    }
+
+    /// Takes over the endpoints that a watch saw.
+    pub async fn learn(&self, slices: &[EndpointSlice]) {
+        for pair in &self.shared.pairs {
+            pair.service_proxy.learn(slices);
+        }
+        let scheme = lock(&self.shared.known).scheme;
+        let ready = self.shared.pair(scheme).port_forward.learn(slices).await;
+        self.shared.ready.send_replace(Some(ready));
+    }
+
+    /// How many Pods are ready, as far as a watch saw.
+    pub fn ready(&self) -> watch::Receiver<Option<usize>> {
+        self.shared.ready.subscribe()
+    }
+}
+
+impl Upstream for Dispatcher {
+    fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+        let shared = self.shared.clone();
+        Box::pin(async move { shared.dispatch(request).await })
+    }
+}
+
+/// One request on its way: what it is, how it can be sent again, and what was kept and counted so far.
+struct Flight {
+    head: RequestHead,
+    replay: Option<ReplayRequest>,
+    sent: SendCount,
+    /// An answer that is given where nothing better comes.
+    kept: Option<Response<Body>>,
+    attempts: usize,
+    sends_to_app: usize,
+}
+
+impl Flight {
+    /// The request once more, unless that would be too often or too much of its body is gone.
+    fn again(&self) -> Option<Request<Body>> {
+        let may_be_sent = self.attempts < MAX_ATTEMPTS && self.sends_to_app < MAX_SENDS_TO_APP;
+        self.replay.as_ref().filter(|_| may_be_sent)?.request_again()
+    }
+
+    fn observe(&mut self, answer: &Response<Body>) -> Observation {
+        let sends = self.sent.take();
+        let seen = Observation::of(answer, sends > 0);
+        self.attempts += 1;
+        self.sends_to_app += if seen.reached_app() { sends } else { sends.saturating_sub(1) };
+        seen
+    }
+}
+
+impl DispatcherShared {
+    async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
+        let client = RequestingClient::of(&request);
+        let mut head = RequestHead::of(&request);
+        let mut attempt = match self.first(&mut head).await {
+            Ok(attempt) => attempt,
+            Err(limitation) => return self.refuse(client, limitation).await,
+        };
+        let sent = SendCount::default();
+        let (mut request, replay) = replay::record(request);
+        let mut flight = Flight { head, replay, sent, kept: None, attempts: 0, sends_to_app: 0 };
+        loop {
+            request.extensions_mut().insert(flight.sent.clone());
+            let answer = self.send_once(request, &attempt).await;
+            let seen = flight.observe(&answer);
+            let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
+                Next::Again { attempt, keep } => (attempt, keep),
+                Next::DeliverKept => return flight.kept.unwrap_or(answer),
+                _ => return answer,
+            };
+            let Some(again) = flight.again() else { return answer };
+            tracing::debug!(attempt = ?better, status = answer.status().as_u16(), cause = ?seen.cause, "sends again");
+            flight.kept = if keep { Some(answer) } else { flight.kept };
+            (request, attempt) = (again, better);
+        }
+    }
+
+    async fn first(&self, head: &mut RequestHead) -> Result<Attempt, ProxyLimitation> {
+        loop {
+            let (first, news) = {
+                let mut known = lock(&self.known);
+                (attempt::first(head, &mut known), known.take_news())
+            };
+            self.tell(&news);
+            match first {
+                Ok(attempt) => return Ok(attempt),
+                Err(NoAttempt::Refuse(limitation)) => return Err(limitation),
+                Err(NoAttempt::Ask(right)) => self.ask(head, right).await,
+            }
+        }
+    }
+
+    async fn next(&self, head: &mut RequestHead, attempt: &Attempt, seen: &Observation) -> Next {
+        loop {
+            let (next, news) = {
+                let mut known = lock(&self.known);
+                (attempt::next(head, attempt, seen, &mut known), known.take_news())
+            };
+            self.tell(&news);
+            match next {
+                Next::Ask(right) => self.ask(head, right).await,
+                Next::FindHost => {
+                    self.find_host(head, attempt).await;
+                    return attempt::after_search(head, attempt, &lock(&self.known));
+                }
+                next => return next,
+            }
+        }
+    }
+
+    async fn ask(&self, head: &mut RequestHead, right: NeededRight) {
+        let is_given = match right {
+            NeededRight::PortForward => self.rights.port_forward().await,
+            NeededRight::Options => self.rights.options().await,
+        };
+        tracing::debug!(?right, is_given, "asked for a right");
+        head.rights.hear(right, is_given);
+    }
+
+    fn tell(&self, news: &[notices::Notice]) {
+        for notice in news {
+            if let Some(line) = notice.line(&self.target) {
+                self.options.notices.tell(line);
+            }
+        }
+    }
+
+    fn pair(&self, scheme: Scheme) -> &TransportPair {
+        let [own, other] = &self.pairs;
+        if own.scheme == scheme { own } else { other }
+    }
+
+    /// Sends `request` as `attempt` says, and gives back the answer as if it came from the local host.
+    async fn send_once(&self, mut request: Request<Body>, attempt: &Attempt) -> Response<Body> {
+        let pair = self.pair(attempt.scheme);
+        let headers = request.headers_mut();
+        if attempt.whole {
+            headers.remove(IF_NONE_MATCH);
+            headers.remove(IF_MODIFIED_SINCE);
+        }
+        let hosts = headers.get(HOST).cloned().map(|local| {
+            let sent = attempt.app_host.clone().unwrap_or_else(|| local.clone());
+            HostPair { sent, local }
+        });
+        if let Some(hosts) = &hosts {
+            host::set_app_host(headers, attempt.scheme, hosts);
+        }
+        let is_handshake = headers.contains_key(http::header::UPGRADE);
+        let mut answer = pair.send(request, attempt.transport).await;
+        if is_handshake
+            && answer.status() == StatusCode::SWITCHING_PROTOCOLS
+            && attempt.transport == Transport::ServiceProxy
+        {
+            answer.extensions_mut().insert(self.cut_watch.clone());
+        }
+        match hosts {
+            Some(hosts) if must_be_mapped_back(&hosts, attempt.scheme, &answer) => {
+                self.hosts_back.answer(hosts, answer)
+            }
+            _ => answer,
+        }
+    }
+
+    /// Looks once for a host under which the app shows `/`, where it shows it under the local host neither. With requests
+    /// of our own: the page's may do something.
+    async fn find_host(&self, head: &RequestHead, attempt: &Attempt) {
+        let _turn = self.search.lock().await;
+        if lock(&self.known).app_host != AcceptedHost::Unknown {
+            return;
+        }
+        let Some(local) = &head.local_host else { return };
+        if self.shows_root(attempt, local, None).await {
+            return;
+        }
+        for host in self.other_hosts(head, local, attempt.scheme).await {
+            if self.shows_root(attempt, local, Some(&host)).await {
+                let news = {
+                    let mut known = lock(&self.known);
+                    attempt::settle(head, &host, &mut known);
+                    known.take_news()
+                };
+                return self.tell(&news);
+            }
+        }
+    }
+
+    async fn other_hosts(&self, head: &RequestHead, local: &HeaderValue, scheme: Scheme) -> Vec<HeaderValue> {
+        let ingress_hosts = self.ingress_hosts.hosts().await;
+        host::others(&self.target, scheme, head.localhost.as_ref(), ingress_hosts, local)
+    }
+
+    async fn shows_root(&self, attempt: &Attempt, local: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+        let mut request = Request::new(Body::Empty);
+        request.headers_mut().insert(HOST, local.clone());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        let probe = Attempt { app_host: host.cloned(), ..attempt.clone() };
+        let answer = self.send_once(request, &probe).await;
+        let is_shown = answer.extensions().get::<FailureCause>().is_none() && attempt::accepts(answer.status());
+        tracing::debug!(?host, status = answer.status().as_u16(), is_shown, "asked for / to find the app's host");
+        is_shown
+    }
+
+    async fn refuse(&self, client: RequestingClient, limitation: ProxyLimitation) -> Response<Body> {
+        let via = self.options.via;
+        let reason = match via {
+            Via::ServiceProxy => NoPortForwardReason::Flag,
+            Via::Auto | Via::PortForward => NoPortForwardReason::Right,
+        };
+        let why_not = notices::why_no_port_forward(via, &self.target.namespace);
+        let words = format!("It is {limitation}: the service proxy would {}, and {why_not}.", limitation.harm());
+        let cause = FailureCause::OnlyByPortForward(reason);
+        let diagnostics = &self.pair(lock(&self.known).scheme).diagnostics;
+        diagnostics.explain(client, cause, StatusCode::NOT_IMPLEMENTED, &words).await
+    }
+}
+
+/// The service proxy maps what belongs to the host that it was given; apps behind TLS call that `https`.
+fn must_be_mapped_back(hosts: &HostPair, scheme: Scheme, answer: &Response<Body>) -> bool {
+    let by_service_proxy =
+        answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
+    hosts.sent != hosts.local || (scheme == Scheme::Https && !by_service_proxy)
+}
+
+impl TransportPair {
+    fn new(
+        cluster: &Cluster,
+        target: &Target,
+        service: Option<&Service>,
+        verify_tls: bool,
+        subject: FailingService,
+    ) -> Result<Self, Error> {
+        let view = LiveClusterView::new(cluster, target, service);
+        let diagnostics = Diagnostics::new(subject, Some(Arc::new(view)));
+        Ok(Self {
+            scheme: target.scheme,
+            service_proxy: ServiceProxy::new(cluster.api().clone(), target, service, diagnostics.clone()),
+            port_forward: PortForward::new(cluster, target, service, verify_tls, diagnostics.clone())?,
+            diagnostics,
+        })
+    }
+
+    async fn send(&self, request: Request<Body>, transport: Transport) -> Response<Body> {
+        match transport {
+            Transport::ServiceProxy => self.service_proxy.send(request).await,
+            Transport::PortForward => self.port_forward.send(request).await,
+        }
+    }
+}
