@@ -3,8 +3,10 @@
 use std::error::Error as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -16,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -86,10 +88,67 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
+    let first_line = FirstLine::default();
+    let stream = Heard { stream, first_line: first_line.clone() };
     let handshake = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| no_answer(address, &error))?;
+    let (mut sender, connection) = handshake.map_err(|error| no_answer(address, &error, &first_line))?;
     tokio::spawn(connection.with_upgrades());
-    sender.send_request(request).await.map_err(|error| no_answer(address, &error))
+    sender.send_request(request).await.map_err(|error| no_answer(address, &error, &first_line))
+}
+
+/// What a Pod said first, up to the end of its line: Go's errors quote it.
+#[derive(Clone, Default)]
+struct FirstLine(Arc<Mutex<Vec<u8>>>);
+
+impl FirstLine {
+    const LIMIT: usize = 64;
+
+    fn note(&self, octets: &[u8]) {
+        let mut line = self.0.lock().unwrap();
+        let room = Self::LIMIT - line.len();
+        line.extend_from_slice(&octets[..octets.len().min(room)]);
+    }
+
+    /// As Go's `%q` writes it.
+    fn quoted(&self) -> String {
+        let line = self.0.lock().unwrap();
+        let octets = line.split(|octet| b"\r\n".contains(octet)).next().unwrap_or_default();
+        let escaped: String = octets.iter().map(|octet| octet.escape_ascii().to_string()).collect();
+        format!("\"{escaped}\"")
+    }
+}
+
+/// A connection to a Pod whose first line is kept.
+struct Heard<S> {
+    stream: S,
+    first_line: FirstLine,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = pin!(&mut self.stream).poll_read(context, buffer);
+        self.first_line.note(&buffer.filled()[before..]);
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        pin!(&mut self.stream).poll_write(context, octets)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pin!(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pin!(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 fn not_connected(address: SocketAddr, error: &io::Error) -> Failure {
@@ -110,13 +169,16 @@ fn no_handshake(error: &io::Error) -> Failure {
     })
 }
 
-fn no_answer(address: SocketAddr, error: &hyper::Error) -> Failure {
+fn no_answer(address: SocketAddr, error: &hyper::Error, first_line: &FirstLine) -> Failure {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     Failure(match cause {
         Some(io::ErrorKind::ConnectionReset) => {
             format!("read tcp 127.0.0.1:0->{address}: read: connection reset by peer")
         }
-        _ if error.is_parse() => "net/http: HTTP/1.x transport connection broken: malformed HTTP response".to_owned(),
+        _ if error.is_parse() => {
+            let said = first_line.quoted();
+            format!("net/http: HTTP/1.x transport connection broken: malformed HTTP response {said}")
+        }
         _ => "EOF".to_owned(),
     })
 }

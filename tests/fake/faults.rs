@@ -11,6 +11,8 @@ pub(crate) enum Fault {
     Answer(Status),
     /// A gateway's error: a status and a page.
     Page(u16, &'static str),
+    /// The connection ends, and nothing was done.
+    Break,
     /// The connection breaks once so many bytes of the answer, its head included, have gone out.
     Cut(usize),
     /// No more comes once so many bytes of the answer, its head included, have gone out; the connection stays.
@@ -32,6 +34,11 @@ impl Faults {
     /// The next so many requests whose target contains `target` go wrong.
     pub(crate) fn plan(&self, target: &str, times: usize, fault: Fault) {
         self.0.lock().unwrap().push(Planned { target: target.to_owned(), times, fault });
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap().clear();
     }
 
     /// What happens to a request for `target`.

@@ -32,6 +32,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::thread;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
@@ -97,6 +98,8 @@ pub(crate) struct Recorded {
     pub(crate) headers: HeaderMap,
     /// Counts from 1.
     pub(crate) connection: usize,
+    /// When its head was there.
+    pub(crate) at: Instant,
 }
 
 impl Recorded {
@@ -225,6 +228,11 @@ impl FakeApiServer {
     /// The next so many requests whose target contains `target` go wrong.
     pub(crate) fn fault(&self, target: &str, times: usize, fault: Fault) {
         self.state.faults.plan(target, times, fault);
+    }
+
+    /// Nothing that was planned goes wrong any more.
+    pub(crate) fn forget_faults(&self) {
+        self.state.faults.forget();
     }
 
     /// Every request so far, in the order of arrival.

@@ -1,6 +1,7 @@
 //! `pods/portforward`: SPDY, alone or within a WebSocket (apiserver `pkg/util/proxy/streamtunnel.go`), or a WebSocket with
 //! a channel of data and one for an error for each port (kubelet `pkg/cri/streaming/portforward/websocket.go`).
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,7 +204,7 @@ async fn forward_port(
     let stream = match TcpStream::connect(address).await {
         Ok(stream) => stream,
         Err(error) => {
-            let text = format!("error forwarding port {} to pod: {error}", address.port());
+            let text = not_forwarded(address, &error);
             let _ = to_client.send(message(channel + 1, text.as_bytes())).await;
             return;
         }
@@ -216,6 +217,18 @@ async fn forward_port(
         () = &mut up => drop(timeout(LINGER, down).await),
         () = &mut down => drop(timeout(LINGER, up).await),
     }
+}
+
+/// Why a Pod's port was not connected to, as container runtimes say it in Go's words.
+pub(super) fn not_forwarded(address: SocketAddr, error: &io::Error) -> String {
+    let cause = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        _ => error.to_string(),
+    };
+    let port = address.port();
+    format!(
+        "error forwarding port {port} to pod: failed to connect to localhost:{port}: dial tcp4 127.0.0.1:{port}: {cause}"
+    )
 }
 
 async fn upwards(mut from_client: mpsc::Receiver<Bytes>, mut to_pod: OwnedWriteHalf) {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -180,6 +180,7 @@ async fn answer(request: Request<Incoming>, state: &Arc<State>, connection: &Con
     match state.faults.take(&request.uri().to_string()) {
         Some(Fault::Cut(length)) => connection.tampering.cut_after(length),
         Some(Fault::Hold(length)) => connection.tampering.hold_after(length),
+        Some(Fault::Break) => return Reply::Broken,
         Some(Fault::Page(code, text)) => return Reply::Bare(page(code, text)),
         Some(Fault::Answer(status)) => {
             let audit_id = audit_id(request.headers());
@@ -207,6 +208,7 @@ fn record(request: &Request<Incoming>, state: &State, connection: usize) {
         target: request.uri().to_string(),
         headers: request.headers().clone(),
         connection,
+        at: Instant::now(),
     };
     state.requests.lock().unwrap().push(recorded);
 }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::port_forward::{LINGER, PIECE};
+use super::port_forward::{LINGER, PIECE, not_forwarded};
 
 const SYN_STREAM: u16 = 1;
 const SYN_REPLY: u16 = 2;
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Session<S> {
                 Ok(())
             }
             Err(cause) => {
-                let words = format!("error forwarding port {} to pod: {cause}", address.port());
+                let words = not_forwarded(address, &cause);
                 self.to_client.data(*error, 0, words.as_bytes()).await?;
                 for stream in [data, error] {
                     self.to_client.control(RST_STREAM, &[stream.to_be_bytes(), [0, 0, 0, 5]].concat()).await?;

@@ -1,5 +1,7 @@
 //! Errors of the API server: a `v1` `Status` in JSON.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -148,6 +150,13 @@ impl Status {
             code: self.code,
         };
         as_go_writes(&wire, Format::of(request, query))
+    }
+}
+
+/// `503 no endpoints available`.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.message)
     }
 }
 

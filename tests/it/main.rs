@@ -12,6 +12,7 @@ mod fake;
 mod harness;
 
 mod architecture;
+mod attempts;
 mod attacks;
 mod browser;
 mod cases;

@@ -132,7 +132,8 @@ pub(crate) fn pattern(offset: u64, length: usize) -> Bytes {
     CYCLE.slice(start..start + length.min(CYCLE_LENGTH))
 }
 
-fn acceptor(authority: &Authority, ip: Ipv4Addr) -> TlsAcceptor {
+/// TLS with a certificate that names `ip`.
+pub(crate) fn acceptor(authority: &Authority, ip: Ipv4Addr) -> TlsAcceptor {
     let (certificate, key) = authority.server(&[&ip.to_string()]);
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();

@@ -14,7 +14,7 @@ mod websocket;
 use std::time::{Duration, Instant};
 
 pub(crate) use authority::Authority;
-pub(crate) use backend::{Backend, Canned, matches_pattern, pattern};
+pub(crate) use backend::{Backend, Canned, acceptor, matches_pattern, pattern};
 pub(crate) use connect_proxy::ConnectProxy;
 pub(crate) use nginx::nginx;
 pub(crate) use process::{Finished, Running, Serving};

@@ -1,0 +1,337 @@
+//! The program in front of a fake API server and an app, and what both saw of each request.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::answer::Answer;
+use super::app::{App, Way};
+use super::ask::{Ask, Got, curl};
+use super::run::{Before, Route, Row, Run, Says, User};
+use super::seen::{Seen, Sides};
+use crate::fake::faults::Fault;
+use crate::fake::users::Rule;
+use crate::fake::{ADMIN_TOKEN, FakeApiServer, Options};
+use crate::harness::{Plugin, Served};
+use crate::rig::{ConnectProxy, eventually};
+
+/// A row as it was played: its title, and what there is to say of it, line by line.
+pub(super) struct Played {
+    pub(super) title: String,
+    pub(super) lines: Vec<String>,
+}
+
+/// A row came on another connection than it asked for.
+struct WrongConnection;
+
+/// Plays all rows of `run`; anew from its start if chance gave a row another connection than it needs.
+pub(super) async fn play(run: &Run) -> Vec<Played> {
+    const TRIES: usize = 5;
+    for _ in 0..TRIES {
+        if let Ok(played) = play_once(run).await {
+            return played;
+        }
+    }
+    panic!("{}: a row never got the connection that it needs", run.title);
+}
+
+async fn play_once(run: &Run) -> Result<Vec<Played>, WrongConnection> {
+    let mut stage = Stage::start(run).await;
+    let mut played = Vec::new();
+    for row in &run.rows {
+        let lines = stage.play(row).await?;
+        played.push(Played { title: row.to_string(), lines });
+    }
+    Ok(played)
+}
+
+struct Stage {
+    /// Requests that wait for ever, to hold connections. They end first.
+    held: JoinSet<()>,
+    fake: FakeApiServer,
+    app: App,
+    served: Served,
+    /// Where the credential plugin is.
+    login: PathBuf,
+    token: String,
+    /// How many requests got their answers.
+    answered: usize,
+    by_port_forward: bool,
+    _gateway: Option<ConnectProxy>,
+}
+
+impl Stage {
+    async fn start(run: &Run) -> Self {
+        let gateway = run.gateway.map(str::to_owned);
+        let options = Options { handshakes: run.handshakes, gateway, ..Options::default() };
+        let fake = FakeApiServer::start_with(options).await;
+        let app = App::start(run.speaks, run.pods, fake.authority()).await;
+        put_objects(&fake, app.addresses(), run.route);
+        let proxy = match run.gateway {
+            Some(_) => Some(ConnectProxy::start(fake.address()).await),
+            None => None,
+        };
+        let plugin = Plugin::without_kubeconfig(&fake);
+        let login = plugin.home().to_owned();
+        let token = log_in(&fake, &plugin, run.user);
+        let mut plugin = plugin.login(&fake, &credential(&login, &token, run.user));
+        if let Some(proxy) = &proxy {
+            plugin = plugin.env("HTTPS_PROXY", proxy.url());
+        }
+        let flags = ["web", "--log-requests", "--log-format=json"].iter().chain(run.flags);
+        let served = plugin.args(flags).serve().await;
+        let by_port_forward = run.flags.contains(&"--via=port-forward");
+        let held = JoinSet::new();
+        Self { fake, app, served, login, token, answered: 0, held, by_port_forward, _gateway: proxy }
+    }
+
+    /// `http://HOST:PORT` of the Service's own site.
+    fn site(&self) -> String {
+        self.served.site_url().trim_end_matches('/').to_owned()
+    }
+
+    async fn play(&mut self, row: &Row) -> Result<Vec<String>, WrongConnection> {
+        let answer: fn(u16) -> Answer = match &row.answer {
+            Says::One(answer) => return self.play_answer(row, &row.ask, answer).await,
+            Says::Each(_) => Answer::status,
+            Says::EachInHtml(_) => |code| Answer::of_kind(code, "text/html"),
+        };
+        let (Says::Each(codes) | Says::EachInHtml(codes)) = row.answer else { unreachable!("one answer has returned") };
+        let mut played = Vec::new();
+        for &code in codes {
+            let lines = self.play_answer(row, &row.ask.with_code(code), &answer(code)).await?;
+            played.push((code, lines));
+        }
+        Ok(alike(&played))
+    }
+
+    async fn play_answer(&mut self, row: &Row, ask: &Ask, answer: &Answer) -> Result<Vec<String>, WrongConnection> {
+        for before in &row.before {
+            self.happen(before, row).await;
+        }
+        self.app.answers(answer);
+        let from = self.sides();
+        let said = self.served.stderr().len();
+        let got = ask.send(&self.site()).await;
+        self.until_logged().await;
+        let seen = Seen::since(&from, &self.sides());
+        self.fake.forget_faults();
+        if !row.before.iter().all(|before| seen.is_as_wanted(before)) {
+            return Err(WrongConnection);
+        }
+        let mut lines = seen.lines(|text| self.without_chance(text));
+        lines.push(answer_line(&got));
+        lines.extend(told(&self.served.stderr()[said..]).iter().map(|line| self.without_chance(line)));
+        Ok(lines)
+    }
+
+    fn sides(&self) -> Sides {
+        Sides { api_server: self.fake.requests(), app: self.app.heard() }
+    }
+
+    /// A finished request is logged behind all that was said about it.
+    async fn until_logged(&mut self) {
+        self.answered += 1;
+        let count = || self.served.stderr().split_inclusive('\n').filter(|line| is_log(line)).count();
+        eventually("the request's line in the log", async || (count() >= self.answered).then_some(())).await;
+    }
+
+    async fn happen(&mut self, before: &Before, row: &Row) {
+        match before {
+            Before::ServiceProxy(times, fault) => {
+                self.fake.fault(&format!("/proxy{}", row.ask.path()), *times, fault.clone());
+            }
+            Before::PortForward(pod, times, fault) => self.forwarding_fails(pod, *times, fault),
+            Before::ConnectionIsKept => self.keep_connections().await,
+            Before::NoConnectionIsKept => self.hold_all_connections().await,
+            Before::CredentialsExpire => self.expire(true),
+            Before::CredentialsExpireForGood => self.expire(false),
+            Before::AppStops => self.app.stop().await,
+            Before::NothingIsReady => self.nothing_is_ready().await,
+            Before::PodIsReplaced => {
+                self.nothing_is_ready().await;
+                self.fake.change("pods", "default", "web-1", |pod| pod["status"]["ready"] = true.into());
+                self.served.until_stderr("a ready endpoint again").await;
+            }
+            Before::ServiceIsDeleted => {
+                self.fake.delete("services", "default", "web");
+                self.served.until_stderr("has been deleted").await;
+            }
+        }
+    }
+
+    fn forwarding_fails(&self, pod: &str, times: usize, fault: &Fault) {
+        let target = if pod.is_empty() { "/portforward".to_owned() } else { format!("/pods/{pod}/portforward") };
+        self.fake.fault(&target, times, fault.clone());
+    }
+
+    async fn nothing_is_ready(&self) {
+        let names = (0..self.app.addresses().len()).map(|number| format!("web-{number}"));
+        for name in names {
+            self.fake.change("pods", "default", &name, |pod| pod["status"]["ready"] = false.into());
+        }
+        self.served.until_stderr("has no ready endpoint").await;
+    }
+
+    fn expire(&mut self, has_newer: bool) {
+        self.fake.revoke_token(&self.token);
+        self.token.push_str("-newer");
+        if has_newer {
+            self.fake.add_token(&self.token, "admin");
+        }
+        write_credential(&self.login, &self.token);
+    }
+
+    /// More connections than a row loses, and until a request was sent on one that had brought an answer before.
+    async fn keep_connections(&mut self) {
+        const MANY: usize = 6;
+        self.app.answers(&Answer::together(MANY));
+        let site = self.site();
+        join_all((0..MANY).map(async |_| curl("GET /kept").send(&site).await)).await;
+        self.answered += MANY - 1;
+        self.until_logged().await;
+        self.app.answers(&Answer::status(200));
+        loop {
+            let from = self.sides();
+            curl("GET /kept").send(&self.site()).await;
+            self.until_logged().await;
+            if Seen::since(&from, &self.sides()).is_on_kept_connection() {
+                return;
+            }
+        }
+    }
+
+    /// Until one of the requests that get no answer opened a connection, for no other was left.
+    async fn hold_all_connections(&mut self) {
+        self.app.answers(&Answer::waits());
+        loop {
+            let (from, site) = (self.sides(), self.site());
+            self.held.spawn(async move { drop(curl("GET /held").send(&site).await) });
+            let way = if self.by_port_forward { Way::PortForward } else { Way::ServiceProxy };
+            let held = || self.app.heard()[from.app.len()..].iter().any(|heard| heard.way == way);
+            eventually("the held request at the app", async || held().then_some(())).await;
+            if !Seen::since(&from, &self.sides()).is_on_kept_connection() {
+                return;
+            }
+        }
+    }
+
+    /// `line` with names for what is another in each run.
+    fn without_chance(&self, line: &str) -> String {
+        let site = self.site();
+        let authority = site.trim_start_matches("http://");
+        let site_port = authority.rsplit(':').next().unwrap_or_default();
+        let is_named = !authority.starts_with("localhost");
+        let line = if is_named { line.replace(authority, "SITE") } else { line.to_owned() };
+        let pod = self.app.addresses()[0].port();
+        line.replace(&format!(":{site_port}"), ":PORT")
+            .replace(&self.fake.address().to_string(), "API-SERVER")
+            .replace(&format!(":{pod}"), ":POD-PORT")
+    }
+}
+
+fn put_objects(fake: &FakeApiServer, pods: &[SocketAddr], route: Option<Route>) {
+    fake.expose("default", "web", json!({"name": "http", "port": 80}), pods[0]);
+    for (number, address) in pods.iter().enumerate().skip(1) {
+        fake.put(json!({
+            "kind": "Pod",
+            "metadata": {"namespace": "default", "name": format!("web-{number}"), "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "app"}]},
+            "status": {"phase": "Running", "podIP": address.ip(), "ready": true},
+        }));
+    }
+    let object =
+        |kind: &str, spec| json!({"kind": kind, "metadata": {"namespace": "default", "name": "web"}, "spec": spec});
+    match route {
+        None => {}
+        Some(Route::Ingress(host)) => {
+            let paths = json!([{"backend": {"service": {"name": "web"}}}]);
+            fake.put(object("Ingress", json!({"rules": [{"host": host, "http": {"paths": paths}}]})));
+        }
+        Some(Route::HttpRoute(host)) => {
+            let rules = json!([{"backendRefs": [{"name": "web"}]}]);
+            fake.put(object("HTTPRoute", json!({"hostnames": [host], "rules": rules})));
+        }
+    }
+}
+
+/// The token of `user`, who may do what is said of them.
+fn log_in(fake: &FakeApiServer, plugin: &Plugin, user: User) -> String {
+    const VERBS: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
+    const SEEN: &[&str] = &["services", "endpointslices", "pods", "ingresses", "httproutes"];
+    const PROXIED: &[&str] = &["services/proxy"];
+    let rule = |verbs, resources| Rule { verbs, resources, names: &[], namespace: None };
+    let rules = match user {
+        User::Admin => return ADMIN_TOKEN.to_owned(),
+        User::Renewable => {
+            write_credential(plugin.home(), ADMIN_TOKEN);
+            return ADMIN_TOKEN.to_owned();
+        }
+        User::WithoutPortForward => vec![rule(VERBS, SEEN), rule(&["*"], PROXIED)],
+        User::WithoutOptions => vec![rule(VERBS, SEEN), rule(VERBS, PROXIED), rule(VERBS, &["pods/portforward"])],
+        User::WithoutProxy => vec![rule(VERBS, SEEN)],
+    };
+    fake.grant("ann", &rules);
+    fake.add_token("ann-token", "ann");
+    "ann-token".to_owned()
+}
+
+fn write_credential(home: &std::path::Path, token: &str) {
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token},
+    });
+    std::fs::write(home.join("credential"), credential.to_string()).unwrap();
+}
+
+/// The user of the kubeconfig: a token, or a credential plugin that prints what was written for it.
+fn credential(home: &std::path::Path, token: &str, user: User) -> String {
+    if user != User::Renewable {
+        return format!("token: {token}");
+    }
+    let file = home.join("credential");
+    format!(
+        "exec:\n  apiVersion: client.authentication.k8s.io/v1\n  command: cat\n  args: [{}]\n  interactiveMode: Never",
+        file.display()
+    )
+}
+
+/// What was played for each status: once, where only the status differs, else once for those that are alike.
+fn alike(played: &[(u16, Vec<String>)]) -> Vec<String> {
+    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for (code, lines) in played {
+        let code = code.to_string();
+        let lines: Vec<String> = lines.iter().map(|line| line.replace(&code, "CODE")).collect();
+        match groups.iter_mut().find(|(_, others)| *others == lines) {
+            Some((codes, _)) => codes.push(code),
+            None => groups.push((vec![code], lines)),
+        }
+    }
+    match &groups[..] {
+        [(_, lines)] => lines.clone(),
+        _ => groups
+            .into_iter()
+            .flat_map(|(codes, lines)| [vec![format!("{}:", codes.join(", "))], lines].concat())
+            .collect(),
+    }
+}
+
+fn answer_line(got: &Got) -> String {
+    let explained = if got.explained.is_empty() { String::new() } else { format!(", {}", got.explained) };
+    let broken = if got.is_whole { "" } else { ", broken off" };
+    format!("client gets {}{explained}{broken}", got.status)
+}
+
+fn is_log(line: &str) -> bool {
+    line.starts_with("{\"method\"") && line.ends_with('\n')
+}
+
+/// What the user was told about the request, without the lines of the log and of the watch for endpoints.
+fn told(said: &str) -> Vec<String> {
+    let others = ["{\"method\"", "context "];
+    let is_watch = |line: &str| line.contains(" in default has ");
+    let lines = said.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)) && !is_watch(line));
+    lines.map(|line| format!("told: {line}")).collect()
+}
