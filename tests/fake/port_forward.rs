@@ -226,9 +226,8 @@ pub(super) fn not_forwarded(address: SocketAddr, error: &io::Error) -> String {
         _ => error.to_string(),
     };
     let port = address.port();
-    format!(
-        "error forwarding port {port} to pod: failed to connect to localhost:{port}: dial tcp4 127.0.0.1:{port}: {cause}"
-    )
+    let dialled = format!("failed to connect to localhost:{port}: dial tcp4 127.0.0.1:{port}: {cause}");
+    format!("error forwarding port {port} to pod: {dialled}")
 }
 
 async fn upwards(mut from_client: mpsc::Receiver<Bytes>, mut to_pod: OwnedWriteHalf) {

@@ -32,6 +32,8 @@ pub(super) enum Reaction {
     Meets(Arc<Barrier>),
     /// It agrees to a WebSocket.
     Switches,
+    /// It agrees to one that nobody asked for.
+    Misunderstands,
 }
 
 impl fmt::Display for Reaction {
@@ -41,7 +43,7 @@ impl fmt::Display for Reaction {
             Self::EndsWithin(response) => write!(f, "app {}, broken off", response.status().as_u16()),
             Self::EndsConnection => f.write_str("app ends the connection"),
             Self::Waits | Self::Meets(_) => f.write_str("app waits"),
-            Self::Switches => f.write_str("app 101"),
+            Self::Switches | Self::Misunderstands => f.write_str("app 101"),
         }
     }
 }
@@ -151,6 +153,11 @@ impl Answer {
             true => Reaction::Switches,
             false => plain(200),
         })
+    }
+
+    /// 101 to a handshake with another key.
+    pub(super) fn other_web_socket() -> Self {
+        Self::new("app 101 to another key", |_| Reaction::Misunderstands)
     }
 
     /// No answer.

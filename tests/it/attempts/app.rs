@@ -138,7 +138,10 @@ async fn listen(pods: u8) -> Vec<TcpListener> {
         let port = first.local_addr().unwrap().port();
         let mut listeners = vec![first];
         for number in 1..pods {
-            listeners.extend(TcpListener::bind((Ipv4Addr::new(127, 0, 0, 1 + number), port)).await);
+            match TcpListener::bind((Ipv4Addr::new(127, 0, 0, 1 + number), port)).await {
+                Ok(listener) => listeners.push(listener),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}"),
+            }
         }
         if listeners.len() == usize::from(pods) {
             return listeners;
@@ -228,12 +231,13 @@ impl Line {
                 barrier.wait().await;
                 Ok(text("together"))
             }
+            Reaction::Misunderstands => Ok(agreement("another key")),
             Reaction::Switches => {
                 tokio::spawn(async move {
                     let Ok(upgraded) = upgrade.await else { return };
                     let _ = tokio::io::copy(&mut TokioIo::new(upgraded), &mut tokio::io::sink()).await;
                 });
-                Ok(agreement(&head.headers))
+                Ok(agreement(&head.headers[SEC_WEBSOCKET_KEY]))
             }
         }
     }
@@ -258,8 +262,8 @@ impl Line {
     }
 }
 
-fn agreement(request: &HeaderMap) -> Response<AppBody> {
-    let accept = derive_accept_key(request[SEC_WEBSOCKET_KEY].as_bytes());
+fn agreement(key: impl AsRef<[u8]>) -> Response<AppBody> {
+    let accept = derive_accept_key(key.as_ref());
     let mut response = text("");
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));

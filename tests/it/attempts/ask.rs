@@ -41,7 +41,16 @@ pub(super) struct Ask {
     method: &'static str,
     target: String,
     body: Sent,
+    below_proxy_path: bool,
     fields: Vec<(&'static str, &'static str)>,
+}
+
+/// Where a Service is served, each without a slash at its end.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    /// `http://HOST:PORT`.
+    pub(super) site: String,
+    pub(super) proxy_url: String,
 }
 
 /// What came back.
@@ -76,7 +85,14 @@ impl Ask {
     /// `line` is a method and a target.
     fn new(asker: Asker, line: &'static str) -> Self {
         let (method, target) = line.split_once(' ').unwrap();
-        Self { asker, method, target: target.to_owned(), body: Sent::Nothing, fields: Vec::new() }
+        Self {
+            asker,
+            method,
+            target: target.to_owned(),
+            body: Sent::Nothing,
+            below_proxy_path: false,
+            fields: Vec::new(),
+        }
     }
 
     /// With a body of so many octets.
@@ -100,6 +116,11 @@ impl Ask {
         self
     }
 
+    /// At the computed proxy URL, not at the Service's own site.
+    pub(super) fn at_the_proxy_url(self) -> Self {
+        Self { below_proxy_path: true, ..self }
+    }
+
     /// Asks whether it is still the same as before.
     pub(super) fn conditional(self) -> Self {
         self.field("if-none-match", "\"1\"")
@@ -115,11 +136,12 @@ impl Ask {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// Sends it to `site`, which is `http://HOST:PORT`, and takes in the whole answer.
-    pub(super) async fn send(&self, site: &str) -> Got {
+    /// Sends it to one of `places`, and takes in the whole answer.
+    pub(super) async fn send(&self, places: &Places) -> Got {
         let mut request = Request::builder().method(self.method).body(self.content()).unwrap();
-        *request.headers_mut() = self.headers(site);
-        let answer = client::stream(&format!("{site}{}", self.target), request).await;
+        *request.headers_mut() = self.headers(&places.site);
+        let base = if self.below_proxy_path { &places.proxy_url } else { &places.site };
+        let answer = client::stream(&format!("{base}{}", self.target), request).await;
         let (head, body) = answer.into_parts();
         let explained = head.headers.get("svcproxy-error").and_then(|word| word.to_str().ok()).unwrap_or_default();
         let is_whole = head.status == 101 || body.collect().await.is_ok();
@@ -191,6 +213,9 @@ impl fmt::Display for Ask {
             Asker::WebSocket => "for a WebSocket",
         };
         write!(f, "{} {} {by}", self.method, self.target)?;
+        if self.below_proxy_path {
+            f.write_str(" at the proxy URL")?;
+        }
         match self.body {
             Sent::Nothing => {}
             Sent::Octets(length) => write!(f, ", body of {length} octets")?,

@@ -28,7 +28,7 @@ struct Kept {
 }
 
 /// The kept table.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Recording(HashMap<Key, Kept>);
 
 impl Recording {
@@ -78,6 +78,17 @@ impl Recording {
             let _ = write!(text, "\n{RUN}{run}\n{ROW}{row}\n  is played no more\n");
         }
         text
+    }
+
+    /// With `reason` at each row that is in the table, was played otherwise, and has no reason yet.
+    pub(super) fn marked(&self, played: &[PlayedRun], reason: &str) -> Self {
+        let mut rows = self.0.clone();
+        for (key, found) in rows_of(played) {
+            if let Some(kept) = rows.get_mut(&key).filter(|kept| kept.changed.is_none() && kept.now != *found) {
+                kept.changed = Some(reason.to_owned());
+            }
+        }
+        Self(rows)
     }
 
     /// The table as it has to be: what was played, and of rows that are marked as changed also what they were.
@@ -161,6 +172,16 @@ mod tests {
         assert_eq!(table.differences(&played(&["1 b"])), "");
         let third = table.renewed(&played(&["1 c"]));
         assert!(third.ends_with("  was:\n    1 a\n  now:\n    1 c\n"), "what it was at first: {third}");
+    }
+
+    #[test]
+    fn a_reason_marks_all_that_differ() {
+        let table = Recording::read(&Recording::default().renewed(&played(&["1 a"])));
+        assert_eq!(table.marked(&played(&["1 a"]), "why").renewed(&played(&["1 a"])), table.renewed(&played(&["1 a"])));
+        let marked = table.marked(&played(&["1 b"]), "why").renewed(&played(&["1 b"]));
+        assert!(marked.ends_with("--- row\n  changed: why\n  was:\n    1 a\n  now:\n    1 b\n"), "{marked}");
+        let again = Recording::read(&marked).marked(&played(&["1 c"]), "another").renewed(&played(&["1 c"]));
+        assert!(again.ends_with("  changed: why\n  was:\n    1 a\n  now:\n    1 c\n"), "{again}");
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub(super) enum Before {
     NothingIsReady,
     /// The ready Pod is another one, and the program has seen that.
     PodIsReplaced,
+    /// What the user may do cannot be found out.
+    RightsAreUnknown,
     /// The Service is deleted.
     ServiceIsDeleted,
 }
@@ -121,6 +123,7 @@ impl fmt::Display for Before {
             Self::AppStops => f.write_str("nothing listens in the Pod"),
             Self::NothingIsReady => f.write_str("no Pod is ready"),
             Self::PodIsReplaced => f.write_str("the Pod was replaced"),
+            Self::RightsAreUnknown => f.write_str("rights cannot be found out"),
             Self::ServiceIsDeleted => f.write_str("the Service was deleted"),
         }
     }

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 
 use super::answer::Answer;
 use super::app::{App, Way};
-use super::ask::{Ask, Got, curl};
-use super::run::{Before, Route, Row, Run, Says, User};
+use super::ask::{Ask, Got, Places, curl};
+use super::run::{ALWAYS, Before, Route, Row, Run, Says, User};
 use super::seen::{Seen, Sides};
 use crate::fake::faults::Fault;
+use crate::fake::status::Status;
 use crate::fake::users::Rule;
 use crate::fake::{ADMIN_TOKEN, FakeApiServer, Options};
 use crate::harness::{Plugin, Served};
@@ -57,6 +58,8 @@ struct Stage {
     /// Where the credential plugin is.
     login: PathBuf,
     token: String,
+    /// What both sides saw up to the end of the last row.
+    seen: Sides,
     /// How many requests got their answers.
     answered: usize,
     by_port_forward: bool,
@@ -84,13 +87,13 @@ impl Stage {
         let flags = ["web", "--log-requests", "--log-format=json"].iter().chain(run.flags);
         let served = plugin.args(flags).serve().await;
         let by_port_forward = run.flags.contains(&"--via=port-forward");
-        let held = JoinSet::new();
-        Self { fake, app, served, login, token, answered: 0, held, by_port_forward, _gateway: proxy }
+        let (held, seen) = (JoinSet::new(), Sides { api_server: fake.requests(), app: Vec::new() });
+        Self { held, fake, app, served, login, token, seen, answered: 0, by_port_forward, _gateway: proxy }
     }
 
-    /// `http://HOST:PORT` of the Service's own site.
-    fn site(&self) -> String {
-        self.served.site_url().trim_end_matches('/').to_owned()
+    fn places(&self) -> Places {
+        let without_slash = |url: String| url.trim_end_matches('/').to_owned();
+        Places { site: without_slash(self.served.site_url()), proxy_url: without_slash(self.served.proxy_url()) }
     }
 
     async fn play(&mut self, row: &Row) -> Result<Vec<String>, WrongConnection> {
@@ -109,20 +112,25 @@ impl Stage {
     }
 
     async fn play_answer(&mut self, row: &Row, ask: &Ask, answer: &Answer) -> Result<Vec<String>, WrongConnection> {
+        let late = Seen::since(&self.seen, &self.sides());
         for before in &row.before {
             self.happen(before, row).await;
         }
         self.app.answers(answer);
         let from = self.sides();
         let said = self.served.stderr().len();
-        let got = ask.send(&self.site()).await;
+        let got = ask.send(&self.places()).await;
         self.until_logged().await;
-        let seen = Seen::since(&from, &self.sides());
+        self.seen = self.sides();
+        let seen = Seen::since(&from, &self.seen);
         self.fake.forget_faults();
         if !row.before.iter().all(|before| seen.is_as_wanted(before)) {
             return Err(WrongConnection);
         }
-        let mut lines = seen.lines(|text| self.without_chance(text));
+        let lines_of = |seen: &Seen| seen.lines(|text| self.without_chance(text));
+        let mut lines: Vec<String> =
+            lines_of(&late).iter().map(|line| format!("late, of the row before: {line}")).collect();
+        lines.extend(lines_of(&seen));
         lines.push(answer_line(&got));
         lines.extend(told(&self.served.stderr()[said..]).iter().map(|line| self.without_chance(line)));
         Ok(lines)
@@ -155,6 +163,10 @@ impl Stage {
                 self.nothing_is_ready().await;
                 self.fake.change("pods", "default", "web-1", |pod| pod["status"]["ready"] = true.into());
                 self.served.until_stderr("a ready endpoint again").await;
+            }
+            Before::RightsAreUnknown => {
+                let broken = Fault::Answer(Status::unknown("the authorizer is gone"));
+                self.fake.fault("/selfsubjectaccessreviews", ALWAYS, broken);
             }
             Before::ServiceIsDeleted => {
                 self.fake.delete("services", "default", "web");
@@ -189,14 +201,14 @@ impl Stage {
     async fn keep_connections(&mut self) {
         const MANY: usize = 6;
         self.app.answers(&Answer::together(MANY));
-        let site = self.site();
-        join_all((0..MANY).map(async |_| curl("GET /kept").send(&site).await)).await;
+        let places = self.places();
+        join_all((0..MANY).map(async |_| curl("GET /kept").send(&places).await)).await;
         self.answered += MANY - 1;
         self.until_logged().await;
         self.app.answers(&Answer::status(200));
         loop {
             let from = self.sides();
-            curl("GET /kept").send(&self.site()).await;
+            curl("GET /kept").send(&self.places()).await;
             self.until_logged().await;
             if Seen::since(&from, &self.sides()).is_on_kept_connection() {
                 return;
@@ -208,8 +220,8 @@ impl Stage {
     async fn hold_all_connections(&mut self) {
         self.app.answers(&Answer::waits());
         loop {
-            let (from, site) = (self.sides(), self.site());
-            self.held.spawn(async move { drop(curl("GET /held").send(&site).await) });
+            let (from, places) = (self.sides(), self.places());
+            self.held.spawn(async move { drop(curl("GET /held").send(&places).await) });
             let way = if self.by_port_forward { Way::PortForward } else { Way::ServiceProxy };
             let held = || self.app.heard()[from.app.len()..].iter().any(|heard| heard.way == way);
             eventually("the held request at the app", async || held().then_some(())).await;
@@ -221,7 +233,7 @@ impl Stage {
 
     /// `line` with names for what is another in each run.
     fn without_chance(&self, line: &str) -> String {
-        let site = self.site();
+        let Places { site, .. } = self.places();
         let authority = site.trim_start_matches("http://");
         let site_port = authority.rsplit(':').next().unwrap_or_default();
         let is_named = !authority.starts_with("localhost");

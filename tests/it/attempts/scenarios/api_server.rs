@@ -1,5 +1,6 @@
 //! The API server's own errors.
 
+use super::super::app::Speaks;
 use super::{ALWAYS, Answer, Before, Run, User, curl, fetch, navigation, run, web_socket};
 use crate::fake::faults::Fault;
 use crate::fake::status::Status;
@@ -22,6 +23,8 @@ pub(super) fn runs() -> Vec<Run> {
         moves(),
         moves_by_post(),
         no_route(),
+        rights_are_unknown(),
+        all_at_once(),
         stays("the API server cannot reach the Pods").user(User::WithoutPortForward),
         breaks_off(run("the app ends connections")),
         breaks_off(run("the app ends connections").flags(&["--via=port-forward"])),
@@ -87,6 +90,24 @@ fn no_route() -> Run {
     run("the API server has no route to the Pods")
         .row(fetch("PUT /a").body(5), Answer::status(200))
         .api_server(unreached("dial tcp 10.0.0.9:80: connect: no route to host"))
+        .row(navigation("GET /b"), Answer::only_under(&["localhost"], 403))
+}
+
+fn rights_are_unknown() -> Run {
+    run("the API server cannot reach the Pods, and rights are unknown")
+        .user(User::WithoutPortForward)
+        .row(navigation("GET /a"), Answer::status(200))
+        .before(Before::RightsAreUnknown)
+        .api_server(timed_out())
+        .row(navigation("GET /b"), Answer::status(200))
+}
+
+/// Everything is learned by one request.
+fn all_at_once() -> Run {
+    run("the API server cannot reach the Pods, which accept only localhost")
+        .speaks(Speaks::Tls)
+        .row(navigation("GET /a").conditional(), Answer::only_under(&["localhost"], 403))
+        .api_server(timed_out())
         .row(navigation("GET /b"), Answer::only_under(&["localhost"], 403))
 }
 

@@ -28,6 +28,7 @@ pub(super) fn runs() -> Vec<Run> {
         at_localhost(),
         one_host("only localhost is accepted", LOCALHOST).flags(&["--via=port-forward"]),
         one_host("nobody is accepted", NOBODY).flags(&["--via=port-forward"]),
+        at_the_proxy_url(),
         gateway(),
     ]
 }
@@ -116,6 +117,15 @@ fn at_localhost() -> Run {
         .row(navigation("GET /a"), Answer::only_under(DNS_NAME, 403))
         .row(navigation("GET /a"), Answer::only_under(LOCALHOST, 403))
         .row(curl("GET /a"), Answer::only_under(LOCALHOST, 403))
+}
+
+fn at_the_proxy_url() -> Run {
+    run("the Service is used at its proxy URL")
+        .row(curl("POST /api").body(5).at_the_proxy_url(), Answer::only_under(LOCALHOST, 403))
+        .row(curl("GET /delete?id=7").at_the_proxy_url(), Answer::only_under(LOCALHOST, 403))
+        .row(navigation("GET /a"), Answer::only_under(LOCALHOST, 403))
+        .row(curl("POST /api").body(5).at_the_proxy_url(), Answer::only_under(LOCALHOST, 403))
+        .note("after the page")
 }
 
 fn gateway() -> Run {

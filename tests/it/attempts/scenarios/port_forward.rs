@@ -1,6 +1,6 @@
 //! Connections to Pods that fail, and Pods that are replaced.
 
-use super::{ALWAYS, Answer, Before, Run, User, fetch, navigation, run, web_socket};
+use super::{ALWAYS, Answer, Before, Run, User, curl, fetch, navigation, run, web_socket};
 use crate::fake::Handshakes;
 use crate::fake::faults::Fault;
 use crate::fake::status::Status;
@@ -38,6 +38,8 @@ fn kept() -> Run {
     let run = run("a kept connection to the Pod is lost").flags(FLAGS);
     let run = run.row(navigation("GET /a"), ends()).before(Before::ConnectionIsKept);
     let run = run.row(fetch("PUT /a").body(5), ends()).before(Before::ConnectionIsKept);
+    let run = run.row(curl("PROPFIND /a").body(5), ends()).before(Before::ConnectionIsKept);
+    let run = run.row(curl("MKCOL /a"), ends()).before(Before::ConnectionIsKept);
     run.row(fetch("POST /a").body(5), ends()).before(Before::ConnectionIsKept)
 }
 

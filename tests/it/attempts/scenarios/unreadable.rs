@@ -20,6 +20,7 @@ fn pages(run: Run) -> Run {
         .row(navigation("HEAD /a"), Answer::gzip_page())
         .row(navigation("HEAD /a").conditional(), Answer::gzip_page())
         .row(fetch("GET /a").conditional(), Answer::gzip_page())
+        .row(fetch("GET /a").conditional().field("range", "bytes=0-9"), Answer::gzip_page())
         .row(navigation("GET /a"), Answer::page_in("deflate"))
         .row(navigation("GET /a").conditional(), Answer::page_in("deflate"))
         .row(navigation("GET /a"), Answer::page_in("br"))

@@ -31,6 +31,7 @@ fn answered(run: Run) -> Run {
         .row(web_socket("/CODE"), Says::EachInHtml(&[200, 302, 400, 403, 404, 426, 429, 500, 503]))
         .row(web_socket("/CODE"), Says::EachInHtml(&[400, 429]))
         .note("again")
+        .row(web_socket("/other"), Answer::other_web_socket())
         .row(web_socket("/busy"), Answer::of_kind(503, "application/json"))
         .row(web_socket("/ws"), Answer::web_socket())
         .note("at the end")
