@@ -2,7 +2,7 @@
 //! held against a table, `attempts.txt`. Its beginning tells how it is read, written anew, and how a change is marked.
 //!
 //! - `scenarios`: the rows; `run`, `ask`, `answer`: what they are made of
-//! - `stage`, `app`, `seen`: how they are played, and what both sides saw
+//! - `stage`, `setting`, `app`, `seen`: how they are played, and what both sides saw
 //! - `recording`: the table
 
 mod answer;
@@ -12,6 +12,7 @@ mod recording;
 mod run;
 mod scenarios;
 mod seen;
+mod setting;
 mod stage;
 
 use std::collections::HashSet;

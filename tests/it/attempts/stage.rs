@@ -1,21 +1,19 @@
 //! The program in front of a fake API server and an app, and what both saw of each request.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
-use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::answer::Answer;
 use super::app::{App, Way};
 use super::ask::{Ask, Got, Places, curl};
-use super::run::{ALWAYS, Before, Route, Row, Run, Says, User};
+use super::run::{ALWAYS, Before, Row, Run, Says};
 use super::seen::{Seen, Sides};
+use super::setting::{credential, log_in, put_objects, write_credential};
 use crate::fake::faults::Fault;
 use crate::fake::status::Status;
-use crate::fake::users::Rule;
-use crate::fake::{ADMIN_TOKEN, FakeApiServer, Options};
+use crate::fake::{FakeApiServer, Options};
 use crate::harness::{Plugin, Served};
 use crate::rig::{ConnectProxy, eventually};
 
@@ -243,71 +241,6 @@ impl Stage {
             .replace(&self.fake.address().to_string(), "API-SERVER")
             .replace(&format!(":{pod}"), ":POD-PORT")
     }
-}
-
-fn put_objects(fake: &FakeApiServer, pods: &[SocketAddr], route: Option<Route>) {
-    fake.expose("default", "web", json!({"name": "http", "port": 80}), pods[0]);
-    for (number, address) in pods.iter().enumerate().skip(1) {
-        fake.put(json!({
-            "kind": "Pod",
-            "metadata": {"namespace": "default", "name": format!("web-{number}"), "labels": {"app": "web"}},
-            "spec": {"containers": [{"name": "app"}]},
-            "status": {"phase": "Running", "podIP": address.ip(), "ready": true},
-        }));
-    }
-    let object =
-        |kind: &str, spec| json!({"kind": kind, "metadata": {"namespace": "default", "name": "web"}, "spec": spec});
-    match route {
-        None => {}
-        Some(Route::Ingress(host)) => {
-            let paths = json!([{"backend": {"service": {"name": "web"}}}]);
-            fake.put(object("Ingress", json!({"rules": [{"host": host, "http": {"paths": paths}}]})));
-        }
-        Some(Route::HttpRoute(host)) => {
-            let rules = json!([{"backendRefs": [{"name": "web"}]}]);
-            fake.put(object("HTTPRoute", json!({"hostnames": [host], "rules": rules})));
-        }
-    }
-}
-
-/// The token of `user`, who may do what is said of them.
-fn log_in(fake: &FakeApiServer, plugin: &Plugin, user: User) -> String {
-    const VERBS: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
-    const SEEN: &[&str] = &["services", "endpointslices", "pods", "ingresses", "httproutes"];
-    const PROXIED: &[&str] = &["services/proxy"];
-    let rule = |verbs, resources| Rule { verbs, resources, names: &[], namespace: None };
-    let rules = match user {
-        User::Admin => return ADMIN_TOKEN.to_owned(),
-        User::Renewable => {
-            write_credential(plugin.home(), ADMIN_TOKEN);
-            return ADMIN_TOKEN.to_owned();
-        }
-        User::WithoutPortForward => vec![rule(VERBS, SEEN), rule(&["*"], PROXIED)],
-        User::WithoutOptions => vec![rule(VERBS, SEEN), rule(VERBS, PROXIED), rule(VERBS, &["pods/portforward"])],
-        User::WithoutProxy => vec![rule(VERBS, SEEN)],
-    };
-    fake.grant("ann", &rules);
-    fake.add_token("ann-token", "ann");
-    "ann-token".to_owned()
-}
-
-fn write_credential(home: &std::path::Path, token: &str) {
-    let credential = json!({
-        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token},
-    });
-    std::fs::write(home.join("credential"), credential.to_string()).unwrap();
-}
-
-/// The user of the kubeconfig: a token, or a credential plugin that prints what was written for it.
-fn credential(home: &std::path::Path, token: &str, user: User) -> String {
-    if user != User::Renewable {
-        return format!("token: {token}");
-    }
-    let file = home.join("credential");
-    format!(
-        "exec:\n  apiVersion: client.authentication.k8s.io/v1\n  command: cat\n  args: [{}]\n  interactiveMode: Never",
-        file.display()
-    )
 }
 
 /// What was played for each status: once, where only the status differs, else once for those that are alike.
