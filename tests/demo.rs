@@ -2,17 +2,9 @@
 //!
 //! On a terminal it opens the Service `shop` in the browser, or does what the arguments say (`-- --pick`, `-- --list`).
 //! Elsewhere it makes one request through the proxy and prints the answer.
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(clippy::unwrap_used, reason = "a demonstration that cannot be set up ends with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a person")]
-#![allow(dead_code, reason = "the stand-in offers more than this shows")]
-#![allow(unused_imports, reason = "the stand-in offers more than this shows")]
 
-#[path = "fake/mod.rs"]
-mod fake;
-#[path = "rig/mod.rs"]
-mod rig;
 // The program itself, in this executable: an example cannot count on another one being built.
 #[path = "../src/main.rs"]
 mod program;
@@ -20,15 +12,14 @@ mod program;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use fake::{ADMIN_TOKEN, FakeApiServer};
-use rig::{Backend, Canned, Running, http};
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::{Backend, Canned, Running, http};
 
 /// Set for the process that is to be the program rather than the stage around it.
 const IS_PROGRAM: &str = "SVCPROXY_DEMO_PROGRAM";
@@ -58,7 +49,7 @@ async fn perform(arguments: Vec<OsString>) -> ExitCode {
 /// The stand-in, the apps behind it, and a folder with the kubeconfig.
 struct Stage {
     fake: FakeApiServer,
-    apps: Vec<Backend>,
+    _apps: Vec<Backend>,
     folder: TempDir,
 }
 
@@ -79,7 +70,7 @@ impl Stage {
         }));
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config"), kubeconfig(&fake)).unwrap();
-        Self { fake, apps: vec![shop, plain, secure], folder }
+        Self { fake, _apps: vec![shop, plain, secure], folder }
     }
 
     fn program(&self) -> Command {

@@ -7,13 +7,5 @@ use clap::CommandFactory as _;
 use svcproxy::app::args::CommandLine;
 
 fn main() {
-    std::io::stdout().write_all(&page()).unwrap();
-}
-
-/// kubectl-svcproxy(1).
-pub(crate) fn page() -> Vec<u8> {
-    let command = CommandLine::command().name("kubectl-svcproxy").bin_name("kubectl svcproxy");
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command).manual("kubectl plugins").render(&mut page).unwrap();
-    page
+    std::io::stdout().write_all(&support::manual_page(CommandLine::command())).unwrap();
 }

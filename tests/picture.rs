@@ -1,16 +1,7 @@
 //! `cargo build && cargo run --example picture > .github/picker.svg` draws the picture in the README: the picker as it is,
 //! in a real pseudo-terminal, on the fake API server.
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(clippy::unwrap_used, reason = "there is nobody to tell but the developer")]
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
-#![allow(dead_code, reason = "the tests' parts offer more than this needs")]
-
-#[path = "fake/mod.rs"]
-mod fake;
-#[path = "rig/mod.rs"]
-mod rig;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,9 +9,9 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fake::{ADMIN_TOKEN, FakeApiServer};
-use rig::terminal::{Size, Terminal};
 use serde_json::{Value, json};
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::terminal::{Size, Terminal};
 
 const SIZE: Size = (16, 92);
 /// Width and height of a character, and the room around all of them, in pixels.

@@ -1,28 +1,17 @@
 //! `cargo bench --bench list`: beside `kubectl get services -A`, on one real API server with 5,000 and then 50,000 Services and
 //! an EndpointSlice for each, rounds interleaved: wall time and peak memory of the whole process. Prints medians and ratios,
 //! and fails when `--list -A` exceeds what the design allows at 50,000.
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
-#![allow(dead_code, reason = "the tests' harness offers more than this needs")]
-
-#[path = "../cluster/mod.rs"]
-mod cluster;
-#[path = "figures.rs"]
-mod figures;
-#[path = "../rig/mod.rs"]
-mod rig;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, isolation};
-use figures::{PEAK, median};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use support::cluster::{Cluster, isolation};
+use support::figures::{PEAK, median};
 
 /// How many Services, and how often each program then lists them.
 const SIZES: [(usize, usize); 2] = [(5_000, 7), (50_000, 3)];
@@ -151,7 +140,7 @@ fn run(command: &mut Command) -> (Duration, u64) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let mut memory = 0;
     while child.try_wait().unwrap().is_none() {
-        memory = figures::memory(child.id(), PEAK).unwrap_or(memory);
+        memory = support::figures::memory(child.id(), PEAK).unwrap_or(memory);
         std::thread::sleep(LOOK);
     }
     let status = child.wait().unwrap();

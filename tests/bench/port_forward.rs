@@ -1,35 +1,22 @@
 //! `cargo bench --bench port_forward`: `kubectl svcproxy --via port-forward` beside `kubectl port-forward`, in one run on one
 //! real API server, rounds interleaved. Prints medians of what a request takes and of the processor time that it costs the
 //! proxy's process, and ratios.
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
-#![allow(dead_code, reason = "the tests' harness offers more than this needs")]
-
-#[path = "../cluster/mod.rs"]
-mod cluster;
-#[path = "figures.rs"]
-mod figures;
-#[path = "../e2e/harness/mod.rs"]
-mod harness;
-#[path = "../rig/mod.rs"]
-mod rig;
 
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use ::http::Request;
 use bytes::Bytes;
-use cluster::{Cluster, isolation};
-use figures::{median, processor_time};
-use harness::{backend_in, pattern};
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use support::cluster::{Cluster, backend_in, isolation};
+use support::figures::{median, processor_time};
+use support::pattern;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -115,7 +102,7 @@ async fn measure(directory: &Path) -> Vec<Row> {
     });
     let mut rows = rows();
     for port in PORTS {
-        cluster::eventually("an answer", async || Client::connect(port).await).await.get(1).await;
+        support::eventually("an answer", async || Client::connect(port).await).await.get(1).await;
     }
     for _ in 0..ROUNDS {
         for row in &mut rows {
@@ -221,7 +208,7 @@ async fn upload(port: u16) {
         (length > 0).then(|| (frame(), offset + length as u64))
     });
     let request = Request::put("/").header("host", host(port)).body(StreamBody::new(Box::pin(pieces))).unwrap();
-    let answer = rig::http::stream(&format!("http://127.0.0.1:{port}/sink"), request).await;
+    let answer = support::http::stream(&format!("http://127.0.0.1:{port}/sink"), request).await;
     let said = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(said, format!("{{\"length\":{GIBIBYTE}}}"));
 }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 use tokio_rustls::TlsConnector;
 
-use super::rig::{Authority, Backend, nginx};
+use support::{Authority, Backend, nginx};
 
 /// Where it listens. It has no name, so nobody has to ask whether a gateway routes by name.
 pub(crate) const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6443);

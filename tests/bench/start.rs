@@ -1,20 +1,7 @@
 //! `cargo bench --bench start`: beside `kubectl proxy`, in one run on one real API server, rounds interleaved: from the start
 //! of the process to the first byte of the Service, and the memory it holds when it is idle. Prints medians and ratios.
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
-#![allow(dead_code, reason = "the tests' harness offers more than this needs")]
-
-#[path = "../cluster/mod.rs"]
-mod cluster;
-#[path = "figures.rs"]
-mod figures;
-#[path = "../e2e/harness/mod.rs"]
-mod harness;
-#[path = "../rig/mod.rs"]
-mod rig;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -22,10 +9,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, isolation};
-use figures::{RESIDENT, median, memory};
-use harness::Nginx;
 use serde_json::json;
+use support::cluster::{Cluster, Nginx, isolation};
+use support::figures::{RESIDENT, median, memory};
 
 /// Rounds; each starts every program once.
 const ROUNDS: usize = 15;

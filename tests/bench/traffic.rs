@@ -2,33 +2,22 @@
 //! the machine can do at best: a pump that only copies bytes into TLS, and no proxy at all. nginx stands in for the API
 //! server, since the real one would be what is measured. All columns take turns in one run; prints medians, and ratios to
 //! `kubectl proxy`.
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
-#![allow(dead_code, reason = "the tests' harness offers more than this needs")]
 
-#[path = "../cluster/mod.rs"]
-mod cluster;
-#[path = "figures.rs"]
-mod figures;
-#[path = "load.rs"]
 mod load;
-#[path = "../rig/mod.rs"]
-mod rig;
-#[path = "stand_in.rs"]
 mod stand_in;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cluster::isolation;
-use cluster::programs::Programs;
-use figures::{PEAK, RESIDENT, median, processor_time};
 use load::{Client, Load, Taken};
-use stand_in::{PROXY_PATH, StandIn};
+use stand_in::StandIn;
+use support::cluster::isolation;
+use support::cluster::programs::Programs;
+use support::figures::{PEAK, RESIDENT, median, processor_time};
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -142,7 +131,7 @@ async fn columns(stand_in: &StandIn) -> [Column; 4] {
         column("no proxy", None, 0),
     ];
     for column in &columns {
-        cluster::eventually("an answer", async || column.client(stand_in).await?.get(1 << 10).await.ok()).await;
+        support::eventually("an answer", async || column.client(stand_in).await?.get(1 << 10).await.ok()).await;
     }
     // What follows a start is over, and the memory is that of an idle program.
     tokio::time::sleep(Duration::from_secs(4)).await;
@@ -170,7 +159,7 @@ impl Column {
     /// KiB.
     fn memory(&self, kind: &str) -> Option<f64> {
         let program = self.program.as_ref()?;
-        Some(figures::memory(program.id(), kind).unwrap() as f64)
+        Some(support::figures::memory(program.id(), kind).unwrap() as f64)
     }
 
     fn end(&mut self) {

@@ -20,13 +20,14 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::browser::{Browser, Outcome, Record};
-use crate::cluster::{Cluster, Namespace, Pod};
-use crate::harness::{Plugin, Serving};
+use crate::harness::Plugin;
 use instance::Instance;
 pub(crate) use instance::{install, installed};
 pub(crate) use noting::Noting;
 use same::Visit;
 pub(crate) use score::print as print_scores;
+use support::Serving;
+use support::cluster::{Cluster, Namespace, Pod};
 
 /// A web app: how it is found, and what a person does with it.
 struct App {

@@ -6,8 +6,9 @@ use std::net::Ipv4Addr;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::cluster::{Cluster, eventually};
-use crate::harness::{Backend, Canned, Plugin, Serving, backend_in, serve};
+use crate::harness::{Plugin, serve};
+use support::cluster::{Cluster, backend_in};
+use support::{Backend, Canned, Serving, eventually};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::cluster::Cluster;
-use crate::harness::{Nginx, Serving, http, nginx_in, pattern, plugin};
-use crate::rig::matches_pattern;
+use crate::harness::{nginx_in, plugin};
+use support::cluster::{Cluster, Nginx};
+use support::{Serving, http, matches_pattern, pattern};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![a_gibibyte_down_and_up]

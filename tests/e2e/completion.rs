@@ -12,9 +12,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-use crate::cluster::Cluster;
-use crate::rig::terminal::Terminal;
-use crate::rig::{Finished, Running};
+use support::cluster::Cluster;
+use support::terminal::Terminal;
+use support::{Finished, Running};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::browser::Browser;
-use crate::cases::Release;
-use crate::cluster::{self, Cluster, Namespace, Pod, eventually};
-use crate::harness::{Backend, Plugin, Serving, backend_in, http, nginx_in, pattern, proxy_right, serve};
-use crate::rig::ConnectProxy;
+use crate::harness::{Plugin, nginx_in, proxy_right, serve};
+use support::cluster::{self, Cluster, Namespace, Pod, backend_in};
+use support::fake::cases::Release;
+use support::{Backend, ConnectProxy, Serving, eventually, http, pattern};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -324,8 +324,8 @@ async fn pod_that_says(cluster: &Cluster, namespace: &Namespace, words: &'static
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                let _ = crate::rig::stream::read_until(&mut stream, "\r\n\r\n").await;
-                let _ = crate::rig::stream::send(&mut stream, words).await; // a peer may go at any time
+                let _ = support::stream::read_until(&mut stream, "\r\n\r\n").await;
+                let _ = support::stream::send(&mut stream, words).await; // a peer may go at any time
             });
         }
     })

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::cluster::{Cluster, Login, Namespace, User};
 use crate::diagnosis::picture;
-use crate::harness::{Backend, Canned, Gateway, Peer, Plugin, Serving, UPGRADES, backend_in, http, refusal, serve};
-use crate::rig::RawBackend;
-use crate::rig::stream::send;
+use crate::harness::{Gateway, Plugin, UPGRADES, serve};
+use support::cluster::{Cluster, Login, Namespace, User, backend_in};
+use support::stream::send;
+use support::{Backend, Canned, Peer, RawBackend, Serving, http, refusal};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

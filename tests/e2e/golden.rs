@@ -2,12 +2,9 @@
 
 use serde_json::json;
 
-use crate::cases as rows;
-use crate::cluster::Cluster;
-use crate::harness::{Backend, Plugin};
-
-#[path = "../golden/mod.rs"]
-mod way;
+use crate::harness::Plugin;
+use support::cluster::Cluster;
+use support::{Backend, golden};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![the_browser_gets_what_the_app_says]
@@ -20,7 +17,7 @@ async fn the_browser_gets_what_the_app_says(cluster: &'static Cluster) {
     let kubeconfig = cluster.admin().kubeconfig(namespace.name());
     let serving = Plugin::new(cluster, &kubeconfig).args(["named", "--via=service-proxy"]).serve().await;
     let pod = (backend.ip(), 8080).into();
-    let stage = way::Stage { serving: &serving, backend: &backend, pod, namespace: namespace.name() };
-    let failures = way::run_all(&stage).await;
+    let stage = golden::Stage { serving: &serving, backend: &backend, pod, namespace: namespace.name() };
+    let failures = golden::run_all(&stage).await;
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }

@@ -3,10 +3,9 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::cluster::{Cluster, Namespace, Pod};
-use crate::harness::{
-    Nginx, Peer, Plugin, assert_shows_nginx, default_port, http, nginx_in, origin_of, proxy_right, serve,
-};
+use crate::harness::{Plugin, assert_shows_nginx, default_port, nginx_in, origin_of, proxy_right, serve};
+use support::cluster::{Cluster, Namespace, Nginx, Pod};
+use support::{Peer, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

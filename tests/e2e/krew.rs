@@ -6,11 +6,12 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory as _;
+use svcproxy::app::args::CommandLine;
 use tokio::process::Command;
 
-use crate::cluster::Cluster;
-use crate::man;
-use crate::rig::{Backend, Canned, Finished, Running};
+use support::cluster::Cluster;
+use support::{Backend, Canned, Finished, Running};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -74,7 +75,7 @@ async fn release(cluster: &Cluster, address: &str) -> PathBuf {
         fs::create_dir(binaries.join(platform)).unwrap();
         fs::copy(&stripped, binaries.join(platform).join(program)).unwrap();
     }
-    fs::write(binaries.join("kubectl-svcproxy.1"), man::page()).unwrap();
+    fs::write(binaries.join("kubectl-svcproxy.1"), support::manual_page(CommandLine::command())).unwrap();
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/release"));
     command.arg(&binaries).arg(&out).arg(address);
     let packed = Running::spawn(command).end().await;

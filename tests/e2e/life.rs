@@ -6,11 +6,9 @@ use http_body_util::{BodyExt as _, Empty};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::cluster::{Cluster, Pod, eventually};
-use crate::harness::{
-    Backend, Finished, Peer, Plugin, assert_shows_nginx, backend_in, default_port, http, nginx_in, origin_of, plugin,
-    serve, shown,
-};
+use crate::harness::{Plugin, assert_shows_nginx, default_port, nginx_in, origin_of, plugin, serve, shown};
+use support::cluster::{Cluster, Pod, backend_in};
+use support::{Backend, Finished, Peer, eventually, http};
 
 /// What is said when the grace is over and something was still going on.
 const CUT: &str = "cut off";

@@ -2,23 +2,13 @@
 //!
 //! All tests run beside each other on one cluster, in namespaces (of the kernel) of their own. Where that is not possible, this
 //! says what was not run and succeeds, but fails under `CI=true`.
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a person")]
-#![allow(dead_code, reason = "the harness offers more than each version of the tests needs")]
 
-#[path = "../cluster/mod.rs"]
-mod cluster;
 mod apps;
 mod browser;
 mod browser_attacks;
 mod harness;
-#[path = "../rig/mod.rs"]
-mod rig;
-#[path = "../fake/cases/mod.rs"]
-mod cases;
 mod golden;
 mod completion;
 mod journey;
@@ -30,8 +20,6 @@ mod diagnosis;
 mod gateways;
 mod life;
 mod krew;
-#[path = "../man.rs"]
-mod man;
 mod pick;
 mod service_proxy;
 mod transports;
@@ -45,7 +33,7 @@ use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-use cluster::{Cluster, isolation};
+use support::cluster::{Cluster, isolation};
 
 /// They mostly wait for others.
 const TESTS_AT_ONCE: usize = 4;

@@ -1,7 +1,8 @@
 //! What becomes of a path on its way through the API server's service proxy, by `--via service-proxy`.
 
-use crate::cluster::Cluster;
-use crate::harness::{backend_in, http, serve};
+use crate::harness::serve;
+use support::cluster::{Cluster, backend_in};
+use support::http;
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

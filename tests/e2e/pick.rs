@@ -9,10 +9,10 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::cluster::{Cluster, eventually};
-use crate::harness::{Nginx, Plugin, default_port, http};
-use crate::rig::Running;
-use crate::rig::terminal::{USUAL, is_drawn};
+use crate::harness::{Plugin, default_port};
+use support::cluster::{Cluster, Nginx};
+use support::terminal::{USUAL, is_drawn};
+use support::{Running, eventually, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

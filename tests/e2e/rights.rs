@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::cluster::{Cluster, Login, User, eventually};
-use crate::harness::{Plugin, assert_shows_nginx, backend_in, http, nginx_in, proxy_right};
+use crate::harness::{Plugin, assert_shows_nginx, nginx_in, proxy_right};
+use support::cluster::{Cluster, Login, User, backend_in};
+use support::{eventually, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -139,7 +140,7 @@ async fn bound_token(cluster: &'static Cluster, namespace: &str, pod: &str) -> S
     let namespace = cluster.existing_namespace(namespace);
     namespace.create(json!({"kind": "ServiceAccount", "metadata": {"name": "default"}})).await;
     let (labels, ports) = (json!({}), json!([]));
-    namespace.pod(crate::cluster::Pod { name: pod, ip: cluster.pod_address(), labels, ports, ready: true }).await;
+    namespace.pod(support::cluster::Pod { name: pod, ip: cluster.pod_address(), labels, ports, ready: true }).await;
     let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": pod});
     let request = json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",

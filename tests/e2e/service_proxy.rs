@@ -3,8 +3,8 @@
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::cases::{self, Door, Pod, Release, SERVICES, Stage, narrow_rules, ports_of};
-use crate::cluster::{self, Cluster, Namespace};
+use support::cluster::{self, Cluster, Namespace};
+use support::fake::cases::{self, Door, Pod, Release, SERVICES, Stage, narrow_rules, ports_of};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![the_fake_agrees_with_the_real_one]

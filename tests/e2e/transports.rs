@@ -16,10 +16,10 @@ use svcproxy::proxy::upstream::limitation::ProxyLimitation;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::cluster::{self, Cluster, Namespace, User};
-use crate::harness::{Backend, Gateway, Peer, Plugin, Serving, UPGRADES, http, pattern};
-use crate::rig::eventually;
+use crate::harness::{Gateway, Plugin, UPGRADES};
 use app::{App, HALVES};
+use support::cluster::{self, Cluster, Namespace, User};
+use support::{Backend, Peer, Serving, eventually, http, pattern};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

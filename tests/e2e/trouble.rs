@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::cluster::Cluster;
 use crate::harness::{assert_shows_nginx, nginx_in, plugin, serve};
+use support::cluster::Cluster;
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -86,7 +86,7 @@ async fn a_token_that_is_not_known(cluster: &'static Cluster) {
 async fn the_wrong_authority(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let file = cluster.scratch().join("other.crt");
-    std::fs::write(&file, crate::rig::Authority::new().pem()).unwrap();
+    std::fs::write(&file, support::Authority::new().pem()).unwrap();
     let argument = format!("--certificate-authority={}", file.display());
     let finished = plugin(cluster, &namespace, &["nginx", &argument]).finish().await;
     assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""));

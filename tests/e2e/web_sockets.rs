@@ -10,10 +10,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::cluster::{Cluster, Namespace};
-use crate::harness::{Backend, Peer, Serving, backend_in, http, pattern, plugin, serve};
-use crate::rig::stream::{read_until, send};
-use crate::rig::{RawBackend, matches_pattern};
+use crate::harness::{plugin, serve};
+use support::cluster::{Cluster, backend_in};
+use support::stream::{read_until, send};
+use support::{Backend, Peer, RawBackend, Serving, http, matches_pattern, pattern};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![

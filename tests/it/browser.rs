@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, web};
-use crate::rig::{eventually, http as client};
+use support::fake::FakeApiServer;
+use support::{eventually, http as client};
 
 /// A browser that records its arguments, one a line, in the plugin's folder.
 const RECORDING: &str = "printf '%s\\n' \"$@\" > \"$(dirname \"$0\")/opened.new\" && mv \"$(dirname \"$0\")/opened.new\" \"$(dirname \"$0\")/opened\"";

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use crate::fake::cases::{self, Door, Pod, Release, SERVICES, Stage, ports_of};
-use crate::fake::users::Rule;
-use crate::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::fake::cases::{self, Door, Pod, Release, SERVICES, Stage, ports_of};
+use support::fake::users::Rule;
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
 
 #[tokio::test]
 async fn the_fake_agrees_with_the_real_one() {

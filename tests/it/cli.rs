@@ -1,7 +1,7 @@
 //! The command line: help, wrong usage, and that every flag is understood.
 
-use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, web};
+use support::fake::FakeApiServer;
 
 /// Flags that a dry run of the Service `web` takes.
 const FLAGS: [&str; 40] = [

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::fake::FakeApiServer;
-use crate::fake::users::Rule;
 use crate::harness::{Plugin, kubeconfig, web};
+use support::fake::FakeApiServer;
+use support::fake::users::Rule;
 
 fn complete(fake: &FakeApiServer, words: &[&str]) -> Plugin {
     Plugin::new(fake).plain().args(["__complete"]).args(words)

@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
-use crate::fake::users::Rule;
-use crate::fake::{ADMIN_TOKEN, FakeApiServer};
 use crate::harness::{Plugin, Served, web};
-use crate::rig::{Backend, Canned, eventually, http as client};
+use support::fake::faults::Fault;
+use support::fake::status::Status;
+use support::fake::users::Rule;
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::{Backend, Canned, eventually, http as client};
 
 /// A credential plugin that notes each run in `runs` and prints `credential`.
 fn exec_login(plugin: &Plugin) -> String {

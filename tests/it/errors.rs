@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use serde_json::{Value, json};
 
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
-use crate::fake::users::Rule;
-use crate::fake::{ADMIN_TOKEN, FakeApiServer};
 use crate::harness::{Plugin, kubeconfig, web};
-use crate::rig::{Authority, RawBackend};
+use support::fake::faults::Fault;
+use support::fake::status::Status;
+use support::fake::users::Rule;
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::{Authority, RawBackend};
 
 /// The Service `web`, and others with which something is wrong.
 async fn cluster() -> FakeApiServer {

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
-use crate::fake::{FakeApiServer, Options};
 use crate::harness::{Plugin, Served, web};
-use crate::rig::stream::{read_until, send};
-use crate::rig::{Canned, ConnectProxy, RawBackend, http as client, pattern};
+use support::fake::faults::Fault;
+use support::fake::status::Status;
+use support::fake::{FakeApiServer, Options};
+use support::stream::{read_until, send};
+use support::{Canned, ConnectProxy, RawBackend, http as client, pattern};
 
 /// More than all buffers on the way hold together, and little enough for a second.
 const BIG: usize = 64 * 1024 * 1024;

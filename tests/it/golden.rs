@@ -4,13 +4,9 @@ use std::net::Ipv4Addr;
 
 use serde_json::json;
 
-use crate::fake::FakeApiServer;
-use crate::fake::cases as rows;
 use crate::harness::Plugin;
-use crate::rig::Backend;
-
-#[path = "../golden/mod.rs"]
-mod way;
+use support::fake::FakeApiServer;
+use support::{Backend, golden};
 
 #[tokio::test]
 async fn the_browser_gets_what_the_app_says() {
@@ -18,7 +14,7 @@ async fn the_browser_gets_what_the_app_says() {
     let backend = Backend::start(Ipv4Addr::LOCALHOST, 0).await;
     fake.expose("default", "named", json!({"name": "http", "port": 80}), backend.address());
     let served = Plugin::new(&fake).args(["named", "--via=service-proxy"]).serve().await;
-    let stage = way::Stage { serving: &served, backend: &backend, pod: backend.address(), namespace: "default" };
-    let failures = way::run_all(&stage).await;
+    let stage = golden::Stage { serving: &served, backend: &backend, pod: backend.address(), namespace: "default" };
+    let failures = golden::run_all(&stage).await;
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }

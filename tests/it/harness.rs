@@ -28,9 +28,9 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::fake::{ADMIN_TOKEN, FakeApiServer};
-use crate::rig::terminal::{Size, Terminal};
-use crate::rig::{Backend, Finished, Running, Serving};
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::terminal::{Size, Terminal};
+use support::{Backend, Finished, Running, Serving};
 
 /// A backend behind the Service `web` of the namespace `default`, whose port `http` is 80.
 pub(crate) async fn web(fake: &FakeApiServer) -> Backend {

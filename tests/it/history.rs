@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, web};
+use support::fake::FakeApiServer;
 
 const FOLDER: &str = "kubectl-svcproxy";
 

@@ -3,10 +3,10 @@
 use http::{Method, Request, StatusCode};
 use serde_json::json;
 
-use crate::fake::FakeApiServer;
-use crate::fake::users::Rule;
 use crate::harness::{Plugin, web};
-use crate::rig::{Backend, http as client};
+use support::fake::FakeApiServer;
+use support::fake::users::Rule;
+use support::{Backend, http as client};
 
 /// SERVICE as typed, and the ID in the computed proxy URL.
 const SPELLINGS: [(&str, &str); 16] = [

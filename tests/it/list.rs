@@ -5,17 +5,17 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::fake::FakeApiServer;
-use crate::fake::faults::Fault;
-use crate::fake::users::Rule;
 use crate::harness::{Plugin, web};
+use support::fake::FakeApiServer;
+use support::fake::faults::Fault;
+use support::fake::users::Rule;
 
 fn list(fake: &FakeApiServer, arguments: &[&str]) -> Plugin {
     Plugin::new(fake).plain().args(["--list"]).args(arguments)
 }
 
 /// One Service of each kind; `default/web` has a ready Pod.
-async fn furnish(fake: &FakeApiServer) -> crate::rig::Backend {
+async fn furnish(fake: &FakeApiServer) -> support::Backend {
     fake.service("monitoring", "grafana", json!([{"name": "service", "port": 80}, {"name": "metrics", "port": 9090}]));
     fake.put(json!({
         "kind": "Service",

@@ -1,14 +1,6 @@
 //! The built program against the fake API server: one fast binary. How to write such a test: [`harness`].
-#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
-#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
-#![allow(dead_code, reason = "modules that several test programs share offer more than each of them needs")]
-#![allow(unused_imports, reason = "modules that several test programs share offer more than each of them needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
 
-#[path = "../rig/mod.rs"]
-mod rig;
-#[path = "../fake/mod.rs"]
-mod fake;
 mod harness;
 
 mod architecture;
@@ -29,5 +21,6 @@ mod pick;
 mod readme;
 mod shutdown;
 mod status_line;
+mod support;
 mod transports;
 mod websocket;

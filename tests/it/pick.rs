@@ -5,12 +5,12 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fake::faults::Fault;
-use crate::fake::users::Rule;
-use crate::fake::{ADMIN_TOKEN, FakeApiServer};
 use crate::harness::{InTerminal, Plugin, web};
-use crate::rig::http;
-use crate::rig::terminal::{Size, Terminal, USUAL, is_drawn};
+use support::fake::faults::Fault;
+use support::fake::users::Rule;
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
+use support::http;
+use support::terminal::{Size, Terminal, USUAL, is_drawn};
 
 const DOWN: &str = "\x1b[B";
 const UP: &str = "\x1b[A";
@@ -20,7 +20,7 @@ const ESCAPE: &str = "\x1b";
 const CTRL_C: &str = "\x03";
 
 /// Three Services, as a small cluster has them; `default/web` works.
-async fn small(fake: &FakeApiServer) -> crate::rig::Backend {
+async fn small(fake: &FakeApiServer) -> support::Backend {
     fake.service("monitoring", "grafana", json!([{"name": "service", "port": 80}]));
     fake.service("kube-system", "kube-dns", json!([{"name": "dns", "port": 53, "protocol": "UDP"}]));
     web(fake).await

@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, Served, web};
-use crate::rig::stream::send;
-use crate::rig::{Peer, RawBackend, http as client};
+use support::fake::FakeApiServer;
+use support::stream::send;
+use support::{Peer, RawBackend, http as client};
 
 /// The program gives running requests two seconds; what holds nothing must end well before.
 const AT_ONCE: Duration = Duration::from_millis(1500);

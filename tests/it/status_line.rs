@@ -5,10 +5,10 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fake::FakeApiServer;
 use crate::harness::{InTerminal, Plugin, web};
-use crate::rig::terminal::{Size, Terminal, USUAL};
-use crate::rig::{Peer, http};
+use support::fake::FakeApiServer;
+use support::terminal::{Size, Terminal, USUAL};
+use support::{Peer, http};
 
 const CTRL_C: &str = "\x03";
 /// How a line is drawn anew.

@@ -9,11 +9,11 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
-use crate::fake::{FakeApiServer, Handshakes, Options};
 use crate::harness::{Plugin, Served, web};
-use crate::rig::{Backend, Canned, Peer, http as client, pattern, refusal};
+use support::fake::faults::Fault;
+use support::fake::status::Status;
+use support::fake::{FakeApiServer, Handshakes, Options};
+use support::{Backend, Canned, Peer, http as client, pattern, refusal};
 
 #[tokio::test]
 async fn the_best_handshake_of_port_forward_that_is_known_is_used() {

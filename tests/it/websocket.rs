@@ -6,9 +6,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, Served, web};
-use crate::rig::{Backend, Peer, RawBackend, http as client, refusal};
+use support::fake::FakeApiServer;
+use support::{Backend, Peer, RawBackend, http as client, refusal};
 
 async fn start() -> (FakeApiServer, Backend, Served) {
     let fake = FakeApiServer::start().await;

@@ -11,8 +11,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 
 use super::App;
-use crate::cluster::Cluster;
-use crate::harness::http;
+use support::cluster::Cluster;
+use support::http;
 
 /// The slowest app takes 6 seconds alone; others may be starting on the same two cores.
 const START_DEADLINE: Duration = Duration::from_secs(120);

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use crate::cluster::{Cluster, eventually};
+use support::cluster::Cluster;
+use support::eventually;
 
 /// A program that only notes what it is given.
 pub(crate) struct Noting {

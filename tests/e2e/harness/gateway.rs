@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use tokio::process::Child;
 
-use crate::cluster::Cluster;
-use crate::rig::nginx;
+use support::cluster::Cluster;
+use support::nginx;
 
 /// An nginx that passes everything on to the API server, whole and at once. It does not pass `Upgrade` on unless told to.
 pub(crate) struct Gateway {

@@ -16,28 +16,24 @@
 //!
 //! - A test is such a function, listed in its module's `tests()`. It runs beside others: its namespace, Pod addresses and users
 //!   are its own, and the plugin listens on a port of the kernel's choice unless the test says otherwise ([`default_port`]).
-//! - A test fails by a panic. It waits for conditions ([`cluster::eventually`]), never for a time.
+//! - A test fails by a panic. It waits for conditions ([`support::eventually`]), never for a time.
 //! - [`Backend`] answers any request with a description of it, echoes WebSockets, streams, and gives canned answers;
 //!   [`Nginx`] is the real one, in front of a backend. [`Gateway`] is one in front of the API server.
 //! - Narrow rights: `let user = cluster.user();`, then `namespace.grant(&user, …)` or `namespace.bind(&user, "edit")`.
 
 mod gateway;
-mod nginx;
 mod plugin;
 
 pub(crate) use gateway::{Gateway, UPGRADES};
-pub(crate) use nginx::Nginx;
 pub(crate) use plugin::Plugin;
-
-#[allow(unused_imports, reason = "tests and benchmarks use different parts")]
-pub(crate) use crate::rig::{Backend, Canned, Finished, Peer, Serving, http, pattern, refusal};
 
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::cluster::{Cluster, Namespace};
+use support::cluster::{Cluster, Namespace, Nginx};
+use support::{Serving, http};
 
 /// For tests about port 8001, which is the plugin's default: one at a time.
 pub(crate) async fn default_port() -> MutexGuard<'static, ()> {
@@ -54,13 +50,6 @@ pub(crate) async fn nginx_in(cluster: &Cluster, namespace: &Namespace) -> Nginx 
     ]);
     namespace.expose("nginx", nginx.ip(), ports).await;
     nginx
-}
-
-/// A [`Backend`] in a Pod, behind a Service `app` with the port `http` (80).
-pub(crate) async fn backend_in(cluster: &Cluster, namespace: &Namespace) -> Backend {
-    let backend = Backend::start(cluster.pod_address(), 8080).await;
-    namespace.expose("app", backend.ip(), json!([{"name": "http", "port": 80, "targetPort": 8080}])).await;
-    backend
 }
 
 /// The plugin as the administrator runs it in `namespace`.

@@ -8,9 +8,9 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::cluster::Cluster;
-use crate::rig::terminal::{Size, Terminal};
-use crate::rig::{Finished, Running, Serving};
+use support::cluster::Cluster;
+use support::terminal::{Size, Terminal};
+use support::{Finished, Running, Serving};
 
 /// A `kubectl svcproxy …` to be run. Nothing of the environment of the tests reaches it.
 pub(crate) struct Plugin {

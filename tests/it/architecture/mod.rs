@@ -25,8 +25,6 @@ use crate_tree::{CrateTree, Sources};
 use import_graph::ImportGraph;
 use naming::TypeNames;
 
-pub(crate) use report::report;
-
 const MAP: &str = include_str!("../../../src/ARCHITECTURE.md");
 
 /// Whatever breaks a rule of imports in `sources`: each names a file and the reason.

@@ -12,7 +12,7 @@ use super::product::line_count;
 use super::{owners, purity};
 
 /// The report on `sources`, of which `map` is the map.
-pub(crate) fn report(sources: &Sources, map: &str) -> String {
+fn report(sources: &Sources, map: &str) -> String {
     let tree = CrateTree::of(sources);
     let graph = ImportGraph::of(&tree);
     let lines: usize = tree.files.iter().map(|file| line_count(&file.tokens)).sum();

@@ -9,9 +9,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::*;
-use crate::fake::Options;
-use crate::rig::stream::send;
-use crate::rig::{Canned, ConnectProxy, RawBackend};
+use support::fake::Options;
+use support::stream::send;
+use support::{Canned, ConnectProxy, RawBackend};
 
 fn redirect(location: &str) -> Canned {
     Canned { status: 302, headers: vec![("location".to_owned(), location.to_owned())], ..Canned::default() }

@@ -13,10 +13,10 @@ mod words;
 use http::{Request, StatusCode};
 use serde_json::Value;
 
-use crate::fake::FakeApiServer;
 use crate::harness::{Plugin, Served, web};
-use crate::rig::http::Answer;
-use crate::rig::{Backend, http as client};
+use support::fake::FakeApiServer;
+use support::http::Answer;
+use support::{Backend, http as client};
 
 /// The proxy path of what is attacked, without its final slash.
 const PREFIX: &str = "/api/v1/namespaces/default/services/web:http/proxy";

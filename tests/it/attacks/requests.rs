@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::rig::Peer;
+use support::Peer;
 
 /// `text` with every escape decoded, broken ones left.
 fn decoded(text: &str) -> String {
@@ -154,7 +154,7 @@ async fn t8_a_login_of_the_page_is_none_at_the_api_server() {
             "service-proxy" => stage.refused(&answer, StatusCode::NOT_IMPLEMENTED, via),
             _ => assert_eq!(values(&seen[0], "authorization"), ["Bearer forged"]),
         }
-        let ours = [format!("Bearer {}", crate::fake::ADMIN_TOKEN)];
+        let ours = [format!("Bearer {}", support::fake::ADMIN_TOKEN)];
         assert!(stage.fake.requests().iter().all(|request| request.values("authorization") == ours));
     }
 }
@@ -192,7 +192,7 @@ async fn t10_t11_our_cookie_is_ours_alone() {
     let name = cookie.split('=').next().unwrap();
     stage.backend.answer(
         "/toss",
-        crate::rig::Canned {
+        support::Canned {
             headers: vec![
                 ("set-cookie".to_owned(), format!("{name}=evil; Path=/")),
                 ("set-cookie".to_owned(), "app=1; Domain=localhost; Path=/".to_owned()),

@@ -3,8 +3,8 @@
 use rustix::process::Signal;
 
 use super::*;
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
+use support::fake::faults::Fault;
+use support::fake::status::Status;
 
 #[tokio::test]
 async fn t12_the_same_service_of_another_cluster_has_another_name() {
@@ -58,7 +58,7 @@ async fn t18_no_log_tells_a_secret() {
     assert_eq!(finished.code(), 0);
     let log = finished.stderr.replacen(&token, "", 1); // the URL that is to be opened names it
     for secret in
-        [crate::fake::ADMIN_TOKEN, &token, cookie.split('=').nth(1).unwrap(), "c00kie", "cGFzc3dvcmQ=", "pa55word"]
+        [support::fake::ADMIN_TOKEN, &token, cookie.split('=').nth(1).unwrap(), "c00kie", "cGFzc3dvcmQ=", "pa55word"]
     {
         assert!(!log.contains(secret), "{secret} is in {log}");
     }
@@ -78,7 +78,7 @@ async fn t19_the_browser_gets_our_url_and_nothing_more() {
         let (browser, pwned) = (browser.display().to_string(), plugin.home().join("pwned"));
         let served =
             plugin.args(["web", "-o", "json", "--port=0", "--path", path, "--browser", &browser]).serve().await;
-        let arguments = crate::rig::eventually("the browser", async || std::fs::read_to_string(&opened).ok()).await;
+        let arguments = support::eventually("the browser", async || std::fs::read_to_string(&opened).ok()).await;
         let url = served.proxy_url();
         assert!(arguments.starts_with(&format!("1\n{url}")) && arguments.lines().count() == 2, "{path}: {arguments}");
         assert!(!pwned.exists(), "{path}");

@@ -1,0 +1,60 @@
+//! An HTTP proxy that connects everybody to one place: how a name without DNS is reached, and how proxying is watched.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::stream::{read_until, send};
+
+/// A running proxy; it ends when dropped, and its connections with it.
+pub struct ConnectProxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    server: JoinHandle<()>,
+}
+
+impl ConnectProxy {
+    /// Whatever it is asked for, it connects to `to`.
+    pub async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let server = tokio::spawn(accept(listener, to, Arc::clone(&asked)));
+        Self { address, asked, server }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The heads of the requests so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for ConnectProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, to: SocketAddr, asked: Arc<Mutex<Vec<String>>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        connections.spawn(connect(client, to, Arc::clone(&asked)));
+    }
+}
+
+async fn connect(mut client: TcpStream, to: SocketAddr, asked: Arc<Mutex<Vec<String>>>) {
+    let Ok(head) = read_until(&mut client, "\r\n\r\n").await else { return };
+    asked.lock().unwrap().push(head);
+    let Ok(mut server) = TcpStream::connect(to).await else { return };
+    if send(&mut client, "HTTP/1.1 200 Connection established\r\n\r\n").await.is_ok() {
+        let _ = copy_bidirectional(&mut client, &mut server).await; // either may go at any time
+    }
+}

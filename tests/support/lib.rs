@@ -1,0 +1,55 @@
+//! What all test programs are written with: web applications in Pods, clients, certificates, terminals, running the plugin;
+//! [`fake`] and [`cluster`] are the API servers that it runs against.
+//!
+//! What is `pub` is used by one of them: a test (`tests/it/support.rs`) looks, since the compiler cannot see across crates.
+#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it has just written down")]
+#![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
+#![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
+
+mod authority;
+mod backend;
+pub mod cluster;
+mod connect_proxy;
+pub mod fake;
+pub mod figures;
+pub mod golden;
+pub mod http;
+mod nginx;
+mod process;
+mod raw;
+pub mod stream;
+pub mod terminal;
+mod websocket;
+
+use std::time::{Duration, Instant};
+
+pub use authority::Authority;
+pub use backend::{Backend, Canned, matches_pattern, pattern};
+pub use connect_proxy::ConnectProxy;
+pub use nginx::nginx;
+pub use process::{Finished, Running, Serving};
+pub use raw::RawBackend;
+pub use websocket::{Peer, refusal};
+
+/// kubectl-svcproxy(1), made from the command's definition.
+pub fn manual_page(command: clap::Command) -> Vec<u8> {
+    let command = command.name("kubectl-svcproxy").bin_name("kubectl svcproxy");
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).manual("kubectl plugins").render(&mut page).unwrap();
+    page
+}
+
+/// Between two looks at a condition.
+pub(crate) const POLL: Duration = Duration::from_millis(20);
+
+/// Polls until `look` finds something; panics after 30 seconds, naming `what` was waited for.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited 30 seconds in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
