@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn the_system_in_words() {
-        let missing = std::fs::read("/nonexistent").unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let missing = std::fs::read(folder.path().join("missing")).unwrap_err();
         assert_eq!(system_words(&missing), "no such file or directory");
         assert_eq!(system_words(&std::io::Error::other("As it is")), "As it is");
     }

@@ -122,8 +122,10 @@ mod tests {
 
     #[test]
     fn a_failing_opener_says_why() {
-        let error = open(&BrowserOpening::With("/nonexistent/browser".to_owned()), "http://127.0.0.1/").unwrap_err();
-        assert_eq!(error, "/nonexistent/browser: no such program");
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("browser").display().to_string();
+        let error = open(&BrowserOpening::With(missing.clone()), "http://127.0.0.1/").unwrap_err();
+        assert_eq!(error, format!("{missing}: no such program"));
         let error = open(&BrowserOpening::With("false".to_owned()), "http://127.0.0.1/").unwrap_err();
         assert!(error.starts_with("false ended with"), "{error}");
     }

@@ -168,9 +168,11 @@ mod tests {
 
     #[test]
     fn a_named_file_must_be_there() {
-        let error = KubeconfigFiles::Named("/nowhere/config".into()).read().unwrap_err();
-        assert_eq!(error.to_string(), "there is no kubeconfig /nowhere/config");
-        let error = KubeconfigFiles::Named(std::env::temp_dir()).read().unwrap_err().to_string();
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("config");
+        let error = KubeconfigFiles::Named(missing.clone()).read().unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no kubeconfig {}", missing.display()));
+        let error = KubeconfigFiles::Named(folder.path().to_owned()).read().unwrap_err().to_string();
         assert!(error.starts_with("cannot read the kubeconfig "), "{error}");
     }
 }

@@ -235,9 +235,12 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let error = failure(&server.kubeconfig(&script.user("")), &environment).await;
     assert_eq!(error.message(), r#"the credential plugin sh of user "u" failed with exit code 3"#);
 
-    let missing = user("no-such-plugin".as_ref(), "x".as_ref(), r#", installHint: "install \e[31mfoo""#);
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("no-such-plugin");
+    let missing = user(&plugin, "x".as_ref(), r#", installHint: "install \e[31mfoo""#);
     let error = failure(&server.kubeconfig(&missing), &environment).await;
-    assert_eq!(error.message(), r#"the credential plugin no-such-plugin of user "u" is not installed"#);
+    let message = format!(r#"the credential plugin {} of user "u" is not installed"#, plugin.display());
+    assert_eq!(error.message(), message);
     assert_eq!(error.hint_text(), Some("install [31mfoo"));
 
     let script = Script::new(&[token("one")]);

@@ -134,9 +134,11 @@ async fn what_is_missing_is_said() {
         let error = load(&flags).await.unwrap_err();
         assert_eq!((error.message(), error.hint_text(), error.exit()), (message, Some(hint), Exit::Usage));
     }
-    let home = ProcessEnvironment { home: Some("/nowhere".into()), ..ProcessEnvironment::default() };
+    let empty = tempfile::tempdir().unwrap();
+    let home = ProcessEnvironment { home: Some(empty.path().to_owned()), ..ProcessEnvironment::default() };
     let error = Cluster::load(&ConnectFlags::default(), &home).await.unwrap_err();
-    assert_eq!(error.message(), "there is no kubeconfig (/nowhere/.kube/config), so no cluster is known");
+    let default = empty.path().join(".kube").join("config");
+    assert_eq!(error.message(), format!("there is no kubeconfig ({}), so no cluster is known", default.display()));
 }
 
 #[tokio::test]
