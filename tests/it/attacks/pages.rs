@@ -154,7 +154,7 @@ async fn t4_other_users_of_this_machine() {
         return;
     }
     let as_nobody = async |url: &str| {
-        let mut curl = std::process::Command::new("/usr/bin/curl");
+        let mut curl = std::process::Command::new("curl");
         curl.args(["-q", "-s", "-w", "%{http_code}", url]).uid(NOBODY).gid(NOBODY).current_dir("/");
         let curl = tokio::process::Command::from(curl).output().await.unwrap();
         String::from_utf8(curl.stdout).unwrap()
