@@ -50,7 +50,7 @@ fn columns() -> Vec<Column> {
 }
 
 fn main() -> ExitCode {
-    let directory = match isolation::enter() {
+    let directory = match isolation::enter(&[]) {
         Ok(directory) => directory,
         Err(reason) => {
             eprintln!("NOT RUN: {reason}");

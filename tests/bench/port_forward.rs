@@ -73,7 +73,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn main() -> ExitCode {
-    let directory = match isolation::enter() {
+    let directory = match isolation::enter(&[]) {
         Ok(directory) => directory,
         Err(reason) => {
             eprintln!("NOT RUN: {reason}");

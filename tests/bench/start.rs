@@ -44,7 +44,7 @@ struct Setup {
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
 
 fn main() -> ExitCode {
-    let directory = match isolation::enter() {
+    let directory = match isolation::enter(&["nginx"]) {
         Ok(directory) => directory,
         Err(reason) => {
             eprintln!("NOT RUN: {reason}");

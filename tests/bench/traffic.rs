@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     {
         runtime.block_on(self::pump(Path::new(folder)));
     }
-    let directory = match isolation::enter() {
+    let directory = match isolation::enter(&["nginx"]) {
         Ok(directory) => directory,
         Err(reason) => {
             eprintln!("NOT RUN: {reason}");

@@ -35,6 +35,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use support::cluster::{Cluster, isolation};
 
+/// Programs of the distribution's packages that the tests start; those of apps and of the browser are looked for apart.
+const NEEDED: [&str; 5] = ["nginx", "curl", "bash", "zsh", "fish"];
+
 /// They mostly wait for others.
 const TESTS_AT_ONCE: usize = 4;
 
@@ -99,7 +102,7 @@ fn main() -> ExitCode {
     if !isolation::is_inside() && all_tests().iter().any(|test| test.needs_apps() && is_selected(&arguments, test)) {
         apps::install();
     }
-    let directory = match isolation::enter() {
+    let directory = match isolation::enter(&NEEDED) {
         Ok(directory) => directory,
         Err(reason) => return not_run(&reason),
     };

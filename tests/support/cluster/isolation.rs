@@ -16,8 +16,8 @@ const ENTERED: &str = "SVCPROXY_TEST_ISOLATED";
 /// What `unshare` of util-linux is told. Without `--kill-child` an API server whose etcd ended first hangs on for minutes.
 const UNSHARE: [&str; 7] = ["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
-/// Programs that the tests start and that come from the distribution's packages.
-const INSTALLED: [&str; 7] = ["unshare", "ip", "nginx", "curl", "bash", "zsh", "fish"];
+/// Programs of the distribution's packages that [`enter`] itself starts.
+const OWN: [&str; 4] = ["unshare", "ip", "mount", "umount"];
 
 /// Whether this program runs isolated already.
 pub fn is_inside() -> bool {
@@ -25,13 +25,14 @@ pub fn is_inside() -> bool {
 }
 
 /// Starts this program again, isolated; there it prepares the network and returns a folder in memory for everybody's files.
+/// `needed` are the programs of the distribution's packages that the caller starts.
 ///
 /// An error is the reason why that cannot be done here, in words for the person who runs the tests.
-pub fn enter() -> Result<PathBuf, String> {
+pub fn enter(needed: &[&str]) -> Result<PathBuf, String> {
     if is_inside() {
         return Ok(furnish());
     }
-    if let Some(missing) = INSTALLED.iter().find(|program| !is_installed(program)) {
+    if let Some(missing) = OWN.iter().chain(needed).find(|program| !is_installed(program)) {
         return Err(format!("{missing} is not installed"));
     }
     let programs = Programs::find()?;
@@ -62,8 +63,8 @@ fn furnish() -> PathBuf {
     // On the loopback device a prefix makes each of its addresses local.
     run("ip", ["address", "add", "10.77.0.1/16", "dev", "lo"]);
     add_networks_without_hosts();
-    let directory = env::temp_dir().join(format!("svcproxy-e2e-{}", outer_name()));
-    fs::create_dir_all(&directory).expect("the folder for temporary files is writable");
+    let directory = tempfile::Builder::new().prefix("svcproxy-e2e-").tempdir();
+    let directory = directory.expect("the folder for temporary files is writable").keep();
     // In memory, and gone with the namespace, however that ends.
     run("mount", ["-t", "tmpfs", "tmpfs"].map(OsString::from).into_iter().chain([directory.clone().into()]));
     directory
@@ -85,12 +86,6 @@ fn add_networks_without_hosts() {
     run("ip", ["link", "set", "vanish", "arp", "off"]);
     run("ip", ["link", "set", "silent", "up"]);
     run("ip", ["link", "set", "vanish", "up"]);
-}
-
-/// Process numbers begin at 1 in here; the number of the network namespace is unique on the machine.
-fn outer_name() -> String {
-    let link = fs::read_link("/proc/self/ns/net").expect("/proc is mounted");
-    link.display().to_string().chars().filter(char::is_ascii_digit).collect()
 }
 
 fn run<A: AsRef<std::ffi::OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) {
