@@ -133,7 +133,7 @@ pub fn pattern(offset: u64, length: usize) -> Bytes {
 }
 
 /// TLS with a certificate that names `ip`.
-pub(crate) fn acceptor(authority: &Authority, ip: Ipv4Addr) -> TlsAcceptor {
+pub fn acceptor(authority: &Authority, ip: Ipv4Addr) -> TlsAcceptor {
     let (certificate, key) = authority.server(&[&ip.to_string()]);
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();

@@ -24,7 +24,7 @@ mod websocket;
 use std::time::{Duration, Instant};
 
 pub use authority::Authority;
-pub use backend::{Backend, Canned, matches_pattern, pattern};
+pub use backend::{Backend, Canned, acceptor, matches_pattern, pattern};
 pub use connect_proxy::ConnectProxy;
 pub use nginx::nginx;
 pub use process::{Finished, Running, Serving};

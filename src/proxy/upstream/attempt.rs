@@ -441,3 +441,188 @@ pub(super) fn accepts(status: StatusCode) -> bool {
 fn is_page(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::upstream::diagnose::ApiServerFailure::BrokeOff;
+
+    /// One request, what is known, and what was done so far.
+    struct Story {
+        head: RequestHead,
+        known: Known,
+        attempt: Attempt,
+    }
+
+    const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
+    const FETCH: (&str, &str) = ("sec-fetch-mode", "cors");
+    const UPGRADE: (&str, &str) = ("upgrade", "websocket");
+
+    fn head(line: &str, fields: &[(&str, &str)], may_port_forward: bool) -> RequestHead {
+        let (method, path) = line.split_once(' ').unwrap();
+        let request = Request::builder().method(method).uri(path).header("host", "web.localhost:8001");
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut head = RequestHead::of(&request.body(Body::Empty).unwrap());
+        head.rights = HeardRights { port_forward: Some(may_port_forward), options: Some(false) };
+        head
+    }
+
+    impl Story {
+        fn new(line: &str, fields: &[(&str, &str)], may_port_forward: bool) -> Self {
+            let head = head(line, fields, may_port_forward);
+            let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
+            let attempt = first(&head, &mut known).unwrap();
+            Self { head, known, attempt }
+        }
+
+        /// What follows an answer; an attempt is told by what it changes.
+        fn see(&mut self, status: u16, cause: Option<FailureCause>) -> String {
+            let mut answer = Response::new(Body::Empty);
+            *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+            answer.extensions_mut().extend(
+                cause
+                    .map(|cause| {
+                        let mut extensions = http::Extensions::new();
+                        extensions.insert(cause);
+                        extensions
+                    })
+                    .unwrap_or_default(),
+            );
+            let seen = Observation::of(&answer, true);
+            let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
+            let searches = if then == Next::FindHost { "search " } else { "" };
+            if then == Next::FindHost {
+                then = after_search(&self.head, &self.attempt, &self.known);
+            }
+            let told = match then {
+                Next::Again { attempt, keep } => {
+                    let told = told(&self.attempt, &attempt, keep);
+                    self.attempt = attempt;
+                    told
+                }
+                Next::DeliverKept => "kept".to_owned(),
+                Next::Deliver => "deliver".to_owned(),
+                Next::FindHost | Next::Ask(_) => unreachable!("rights are known, and it was searched"),
+            };
+            format!("{searches}{told}")
+        }
+    }
+
+    fn told(before: &Attempt, after: &Attempt, keep: bool) -> String {
+        let mut words = Vec::new();
+        words.extend((after.transport != before.transport).then(|| after.transport.as_str().to_owned()));
+        words.extend((after.scheme != before.scheme).then(|| after.scheme.to_string()));
+        if after.app_host != before.app_host {
+            words.extend(after.app_host.as_ref().map(|host| host.to_str().unwrap().to_owned()));
+        }
+        words.extend((after.whole != before.whole).then(|| "whole".to_owned()));
+        let change = if words.is_empty() { "the same".to_owned() } else { words.join(" ") };
+        if keep { format!("{change}, keep") } else { change }
+    }
+
+    fn check(line: &str, fields: &[(&str, &str)], may_port_forward: bool, steps: &[(u16, Option<FailureCause>, &str)]) {
+        let mut story = Story::new(line, fields, may_port_forward);
+        for (status, cause, expect) in steps {
+            assert_eq!(story.see(*status, cause.clone()), *expect, "{line} {fields:?} {status} {cause:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_app_answers() {
+        for status in [200, 302, 404, 500] {
+            check("GET /a", &[NAVIGATION], true, &[(status, None, "deliver")]);
+        }
+        for status in [400, 403, 421] {
+            let refused = (status, None, "search localhost:8001, keep");
+            check("GET /a", &[NAVIGATION], true, &[refused.clone(), (200, None, "deliver")]);
+            check("HEAD /a", &[], true, &[refused.clone(), (status, None, "kept")]);
+            check("GET /a", &[], true, &[refused, (401, None, "deliver")]);
+        }
+        check("GET /a", &[FETCH], true, &[(403, None, "deliver")]);
+        check("POST /a", &[NAVIGATION], true, &[(403, None, "deliver")]);
+    }
+
+    #[test]
+    fn a_421_lets_any_request_go_again() {
+        for (line, fields) in [("POST /a", NAVIGATION), ("GET /a", FETCH), ("DELETE /a", FETCH)] {
+            check(line, &[fields], true, &[(421, None, "localhost:8001, keep"), (421, None, "kept")]);
+        }
+    }
+
+    #[test]
+    fn what_was_accepted_stays() {
+        let mut story = Story::new("GET /a", &[NAVIGATION], true);
+        assert_eq!(story.see(200, None), "deliver");
+        assert_eq!(story.see(403, None), "deliver");
+        let mut story = Story::new("GET /a", &[NAVIGATION], true);
+        assert_eq!([story.see(403, None), story.see(200, None)], ["search localhost:8001, keep", "deliver"]);
+        assert_eq!(first(&story.head, &mut story.known).unwrap().app_host.unwrap(), "localhost:8001");
+        assert_eq!(story.known.take_news().len(), 1);
+    }
+
+    #[test]
+    fn what_the_api_server_says() {
+        use FailureCause::{
+            ApiServer, BadEncoding, BadRedirect, NoEndpoints, PodBreaksOff, PodRefuses, PodUnreachable,
+        };
+        let get = |may, steps: &[_]| check("GET /a", &[FETCH], may, steps);
+        get(true, &[(503, Some(NoEndpoints), "deliver")]);
+        get(true, &[(503, Some(PodUnreachable), "port-forward"), (200, None, "deliver")]);
+        get(false, &[(503, Some(PodUnreachable), "deliver")]);
+        for cause in [PodBreaksOff, PodRefuses] {
+            get(true, &[(502, Some(cause.clone()), "the same"), (502, Some(cause.clone()), "deliver")]);
+            check("POST /a", &[FETCH], true, &[(502, Some(cause), "deliver")]);
+        }
+        for cause in [BadEncoding, BadRedirect, ApiServer(BrokeOff)] {
+            get(true, &[(500, Some(cause.clone()), "port-forward"), (200, None, "deliver")]);
+        }
+        get(false, &[(500, Some(BadEncoding), "deliver")]);
+        get(false, &[(502, Some(ApiServer(BrokeOff)), "the same"), (502, Some(ApiServer(BrokeOff)), "deliver")]);
+        let https = || Some(FailureCause::WrongScheme { right: Scheme::Https });
+        get(true, &[(502, https(), "https"), (200, None, "deliver")]);
+        check("POST /a", &[FETCH], true, &[(502, https(), "deliver")]);
+    }
+
+    #[test]
+    fn what_has_not_changed_is_asked_for_as_a_whole() {
+        let condition = [("if-none-match", "\"1\"")];
+        let unreadable = || Some(FailureCause::BadEncoding);
+        check("GET /a", &condition, true, &[(500, unreadable(), "whole"), (200, None, "deliver")]);
+        let mut story = Story::new("GET /a", &condition, true);
+        assert_eq!([story.see(500, unreadable()), story.see(500, unreadable())], ["whole", "port-forward"]);
+        story.attempt = first(&story.head, &mut story.known).unwrap();
+        assert_eq!(story.see(500, unreadable()), "port-forward");
+    }
+
+    #[test]
+    fn handshakes() {
+        let by_port_forward = "port-forward, keep";
+        for (status, second, expect) in [(200, 101, "deliver"), (400, 400, "deliver"), (503, 101, "deliver")] {
+            check("GET /s", &[UPGRADE], true, &[(status, None, by_port_forward), (second, None, expect)]);
+        }
+        let lost = Some(FailureCause::UpgradeLost);
+        check("GET /s", &[UPGRADE], true, &[(400, lost.clone(), by_port_forward), (501, lost, "kept")]);
+        check("GET /s", &[UPGRADE], false, &[(400, None, "deliver")]);
+        check("GET /s", &[UPGRADE], true, &[(101, None, "deliver")]);
+        check("GET /s", &[UPGRADE], true, &[(403, None, "deliver")]);
+    }
+
+    #[test]
+    fn the_first_way() {
+        let check = |line: &str, via: Via, may: bool, expect: Result<Transport, ProxyLimitation>| {
+            let mut known = Known::at_start(via, false, Scheme::Http, None);
+            let first = first(&head(line, &[], may), &mut known).map(|attempt| attempt.transport);
+            assert_eq!(first, expect.map_err(NoAttempt::Refuse), "{line} {via:?} {may}");
+        };
+        use Transport::{PortForward, ServiceProxy};
+        check("GET /", Via::Auto, true, Ok(ServiceProxy));
+        check("GET /a%2Fb", Via::Auto, true, Ok(PortForward));
+        check("GET /a%2Fb", Via::Auto, false, Err(ProxyLimitation::EncodedSlash));
+        check("GET /a%2Fb", Via::ServiceProxy, true, Err(ProxyLimitation::EncodedSlash));
+        check("GET /a%2Fb", Via::PortForward, false, Ok(PortForward));
+        check("GET /a//b", Via::Auto, false, Ok(ServiceProxy));
+        let unasked = RequestHead { rights: HeardRights::default(), ..head("GET /a%2Fb", &[], true) };
+        let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
+        assert_eq!(first(&unasked, &mut known), Err(NoAttempt::Ask(NeededRight::PortForward)));
+    }
+}

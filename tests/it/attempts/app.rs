@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::answer::{Answer, AppBody, Reaction, broken_body, text};
-use crate::rig::{Authority, acceptor};
+use support::{Authority, acceptor};
 
 /// What the Pods' port speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::Frame;
 
-use crate::rig::http as client;
+use support::http as client;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::fmt;
 use super::answer::Answer;
 use super::app::Speaks;
 use super::ask::Ask;
-use crate::fake::Handshakes;
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
+use support::fake::Handshakes;
+use support::fake::faults::Fault;
+use support::fake::status::Status;
 
 /// Who runs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::app::{Heard, Way, host_of};
 use super::run::Before;
-use crate::fake::Recorded;
+use support::fake::Recorded;
 
 /// Everything that both saw so far.
 pub(super) struct Sides {

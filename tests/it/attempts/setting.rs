@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::run::{Route, User};
-use crate::fake::users::Rule;
-use crate::fake::{ADMIN_TOKEN, FakeApiServer};
 use crate::harness::Plugin;
+use support::fake::users::Rule;
+use support::fake::{ADMIN_TOKEN, FakeApiServer};
 
 /// The Service `web`, a Pod at each address, and what else leads to it.
 pub(super) fn put_objects(fake: &FakeApiServer, pods: &[SocketAddr], route: Option<Route>) {

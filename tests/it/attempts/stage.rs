@@ -11,11 +11,11 @@ use super::ask::{Ask, Got, Places, curl};
 use super::run::{ALWAYS, Before, Row, Run, Says};
 use super::seen::{Seen, Sides};
 use super::setting::{credential, log_in, put_objects, write_credential};
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
-use crate::fake::{FakeApiServer, Options};
 use crate::harness::{Plugin, Served};
-use crate::rig::{ConnectProxy, eventually};
+use support::fake::faults::Fault;
+use support::fake::status::Status;
+use support::fake::{FakeApiServer, Options};
+use support::{ConnectProxy, eventually};
 
 /// A row as it was played: its title, and what there is to say of it, line by line.
 pub(super) struct Played {

@@ -64,7 +64,7 @@ impl Status {
     }
 
     /// 404 for an object; `resource` is its plural, with its group behind a dot if it has one.
-    pub(crate) fn not_found(resource: &str, name: &str) -> Self {
+    pub fn not_found(resource: &str, name: &str) -> Self {
         let (kind, group) = resource.split_once('.').map_or((resource, None), |(kind, group)| (kind, Some(group)));
         let details = json!({"name": name, "group": group, "kind": kind});
         Self { details: Some(details), ..Self::new(404, "NotFound", format!("{resource} \"{name}\" not found")) }
@@ -102,7 +102,7 @@ impl Status {
     }
 
     /// 500 for an error that Kubernetes does not know.
-    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+    pub fn unknown(message: impl Into<String>) -> Self {
         Self::new(500, "", message)
     }
 

@@ -2,8 +2,8 @@
 
 use super::super::app::Speaks;
 use super::{ALWAYS, Answer, Before, Run, User, curl, fetch, navigation, run, web_socket};
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
+use support::fake::faults::Fault;
+use support::fake::status::Status;
 
 fn unreached(why: &str) -> Status {
     Status::unavailable(format!("error trying to reach service: {why}"))

@@ -1,7 +1,7 @@
 //! Connections that end before a byte of the answer.
 
 use super::{Answer, Before, Run, User, fetch, navigation, run, web_socket};
-use crate::fake::faults::Fault;
+use support::fake::faults::Fault;
 
 pub(super) fn runs() -> Vec<Run> {
     vec![

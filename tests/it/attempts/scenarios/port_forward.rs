@@ -1,9 +1,9 @@
 //! Connections to Pods that fail, and Pods that are replaced.
 
 use super::{ALWAYS, Answer, Before, Run, User, curl, fetch, navigation, run, web_socket};
-use crate::fake::Handshakes;
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
+use support::fake::Handshakes;
+use support::fake::faults::Fault;
+use support::fake::status::Status;
 
 const FLAGS: &[&str] = &["--via=port-forward"];
 

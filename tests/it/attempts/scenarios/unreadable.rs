@@ -61,5 +61,5 @@ fn broken_off() -> Run {
         .row(navigation("POST /a").body(5), Answer::ends_within("text/html"))
         .row(navigation("GET /a"), Answer::status(200))
         .before(Before::ConnectionIsKept)
-        .before(Before::ServiceProxy(1, crate::fake::faults::Fault::Cut(20)))
+        .before(Before::ServiceProxy(1, support::fake::faults::Fault::Cut(20)))
 }

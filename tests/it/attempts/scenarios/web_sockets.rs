@@ -1,8 +1,8 @@
 //! WebSocket handshakes.
 
 use super::{ALWAYS, Answer, Before, Run, Says, User, navigation, run, web_socket};
-use crate::fake::faults::Fault;
-use crate::fake::status::Status;
+use support::fake::faults::Fault;
+use support::fake::status::Status;
 
 pub(super) fn runs() -> Vec<Run> {
     vec![
