@@ -1,7 +1,6 @@
 //! A request that may be sent a second time, without holding up the first.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -38,25 +37,39 @@ struct ReplayBody {
     next: usize,
 }
 
-/// How often a request went out on a connection: an extension of it, which whoever sends it counts up. A clone counts
-/// the same.
+/// What whoever sends a request tells of it to whoever decides whether it is sent again: an extension of the request. A
+/// clone tells the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SendCount(Arc<AtomicUsize>);
+pub(crate) struct SendTrace(Arc<Mutex<SendFacts>>);
 
-impl SendCount {
-    /// The one that counts `request`, or one of nobody's.
+/// How a request went out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SendFacts {
+    /// How often it went out on a connection.
+    pub(crate) sends: usize,
+    /// Whether it was lost on a connection that had been kept, and so may have been dead already.
+    pub(crate) lost_on_kept: bool,
+}
+
+impl SendTrace {
+    /// The one of `request`, or one that nobody reads.
     pub(crate) fn of(request: &Request<Body>) -> Self {
         request.extensions().get().cloned().unwrap_or_default()
     }
 
     /// It went out once more.
-    pub(crate) fn count_up(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn was_sent(&self) {
+        lock(&self.0).sends += 1;
     }
 
-    /// What was counted, and counts from 0 again.
-    pub(crate) fn take(&self) -> usize {
-        self.0.swap(0, Ordering::Relaxed)
+    /// It was lost on a connection that had been kept.
+    pub(crate) fn was_lost_on_kept(&self) {
+        lock(&self.0).lost_on_kept = true;
+    }
+
+    /// What was told so far, and begins anew.
+    pub(crate) fn take(&self) -> SendFacts {
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::cluster::client::send_error::SendError;
 use crate::cluster::client::tls::{self, TlsProblem};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::message::body::Body;
-use crate::message::replay::SendCount;
+use crate::message::replay::SendTrace;
 use crate::message::web_socket;
 
 /// The API server's own 401 is about 130 octets; what is longer is somebody else's.
@@ -91,7 +91,8 @@ impl ApiServer {
     ///
     /// A request is sent a second time in two cases, and only if it has no body of unknown length: when the API server itself
     /// does not accept the credentials and there are newer ones, and, for GET, HEAD and OPTIONS, when a connection that had
-    /// been kept turns out to be dead (RFC 9110 section 9.2.2; Go's transport does so).
+    /// been kept turns out to be dead (RFC 9110 section 9.2.2; Go's transport does so), unless
+    /// the request has a [`SendTrace`]: then whoever reads that decides.
     ///
     /// # Errors
     /// When there is no answer. An error status is an answer.
@@ -111,7 +112,7 @@ impl ApiServer {
         match (inner.credentials.after_refusal(&credential).await, spare) {
             (Some(newer), Some(spare)) => {
                 // The API server turned it away: nobody behind it saw it.
-                spare.sent.take();
+                spare.trace.take();
                 inner.attempt(spare.request(), &newer, None).await
             }
             _ => answer,
@@ -145,7 +146,7 @@ struct SpareRequest {
     uri: Uri,
     headers: HeaderMap,
     body: Option<Full<Bytes>>,
-    sent: SendCount,
+    trace: SendTrace,
 }
 
 impl SpareRequest {
@@ -156,7 +157,7 @@ impl SpareRequest {
             _ => return None,
         };
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-        Some(Self { method, uri, headers, body, sent: SendCount::of(request) })
+        Some(Self { method, uri, headers, body, trace: SendTrace::of(request) })
     }
 
     fn request(&self) -> Request<Body> {
@@ -164,7 +165,7 @@ impl SpareRequest {
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
         request.headers_mut().clone_from(&self.headers);
-        request.extensions_mut().insert(self.sent.clone());
+        request.extensions_mut().insert(self.trace.clone());
         request
     }
 }
@@ -216,6 +217,7 @@ impl ApiServerShared {
         spare: Option<&SpareRequest>,
     ) -> Result<Response<Body>, SendError> {
         self.authorize(request.headers_mut(), credential);
+        let is_traced = request.extensions().get::<SendTrace>().is_some();
         let outcome = match web_socket::is_asked(request.headers()) {
             true => self.pool.send_alone(request).await?,
             false => self.pool.send(request, pool::CONNECTION_IDLE_TIMEOUT).await?,
@@ -223,7 +225,7 @@ impl ApiServerShared {
         let again = match outcome {
             SendOutcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
             SendOutcome::Lost { error, reused, .. } => {
-                let may_be_stale = reused && !error.is_parse();
+                let may_be_stale = reused && !error.is_parse() && !is_traced;
                 let spare = spare.filter(|spare| may_be_stale && is_safe(&spare.method));
                 spare.ok_or_else(|| self.lost(&error))?.request()
             }

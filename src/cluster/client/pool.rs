@@ -22,7 +22,7 @@ use super::stream::ClusterStream;
 use super::tls::ClientIdentity;
 use crate::lock::lock;
 use crate::message::body::Body;
-use crate::message::replay::SendCount;
+use crate::message::replay::SendTrace;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
 /// and without a word.
@@ -165,6 +165,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         mut request: Request<Body>,
         wait: Duration,
     ) -> Result<SendOutcome<C::Peer>, C::Error> {
+        let trace = SendTrace::of(&request);
         let mut place = self.place().await;
         while let Some(connection) = self.shared.take(wait) {
             let peer = connection.line.peer.clone();
@@ -172,7 +173,10 @@ impl<C: PoolConnector> ConnectionPool<C> {
                 Ok(answer) => return Ok(SendOutcome::Answer(answer, peer)),
                 Err(mut failure) => match failure.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Ok(SendOutcome::Lost { error: failure.into_error(), reused: true, peer }),
+                    None => {
+                        trace.was_lost_on_kept();
+                        return Ok(SendOutcome::Lost { error: failure.into_error(), reused: true, peer });
+                    }
                 },
             }
             place = self.place().await;
@@ -200,7 +204,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let (stream, peer) = self.shared.connector.connect().await?;
         let (mut sender, connection) = handshake(stream).await?;
         tokio::spawn(connection.with_upgrades());
-        SendCount::of(&request).count_up();
+        SendTrace::of(&request).was_sent();
         match sender.send_request(request).await {
             Ok(answer) => Ok(SendOutcome::Answer(answer, peer)),
             Err(error) => Ok(SendOutcome::Lost { error, reused: false, peer }),
@@ -249,7 +253,7 @@ impl<P> PooledConnection<P> {
         request: Request<Body>,
         place: PoolPlace,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let sent = SendCount::of(&request);
+        let trace = SendTrace::of(&request);
         let answer = {
             let mut busy = self.line.busy();
             let answer = self.sender.try_send_request(request);
@@ -259,7 +263,7 @@ impl<P> PooledConnection<P> {
         let outcome = answer.await;
         let is_unsent = outcome.as_ref().is_err_and(|failure| failure.message().is_some());
         if !is_unsent {
-            sent.count_up();
+            trace.was_sent();
         }
         outcome
     }

@@ -14,7 +14,7 @@ use super::limitation::{AllowedTransports, ProxyLimitation, TransportChoice, Via
 use super::notices::Notice;
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
-use crate::message::replay;
+use crate::message::replay::{self, SendFacts};
 use crate::service::Scheme;
 
 /// What of the page's own request counts for how it is sent.
@@ -105,8 +105,8 @@ pub(super) struct Observation {
     pub(super) cause: Option<FailureCause>,
     /// What it lets suspect if it answers a handshake.
     suspect: Option<SuspectAnswer>,
-    /// Whether the request went out on a connection at all.
-    pub(super) was_sent: bool,
+    /// How the request went out.
+    facts: SendFacts,
 }
 
 /// What to do with an answer.
@@ -163,10 +163,10 @@ fn localhost(host: &HeaderValue) -> Option<HeaderValue> {
 }
 
 impl Observation {
-    /// Reads it off an answer. `was_sent` tells whether the request went out on a connection at all.
-    pub(super) fn of(answer: &Response<Body>, was_sent: bool) -> Self {
+    /// Reads it off an answer to a request that went out as `facts` say.
+    pub(super) fn of(answer: &Response<Body>, facts: SendFacts) -> Self {
         let cause = answer.extensions().get::<FailureCause>().cloned();
-        Self { status: answer.status(), cause, suspect: SuspectAnswer::of(answer), was_sent }
+        Self { status: answer.status(), cause, suspect: SuspectAnswer::of(answer), facts }
     }
 
     /// Whether the app may have seen the request: it was sent, and no answer shows that it got no further than to
@@ -177,7 +177,7 @@ impl Observation {
             Some(FailureCause::WrongScheme { .. } | FailureCause::PodUnreachable | FailureCause::PodRefuses) => true,
             Some(_) => false,
         };
-        self.was_sent && !stopped_before
+        self.facts.sends > 0 && !stopped_before
     }
 
     /// Whether the app itself may mean "not under this host": 421 says it; 400 and 403 are what apps with a list of hosts
@@ -256,8 +256,8 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
         return examine_handshake(head, path, attempt, doubt, seen.status, known);
     }
     let outcome = match &seen.cause {
-        Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, known),
-        Some(FailureCause::PodBreaksOff) if seen.was_sent => Ok(repeat(head, attempt)),
+        Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
+        Some(FailureCause::PodBreaksOff) if seen.facts.sends > 0 => Ok(repeat(head, attempt)),
         Some(_) => Ok(Next::Deliver),
         None => Ok(judge_host(head, attempt, seen, known)),
     };
@@ -293,9 +293,11 @@ fn after_service_proxy(
     head: &RequestHead,
     attempt: &Attempt,
     cause: &FailureCause,
+    facts: SendFacts,
     known: &mut Known,
 ) -> Result<Next, NeededRight> {
-    known.has_unreadable_pages |= attempt.whole && *cause == FailureCause::BadEncoding;
+    let was_asked_whole = attempt.whole || !head.is_conditional;
+    known.has_unreadable_pages |= was_asked_whole && *cause == FailureCause::BadEncoding;
     match cause {
         FailureCause::PodUnreachable => {
             if !may_port_forward(head, known)? {
@@ -315,7 +317,9 @@ fn after_service_proxy(
         FailureCause::BadEncoding | FailureCause::BadRedirect | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
             if may_port_forward(head, known)? =>
         {
-            known.tell(Notice::AnswerNotPassedOn);
+            if !facts.lost_on_kept {
+                known.tell(Notice::AnswerNotPassedOn);
+            }
             match attempt.reason {
                 AttemptReason::Repeat => Ok(Next::Deliver),
                 _ => Ok(by_port_forward(head, attempt, AttemptReason::Repeat)),
@@ -488,7 +492,7 @@ mod tests {
                     })
                     .unwrap_or_default(),
             );
-            let seen = Observation::of(&answer, true);
+            let seen = Observation::of(&answer, SendFacts { sends: 1, lost_on_kept: false });
             let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
             let searches = if then == Next::FindHost { "search " } else { "" };
             if then == Next::FindHost {

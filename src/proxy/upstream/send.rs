@@ -25,7 +25,7 @@ use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_kind::RequestingClient;
-use crate::message::replay::{self, ReplayRequest, SendCount};
+use crate::message::replay::{self, ReplayRequest, SendTrace};
 use crate::service::{Scheme, Service, Target};
 
 /// How often an app may get the page's own request, at most.
@@ -143,7 +143,7 @@ impl Upstream for Dispatcher {
 struct Flight {
     head: RequestHead,
     replay: Option<ReplayRequest>,
-    sent: SendCount,
+    trace: SendTrace,
     /// An answer that is given where nothing better comes.
     kept: Option<Response<Body>>,
     attempts: usize,
@@ -158,10 +158,9 @@ impl Flight {
     }
 
     fn observe(&mut self, answer: &Response<Body>) -> Observation {
-        let sends = self.sent.take();
-        let seen = Observation::of(answer, sends > 0);
+        let seen = Observation::of(answer, self.trace.take());
         self.attempts += 1;
-        self.sends_to_app += if seen.reached_app() { sends } else { sends.saturating_sub(1) };
+        self.sends_to_app += usize::from(seen.reached_app());
         seen
     }
 }
@@ -174,11 +173,11 @@ impl DispatcherShared {
             Ok(attempt) => attempt,
             Err(limitation) => return self.refuse(client, limitation).await,
         };
-        let sent = SendCount::default();
+        let trace = SendTrace::default();
         let (mut request, replay) = replay::record(request);
-        let mut flight = Flight { head, replay, sent, kept: None, attempts: 0, sends_to_app: 0 };
+        let mut flight = Flight { head, replay, trace, kept: None, attempts: 0, sends_to_app: 0 };
         loop {
-            request.extensions_mut().insert(flight.sent.clone());
+            request.extensions_mut().insert(flight.trace.clone());
             let answer = self.send_once(request, &attempt).await;
             let seen = flight.observe(&answer);
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
@@ -260,7 +259,8 @@ impl DispatcherShared {
             let sent = attempt.app_host.clone().unwrap_or_else(|| local.clone());
             HostPair { sent, local }
         });
-        if let Some(hosts) = &hosts {
+        if let Some(hosts) = hosts.as_ref().filter(|hosts| hosts.sent != hosts.local || attempt.scheme == Scheme::Https)
+        {
             host::set_app_host(headers, attempt.scheme, hosts);
         }
         let is_handshake = headers.contains_key(http::header::UPGRADE);
@@ -311,6 +311,7 @@ impl DispatcherShared {
         let mut request = Request::new(Body::Empty);
         request.headers_mut().insert(HOST, local.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        host::set_forwarded(request.headers_mut(), local);
         let probe = Attempt { app_host: host.cloned(), ..attempt.clone() };
         let answer = self.send_once(request, &probe).await;
         let is_shown = answer.extensions().get::<FailureCause>().is_none() && attempt::accepts(answer.status());

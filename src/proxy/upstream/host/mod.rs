@@ -11,7 +11,7 @@ use http::HeaderValue;
 use crate::service::{Scheme, Target};
 
 pub use cluster_routes::{ClusterIngressHosts, IngressHosts};
-pub(super) use present::{X_FORWARDED_HOST, set_app_host};
+pub(super) use present::{X_FORWARDED_HOST, set_app_host, set_forwarded};
 
 /// The hosts to try besides `local`, the likeliest first and none twice: `localhost`, the names of `target`'s Service in
 /// the cluster, and those of its Ingresses and HTTPRoutes. Pure.

@@ -29,6 +29,12 @@ pub(in crate::proxy::upstream) fn set_app_host(headers: &mut HeaderMap, scheme: 
     }
 }
 
+/// What the local side says of itself in a request, for one of our own.
+pub(in crate::proxy::upstream) fn set_forwarded(headers: &mut HeaderMap, local: &HeaderValue) {
+    headers.insert(X_FORWARDED_HOST, local.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+}
+
 /// `value` with its origin changed, if that is the local one.
 fn shown(value: &HeaderValue, scheme: Scheme, hosts: &HostPair) -> Option<HeaderValue> {
     let value = value.as_bytes();
