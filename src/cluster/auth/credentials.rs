@@ -8,7 +8,8 @@ use http::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::login::{IssuedCredentials, UserLogin};
+use super::issued::IssuedCredentials;
+use super::login::UserLogin;
 use crate::cluster::client::connect::ClusterConnector;
 use crate::cluster::client::pool::ConnectionPool;
 use crate::cluster::client::tls::ClientIdentity;

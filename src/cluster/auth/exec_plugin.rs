@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::login::{IssuedCredentials, bearer};
+use super::issued::{IssuedCredentials, bearer, in_time};
 use crate::cluster::client::tls;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
@@ -217,13 +217,6 @@ fn answer(stdout: &[u8]) -> Option<ExecCredentialAnswer> {
 
 async fn finished(mut command: Command) -> io::Result<Output> {
     command.spawn()?.wait_with_output().await
-}
-
-/// When to renew what is valid until `expires`: a tenth of the time before, at most a minute. Never, if that is over already:
-/// then one of the two clocks is wrong.
-pub(crate) fn in_time(expires: SystemTime) -> Option<SystemTime> {
-    let left = expires.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero())?;
-    Some(expires - (left / 10).min(Duration::from_secs(60)))
 }
 
 fn time(text: &str) -> Option<SystemTime> {

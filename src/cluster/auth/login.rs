@@ -10,6 +10,7 @@ use kube::config::AuthInfo;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::exec_plugin::{ClusterInfo, ExecPlugin};
+use super::issued::{IssuedCredentials, bearer};
 use super::oidc::OidcToken;
 use crate::cluster::client::tls::{self, ClientIdentity};
 use crate::cluster::config::inputs::ConnectFlags;
@@ -49,19 +50,6 @@ struct CertificateSource {
     certificate: PemSource,
     key: PemSource,
     user: String,
-}
-
-/// Credentials as their source gave them.
-#[derive(Clone, Default)]
-pub(crate) struct IssuedCredentials {
-    /// `Authorization`.
-    pub(crate) authorization: Option<HeaderValue>,
-    /// The client certificate.
-    pub(crate) identity: Option<ClientIdentity>,
-    /// From then on they are worth nothing.
-    pub(crate) expires: Option<SystemTime>,
-    /// From then on the source may have other ones.
-    pub(crate) renew: Option<SystemTime>,
 }
 
 /// Puts what was typed in the place of what the kubeconfig says.
@@ -160,17 +148,6 @@ fn header_of(user: &AuthInfo) -> Result<Option<HeaderSource>, Error> {
         None if name.is_empty() => Ok(None),
         password => Ok(Some(HeaderSource::Fixed(basic(name, password.as_ref())))),
     }
-}
-
-/// `Authorization: Bearer`.
-///
-/// # Errors
-/// When the token holds what no header can.
-pub(crate) fn bearer(token: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
-        .map_err(|_| Error::usage("the token holds characters that no token can have"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn basic(name: &str, password: Option<&SecretString>) -> HeaderValue {

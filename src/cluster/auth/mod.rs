@@ -1,6 +1,7 @@
 //! Who the user is to the API server: how to log in, and the credentials that are good now.
 
 pub(crate) mod login;
+pub(crate) mod issued;
 pub(crate) mod exec_plugin;
 pub(crate) mod oidc;
 pub(crate) mod credentials;

@@ -8,8 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::config::AuthProviderConfig;
 use serde::Deserialize;
 
-use super::exec_plugin::in_time;
-use super::login::{IssuedCredentials, bearer};
+use super::issued::{IssuedCredentials, bearer, in_time};
 use crate::cluster::config::kubeconfig::{self, KubeconfigFiles};
 use crate::error::Error;
 
