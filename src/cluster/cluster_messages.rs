@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use kube::config::Kubeconfig;
 
-use super::api::access_review::AccessRule;
 use super::api::api_error::ApiError;
 use super::api::forbidden::MissingRight;
+use super::api::rule::AccessRule;
 use super::client::send_error::SendError;
 use super::client::tls::TlsProblem;
 use crate::error::Error;

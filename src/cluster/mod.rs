@@ -12,7 +12,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use api::access_review::AccessRule;
 pub use api::api_error::ApiError;
 pub use api::api_server::ApiServer;
 pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice};
@@ -21,6 +20,7 @@ pub use api::list::Scope;
 pub use api::namespaces::KubeconfigNames;
 pub use api::pods::Pod;
 pub use api::readiness::{ReadinessInOrder, ReadinessTable};
+pub use api::rule::AccessRule;
 pub use client::send_error::SendError;
 pub use config::inputs::{ConnectFlags, ProcessEnvironment, ProxyVariables};
 

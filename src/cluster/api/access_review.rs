@@ -1,154 +1,37 @@
-//! What the user may do, and what to ask an administrator for.
+//! Asking the API server what the user may do.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::api_error::ApiError;
+use super::rule::AccessRule;
 use crate::cluster::Cluster;
 
-/// One right: a verb on a resource, in a namespace or everywhere.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AccessRule {
-    /// `get`, `list`, `create`, …
-    pub verb: String,
-    /// API group, empty for the core one.
-    pub group: String,
-    /// `services`, or `services/proxy` with a subresource.
-    pub resource: String,
-    /// The one object; `None` means all.
-    pub name: Option<String>,
-    /// `None` means every namespace.
-    pub namespace: Option<String>,
-}
-
-impl AccessRule {
-    /// `verb` on core `resource` in `namespace`.
-    pub fn new(verb: &str, resource: &str, namespace: Option<&str>) -> Self {
-        Self {
-            verb: verb.to_owned(),
-            group: String::new(),
-            resource: resource.to_owned(),
-            name: None,
-            namespace: namespace.map(str::to_owned),
-        }
-    }
-
-    /// The same in another API group.
-    #[must_use]
-    pub fn group(mut self, group: &str) -> Self {
-        group.clone_into(&mut self.group);
-        self
-    }
-
-    /// The same on one object alone.
-    #[must_use]
-    pub fn named(mut self, name: Option<&str>) -> Self {
-        self.name = name.map(str::to_owned);
-        self
-    }
-
-    /// The command with which an administrator makes a role of it.
-    pub fn create_command(&self) -> String {
-        let mut command = match &self.namespace {
-            Some(namespace) => format!("kubectl create role svcproxy --namespace={namespace}"),
-            None => "kubectl create clusterrole svcproxy".to_owned(),
-        };
-        command += &format!(" --verb={} --resource={}", self.verb, self.qualified_resource());
-        if let Some(name) = &self.name {
-            command += &format!(" --resource-name={name}");
-        }
-        command
-    }
-
-    /// `endpointslices.discovery.k8s.io`, as kubectl spells a resource of another group.
-    fn qualified_resource(&self) -> String {
-        match self.group.as_str() {
-            "" => self.resource.clone(),
-            group => format!("{}.{group}", self.resource),
-        }
-    }
-}
-
-/// The rule as it stands in a Role, on one line of YAML.
-impl fmt::Display for AccessRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, group, resource, name, .. } = self;
-        write!(f, "{{apiGroups: [{group:?}], resources: [{resource:?}]")?;
-        if let Some(name) = name {
-            write!(f, ", resourceNames: [{name:?}]")?;
-        }
-        write!(f, ", verbs: [{verb:?}]}}")
-    }
-}
-
 impl Cluster {
-    /// Whether the user has a right, as the API server's authorizer says (SelfSubjectAccessReview).
-    ///
-    /// `subresource` is empty for the resource itself; without a `name` the right must cover all of them.
+    /// Whether the user has the right that `rule` gives, as the API server's authorizer says (SelfSubjectAccessReview).
+    /// Without a name the right must cover all objects.
     ///
     /// # Errors
     /// When the API server cannot be asked. Everybody may ask, unless an administrator took that away.
-    pub async fn may(
-        &self,
-        namespace: &str,
-        verb: &str,
-        resource: &str,
-        subresource: &str,
-        name: Option<&str>,
-    ) -> Result<bool, ApiError> {
-        let resource = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
-        self.allows(&AccessRule::new(verb, &resource, Some(namespace)).named(name)).await
-    }
-
-    /// Whether the user has the right that `rule` gives, as [`Self::may`].
-    ///
-    /// # Errors
-    /// When the API server cannot be asked.
     pub async fn allows(&self, rule: &AccessRule) -> Result<bool, ApiError> {
         let (resource, subresource) = rule.resource.split_once('/').unwrap_or((&rule.resource, ""));
-        let attributes = ResourceAttributes {
-            namespace: rule.namespace.as_deref().unwrap_or_default(),
-            verb: &rule.verb,
-            group: &rule.group,
-            resource,
-            subresource,
-            name: rule.name.as_deref().unwrap_or_default(),
-        };
-        let review = AccessReview {
-            kind: "SelfSubjectAccessReview",
-            api_version: "authorization.k8s.io/v1",
-            spec: ReviewSpec { resource_attributes: attributes },
-        };
+        let review = json!({
+            "kind": "SelfSubjectAccessReview",
+            "apiVersion": "authorization.k8s.io/v1",
+            "spec": {"resourceAttributes": {
+                "namespace": rule.namespace.as_deref().unwrap_or_default(),
+                "verb": rule.verb,
+                "group": rule.group,
+                "resource": resource,
+                "subresource": subresource,
+                "name": rule.name.as_deref().unwrap_or_default(),
+            }},
+        });
         let needed = AccessRule::new("create", "selfsubjectaccessreviews", None).group("authorization.k8s.io");
-        let answer: ReviewedAccess =
-            self.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review, &needed).await?;
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer: ReviewedAccess = self.create(path, &review, &needed).await?;
         Ok(answer.status.allowed)
     }
-}
-
-#[derive(Serialize)]
-struct AccessReview<'a> {
-    kind: &'static str,
-    #[serde(rename = "apiVersion")]
-    api_version: &'static str,
-    spec: ReviewSpec<'a>,
-}
-
-#[derive(Serialize)]
-struct ReviewSpec<'a> {
-    #[serde(rename = "resourceAttributes")]
-    resource_attributes: ResourceAttributes<'a>,
-}
-
-#[derive(Serialize)]
-struct ResourceAttributes<'a> {
-    namespace: &'a str,
-    verb: &'a str,
-    group: &'a str,
-    resource: &'a str,
-    subresource: &'a str,
-    name: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -159,27 +42,4 @@ struct ReviewedAccess {
 #[derive(Deserialize)]
 struct ReviewStatus {
     allowed: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_to_ask_for() {
-        let one = AccessRule::new("get", "services/proxy", Some("web")).named(Some("https:nginx:443"));
-        assert_eq!(
-            one.to_string(),
-            r#"{apiGroups: [""], resources: ["services/proxy"], resourceNames: ["https:nginx:443"], verbs: ["get"]}"#
-        );
-        assert_eq!(
-            one.create_command(),
-            "kubectl create role svcproxy --namespace=web --verb=get --resource=services/proxy --resource-name=https:nginx:443"
-        );
-        let all = AccessRule::new("list", "endpointslices", None).group("discovery.k8s.io");
-        assert_eq!(
-            all.create_command(),
-            "kubectl create clusterrole svcproxy --verb=list --resource=endpointslices.discovery.k8s.io"
-        );
-    }
 }

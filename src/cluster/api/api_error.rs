@@ -5,9 +5,9 @@ use std::time::Duration;
 use prost::Message;
 use serde::Deserialize;
 
-use super::access_review::AccessRule;
 use super::forbidden::CredentialsNotSeen;
 use super::list_protobuf::{MAGIC, ProtobufEnvelope};
+use super::rule::AccessRule;
 use crate::cluster::client::send_error::SendError;
 
 /// Why a call failed. What a user reads is in `cluster/wording.rs`.

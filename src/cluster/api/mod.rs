@@ -15,4 +15,5 @@ pub(crate) mod namespaces;
 pub(crate) mod pods;
 pub(crate) mod watch;
 pub(crate) mod access_review;
+pub(crate) mod rule;
 pub(crate) mod forbidden;

@@ -37,8 +37,8 @@ impl TransportRights {
     /// Whether OPTIONS can go by the service proxy. Where that cannot be found out, the attempt will show.
     pub(super) async fn options(&self) -> bool {
         let id = self.target.id.to_string();
-        let ask = || self.cluster.may(&self.target.namespace, "*", "services", "proxy", Some(&id));
-        self.options.get_or_try_init(ask).await.copied().unwrap_or(true)
+        let rule = AccessRule::new("*", "services/proxy", Some(&self.target.namespace)).named(Some(&id));
+        self.options.get_or_try_init(|| self.cluster.allows(&rule)).await.copied().unwrap_or(true)
     }
 
     async fn ask_port_forward(&self) -> Result<bool, ApiError> {
