@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
+use futures_util::stream::{BoxStream, Stream, StreamExt, TryStreamExt, unfold};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
@@ -12,13 +13,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use super::access_review::AccessRule;
 use super::api_error::ApiError;
 use super::forbidden::MissingRight;
-use super::read_ahead::ReadAhead;
+use super::read_ahead::read_ahead;
+use super::rule::AccessRule;
 use crate::cluster::Cluster;
 use crate::cluster::client::send_error::SendError;
-use crate::proxy::upstream::Body;
+use crate::message::body::{Body, BoxError};
 
 /// The form that every API server writes.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -131,21 +132,13 @@ fn position(error: &serde_json::Error) -> String {
 pub(super) const TOO_SHORT: &str = "it ends too early";
 
 /// An answer's content on its way, in pieces, so that it is never there as a whole.
-#[derive(Debug)]
 pub(super) struct AnswerContent {
-    source: ContentSource,
+    source: BoxStream<'static, Result<Bytes, ApiError>>,
     /// What came over the wire and is not unpacked yet.
     packed: Bytes,
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
     /// Whether this is protobuf.
     pub(super) is_protobuf: bool,
-}
-
-/// Where the pieces come from.
-#[derive(Debug)]
-enum ContentSource {
-    Wire(WireContent),
-    Ahead(ReadAhead),
 }
 
 impl AnswerContent {
@@ -156,17 +149,13 @@ impl AnswerContent {
         let header = |name| response.headers().get(name).map_or(&b""[..], HeaderValue::as_bytes);
         let is_protobuf = header(CONTENT_TYPE).starts_with(PROTOBUF);
         let gzip = (header(CONTENT_ENCODING) == b"gzip").then(|| MultiGzDecoder::new(Vec::new()));
-        let source = ContentSource::Wire(WireContent { body: response.into_body(), limit });
+        let source = received(response.into_body(), limit).fuse().boxed();
         Self { source, packed: Bytes::new(), gzip, is_protobuf }
     }
 
     /// The same, taken from the wire however slowly it is read here.
     pub(super) fn read_ahead(self) -> Self {
-        let source = match self.source {
-            ContentSource::Wire(wire) => ContentSource::Ahead(ReadAhead::of(wire)),
-            ahead @ ContentSource::Ahead(_) => ahead,
-        };
-        Self { source, ..self }
+        Self { source: read_ahead(self.source).fuse().boxed(), ..self }
     }
 
     /// The next piece, never an empty one.
@@ -189,11 +178,7 @@ impl AnswerContent {
     /// Whether there is something to unpack.
     async fn receive(&mut self) -> Result<bool, ApiError> {
         while self.packed.is_empty() {
-            let piece = match &mut self.source {
-                ContentSource::Wire(wire) => wire.next().await,
-                ContentSource::Ahead(ahead) => ahead.next().await,
-            };
-            let Some(piece) = piece? else { return Ok(false) };
+            let Some(piece) = self.source.try_next().await? else { return Ok(false) };
             self.packed = piece;
         }
         Ok(true)
@@ -208,22 +193,15 @@ impl AnswerContent {
     }
 }
 
-/// An answer's body, and how long it may take.
-#[derive(Debug)]
-pub(super) struct WireContent {
-    body: Body,
-    limit: CallDeadline,
-}
-
-impl WireContent {
-    /// The next octets; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        match self.limit.of(self.body.frame()).await? {
-            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
-            Some(Err(error)) => Err(interrupted(error.to_string()).into()),
-            None => Ok(None),
-        }
-    }
+/// The octets of `body` as they come over the wire, within `limit`.
+fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
+    unfold(body, move |mut body| async move {
+        let piece = match limit.of(body.frame()).await {
+            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(interrupted),
+            Err(error) => Err(error),
+        };
+        Some((piece, body))
+    })
 }
 
 /// What `decoder` has unpacked after `step`.
@@ -231,10 +209,10 @@ fn unpacked<W: Fn(&mut MultiGzDecoder<Vec<u8>>) -> std::io::Result<()>>(
     decoder: &mut MultiGzDecoder<Vec<u8>>,
     step: W,
 ) -> Result<Bytes, SendError> {
-    step(decoder).map_err(|error| interrupted(error.to_string()))?;
+    step(decoder).map_err(|error| SendError::Interrupted { cause: error.to_string() })?;
     Ok(std::mem::take(decoder.get_mut()).into())
 }
 
-fn interrupted(cause: String) -> SendError {
-    SendError::Interrupted { cause }
+fn interrupted(error: BoxError) -> ApiError {
+    SendError::Interrupted { cause: error.to_string() }.into()
 }

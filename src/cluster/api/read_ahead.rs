@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api_error::ApiError;
-use super::call::WireContent;
 
 /// Bytes that may wait for the reader, as long as it is quick.
 const ROOM: usize = 128 * 1024;
@@ -19,47 +19,37 @@ const SLOW_READER_TIMEOUT: Duration = Duration::from_secs(5);
 
 type ContentPiece = Result<Bytes, ApiError>;
 
-/// Content on its way through memory.
-#[derive(Debug)]
-pub(super) struct ReadAhead {
-    pieces: mpsc::UnboundedReceiver<ContentPiece>,
+/// The pieces of `wire`, taken from it in a task of its own, which ends with the stream.
+pub(super) fn read_ahead(wire: BoxStream<'static, ContentPiece>) -> impl Stream<Item = ContentPiece> + Send {
+    let (sender, pieces) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(ROOM));
+    let task = AbortOnDropHandle::new(tokio::spawn(receive(wire, sender, room.clone())));
+    unfold((pieces, room, task), |(mut pieces, room, task)| async move {
+        let piece: ContentPiece = pieces.recv().await?;
+        room.add_permits(size(&piece));
+        Some((piece, (pieces, room, task)))
+    })
+}
+
+async fn receive(
+    mut wire: BoxStream<'static, ContentPiece>,
+    pieces: mpsc::UnboundedSender<ContentPiece>,
     room: Arc<Semaphore>,
-    _task: AbortOnDropHandle<()>,
-}
-
-impl ReadAhead {
-    pub(super) fn of(wire: WireContent) -> Self {
-        let (sender, pieces) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(ROOM));
-        let task = tokio::spawn(receive(wire, sender, room.clone()));
-        Self { pieces, room, _task: AbortOnDropHandle::new(task) }
-    }
-
-    /// The next piece; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        let piece = self.pieces.recv().await.transpose()?;
-        self.room.add_permits(size(piece.as_ref()));
-        Ok(piece)
-    }
-}
-
-async fn receive(mut wire: WireContent, pieces: mpsc::UnboundedSender<ContentPiece>, room: Arc<Semaphore>) {
+) {
     let mut is_patient = true;
-    while let Some(piece) = wire.next().await.transpose() {
-        let size = size(piece.as_ref().ok());
+    while let Some(piece) = wire.next().await {
+        let size = u32::try_from(size(&piece)).expect("no more than the room");
         if pieces.send(piece).is_err() {
             return;
         }
         if is_patient {
-            let taken =
-                timeout(SLOW_READER_TIMEOUT, room.acquire_many(u32::try_from(size).expect("no more than the room")))
-                    .await;
+            let taken = timeout(SLOW_READER_TIMEOUT, room.acquire_many(size)).await;
             is_patient = taken.is_ok_and(|taken| taken.map(SemaphorePermit::forget).is_ok());
         }
     }
 }
 
 /// How much of the room a piece takes.
-fn size(piece: Option<&Bytes>) -> usize {
-    piece.map_or(0, Bytes::len).min(ROOM)
+fn size(piece: &ContentPiece) -> usize {
+    piece.as_ref().map_or(0, Bytes::len).min(ROOM)
 }
