@@ -50,19 +50,18 @@ pub async fn find(cluster: &Cluster, search: &ServiceSearch, named: &NamedServic
         }
     }
     let scope = if everywhere { Scope::All } else { Scope::Namespace(namespace.to_owned()) };
-    by_part_of_name(cluster, search, scope, named).await
+    by_part_of_name(cluster, search, &scope, named).await
 }
 
 async fn by_part_of_name(
     cluster: &Cluster,
     search: &ServiceSearch,
-    scope: Scope,
+    scope: &Scope,
     named: &NamedService,
 ) -> Result<FindOutcome, Error> {
-    let place = scope.clone();
     let services = match all_services(cluster, scope, search.selector.as_deref()).await {
         Ok(services) => services,
-        Err(ApiError::Forbidden { .. }) if place != Scope::All => Vec::new(),
+        Err(ApiError::Forbidden { .. }) if *scope != Scope::All => Vec::new(),
         Err(error) => return Err(unlisted(error, search.selector.as_deref())),
     };
     match super::match_name::match_name(&services, named.spelling.id.name()) {
@@ -70,12 +69,12 @@ async fn by_part_of_name(
         NameMatch::Several(several) => Ok(FindOutcome::SeveralServices(several.into_iter().cloned().collect())),
         NameMatch::Nothing { near } => {
             let is_place_typed = search.namespace.is_some() || named.spelling.namespace.is_some();
-            Err(super::find_messages::no_such_service(named, &place, is_place_typed, &near))
+            Err(super::find_messages::no_such_service(named, scope, is_place_typed, &near))
         }
     }
 }
 
-async fn all_services(cluster: &Cluster, scope: Scope, selector: Option<&str>) -> Result<Vec<Service>, ApiError> {
+async fn all_services(cluster: &Cluster, scope: &Scope, selector: Option<&str>) -> Result<Vec<Service>, ApiError> {
     let portions = cluster.services(scope, selector);
     portions
         .try_fold(Vec::new(), |mut all, page| async move {

@@ -35,7 +35,7 @@ pub async fn scan_services(
     selector: Option<&str>,
     others: &[String],
 ) -> Result<ServiceScan, ApiError> {
-    let refusal = match begin(cluster, scope.clone(), selector).await {
+    let refusal = match begin(cluster, &scope, selector).await {
         Ok(portions) => return Ok(ServiceScan { scopes: vec![scope], narrowed: None, portions }),
         Err(refusal @ ApiError::Forbidden { .. }) if scope == Scope::All => refusal,
         Err(error) => return Err(error),
@@ -43,7 +43,7 @@ pub async fn scan_services(
     let mut allowed = Vec::new();
     let mut portions = stream::empty().boxed();
     for namespace in fallbacks(cluster.namespace(), others) {
-        match begin(cluster, Scope::Namespace(namespace.to_owned()), selector).await {
+        match begin(cluster, &Scope::Namespace(namespace.to_owned()), selector).await {
             Ok(more) => {
                 allowed.push(namespace);
                 portions = portions.chain(more).boxed();
@@ -62,7 +62,7 @@ pub async fn scan_services(
 /// The first portion tells whether the user may have the others.
 async fn begin(
     cluster: &Cluster,
-    scope: Scope,
+    scope: &Scope,
     selector: Option<&str>,
 ) -> Result<BoxStream<'static, Result<Vec<Service>, ApiError>>, ApiError> {
     let mut portions = cluster.services(scope, selector).boxed();

@@ -116,7 +116,7 @@ impl CandidateLookup {
     /// The pages that arrive in time; the shell could not show all of a very long list anyway.
     async fn list(&self, cluster: &Cluster, everywhere: bool) -> Vec<Service> {
         let scope = if everywhere { Scope::All } else { Scope::Namespace(cluster.namespace().to_owned()) };
-        let pages = cluster.services(scope, self.typed.choosing.selector.as_deref());
+        let pages = cluster.services(&scope, self.typed.choosing.selector.as_deref());
         pin_mut!(pages);
         let mut services = Vec::new();
         while let Ok(Some(Ok(page))) = timeout_at(self.deadline, pages.next()).await {

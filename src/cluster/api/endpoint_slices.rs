@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt;
 use prost::Message;
 use serde::Deserialize;
-use serde::de::Deserializer;
 
 use super::api_error::ApiError;
 use super::list::{FromProtobuf, ListRequest, ListedObject, Scope};
@@ -82,13 +81,13 @@ impl Cluster {
 
 /// The slices of all Services in `scope`.
 pub(super) fn slices_in(scope: &Scope) -> ListRequest {
-    ListRequest::new(GROUP, "endpointslices", scope.clone())
+    ListRequest::new(GROUP, "endpointslices", scope.namespace())
 }
 
 /// The slices of one Service.
 pub(crate) fn slices_of(namespace: &str, service: &str) -> ListRequest {
-    let scope = Scope::Namespace(namespace.to_owned());
-    ListRequest::new(GROUP, "endpointslices", scope).labelled(Some(&format!("{SERVICE_LABEL}={service}")))
+    let list = ListRequest::new(GROUP, "endpointslices", Some(namespace));
+    list.labelled(Some(&format!("{SERVICE_LABEL}={service}")))
 }
 
 impl ListedObject for EndpointSlice {
@@ -121,12 +120,8 @@ struct SliceMetadata {
     #[prost(string, tag = "3")]
     namespace: String,
     #[prost(btree_map = "string, string", tag = "11")]
-    #[serde(deserialize_with = "service_label")]
+    #[serde(deserialize_with = "object_fields::or_empty")]
     labels: BTreeMap<String, String>,
-}
-
-fn service_label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    object_fields::only(&[SERVICE_LABEL], deserializer)
 }
 
 #[derive(Clone, PartialEq, Message, Deserialize)]

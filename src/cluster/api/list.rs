@@ -7,11 +7,11 @@ use futures_util::stream::try_unfold;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
-use super::access_review::AccessRule;
 use super::api_error::ApiError;
 use super::call::{AnswerContent, JSON, PROTOBUF_OR_JSON, TOO_SHORT, malformed};
 use super::list_json::{JsonListReader, ListMetadata, MalformedList};
 use super::list_protobuf::ProtobufListReader;
+use super::rule::AccessRule;
 use crate::cluster::Cluster;
 
 /// Objects that are handed on at once.
@@ -51,19 +51,14 @@ pub(crate) struct ListRequest {
 }
 
 impl ListRequest {
-    /// `resource` of the API `group` (its path, such as `/api/v1`) in `scope`.
-    pub(crate) fn new(group: &str, resource: &str, scope: Scope) -> Self {
-        let namespace = match scope {
-            Scope::Namespace(namespace) => Some(namespace),
-            Scope::All => None,
-        };
-        let path = match &namespace {
+    /// `resource` of the API `group` (its path, such as `/api/v1`) in `namespace`, or in all of them.
+    pub(crate) fn new(group: &str, resource: &str, namespace: Option<&str>) -> Self {
+        let path = match namespace {
             Some(namespace) => format!("{group}/namespaces/{}/{resource}", encoded(namespace)),
             None => format!("{group}/{resource}"),
         };
         let group = group.strip_prefix("/apis/").and_then(|group| group.split('/').next()).unwrap_or_default();
-        let rule = AccessRule { namespace, ..AccessRule::new("list", resource, None).group(group) };
-        Self { path, rule, selectors: String::new() }
+        Self { path, rule: AccessRule::new("list", resource, namespace).group(group), selectors: String::new() }
     }
 
     /// Only those with such labels.

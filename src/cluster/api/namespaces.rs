@@ -1,14 +1,14 @@
 //! Names alone: of the kubeconfig's parts and of namespaces.
 
-use serde::Deserialize;
+use futures_util::TryStreamExt;
 
 use super::api_error::ApiError;
-use super::list::{ListRequest, ListedObject, Scope};
+use super::list::{ListRequest, ListedObject};
+use super::object_fields::BareObject;
 use crate::cluster::Cluster;
 use crate::cluster::config::inputs::{ConnectFlags, ProcessEnvironment};
 use crate::cluster::config::kubeconfig::KubeconfigFiles;
 use crate::error::Error;
-use futures_util::TryStreamExt;
 
 /// What the kubeconfig names, in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,27 +42,17 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
-        let list = ListRequest::new("/api/v1", "namespaces", Scope::All);
+        let list = ListRequest::new("/api/v1", "namespaces", None);
         self.portions::<String>(list).try_concat().await
     }
 }
 
 impl ListedObject for String {
-    type Wire = WireNamespace;
+    type Wire = BareObject;
 }
 
-#[derive(Deserialize)]
-pub(crate) struct WireNamespace {
-    metadata: NamespaceMetadata,
-}
-
-#[derive(Deserialize)]
-struct NamespaceMetadata {
-    name: String,
-}
-
-impl From<WireNamespace> for String {
-    fn from(entry: WireNamespace) -> Self {
-        entry.metadata.name
+impl From<BareObject> for String {
+    fn from(namespace: BareObject) -> Self {
+        namespace.metadata.name
     }
 }

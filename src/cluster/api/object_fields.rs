@@ -2,14 +2,37 @@
 //! both. Pure.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 
 use prost::Message;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::Deserializer;
+use serde_json::Value;
 
 use crate::service::Protocol;
+
+/// An object of which only what every object has is looked at.
+#[derive(Deserialize)]
+pub(crate) struct BareObject {
+    pub(super) metadata: BareMetadata,
+}
+
+/// What every object has; a bookmark has no name.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct BareMetadata {
+    pub(super) name: String,
+    pub(super) resource_version: String,
+}
+
+/// The items of the list `field` of an object that is read as a whole; none where there is no such list.
+pub(crate) fn each<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    object[field].as_array().into_iter().flatten()
+}
+
+/// The text `field` of an object that is read as a whole; empty where there is none.
+pub(super) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object[field].as_str().unwrap_or_default()
+}
 
 /// `meta.v1.Time`, with the precision of seconds that it has in JSON.
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -31,38 +54,6 @@ pub(super) fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-/// The values of `keys`, and none of the others, which may be large.
-pub(super) fn only<'de, D: Deserializer<'de>>(
-    keys: &'static [&'static str],
-    deserializer: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    struct OnlyKeys(&'static [&'static str]);
-    impl<'de> Visitor<'de> for OnlyKeys {
-        type Value = BTreeMap<String, String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("names and texts")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut kept = BTreeMap::new();
-            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                if self.0.contains(&key.as_ref()) {
-                    kept.insert(key.into_owned(), map.next_value()?);
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            Ok(kept)
-        }
-    }
-    deserializer.deserialize_any(OnlyKeys(keys))
 }
 
 /// A port number; 0, which none is, where it is out of range.

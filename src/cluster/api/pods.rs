@@ -1,10 +1,11 @@
 //! Pods: which are ready, and why the others are not.
 
 use futures_util::TryStreamExt;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::api_error::ApiError;
-use super::list::{ListRequest, ListedObject, Scope};
+use super::list::{ListRequest, ListedObject};
+use super::object_fields::{each, set, text};
 use crate::cluster::Cluster;
 
 /// A Pod, as far as its traffic is concerned.
@@ -24,143 +25,66 @@ impl Cluster {
     /// # Errors
     /// When the API server cannot be asked or refuses.
     pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, ApiError> {
-        let scope = Scope::Namespace(namespace.to_owned());
-        let list = ListRequest::new("/api/v1", "pods", scope).labelled(Some(selector));
+        let list = ListRequest::new("/api/v1", "pods", Some(namespace)).labelled(Some(selector));
         self.portions::<Pod>(list).try_concat().await
     }
 }
 
 impl ListedObject for Pod {
-    type Wire = WirePod;
+    type Wire = Value;
 }
 
-#[derive(Deserialize)]
-pub(crate) struct WirePod {
-    metadata: PodMetadata,
-    #[serde(default)]
-    spec: PodSpec,
-    #[serde(default)]
-    status: PodStatus,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PodMetadata {
-    name: String,
-    deletion_timestamp: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct PodSpec {
-    containers: Option<Vec<PodContainer>>,
-}
-
-#[derive(Deserialize)]
-struct PodContainer {
-    ports: Option<Vec<ContainerPort>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ContainerPort {
-    name: Option<String>,
-    container_port: u16,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PodStatus {
-    #[serde(default)]
-    phase: String,
-    conditions: Option<Vec<PodCondition>>,
-    init_container_statuses: Option<Vec<ContainerStatus>>,
-    container_statuses: Option<Vec<ContainerStatus>>,
-}
-
-#[derive(Deserialize)]
-struct PodCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    #[serde(default)]
-    message: String,
-}
-
-#[derive(Deserialize)]
-struct ContainerStatus {
-    name: String,
-    #[serde(default)]
-    state: ContainerState,
-}
-
-#[derive(Default, Deserialize)]
-struct ContainerState {
-    waiting: Option<ContainerHalt>,
-    terminated: Option<ContainerHalt>,
-}
-
-/// Why a container does not run.
-#[derive(Deserialize)]
-struct ContainerHalt {
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    message: String,
-}
-
-impl From<WirePod> for Pod {
-    fn from(WirePod { metadata, spec, status }: WirePod) -> Self {
-        let unready = match metadata.deletion_timestamp {
-            Some(_) => Some("it is being deleted".to_owned()),
-            None => status.unready(),
+impl From<Value> for Pod {
+    fn from(pod: Value) -> Self {
+        let unready = match pod["metadata"]["deletionTimestamp"].is_string() {
+            true => Some("it is being deleted".to_owned()),
+            false => unready(&pod["status"]),
         };
-        let ports = spec.containers.into_iter().flatten().flat_map(|container| container.ports.unwrap_or_default());
-        let named = |port: ContainerPort| Some((port.name?, port.container_port));
-        Self { name: metadata.name, unready, ports: ports.filter_map(named).collect() }
+        let ports = each(&pod["spec"], "containers").flat_map(|container| each(container, "ports"));
+        Self { name: text(&pod["metadata"], "name").to_owned(), unready, ports: ports.filter_map(named_port).collect() }
     }
 }
 
-impl PodStatus {
-    fn unready(&self) -> Option<String> {
-        let condition = |kind: &str| self.conditions.iter().flatten().find(|condition| condition.kind == kind);
-        let ready = condition("Ready");
-        if ready.is_some_and(|ready| ready.status == "True") {
-            return None;
-        }
-        let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled.status == "False");
-        let said = |condition: &PodCondition| (!condition.message.is_empty()).then(|| condition.message.clone());
-        self.halted()
-            .or_else(|| unscheduled.and_then(said))
-            .or_else(|| ready.and_then(said))
-            .or_else(|| Some(if self.phase == "Running" { "it is not ready".to_owned() } else { self.phase.clone() }))
-    }
-
-    /// The first container that does not run, and why.
-    fn halted(&self) -> Option<String> {
-        let containers = self.init_container_statuses.iter().flatten().chain(self.container_statuses.iter().flatten());
-        containers.filter_map(ContainerStatus::halted).next()
-    }
+fn named_port(port: &Value) -> Option<(String, u16)> {
+    Some((port["name"].as_str()?.to_owned(), port["containerPort"].as_u64()?.try_into().ok()?))
 }
 
-impl ContainerStatus {
-    fn halted(&self) -> Option<String> {
-        let halt = self.state.waiting.as_ref().or(self.state.terminated.as_ref())?;
-        match (halt.reason.as_str(), halt.message.as_str()) {
-            // What happens between start and readiness, and the proper end of an init container.
-            ("" | "PodInitializing" | "Completed", _) => None,
-            (reason, "") => Some(format!("container {} {reason}", self.name)),
-            (reason, message) => Some(format!("container {} {reason}: {message}", self.name)),
-        }
+fn unready(status: &Value) -> Option<String> {
+    let condition = |kind: &str| each(status, "conditions").find(|condition| condition["type"] == kind);
+    let ready = condition("Ready");
+    if ready.is_some_and(|ready| ready["status"] == "True") {
+        return None;
+    }
+    let unscheduled = condition("PodScheduled").filter(|scheduled| scheduled["status"] == "False");
+    let said = |condition: &Value| set(text(condition, "message").to_owned());
+    // The first container that does not run says most.
+    let mut containers = each(status, "initContainerStatuses").chain(each(status, "containerStatuses"));
+    containers.find_map(halted).or_else(|| unscheduled.and_then(said)).or_else(|| ready.and_then(said)).or_else(|| {
+        let phase = text(status, "phase");
+        Some(if phase == "Running" { "it is not ready" } else { phase }.to_owned())
+    })
+}
+
+/// Why a container does not run, from its status.
+fn halted(container: &Value) -> Option<String> {
+    let state = &container["state"];
+    let halt = [&state["waiting"], &state["terminated"]].into_iter().find(|halt| halt.is_object())?;
+    let name = text(container, "name");
+    match (text(halt, "reason"), text(halt, "message")) {
+        // What happens between start and readiness, and the proper end of an init container.
+        ("" | "PodInitializing" | "Completed", _) => None,
+        (reason, "") => Some(format!("container {name} {reason}")),
+        (reason, message) => Some(format!("container {name} {reason}: {message}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn check(pod: &Value, expect: Option<&str>) {
-        let pod = Pod::from(serde_json::from_value::<WirePod>(pod.clone()).unwrap());
+        let pod = Pod::from(pod.clone());
         assert_eq!(pod.unready.as_deref(), expect);
     }
 
@@ -196,7 +120,7 @@ mod tests {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [
             {"ports": [{"name": "web", "containerPort": 8080}, {"containerPort": 9090}]}, {}
         ]}});
-        let pod = Pod::from(serde_json::from_value::<WirePod>(pod).unwrap());
+        let pod = Pod::from(pod);
         assert_eq!(pod.ports, [("web".to_owned(), 8080)]);
     }
 }

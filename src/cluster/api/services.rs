@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::Stream;
 use prost::Message;
 use serde::Deserialize;
-use serde::de::Deserializer;
 
-use super::access_review::AccessRule;
 use super::api_error::ApiError;
 use super::list::{FromProtobuf, ListRequest, ListedObject, Scope, encoded};
 use super::object_fields::{self, WireTime, port_number, protocol, set};
+use super::rule::AccessRule;
 use crate::cluster::Cluster;
 use crate::service::choose_port::ANNOTATIONS;
 use crate::service::{PortRef, Service, ServicePort, ServiceType};
@@ -36,10 +35,10 @@ impl Cluster {
     /// When the API server has forgotten the state that the first page shows, the rest comes from a newer one.
     pub fn services(
         &self,
-        scope: Scope,
+        scope: &Scope,
         selector: Option<&str>,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static {
-        self.portions::<Service>(ListRequest::new("/api/v1", "services", scope).labelled(selector))
+        self.portions::<Service>(ListRequest::new("/api/v1", "services", scope.namespace()).labelled(selector))
     }
 }
 
@@ -73,13 +72,8 @@ struct ServiceMetadata {
     #[serde(rename = "creationTimestamp", default, deserialize_with = "object_fields::time")]
     created: Option<WireTime>,
     #[prost(btree_map = "string, string", tag = "12")]
-    #[serde(default, deserialize_with = "steering_annotations")]
+    #[serde(default, deserialize_with = "object_fields::or_empty")]
     annotations: BTreeMap<String, String>,
-}
-
-/// The annotations that steer this program.
-fn steering_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    object_fields::only(&ANNOTATIONS, deserializer)
 }
 
 #[derive(Clone, PartialEq, Message, Deserialize)]

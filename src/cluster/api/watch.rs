@@ -10,17 +10,18 @@ use futures_util::stream::unfold;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
 use super::api_error::{ApiError, StatusObject};
 use super::endpoint_slices::{self, EndpointSlice};
-use super::list::{ListRequest, Scope, encoded};
+use super::list::{ListRequest, ListedObject, encoded};
 use super::list_json::ListMetadata;
-use super::services;
+use super::object_fields::{BareMetadata, BareObject};
 use crate::cluster::Cluster;
 use crate::cluster::client::send_error::SendError;
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 use crate::service::Service;
 
 /// After this long the API server ends a watch, and a new one begins (client-go's reflector asks for 5 to 10 minutes).
@@ -44,7 +45,7 @@ impl Cluster {
         namespace: &str,
         service: &str,
     ) -> impl Stream<Item = Result<Vec<EndpointSlice>, ApiError>> + Send + 'static + use<> {
-        self.watch::<endpoint_slices::WireEndpointSlice, EndpointSlice>(endpoint_slices::slices_of(namespace, service))
+        self.watch(endpoint_slices::slices_of(namespace, service))
     }
 
     /// The Service `name`, again each time that it changes; nothing when it is not there. Errors as with
@@ -54,21 +55,16 @@ impl Cluster {
         namespace: &str,
         name: &str,
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static + use<> {
-        let scope = Scope::Namespace(namespace.to_owned());
-        self.watch::<services::WireService, Service>(ListRequest::new("/api/v1", "services", scope).named(name))
+        self.watch(ListRequest::new("/api/v1", "services", Some(namespace)).named(name))
     }
 
-    fn watch<T, U>(
+    fn watch<U: ListedObject + Clone + PartialEq>(
         &self,
         list: ListRequest,
-    ) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<T, U>
-    where
-        T: for<'de> Deserialize<'de> + Send + 'static,
-        U: From<T> + Clone + PartialEq + Send + 'static,
-    {
+    ) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<U> {
         let watch =
             ObjectWatch { cluster: self.clone(), list, step: WatchStep::List, objects: BTreeMap::new(), failures: 0 };
-        unfold(watch, |mut watch| async move { watch.next::<T>().await.map(|item| (item, watch)) })
+        unfold(watch, |mut watch| async move { watch.next().await.map(|item| (item, watch)) })
     }
 }
 
@@ -102,18 +98,14 @@ enum WatchStep {
     End,
 }
 
-impl<U: Clone + PartialEq> ObjectWatch<U> {
+impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
     /// Everything that is there, once that has changed.
-    async fn next<T>(&mut self) -> Option<Result<Vec<U>, ApiError>>
-    where
-        T: for<'de> Deserialize<'de>,
-        U: From<T>,
-    {
+    async fn next(&mut self) -> Option<Result<Vec<U>, ApiError>> {
         loop {
             let changed = match std::mem::replace(&mut self.step, WatchStep::List) {
-                WatchStep::List => self.list::<T>().await,
+                WatchStep::List => self.list().await,
                 WatchStep::Ask { version } => self.ask(version).await,
-                WatchStep::Follow { version, lines } => self.follow::<T>(version, lines).await,
+                WatchStep::Follow { version, lines } => self.follow(version, lines).await,
                 WatchStep::End => return None,
             };
             match changed {
@@ -128,17 +120,13 @@ impl<U: Clone + PartialEq> ObjectWatch<U> {
     }
 
     /// Reads everything, after a wait if something has failed before.
-    async fn list<T>(&mut self) -> Result<bool, ApiError>
-    where
-        T: for<'de> Deserialize<'de>,
-        U: From<T>,
-    {
+    async fn list(&mut self) -> Result<bool, ApiError> {
         if self.failures > 0 {
             sleep(wait(self.failures)).await;
         }
         let page: RawListPage = self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
         let version = page.metadata.resource_version.clone();
-        let parsed = page.items.iter().flatten().map(|raw| parse::<T>(raw)).collect::<Result<Vec<_>, _>>();
+        let parsed = page.items.iter().flatten().map(|raw| parse::<U::Wire>(raw)).collect::<Result<Vec<_>, _>>();
         let objects = parsed.map_err(|_| self.unclear())?;
         self.objects = objects.into_iter().map(|(metadata, object)| (metadata.name, object.into())).collect();
         self.failures = 0;
@@ -165,11 +153,7 @@ impl<U: Clone + PartialEq> ObjectWatch<U> {
     }
 
     /// Takes one change in.
-    async fn follow<T>(&mut self, version: String, mut lines: WatchLines) -> Result<bool, ApiError>
-    where
-        T: for<'de> Deserialize<'de>,
-        U: From<T>,
-    {
+    async fn follow(&mut self, version: String, mut lines: WatchLines) -> Result<bool, ApiError> {
         let Some(line) = lines.next().await? else {
             sleep(FIRST_WATCH_RETRY_INTERVAL).await;
             self.step = WatchStep::Ask { version };
@@ -179,12 +163,12 @@ impl<U: Clone + PartialEq> ObjectWatch<U> {
         if event.kind == "ERROR" {
             return self.refused(self.error_of(&event));
         }
-        let metadata: WatchedMetadata = read_metadata(event.object).map_err(|_| self.unclear())?;
+        let metadata = read_metadata(event.object).map_err(|_| self.unclear())?;
         self.step = WatchStep::Follow { version: metadata.resource_version, lines };
         match event.kind.as_ref() {
             "DELETED" => Ok(self.objects.remove(&metadata.name).is_some()),
             "ADDED" | "MODIFIED" => {
-                let (metadata, object) = parse::<T>(event.object).map_err(|_| self.unclear())?;
+                let (metadata, object) = parse::<U::Wire>(event.object).map_err(|_| self.unclear())?;
                 Ok(self.put(metadata.name, object.into()))
             }
             _ => Ok(false),
@@ -231,26 +215,12 @@ fn wait(failures: u32) -> Duration {
     MAX_WATCH_RETRY_INTERVAL.min(FIRST_WATCH_RETRY_INTERVAL * 2_u32.pow(failures.min(10)))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(raw: &RawValue) -> serde_json::Result<(WatchedMetadata, T)> {
+fn parse<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<(BareMetadata, T)> {
     Ok((read_metadata(raw)?, serde_json::from_str(raw.get())?))
 }
 
-fn read_metadata(raw: &RawValue) -> serde_json::Result<WatchedMetadata> {
-    #[derive(Deserialize)]
-    struct BareObject {
-        metadata: WatchedMetadata,
-    }
+fn read_metadata(raw: &RawValue) -> serde_json::Result<BareMetadata> {
     serde_json::from_str::<BareObject>(raw.get()).map(|object| object.metadata)
-}
-
-/// What every object has; a bookmark has no name.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WatchedMetadata {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    resource_version: String,
 }
 
 /// One line of a watch.

@@ -23,7 +23,7 @@ use super::plugin::{Script, in_seconds, issues, token, user};
 use super::server::{Kubeconfig, Server, get, hello, text};
 use crate::cluster::{Cluster, ProcessEnvironment};
 use crate::error::Error;
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 
 const REFUSAL: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
 

@@ -18,9 +18,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::server::Server;
-use crate::cluster::{ApiError, Cluster, ConnectFlags, ProcessEnvironment, Scope};
+use crate::cluster::{AccessRule, ApiError, Cluster, ConnectFlags, ProcessEnvironment, Scope};
 use crate::error::Error;
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 use crate::service::{PortRef, Protocol, Readiness, Service, ServiceType};
 
 fn answer(status: u16, json: &Value) -> Response<Body> {
@@ -49,7 +49,7 @@ async fn answering(table: Vec<(&'static str, u16, Value)>) -> Server {
 
 async fn listed(cluster: &Cluster, scope: Scope, selector: Option<&str>) -> Result<Vec<Vec<String>>, ApiError> {
     let names = |page: Vec<Service>| page.into_iter().map(|service| service.name).collect();
-    cluster.services(scope, selector).map_ok(names).try_collect().await
+    cluster.services(&scope, selector).map_ok(names).try_collect().await
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_list_that_nobody_reads_on_is_taken_from_the_wire_all_the_same() {
     })
     .await;
     let cluster = server.cluster().await;
-    let mut portions = pin!(cluster.services(Scope::All, None));
+    let mut portions = pin!(cluster.services(&Scope::All, None));
     let first = portions.next().await.unwrap().unwrap().len();
     assert!(first < COUNT);
     timeout(Duration::from_secs(60), sent.notified()).await.expect("the API server may send it all");
@@ -275,8 +275,8 @@ async fn rights_are_asked_for() {
     })
     .await;
     let cluster = server.cluster().await;
-    assert!(cluster.may("web", "create", "pods", "portforward", None).await.unwrap());
-    assert!(!cluster.may("web", "get", "pods", "", None).await.unwrap());
+    assert!(cluster.allows(&AccessRule::new("create", "pods/portforward", Some("web"))).await.unwrap());
+    assert!(!cluster.allows(&AccessRule::new("get", "pods", Some("web"))).await.unwrap());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::server::{Kubeconfig, Server, get, hello};
 use crate::cluster::SendError;
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 
 #[tokio::test]
 async fn requests_in_turn_share_a_connection() {

@@ -13,7 +13,7 @@ use super::certificates::Authority;
 use super::requests::echo;
 use super::server::{Kubeconfig, Server, get, hello};
 use crate::cluster::{Cluster, ProcessEnvironment, ProxyVariables, SendError};
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 
 trait Octets: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Octets for T {}

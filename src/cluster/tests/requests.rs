@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::server::{Kubeconfig, Server, get, hello, text};
 use crate::cluster::AccessRule;
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 
 #[tokio::test]
 async fn the_target_goes_out_octet_by_octet() {

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Authority;
 use crate::cluster::{ApiServer, Cluster, ConnectFlags, ProcessEnvironment};
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 
 pub(crate) async fn hello(_: Request<Incoming>) -> Response<Body> {
     Response::new(Body::full("hello"))

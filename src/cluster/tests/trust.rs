@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::certificates::{Authority, Signed, builder, self_signed, server_params};
 use super::server::{Kubeconfig, Server, get, hello};
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, SendError, TlsProblem};
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 
 /// Made by `openssl x509 -req`, which writes version 1 unless it is told of extensions, as microk8s does.
 const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
