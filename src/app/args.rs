@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use crate::cluster::ConnectFlags;
 use crate::service::PortRef;
 use crate::service::{Scheme, parse_port};
+use crate::terminal::output::OutputFormat;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -188,7 +189,7 @@ pub struct GuardFlags {
 pub struct PrintingFlags {
     /// Serving: text, json or url. With --list: wide, json, yaml or name
     #[arg(short = 'o', long, value_enum, value_name = "FORMAT")]
-    pub output: Option<OutputFlag>,
+    pub output: Option<OutputFormat>,
 
     /// Print what would be opened, why, and the right it needs; open nothing
     #[arg(long)]
@@ -360,23 +361,6 @@ pub enum ViaFlag {
     ServiceProxy,
     /// By port-forward to a ready Pod only
     PortForward,
-}
-
-/// `-o`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFlag {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-    /// The computed proxy URL alone
-    Url,
-    /// More columns
-    Wide,
-    /// YAML
-    Yaml,
-    /// service/NAME
-    Name,
 }
 
 /// `--log-format`.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::args::{LogFormat, OriginFlag, ViaFlag};
-use super::plan::{self, OpenPlan, ReadyFormat};
+use super::plan::{self, DEFAULT_PORT, OpenPlan};
 use super::ready_line::{self, ReadyLine};
 use super::request_line::RequestLine;
 use super::service_changes;
@@ -25,11 +25,9 @@ use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::{Target, served_paths, site_label};
 use crate::terminal::browser::{self, BrowserOpening, NoBrowserReason};
 use crate::terminal::command::{self, ServedUrls};
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, OutputFormat};
 use crate::terminal::signals::StopSignals;
 
-/// Where `kubectl proxy` listens, and so what documents show.
-pub(crate) const DEFAULT_PORT: u16 = 8001;
 /// Local ports derived from a Target: below the range that systems give to outgoing connections.
 const DERIVED_PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long running requests may go on once the user wants to stop.
@@ -240,8 +238,8 @@ pub fn print_ready(
         output.print_hint(&format!("you may not read Service {service} in {namespace}: port and scheme are as typed"));
     }
     for (found, ready) in found.iter().zip(ready) {
-        output.print_data(&ready.line(plan.ready));
-        if plan.ready == ReadyFormat::Text && ready.site_url != ready.proxy_url {
+        output.print_data(&ready.line(plan.format));
+        if plan.format == OutputFormat::Text && ready.site_url != ready.proxy_url {
             let landing = found.target.path.trim_start_matches('/');
             output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url));
         }

@@ -8,13 +8,18 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::args::{
-    ChoosingFlags, CommandLine, GuardFlags, LocalAddress, LogFormat, OriginFlag, OutputFlag, PrintingFlags,
-    ServingFlags, ViaFlag,
+    ChoosingFlags, CommandLine, GuardFlags, LocalAddress, LogFormat, OriginFlag, PrintingFlags, ServingFlags, ViaFlag,
 };
 use crate::error::Error;
+use crate::find::list::ListPlan;
+use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
 use crate::service::choose_port::TargetWish;
 use crate::service::{Scheme, ServiceSpelling, SpellingError};
 use crate::terminal::browser::{self, BrowserOpening};
+use crate::terminal::output::OutputFormat;
+
+/// Where `kubectl proxy` listens, and so what documents show.
+pub(crate) const DEFAULT_PORT: u16 = 8001;
 
 /// What `main` finds out about where it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,10 +59,8 @@ pub enum Plan {
 /// Opening Services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenPlan {
-    /// Which ones.
-    pub wanted: WantedServices,
-    /// Where to look for them.
-    pub search: ServiceSearch,
+    /// Which ones, and where to look for them.
+    pub query: ServiceQuery,
     /// Where to listen.
     pub listen: ListenPlan,
     /// How they are presented.
@@ -78,8 +81,8 @@ pub struct OpenPlan {
     pub idle_timeout: Option<Duration>,
     /// What to run once ready.
     pub command: Vec<OsString>,
-    /// The ready line.
-    pub ready: ReadyFormat,
+    /// The form of the ready line.
+    pub format: OutputFormat,
     /// Only say what would be done.
     pub dry_run: bool,
     /// A line for each request, in this form.
@@ -88,44 +91,6 @@ pub struct OpenPlan {
     pub can_prompt: bool,
     /// Whether a line at the bottom of the terminal says what is going on.
     pub live_status: bool,
-}
-
-/// Which Services to open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WantedServices {
-    /// These, at least one.
-    Named(Vec<NamedService>),
-    /// Whatever the user picks.
-    Pick {
-        /// The first filter text.
-        typed: String,
-        /// What flags say.
-        wish: TargetWish,
-    },
-    /// The one opened last, with what flags say.
-    Last(TargetWish),
-}
-
-/// One SERVICE of the command line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedService {
-    /// As typed.
-    pub text: String,
-    /// Taken apart.
-    pub spelling: ServiceSpelling,
-    /// Flags and spelling together.
-    pub wish: TargetWish,
-}
-
-/// Where Services are looked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServiceSearch {
-    /// All namespaces.
-    pub all_namespaces: bool,
-    /// The namespace that was typed.
-    pub namespace: Option<String>,
-    /// Label selector.
-    pub selector: Option<String>,
 }
 
 /// Where to listen.
@@ -157,47 +122,6 @@ pub struct GuardPlan {
     pub require_token: bool,
 }
 
-/// Form of the ready line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadyFormat {
-    /// A sentence.
-    Text,
-    /// One JSON object a Target.
-    Json,
-    /// The computed proxy URL alone.
-    Url,
-}
-
-/// Listing Services.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListPlan {
-    /// Where to look.
-    pub search: ServiceSearch,
-    /// Only what `kubectl cluster-info` shows.
-    pub builtin: bool,
-    /// How it is printed.
-    pub format: ListFormat,
-    /// Only names that contain this.
-    pub filter: Option<String>,
-    /// The local port of the URLs; `None` for the default.
-    pub port: Option<u16>,
-}
-
-/// Form of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListFormat {
-    /// A table.
-    Table,
-    /// A table with more columns.
-    Wide,
-    /// JSON.
-    Json,
-    /// YAML.
-    Yaml,
-    /// `service/NAME` lines.
-    Name,
-}
-
 /// Decides what to do.
 ///
 /// # Errors
@@ -211,15 +135,14 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
     if cli.choosing.list {
         return list(&cli, search).map(Plan::List);
     }
-    let ready = ready_format(cli.printing.output)?;
-    let opening = browser::opening(&browser_facts(&cli, ready, facts));
+    let format = ready_format(cli.printing.output)?;
+    let opening = browser::opening(&browser_facts(&cli, format, facts));
     let wanted = wanted(&cli.choosing, cli.services, facts)?;
     let CommandLine { serving, guarding, printing, command, .. } = cli;
-    let live_status = live_status(&printing, ready, &command, facts);
+    let live_status = live_status(&printing, format, &command, facts);
     check_together(&serving, &printing, &command)?;
     Ok(Plan::Open(Box::new(OpenPlan {
-        wanted,
-        search,
+        query: ServiceQuery { wanted, search },
         listen: listen(&serving),
         origin: serving.origin,
         via: serving.via,
@@ -230,7 +153,7 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         wait: serving.wait,
         idle_timeout: serving.idle_timeout.filter(|limit| !limit.is_zero()),
         command,
-        ready,
+        format,
         dry_run: printing.dry_run,
         log_requests: printing.log_requests.then_some(printing.log_format),
         can_prompt: facts.can_prompt(),
@@ -239,14 +162,10 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
 }
 
 fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
-    let format = match cli.printing.output {
-        None | Some(OutputFlag::Text) => ListFormat::Table,
-        Some(OutputFlag::Wide) => ListFormat::Wide,
-        Some(OutputFlag::Json) => ListFormat::Json,
-        Some(OutputFlag::Yaml) => ListFormat::Yaml,
-        Some(OutputFlag::Name) => ListFormat::Name,
-        Some(OutputFlag::Url) => return Err(Error::usage("--list knows -o wide, json, yaml and name, not -o url")),
-    };
+    let format = cli.printing.output.unwrap_or_default();
+    if format == OutputFormat::Url {
+        return Err(Error::usage("--list knows -o wide, json, yaml and name, not -o url"));
+    }
     let filter = match &cli.services[..] {
         [] => None,
         [one] => Some(one.clone()),
@@ -255,23 +174,21 @@ fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
     if !cli.command.is_empty() {
         return Err(Error::usage("--list opens nothing, so there is nothing for COMMAND to use"));
     }
-    let port = cli.serving.port.filter(|&port| port != 0);
+    let port = cli.serving.port.filter(|&port| port != 0).unwrap_or(DEFAULT_PORT);
     Ok(ListPlan { search, builtin: cli.choosing.builtin, format, filter, port })
 }
 
-fn ready_format(flag: Option<OutputFlag>) -> Result<ReadyFormat, Error> {
-    match flag {
-        None | Some(OutputFlag::Text) => Ok(ReadyFormat::Text),
-        Some(OutputFlag::Json) => Ok(ReadyFormat::Json),
-        Some(OutputFlag::Url) => Ok(ReadyFormat::Url),
-        Some(_) => Err(Error::usage("-o wide, yaml and name are for --list").hint("use -o text, json or url")),
+fn ready_format(flag: Option<OutputFormat>) -> Result<OutputFormat, Error> {
+    match flag.unwrap_or_default() {
+        format @ (OutputFormat::Text | OutputFormat::Json | OutputFormat::Url) => Ok(format),
+        _ => Err(Error::usage("-o wide, yaml and name are for --list").hint("use -o text, json or url")),
     }
 }
 
-fn browser_facts(cli: &CommandLine, ready: ReadyFormat, facts: &TerminalFacts) -> browser::OpenerFacts {
+fn browser_facts(cli: &CommandLine, format: OutputFormat, facts: &TerminalFacts) -> browser::OpenerFacts {
     browser::OpenerFacts {
         unwanted: cli.serving.no_browser
-            || ready != ReadyFormat::Text
+            || format != OutputFormat::Text
             || !cli.command.is_empty()
             || cli.serving.unix_socket.is_some(),
         command: cli.serving.browser.clone(),
@@ -413,8 +330,8 @@ fn check_together(serving: &ServingFlags, printing: &PrintingFlags, command: &[O
 }
 
 /// Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
-fn live_status(printing: &PrintingFlags, ready: ReadyFormat, command: &[OsString], facts: &TerminalFacts) -> bool {
-    let for_people = ready == ReadyFormat::Text && printing.log_format == LogFormat::Text && command.is_empty();
+fn live_status(printing: &PrintingFlags, format: OutputFormat, command: &[OsString], facts: &TerminalFacts) -> bool {
+    let for_people = format == OutputFormat::Text && printing.log_format == LogFormat::Text && command.is_empty();
     for_people && facts.stderr_is_terminal && !facts.terminal_is_dumb
 }
 
@@ -452,10 +369,10 @@ mod tests {
     #[test]
     fn no_service_means_pick_on_a_terminal_only() {
         let pick = |typed: &str, wish: TargetWish| WantedServices::Pick { typed: typed.to_owned(), wish };
-        assert_eq!(open("svcproxy").wanted, pick("", TargetWish::default()));
-        assert_eq!(open("svcproxy --pick graf").wanted, pick("graf", TargetWish::default()));
+        assert_eq!(open("svcproxy").query.wanted, pick("", TargetWish::default()));
+        assert_eq!(open("svcproxy --pick graf").query.wanted, pick("graf", TargetWish::default()));
         let path = TargetWish { path: Some("/ui".to_owned()), ..TargetWish::default() };
-        assert_eq!(open("svcproxy --path ui").wanted, pick("", path));
+        assert_eq!(open("svcproxy --path ui").query.wanted, pick("", path));
         let piped = TerminalFacts { stdin_is_terminal: false, ..AT_DESK };
         assert!(refused("svcproxy", &piped).contains("no SERVICE"));
         assert!(refused("svcproxy --pick x", &piped).contains("--pick needs a terminal"));
@@ -463,12 +380,14 @@ mod tests {
 
     #[test]
     fn flags_and_spelling_make_one_wish() {
-        let WantedServices::Named(named) = open("svcproxy nginx:http b --path ui/").wanted else { panic!("not named") };
+        let WantedServices::Named(named) = open("svcproxy nginx:http b --path ui/").query.wanted else {
+            panic!("not named")
+        };
         assert_eq!(named[0].wish.port, Some(PortRef::Name("http".to_owned())));
         assert_eq!(named[1].wish.path.as_deref(), Some("/ui/"));
         assert!(refused("svcproxy nginx:http --svc-port 80", &AT_DESK).contains("--svc-port 80 contradicts"));
         assert!(refused("svcproxy https:nginx: --scheme http", &AT_DESK).contains("--scheme http contradicts"));
-        assert_eq!(open("svcproxy -").wanted, WantedServices::Last(TargetWish::default()));
+        assert_eq!(open("svcproxy -").query.wanted, WantedServices::Last(TargetWish::default()));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::plan::ReadyFormat;
 use crate::find::FoundTarget;
 use crate::service::Target;
+use crate::terminal::output::OutputFormat;
 
 /// Everything that the ready line may say of one Target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,11 +32,11 @@ pub struct ReadyLine {
 
 impl ReadyLine {
     /// The line on stdout, without its line end.
-    pub fn line(&self, format: ReadyFormat) -> String {
+    pub fn line(&self, format: OutputFormat) -> String {
         match format {
-            ReadyFormat::Url => self.proxy_url.clone(),
-            ReadyFormat::Json => serde_json::to_string(self).expect("strings always serialise"),
-            ReadyFormat::Text => {
+            OutputFormat::Url => self.proxy_url.clone(),
+            OutputFormat::Json => serde_json::to_string(self).expect("strings always serialise"),
+            _ => {
                 let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
                 format!("{}/{}{port} is at {}", self.namespace, self.service, self.proxy_url)
             }
@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn one_line_in_each_format() {
-        assert_eq!(ready().line(ReadyFormat::Text), "default/nginx:http is at http://127.0.0.1:8001/p/");
-        assert_eq!(ready().line(ReadyFormat::Url), "http://127.0.0.1:8001/p/");
-        let json: serde_json::Value = serde_json::from_str(&ready().line(ReadyFormat::Json)).unwrap();
+        assert_eq!(ready().line(OutputFormat::Text), "default/nginx:http is at http://127.0.0.1:8001/p/");
+        assert_eq!(ready().line(OutputFormat::Url), "http://127.0.0.1:8001/p/");
+        let json: serde_json::Value = serde_json::from_str(&ready().line(OutputFormat::Json)).unwrap();
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         let expect = ["context", "namespace", "port", "proxyUrl", "scheme", "server", "service", "siteUrl", "via"];
         assert_eq!(keys, expect);

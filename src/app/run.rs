@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinHandle;
 
 use super::open;
-use super::plan::{OpenPlan, Plan, ReadyFormat};
+use super::plan::{OpenPlan, Plan};
 use super::ready_line;
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, Exit};
@@ -14,7 +14,7 @@ use crate::find::history::{ClusterHistory, ClusterName, History, HistoryEntry};
 use crate::find::list::list;
 use crate::find::resolve::TargetResolver;
 use crate::terminal::command::ServedUrls;
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, OutputFormat};
 use crate::terminal::signals::StopSignals;
 
 /// Does what `plan` says.
@@ -50,7 +50,14 @@ async fn open_services(
 ) -> Result<Exit, Error> {
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
-    let choosing = TargetResolver { cluster, plan, history: &history, now: now(), output };
+    let choosing = TargetResolver {
+        cluster,
+        query: &plan.query,
+        can_prompt: plan.can_prompt,
+        history: &history,
+        now: now(),
+        output,
+    };
     let found = choosing.targets(&mut signals).await?;
     let listener = open::bind(cluster, plan, &found).await?;
     let log = open::request_log(plan, output);
@@ -92,8 +99,8 @@ fn now() -> i64 {
 
 fn explain(plan: &OpenPlan, found: &[FoundTarget], ready: &[ready_line::ReadyLine], output: &Output) {
     for (found, ready) in found.iter().zip(ready) {
-        match plan.ready {
-            ReadyFormat::Text => ready_line::explanation(found, ready).iter().for_each(|line| output.print_data(line)),
+        match plan.format {
+            OutputFormat::Text => ready_line::explanation(found, ready).iter().for_each(|line| output.print_data(line)),
             format => output.print_data(&ready.line(format)),
         }
     }

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 
 use super::find_messages::{refusal, unlisted};
 use super::match_name::NameMatch;
-use crate::app::plan::{NamedService, ServiceSearch};
+use super::query::{NamedService, ServiceSearch};
 use crate::cluster::{ApiError, Cluster, Scope};
 use crate::error::Error;
 use crate::service::choose_port::{NotOpenable, PortChoice, TargetWish, choose};

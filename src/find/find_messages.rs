@@ -1,6 +1,6 @@
 //! Why nothing was found, or what was found cannot be opened, in the user's words.
 
-use crate::app::plan::NamedService;
+use super::query::NamedService;
 use crate::cluster::{ApiError, Scope};
 use crate::error::Error;
 use crate::service::choose_port::NotOpenable;

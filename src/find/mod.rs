@@ -1,5 +1,6 @@
 //! Which Service is meant, and which of its ports: by name, by picking or from the history; and what there is to open.
 
+pub mod query;
 pub mod resolve;
 pub mod match_name;
 pub mod by_picking;

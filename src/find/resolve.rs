@@ -3,8 +3,8 @@
 use super::by_picking::{PickOffer, pick_targets};
 use super::history::{ClusterHistory, HistoryEntry};
 use super::picker::ask_port;
+use super::query::{NamedService, ServiceQuery, WantedServices};
 use super::{FindOutcome, FoundTarget, choose_port_of, find, several_ports, several_services};
-use crate::app::plan::{NamedService, OpenPlan, WantedServices};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
 use crate::service::ServiceSpelling;
@@ -18,8 +18,10 @@ use crate::terminal::signals::StopSignals;
 pub struct TargetResolver<'a> {
     /// Where the Services are.
     pub cluster: &'a Cluster,
-    /// What was typed.
-    pub plan: &'a OpenPlan,
+    /// What was asked for.
+    pub query: &'a ServiceQuery,
+    /// Whether the user can be asked.
+    pub can_prompt: bool,
     /// What was opened before.
     pub history: &'a ClusterHistory,
     /// Seconds since the Unix epoch.
@@ -34,7 +36,7 @@ impl TargetResolver<'_> {
     /// # Errors
     /// When nothing fits, the user leaves or interrupts (exit code 130), or the API server cannot be asked.
     pub async fn targets(&self, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
-        match &self.plan.wanted {
+        match &self.query.wanted {
             WantedServices::Named(names) => self.named(names, signals).await,
             WantedServices::Pick { typed, wish } => self.pick(typed, self.picking_scope(), wish, signals).await,
             WantedServices::Last(wish) => self.named(&[self.last(wish)?], signals).await,
@@ -55,12 +57,12 @@ impl TargetResolver<'_> {
 
     async fn one_name(&self, named: &NamedService, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
         let outcome = tokio::select! {
-            outcome = find(self.cluster, &self.plan.search, named) => outcome?,
+            outcome = find(self.cluster, &self.query.search, named) => outcome?,
             _ = signals.next() => return Err(Error::cancelled()),
         };
         match outcome {
             FindOutcome::Found(found) => Ok(vec![*found]),
-            FindOutcome::SeveralServices(_) if self.plan.can_prompt => {
+            FindOutcome::SeveralServices(_) if self.can_prompt => {
                 let typed = named.spelling.id.name();
                 self.pick(typed, self.scope_of(named), &named.wish, signals).await
             }
@@ -75,7 +77,7 @@ impl TargetResolver<'_> {
         ports: Vec<ServicePort>,
         named: &NamedService,
     ) -> Result<Vec<FoundTarget>, Error> {
-        if !self.plan.can_prompt {
+        if !self.can_prompt {
             return Err(several_ports(&service, ports));
         }
         let port = ask_port(&service, ports, self.output.colour()).await?;
@@ -99,7 +101,7 @@ impl TargetResolver<'_> {
         let offer = PickOffer {
             typed,
             scope,
-            selector: self.plan.search.selector.as_deref(),
+            selector: self.query.search.selector.as_deref(),
             wish,
             recalled: &recalled,
             now: self.now,
@@ -110,7 +112,7 @@ impl TargetResolver<'_> {
 
     /// Everything, unless a namespace was typed: who picks may not know where it is.
     fn picking_scope(&self) -> Scope {
-        let search = &self.plan.search;
+        let search = &self.query.search;
         if search.all_namespaces || search.namespace.is_none() {
             Scope::All
         } else {
@@ -122,7 +124,7 @@ impl TargetResolver<'_> {
     fn scope_of(&self, named: &NamedService) -> Scope {
         match &named.spelling.namespace {
             Some(namespace) => Scope::Namespace(namespace.clone()),
-            None if self.plan.search.all_namespaces => Scope::All,
+            None if self.query.search.all_namespaces => Scope::All,
             None => Scope::Namespace(self.cluster.namespace().to_owned()),
         }
     }

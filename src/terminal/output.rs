@@ -5,10 +5,29 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use clap::ValueEnum;
 use console::{Style, Term};
 
 use crate::error::Error;
 use crate::lock::lock;
+
+/// `-o`: in which form data is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+    /// The computed proxy URL alone
+    Url,
+    /// More columns
+    Wide,
+    /// YAML
+    Yaml,
+    /// service/NAME
+    Name,
+}
 
 /// Where this run prints, and whether in colour.
 #[derive(Debug, Clone)]

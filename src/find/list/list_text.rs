@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::app::plan::ListFormat;
 use crate::find::picker::row::{age, port_text};
 use crate::service::Target;
 use crate::service::choose_port::{PortChoice, openable};
 use crate::service::{Readiness, Service, ServicePort, ServiceType};
-use crate::terminal::output::printable;
+use crate::terminal::output::{OutputFormat, printable};
 
 /// A list while it is being printed.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(super) struct PrintedList {
 #[derive(Debug, Clone)]
 pub(super) struct ListContext {
     /// The form.
-    pub(super) format: ListFormat,
+    pub(super) format: OutputFormat,
     /// Context of the kubeconfig.
     pub(super) context: Option<String>,
     /// URL of the API server.
@@ -79,7 +78,7 @@ impl PrintedList {
     pub(super) fn new(about: ListContext) -> Self {
         use ListColumn::{Age, AlsoAt, ClusterIp, Name, Namespace, Port, Ready, Scheme, Type, Url};
         let mut columns = match about.format {
-            ListFormat::Wide => vec![Name, Port, Scheme, Type, ClusterIp, Ready, Age, Url, AlsoAt],
+            OutputFormat::Wide => vec![Name, Port, Scheme, Type, ClusterIp, Ready, Age, Url, AlsoAt],
             _ => vec![Name, Port, Scheme, Ready, Url, AlsoAt],
         };
         if about.several_namespaces {
@@ -96,10 +95,10 @@ impl PrintedList {
             return text;
         }
         match self.about.format {
-            ListFormat::Table | ListFormat::Wide => self.table(services, &mut text),
-            ListFormat::Json => self.json(services, &mut text),
-            ListFormat::Yaml => self.yaml(services, &mut text),
-            ListFormat::Name => services.iter().for_each(|(service, _)| self.name(service, &mut text)),
+            OutputFormat::Json => self.json(services, &mut text),
+            OutputFormat::Yaml => self.yaml(services, &mut text),
+            OutputFormat::Name => services.iter().for_each(|(service, _)| self.name(service, &mut text)),
+            _ => self.table(services, &mut text),
         }
         self.is_first = false;
         text
@@ -108,9 +107,9 @@ impl PrintedList {
     /// What follows the last page.
     pub(super) fn end(self) -> String {
         match self.about.format {
-            ListFormat::Json if self.is_first => self.json_head() + "]}\n",
-            ListFormat::Json => "\n]}\n".to_owned(),
-            ListFormat::Yaml if self.is_first => self.yaml_head("services: []\n"),
+            OutputFormat::Json if self.is_first => self.json_head() + "]}\n",
+            OutputFormat::Json => "\n]}\n".to_owned(),
+            OutputFormat::Yaml if self.is_first => self.yaml_head("services: []\n"),
             _ => String::new(),
         }
     }
@@ -334,7 +333,7 @@ mod tests {
     use super::*;
     use crate::find::picker::row::tests::service;
 
-    fn about(format: ListFormat) -> ListContext {
+    fn about(format: OutputFormat) -> ListContext {
         ListContext {
             format,
             context: Some("dev".to_owned()),
@@ -380,12 +379,12 @@ a             shop       metrics:9090   http     -       http://127.0.0.1:8001/a
 kube-system   kube-dns   -              -        -       (no TCP port)
 b             edge       https:443      https    -       http://127.0.0.1:8001/api/v1/namespaces/b/services/https:edge:https/proxy/   https://203.0.113.7/, https://[2001:db8::7]/, port 30443 of every node
 ";
-        assert_eq!(printed(about(ListFormat::Table), &[&services()]), expect);
+        assert_eq!(printed(about(OutputFormat::Text), &[&services()]), expect);
     }
 
     #[test]
     fn one_namespace_needs_no_column() {
-        let about = ListContext { several_namespaces: false, ..about(ListFormat::Wide) };
+        let about = ListContext { several_namespaces: false, ..about(OutputFormat::Wide) };
         let text = printed(about, &[&services()[..1]]);
         let titles: Vec<&str> =
             text.lines().next().unwrap().split("   ").map(str::trim).filter(|title| !title.is_empty()).collect();
@@ -396,7 +395,7 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
     #[test]
     fn what_is_reachable_without_a_proxy_has_a_column_where_there_is_something() {
         let services = services();
-        for format in [ListFormat::Table, ListFormat::Wide] {
+        for format in [OutputFormat::Text, OutputFormat::Wide] {
             let titles = |pages: &[&[Service]]| printed(about(format), pages).lines().next().unwrap().to_owned();
             assert!(titles(&[&services]).ends_with(" WITHOUT PROXY"));
             assert!(titles(&[&services[..3]]).ends_with("PROXY URL"));
@@ -409,11 +408,11 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
     #[test]
     fn pages_make_one_list() {
         let services = services();
-        for format in [ListFormat::Json, ListFormat::Yaml, ListFormat::Name] {
+        for format in [OutputFormat::Json, OutputFormat::Yaml, OutputFormat::Name] {
             let whole = printed(about(format), &[&services]);
             assert_eq!(printed(about(format), &[&services[..1], &[], &services[1..]]), whole, "{format:?}");
         }
-        let table = printed(about(ListFormat::Table), &[&services[..1], &services[1..]]);
+        let table = printed(about(OutputFormat::Text), &[&services[..1], &services[1..]]);
         assert_eq!(table.lines().count(), 6);
         assert_eq!(table.matches("NAMESPACE").count(), 1);
     }
@@ -421,7 +420,7 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
     #[test]
     fn json_that_programs_can_read() {
         let document: serde_json::Value =
-            serde_json::from_str(&printed(about(ListFormat::Json), &[&services()])).unwrap();
+            serde_json::from_str(&printed(about(OutputFormat::Json), &[&services()])).unwrap();
         assert_eq!((&document["context"], &document["server"]), (&"dev".into(), &"https://10.0.0.1:6443".into()));
         let grafana = &document["services"][0];
         assert_eq!((&grafana["ready"], &grafana["endpoints"]), (&1.into(), &2.into()));
@@ -438,7 +437,7 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
 
     #[test]
     fn yaml_is_the_same_as_json() {
-        let text = printed(about(ListFormat::Yaml), &[&services()[..2]]);
+        let text = printed(about(OutputFormat::Yaml), &[&services()[..2]]);
         assert!(
             text.starts_with("context: \"dev\"\nserver: \"https://10.0.0.1:6443\"\nservices:\n- namespace: a\n"),
             "{text}"
@@ -448,24 +447,24 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
 
     #[test]
     fn names_can_be_typed_again() {
-        assert!(printed(about(ListFormat::Name), &[&services()]).starts_with("service/grafana.a\nservice/shop.a\n"));
-        let about = ListContext { several_namespaces: false, ..about(ListFormat::Name) };
+        assert!(printed(about(OutputFormat::Name), &[&services()]).starts_with("service/grafana.a\nservice/shop.a\n"));
+        let about = ListContext { several_namespaces: false, ..about(OutputFormat::Name) };
         assert!(printed(about, &[&services()]).starts_with("service/grafana\n"));
     }
 
     #[test]
     fn an_empty_list() {
-        assert_eq!(printed(about(ListFormat::Table), &[]), "");
-        assert_eq!(printed(about(ListFormat::Name), &[]), "");
-        let json: serde_json::Value = serde_json::from_str(&printed(about(ListFormat::Json), &[])).unwrap();
+        assert_eq!(printed(about(OutputFormat::Text), &[]), "");
+        assert_eq!(printed(about(OutputFormat::Name), &[]), "");
+        let json: serde_json::Value = serde_json::from_str(&printed(about(OutputFormat::Json), &[])).unwrap();
         assert_eq!(json["services"], serde_json::json!([]));
-        assert!(printed(about(ListFormat::Yaml), &[]).ends_with("services: []\n"));
+        assert!(printed(about(OutputFormat::Yaml), &[]).ends_with("services: []\n"));
     }
 
     #[test]
     fn nothing_a_terminal_would_obey() {
         let mut service = services().remove(0);
         service.ports[0].name = Some("a\u{1b}[31m".to_owned());
-        assert!(!printed(about(ListFormat::Table), &[&[service]]).contains('\u{1b}'));
+        assert!(!printed(about(OutputFormat::Text), &[&[service]]).contains('\u{1b}'));
     }
 }

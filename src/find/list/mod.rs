@@ -6,13 +6,12 @@ mod list_text;
 
 use futures_util::TryStreamExt;
 
+use super::query::ServiceSearch;
 use super::scan::{ServiceScan, scan_services};
 use super::unlisted;
-use crate::app::open::DEFAULT_PORT;
-use crate::app::plan::{ListFormat, ListPlan};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
-use crate::terminal::output::Output;
+use crate::terminal::output::{Output, OutputFormat};
 use list_text::{ListContext, PrintedList};
 use nothing_listed::EmptyList;
 use ready_column::ReadyColumn;
@@ -21,6 +20,21 @@ use ready_column::ReadyColumn;
 const BUILTIN_SELECTOR: &str = "kubernetes.io/cluster-service=true";
 /// Where it looks.
 const BUILTIN_NAMESPACE: &str = "kube-system";
+
+/// Listing Services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPlan {
+    /// Where to look.
+    pub search: ServiceSearch,
+    /// Only what `kubectl cluster-info` shows.
+    pub builtin: bool,
+    /// How it is printed.
+    pub format: OutputFormat,
+    /// Only names that contain this.
+    pub filter: Option<String>,
+    /// The local port of the URLs.
+    pub port: u16,
+}
 
 /// Prints the list. `others` are the namespaces to look in where all may not be listed; `now` is in seconds since the
 /// Unix epoch.
@@ -41,13 +55,13 @@ pub async fn list(
     if let Some(why) = &sweep.narrowed {
         output.print_warning(why);
     }
-    let ready = (plan.format != ListFormat::Name).then(|| ReadyColumn::new(cluster, &sweep.scopes));
+    let ready = (plan.format != OutputFormat::Name).then(|| ReadyColumn::new(cluster, &sweep.scopes));
     let about = ListContext {
         format: plan.format,
         context: cluster.context().map(str::to_owned),
         server: cluster.server().to_owned(),
         several_namespaces: sweep.scopes.len() > 1 || sweep.scopes.contains(&Scope::All),
-        local: format!("http://127.0.0.1:{}", plan.port.unwrap_or(DEFAULT_PORT)),
+        local: format!("http://127.0.0.1:{}", plan.port),
         now,
     };
     let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
