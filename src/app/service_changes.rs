@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 
+use crate::cluster::api::endpoint_slices::{ready, wanted_port};
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::proxy::upstream::Dispatcher;
@@ -100,7 +101,7 @@ pub async fn report_changes(
         let mut now = seen.clone();
         match one {
             ServiceNews::Endpoints(slices) => {
-                now.ready = Some(ready_count(&slices));
+                now.ready = Some(ready(&slices, &wanted_port(&target)).ready);
                 way.learn(&slices).await;
             }
             ServiceNews::Ports(ports) => now.ports = Some(ports),
@@ -129,21 +130,12 @@ fn ports(services: Vec<Service>) -> Option<Vec<ServicePort>> {
     services.into_iter().next().map(|service| service.ports)
 }
 
-/// Ready endpoints; a dual-stack Service has each of them once per family.
-fn ready_count(slices: &[EndpointSlice]) -> usize {
-    let of_family = |family| {
-        let slices = slices.iter().filter(|slice| slice.addresses == family);
-        slices.flat_map(|slice| &slice.endpoints).filter(|endpoint| endpoint.ready).count()
-    };
-    slices.iter().map(|slice| of_family(slice.addresses)).max().unwrap_or_default()
-}
-
 /// Waits until `target` has a ready endpoint, at most `limit`.
 ///
 /// # Errors
 /// When there is none in time, or the endpoints may not be seen.
 pub async fn wait_for_endpoint(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), Error> {
-    match tokio::time::timeout(limit, ready(cluster, target)).await {
+    match tokio::time::timeout(limit, ready_endpoint(cluster, target)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Error::failed(format!(
             "Service \"{}\" in namespace {} still has no ready endpoint after {} s",
@@ -155,11 +147,12 @@ pub async fn wait_for_endpoint(cluster: &Cluster, target: &Target, limit: Durati
     }
 }
 
-async fn ready(cluster: &Cluster, target: &Target) -> Result<(), Error> {
+async fn ready_endpoint(cluster: &Cluster, target: &Target) -> Result<(), Error> {
+    let port = wanted_port(target);
     let mut slices = pin!(cluster.watch_endpoints(&target.namespace, target.service()));
     loop {
         match slices.next().await {
-            Some(Ok(slices)) if ready_count(&slices) > 0 => return Ok(()),
+            Some(Ok(slices)) if ready(&slices, &port).ready > 0 => return Ok(()),
             Some(Err(error @ (ApiError::Forbidden { .. } | ApiError::Unseen(_) | ApiError::Unauthorized))) => {
                 return Err(error.into());
             }

@@ -7,14 +7,13 @@ use tokio::sync::mpsc;
 
 use super::history::HistoryEntry;
 use super::picker::frame::PickerPlace;
-use super::picker::row::RecentTarget;
+use super::picker::row::{PickerRow, RecentTarget};
 use super::picker::state::ReadinessLookup;
 use super::picker::{PickRequest, PickedPort, PickerArrival, pick};
-use super::scan::{ServiceScan, readiness, scan_services, scopes_text};
+use super::scan::{ServiceScan, scan_services, scopes_text};
 use super::{FindOutcome, FoundTarget, choose_port_of, several_ports, unlisted};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
-use crate::service::Readiness;
 use crate::service::Target;
 use crate::service::choose_port::{ChoiceReason, TargetWish};
 use crate::terminal::signals::StopSignals;
@@ -106,8 +105,8 @@ async fn feed(
     };
     let endpoints = async {
         // Without the right to know, or without an answer, the column stays empty.
-        if let Ok(Some(board)) = readiness(&cluster, &scopes).await {
-            let of = move |service: &_| board.of(service).unwrap_or(Readiness { ready: 0, total: 0 });
+        if let Ok(table) = cluster.readiness(&scopes).await {
+            let of = move |row: &PickerRow| table.get(&row.service.namespace, &row.service.name, row.port().as_ref());
             let _ = sender.send(PickerArrival::Readiness(ReadinessLookup(Box::new(of)))).await;
         }
     };

@@ -2,8 +2,8 @@
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 
-use crate::cluster::{ApiError, Cluster, ReadinessTable, Scope};
-use crate::service::{Readiness, Service};
+use crate::cluster::{ApiError, Cluster, Scope};
+use crate::service::Service;
 
 /// Services that arrive portion by portion.
 pub struct ServiceScan {
@@ -95,38 +95,10 @@ fn place(namespaces: &[&str]) -> String {
     }
 }
 
-/// Scopes as people read them: `all namespaces`, `namespace default`, `namespaces a, b`.
+/// Scopes as people read them: `all namespaces`, `namespace default`, `namespaces a, b`. Pure.
 pub fn scopes_text(scopes: &[Scope]) -> String {
     let namespaces: Option<Vec<&str>> = scopes.iter().map(Scope::namespace).collect();
     namespaces.map_or_else(|| super::picker::frame::ALL_NAMESPACES.to_owned(), |namespaces| place(&namespaces))
-}
-
-/// How many endpoints are ready in `scopes`; `None` where nobody may know.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn readiness(cluster: &Cluster, scopes: &[Scope]) -> Result<Option<ReadinessBoard>, ApiError> {
-    let mut tables = Vec::new();
-    for scope in scopes {
-        match cluster.readiness(scope).await {
-            Ok(table) => tables.push((scope.clone(), table)),
-            Err(ApiError::Forbidden { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(ReadinessBoard(tables)))
-}
-
-/// Readiness of the Services of several scopes.
-#[derive(Debug)]
-pub struct ReadinessBoard(Vec<(Scope, ReadinessTable)>);
-
-impl ReadinessBoard {
-    /// What is known of `service`.
-    pub fn of(&self, service: &Service) -> Option<Readiness> {
-        let (_, table) = self.0.iter().find(|(scope, _)| scope.covers(&service.namespace))?;
-        Some(table.get(&service.namespace, &service.name))
-    }
 }
 
 #[cfg(test)]

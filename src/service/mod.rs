@@ -82,6 +82,13 @@ pub struct ServicePort {
     pub node_port: Option<u16>,
 }
 
+impl ServicePort {
+    /// What the port is called in EndpointSlices: as here, with the empty text for an unnamed one.
+    pub fn endpoint_port(&self) -> PortRef {
+        PortRef::Name(self.name.clone().unwrap_or_default())
+    }
+}
+
 /// Transport protocol of a Service port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
@@ -123,7 +130,7 @@ impl std::fmt::Display for PortRef {
 }
 
 /// How many of a Service's endpoints are ready.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Readiness {
     /// Endpoints that take traffic.
     pub ready: usize,

@@ -10,7 +10,7 @@ use super::api_error::ApiError;
 use super::list::{FromProtobuf, ListRequest, ListedObject, Scope};
 use super::object_fields::{self, port_number, protocol};
 use crate::cluster::Cluster;
-use crate::service::Protocol;
+use crate::service::{PortRef, Protocol, Readiness, Target};
 
 const GROUP: &str = "/apis/discovery.k8s.io/v1";
 
@@ -88,6 +88,69 @@ pub(super) fn slices_in(scope: &Scope) -> ListRequest {
 pub(crate) fn slices_of(namespace: &str, service: &str) -> ListRequest {
     let list = ListRequest::new(GROUP, "endpointslices", Some(namespace));
     list.labelled(Some(&format!("{SERVICE_LABEL}={service}")))
+}
+
+/// Which of the endpoints' ports requests to `target` go to: by the Service port's name, empty for an unnamed one, or by
+/// the number that the user gave of a Service that they may not read. Pure.
+pub(crate) fn wanted_port(target: &Target) -> PortRef {
+    match (&target.port, target.id.port()) {
+        (Some(port), _) => PortRef::Name(port.name.clone().unwrap_or_default()),
+        (None, Some(port)) => port.clone(),
+        (None, None) => PortRef::Name(String::new()),
+    }
+}
+
+/// The one of a slice's `ports` that is `wanted`. Pure.
+pub(crate) fn port_in<'a>(ports: &'a [EndpointPort], wanted: &PortRef) -> Option<&'a EndpointPort> {
+    let tcp: Vec<&EndpointPort> = ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
+    match (wanted, &tcp[..]) {
+        (PortRef::Name(name), _) => tcp.into_iter().find(|port| port.name == *name),
+        // Slices know no numbers of Service ports; with one port there is no doubt.
+        (PortRef::Number(_), [only]) => Some(only),
+        (PortRef::Number(number), _) => tcp.into_iter().find(|port| port.number == Some(*number)),
+    }
+}
+
+/// How many endpoints of a Service, all of whose slices these are, are ready behind `port`: the one number that everybody
+/// shows. Pure.
+pub(crate) fn ready(slices: &[EndpointSlice], port: &PortRef) -> Readiness {
+    let mut service = ServiceReadiness::default();
+    slices.iter().for_each(|slice| service.add(slice));
+    service.behind(Some(port))
+}
+
+/// How many endpoints of one Service are ready, behind each of its ports.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceReadiness(Vec<CountedSlice>);
+
+/// A slice without its endpoints.
+#[derive(Debug, Clone)]
+struct CountedSlice {
+    addresses: AddressType,
+    ports: Vec<EndpointPort>,
+    count: Readiness,
+}
+
+impl ServiceReadiness {
+    /// Takes in one of the Service's slices.
+    pub(crate) fn add(&mut self, slice: &EndpointSlice) {
+        let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready).count();
+        let count = Readiness { ready, total: slice.endpoints.len() };
+        self.0.push(CountedSlice { addresses: slice.addresses, ports: slice.ports.clone(), count });
+    }
+
+    /// Those in slices that have `port`; all, where no port is meant. A dual-stack Service has each endpoint once per
+    /// family of addresses, so the family with more of them counts.
+    pub fn behind(&self, port: Option<&PortRef>) -> Readiness {
+        let mut families = [Readiness::default(); 3];
+        for slice in self.0.iter().filter(|slice| port.is_none_or(|port| port_in(&slice.ports, port).is_some())) {
+            let family = &mut families[slice.addresses as usize];
+            family.ready += slice.count.ready;
+            family.total += slice.count.total;
+        }
+        let most = |part: fn(&Readiness) -> usize| families.iter().map(part).max().unwrap_or_default();
+        Readiness { ready: most(|count| count.ready), total: most(|count| count.total) }
+    }
 }
 
 impl ListedObject for EndpointSlice {
@@ -206,5 +269,42 @@ fn address_type(text: &str) -> AddressType {
         "IPv6" => AddressType::Ipv6,
         "FQDN" => AddressType::Fqdn,
         _ => AddressType::Ipv4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(addresses: AddressType, ports: &[&str], ready: &[bool]) -> EndpointSlice {
+        let port = |name: &&str| EndpointPort { name: (*name).to_owned(), number: Some(80), protocol: Protocol::Tcp };
+        let endpoint = |ready: &bool| Endpoint {
+            addresses: Vec::new(),
+            ready: *ready,
+            serving: *ready,
+            terminating: false,
+            pod: None,
+        };
+        EndpointSlice {
+            namespace: "shop".to_owned(),
+            service: "web".to_owned(),
+            addresses,
+            ports: ports.iter().map(port).collect(),
+            endpoints: ready.iter().map(endpoint).collect(),
+        }
+    }
+
+    #[test]
+    fn ready_behind_a_port() {
+        let slices = [
+            slice(AddressType::Ipv4, &["http", "admin"], &[true, false]),
+            slice(AddressType::Ipv4, &["http"], &[true]),
+            slice(AddressType::Ipv6, &["http", "admin"], &[true, false]),
+        ];
+        let check = |port: PortRef, ready, total| assert_eq!(super::ready(&slices, &port), Readiness { ready, total });
+        check(PortRef::Name("http".to_owned()), 2, 3);
+        check(PortRef::Name("admin".to_owned()), 1, 2);
+        check(PortRef::Name("other".to_owned()), 0, 0);
+        check(PortRef::Number(8080), 1, 1);
     }
 }

@@ -18,7 +18,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::server::Server;
-use crate::cluster::{AccessRule, ApiError, Cluster, ConnectFlags, ProcessEnvironment, Scope};
+use crate::cluster::api::endpoint_slices::ready;
+use crate::cluster::{AccessRule, ApiError, Cluster, ConnectFlags, ProcessEnvironment, ReadinessInOrder, Scope};
 use crate::error::Error;
 use crate::message::body::Body;
 use crate::service::{PortRef, Protocol, Readiness, Service, ServiceType};
@@ -209,12 +210,13 @@ async fn readiness_counts_each_endpoint_once() {
     ])
     .await;
     let cluster = server.cluster().await;
-    let table = cluster.readiness(&Scope::All).await.unwrap();
-    assert_eq!(table.get("web", "shop"), Readiness { ready: 2, total: 3 });
-    assert_eq!(table.get("web", "db"), Readiness { ready: 1, total: 2 });
-    assert_eq!(table.get("other", "shop"), Readiness { ready: 0, total: 0 });
-    assert_eq!(cluster.service_readiness("web", "shop").await.unwrap(), Readiness { ready: 2, total: 3 });
+    let unnamed = PortRef::Name(String::new());
+    let table = cluster.readiness(&[Scope::All]).await.unwrap();
+    assert_eq!(table.get("web", "shop", Some(&unnamed)), Readiness { ready: 2, total: 3 });
+    assert_eq!(table.get("web", "db", None), Readiness { ready: 1, total: 2 });
+    assert_eq!(table.get("other", "shop", None), Readiness { ready: 0, total: 0 });
     let slices = cluster.endpoints("web", "shop").await.unwrap();
+    assert_eq!(ready(&slices, &unnamed), Readiness { ready: 2, total: 3 });
     assert_eq!((slices[0].ports[0].number, slices[0].endpoints[0].pod.as_deref()), (Some(8080), Some("p")));
 }
 
@@ -228,6 +230,10 @@ fn slices_of(namespaces: &[&str], next: &str) -> Value {
     json!({"metadata": {"continue": next}, "items": namespaces.iter().map(slice).collect::<Vec<_>>()})
 }
 
+async fn of(readiness: &mut ReadinessInOrder, namespace: &str, service: &str) -> Option<Readiness> {
+    readiness.get(namespace, service).await.unwrap().map(|service| service.behind(None))
+}
+
 #[tokio::test]
 async fn readiness_is_read_as_far_as_it_is_asked_for() {
     let server = answering(vec![
@@ -239,11 +245,11 @@ async fn readiness_is_read_as_far_as_it_is_asked_for() {
     let mut readiness = server.cluster().await.readiness_in_order(&Scope::All);
     let ready = |count| Some(Readiness { ready: count, total: count });
     for (namespace, expect) in [("a-b", ready(1)), ("a", ready(2)), ("b", ready(0)), ("c", ready(2)), ("c", ready(2))] {
-        assert_eq!(readiness.get(namespace, namespace).await.unwrap(), expect, "{namespace}");
+        assert_eq!(of(&mut readiness, namespace, namespace).await, expect, "{namespace}");
     }
-    assert_eq!(readiness.get("c", "another").await.unwrap(), ready(0));
+    assert_eq!(of(&mut readiness, "c", "another").await, ready(0));
     for (namespace, expect) in [("e", ready(1)), ("f", ready(0)), ("g", ready(0))] {
-        assert_eq!(readiness.get(namespace, namespace).await.unwrap(), expect, "{namespace}");
+        assert_eq!(of(&mut readiness, namespace, namespace).await, expect, "{namespace}");
     }
 }
 
@@ -259,7 +265,7 @@ async fn readiness_is_not_guessed_where_the_order_is_another_one() {
             readiness.get(namespace, namespace).await.unwrap();
         }
         let last = asked.last().unwrap();
-        assert_eq!(readiness.get(last, last).await.unwrap(), None, "{slices:?} {asked:?}");
+        assert_eq!(of(&mut readiness, last, last).await, None, "{slices:?} {asked:?}");
     }
 }
 

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::cluster::ServiceReadiness;
 use crate::find::picker::row::{age, port_text};
+use crate::message::host_port::bracketed;
 use crate::service::Target;
 use crate::service::choose_port::{PortChoice, openable};
 use crate::service::{Readiness, Service, ServicePort, ServiceType};
 use crate::terminal::output::{OutputFormat, printable};
 
 /// A list while it is being printed.
-#[derive(Debug)]
 pub(super) struct PrintedList {
     about: ListContext,
     columns: Vec<ListColumn>,
@@ -37,53 +38,67 @@ pub(super) struct ListContext {
     pub(super) now: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ListColumn {
-    Namespace,
-    Name,
-    Port,
-    Scheme,
-    Type,
-    ClusterIp,
-    Ready,
-    Age,
-    Url,
-    /// The only one that may be empty, and has no title then: most Services are inside the cluster only. What later
-    /// pages have to say here stands without a title.
-    AlsoAt,
+/// A column of the table.
+struct ListColumn {
+    title: &'static str,
+    shown: ColumnUse,
+    cell: fn(&ListLine<'_>) -> String,
 }
 
-impl ListColumn {
-    fn title(self) -> &'static str {
-        match self {
-            Self::Namespace => "NAMESPACE",
-            Self::Name => "NAME",
-            Self::Port => "PORT",
-            Self::Scheme => "SCHEME",
-            Self::Type => "TYPE",
-            Self::ClusterIp => "CLUSTER-IP",
-            Self::Ready => "READY",
-            Self::Age => "AGE",
-            Self::Url => "PROXY URL",
-            Self::AlsoAt => "WITHOUT PROXY",
-        }
-    }
+/// When a column is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ColumnUse {
+    Always,
+    InWide,
+    OfSeveralNamespaces,
+}
+
+/// What a line of the table is about.
+struct ListLine<'a> {
+    service: &'a Service,
+    /// The port that it offers, if there is one.
+    choice: Option<&'a PortChoice>,
+    ready: Option<Readiness>,
+    /// Where to open it, or why nobody can.
+    url: String,
+    now: i64,
+}
+
+/// The columns in their order. The last is the only one that may be empty, and has no title then: most Services are
+/// inside the cluster only. What later pages have to say there stands without a title.
+const COLUMNS: [ListColumn; 10] = [
+    column("NAMESPACE", ColumnUse::OfSeveralNamespaces, |line| line.service.namespace.clone()),
+    column("NAME", ColumnUse::Always, |line| line.service.name.clone()),
+    column("PORT", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| port_text(&choice.port)))),
+    column("SCHEME", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| choice.scheme.to_string()))),
+    column("TYPE", ColumnUse::InWide, |line| line.service.kind.as_str().to_owned()),
+    column("CLUSTER-IP", ColumnUse::InWide, |line| or_dash(line.service.cluster_ip.clone())),
+    column("READY", ColumnUse::Always, |line| {
+        or_dash(line.ready.map(|ready| format!("{}/{}", ready.ready, ready.total)))
+    }),
+    column("AGE", ColumnUse::InWide, |line| or_dash(line.service.created.map(|created| age(line.now - created)))),
+    column("PROXY URL", ColumnUse::Always, |line| line.url.clone()),
+    column("WITHOUT PROXY", ColumnUse::Always, |line| {
+        line.choice.map(|choice| also_at(line.service, choice).join(", ")).unwrap_or_default()
+    }),
+];
+
+const fn column(title: &'static str, shown: ColumnUse, cell: fn(&ListLine<'_>) -> String) -> ListColumn {
+    ListColumn { title, shown, cell }
 }
 
 /// A Service, and how many of its endpoints are ready, where that is known.
-type ListedService = (Service, Option<Readiness>);
+type ListedService = (Service, Option<ServiceReadiness>);
 
 impl PrintedList {
     /// Begins a list.
     pub(super) fn new(about: ListContext) -> Self {
-        use ListColumn::{Age, AlsoAt, ClusterIp, Name, Namespace, Port, Ready, Scheme, Type, Url};
-        let mut columns = match about.format {
-            OutputFormat::Wide => vec![Name, Port, Scheme, Type, ClusterIp, Ready, Age, Url, AlsoAt],
-            _ => vec![Name, Port, Scheme, Ready, Url, AlsoAt],
+        let is_shown = |column: &ListColumn| match column.shown {
+            ColumnUse::Always => true,
+            ColumnUse::InWide => about.format == OutputFormat::Wide,
+            ColumnUse::OfSeveralNamespaces => about.several_namespaces,
         };
-        if about.several_namespaces {
-            columns.insert(0, Namespace);
-        }
+        let columns: Vec<ListColumn> = COLUMNS.into_iter().filter(is_shown).collect();
         Self { widths: vec![0; columns.len()], about, columns, is_first: true }
     }
 
@@ -115,16 +130,7 @@ impl PrintedList {
     }
 
     fn table(&mut self, services: &[ListedService], text: &mut String) {
-        let mut lines: Vec<Vec<String>> = Vec::new();
-        for (service, ready) in services {
-            let ready = known(service, *ready);
-            match openable(service) {
-                Ok(choices) => {
-                    lines.extend(choices.iter().map(|choice| self.line(service, &Ok(choice), ready)));
-                }
-                Err(refused) => lines.push(self.line(service, &Err(refused.to_string()), ready)),
-            }
-        }
+        let mut lines: Vec<Vec<String>> = services.iter().flat_map(|listed| self.lines(listed)).collect();
         if self.is_first {
             lines.insert(0, self.titles(&lines));
         }
@@ -138,8 +144,21 @@ impl PrintedList {
 
     fn titles(&self, lines: &[Vec<String>]) -> Vec<String> {
         let is_used = |index: usize| lines.iter().any(|line| !line[index].is_empty());
-        let title = |(index, column): (usize, &ListColumn)| if is_used(index) { column.title() } else { "" }.to_owned();
+        let title = |(index, column): (usize, &ListColumn)| if is_used(index) { column.title } else { "" }.to_owned();
         self.columns.iter().enumerate().map(title).collect()
+    }
+
+    /// A line for each port of a Service that can be opened, or one that says why none can.
+    fn lines(&self, (service, known): &ListedService) -> Vec<Vec<String>> {
+        let line = |choice, url| {
+            let ready = ready_behind(service, known.as_ref(), choice);
+            let line = ListLine { service, choice, ready, url, now: self.about.now };
+            self.columns.iter().map(|column| printable(&(column.cell)(&line))).collect()
+        };
+        match openable(service) {
+            Ok(choices) => choices.iter().map(|choice| line(Some(choice), self.url(service, choice))).collect(),
+            Err(refused) => vec![line(None, format!("({refused})"))],
+        }
     }
 
     fn write_line(&self, line: &[String], text: &mut String) {
@@ -149,26 +168,6 @@ impl PrintedList {
         }
         text.truncate(start + text[start..].trim_end().len());
         text.push('\n');
-    }
-
-    fn line(&self, service: &Service, offer: &Result<&PortChoice, String>, ready: Option<Readiness>) -> Vec<String> {
-        let choice = offer.as_ref().ok();
-        let cell = |column: &ListColumn| match column {
-            ListColumn::Namespace => service.namespace.clone(),
-            ListColumn::Name => service.name.clone(),
-            ListColumn::Port => choice.map_or_else(none, |choice| port_text(&choice.port)),
-            ListColumn::Scheme => choice.map_or_else(none, |choice| choice.scheme.to_string()),
-            ListColumn::Type => service.kind.as_str().to_owned(),
-            ListColumn::ClusterIp => service.cluster_ip.clone().unwrap_or_else(none),
-            ListColumn::Ready => ready.map_or_else(none, |ready| format!("{}/{}", ready.ready, ready.total)),
-            ListColumn::Age => service.created.map_or_else(none, |created| age(self.about.now - created)),
-            ListColumn::Url => match offer {
-                Ok(choice) => self.url(service, choice),
-                Err(reason) => format!("({reason})"),
-            },
-            ListColumn::AlsoAt => choice.map(|choice| also_at(service, choice).join(", ")).unwrap_or_default(),
-        };
-        self.columns.iter().map(|column| printable(&cell(column))).collect()
     }
 
     fn url(&self, service: &Service, choice: &PortChoice) -> String {
@@ -183,17 +182,15 @@ impl PrintedList {
 
     fn json(&self, services: &[ListedService], text: &mut String) {
         let mut before = if self.is_first { self.json_head() + "\n" } else { ",\n".to_owned() };
-        for (service, ready) in services {
+        for listed in services {
             text.push_str(&before);
-            let item = self.item(service, known(service, *ready));
-            text.push_str(&serde_json::to_string(&item).expect("an item has text and numbers only"));
+            text.push_str(&serde_json::to_string(&self.item(listed)).expect("an item has text and numbers only"));
             ",\n".clone_into(&mut before);
         }
     }
 
     fn json_head(&self) -> String {
-        let text = |value: &Option<&str>| serde_json::to_string(value).expect("a text is JSON");
-        let (context, server) = (text(&self.about.context.as_deref()), text(&Some(&self.about.server)));
+        let (context, server) = self.head();
         format!("{{\"context\":{context},\"server\":{server},\"services\":[")
     }
 
@@ -201,20 +198,23 @@ impl PrintedList {
         if self.is_first {
             text.push_str(&self.yaml_head("services:\n"));
         }
-        for (service, ready) in services {
-            let item = [self.item(service, known(service, *ready))];
-            text.push_str(&serde_saphyr::to_string(&item).expect("an item has text and numbers only"));
+        for listed in services {
+            text.push_str(&serde_saphyr::to_string(&[self.item(listed)]).expect("an item has text and numbers only"));
         }
     }
 
     fn yaml_head(&self, services: &str) -> String {
-        // A JSON text is a YAML text.
-        let text = |value: &Option<&str>| serde_json::to_string(value).expect("a text is JSON");
-        let (context, server) = (text(&self.about.context.as_deref()), text(&Some(&self.about.server)));
+        let (context, server) = self.head();
         format!("context: {context}\nserver: {server}\n{services}")
     }
 
-    fn item(&self, service: &Service, ready: Option<Readiness>) -> PrintedService {
+    /// Context and server in JSON, which is YAML too.
+    fn head(&self) -> (String, String) {
+        let text = |value: Option<&str>| serde_json::to_string(&value).expect("a text is JSON");
+        (text(self.about.context.as_deref()), text(Some(&self.about.server)))
+    }
+
+    fn item(&self, (service, known): &ListedService) -> PrintedService {
         let offers = openable(service);
         let reason = offers.as_ref().err().map(ToString::to_string);
         let choices = offers.unwrap_or_default();
@@ -224,6 +224,7 @@ impl PrintedList {
             without_proxy: direct_urls(service, choice),
             ..PrintedPort::new(&choice.port)
         };
+        let ready = ready_behind(service, known.as_ref(), choices.first());
         let closed = service.ports.iter().filter(|port| !choices.iter().any(|choice| choice.port == **port));
         PrintedService {
             namespace: service.namespace.clone(),
@@ -239,13 +240,15 @@ impl PrintedList {
     }
 }
 
-/// A name for another host has no endpoints that could be ready.
-fn known(service: &Service, ready: Option<Readiness>) -> Option<Readiness> {
-    ready.filter(|_| service.kind != ServiceType::ExternalName)
+/// How many endpoints are ready behind the port that `choice` opens, or behind any. A name for another host has none that
+/// could be ready.
+fn ready_behind(service: &Service, known: Option<&ServiceReadiness>, choice: Option<&PortChoice>) -> Option<Readiness> {
+    let known = known.filter(|_| service.kind != ServiceType::ExternalName)?;
+    Some(known.behind(choice.map(|choice| choice.port.endpoint_port()).as_ref()))
 }
 
-fn none() -> String {
-    "-".to_owned()
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
 }
 
 /// RFC 3339, as Kubernetes has it.
@@ -265,7 +268,7 @@ fn direct_urls(service: &Service, choice: &PortChoice) -> Vec<String> {
         return Vec::new();
     }
     let url = |address: &String| {
-        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        let host = bracketed(address);
         let port = choice.port.number;
         let port = if port == choice.scheme.default_port() { String::new() } else { format!(":{port}") };
         format!("{}://{host}{port}/", choice.scheme)
@@ -285,7 +288,7 @@ struct PrintedService {
     cluster_ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
-    /// Ready endpoints; absent where the user may not know.
+    /// Ready endpoints behind the first of `ports`; absent where the user may not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     ready: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -331,7 +334,9 @@ impl PrintedPort {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{AddressType, Endpoint, EndpointPort, EndpointSlice};
     use crate::find::picker::row::tests::service;
+    use crate::service::Protocol;
 
     fn about(format: OutputFormat) -> ListContext {
         ListContext {
@@ -359,8 +364,22 @@ mod tests {
         services
     }
 
+    fn one_of_two() -> ServiceReadiness {
+        let endpoint = |ready| Endpoint { addresses: vec![], ready, serving: true, terminating: false, pod: None };
+        let port = EndpointPort { name: "service".to_owned(), number: None, protocol: Protocol::Tcp };
+        let mut known = ServiceReadiness::default();
+        known.add(&EndpointSlice {
+            namespace: "a".to_owned(),
+            service: "grafana".to_owned(),
+            addresses: AddressType::Ipv4,
+            ports: vec![port],
+            endpoints: [true, false].map(endpoint).to_vec(),
+        });
+        known
+    }
+
     fn printed(about: ListContext, pages: &[&[Service]]) -> String {
-        let known = |service: &Service| (service.name == "grafana").then_some(Readiness { ready: 1, total: 2 });
+        let known = |service: &Service| (service.name == "grafana").then(one_of_two);
         let entry = |service: &Service| (service.clone(), known(service));
         let mut listing = PrintedList::new(about);
         let mut text: String =

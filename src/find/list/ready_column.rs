@@ -1,12 +1,11 @@
 //! The READY column, which is worth a right and a request, but not a failure.
 
-use crate::cluster::{ApiError, Cluster, ReadinessInOrder, Scope};
+use crate::cluster::{ApiError, Cluster, ReadinessInOrder, Scope, ServiceReadiness};
 use crate::find::scan::scopes_text;
-use crate::service::{Readiness, Service};
+use crate::service::Service;
 use crate::terminal::output::Output;
 
 /// Finds out how many endpoints are ready while Services arrive.
-#[derive(Debug)]
 pub(super) struct ReadyColumn {
     scopes: Vec<(Scope, Option<ReadinessInOrder>)>,
 }
@@ -23,7 +22,7 @@ impl ReadyColumn {
         &mut self,
         services: Vec<Service>,
         output: &Output,
-    ) -> Vec<(Service, Option<Readiness>)> {
+    ) -> Vec<(Service, Option<ServiceReadiness>)> {
         let mut filled = Vec::with_capacity(services.len());
         for service in services {
             let readiness = self.of(&service, output).await;
@@ -32,7 +31,7 @@ impl ReadyColumn {
         filled
     }
 
-    async fn of(&mut self, service: &Service, output: &Output) -> Option<Readiness> {
+    async fn of(&mut self, service: &Service, output: &Output) -> Option<ServiceReadiness> {
         let several = self.scopes.len() > 1;
         let (scope, reading) = self.scopes.iter_mut().find(|(scope, _)| scope.covers(&service.namespace))?;
         match reading.as_mut()?.get(&service.namespace, &service.name).await {

@@ -372,7 +372,7 @@ mod tests {
     use super::*;
     use crate::find::picker::row::tests::service;
     use crate::find::picker::state::{PickerKey, ReadinessLookup};
-    use crate::service::{Readiness, Service};
+    use crate::service::Readiness;
 
     fn place() -> PickerPlace {
         PickerPlace {
@@ -390,7 +390,7 @@ mod tests {
             ("kube-system/kube-dns", "dns:53/UDP"),
         ];
         picker.add_services(services.map(|(name, ports)| (*service(name, ports)).clone()));
-        let counts = |service: &Service| Readiness { ready: usize::from(service.name == "grafana"), total: 2 };
+        let counts = |row: &PickerRow| Readiness { ready: usize::from(row.service.name == "grafana"), total: 2 };
         picker.set_readiness(ReadinessLookup(Box::new(counts)));
         picker.rows_complete();
         picker

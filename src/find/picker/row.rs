@@ -112,6 +112,11 @@ impl PickerRow {
         self.cells[RowColumn::Ready as usize] = format!("{}/{}", readiness.ready, readiness.total);
     }
 
+    /// The port that it offers, as EndpointSlices name it.
+    pub fn port(&self) -> Option<PortRef> {
+        self.offer.as_ref().ok().map(|choice| choice.port.endpoint_port())
+    }
+
     /// The text of one column; empty where there is nothing to say.
     pub fn cell(&self, column: RowColumn) -> &str {
         &self.cells[column as usize]

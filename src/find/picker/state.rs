@@ -66,8 +66,8 @@ pub struct PickedPort {
     pub choice: PortChoice,
 }
 
-/// How many endpoints of a Service are ready.
-pub struct ReadinessLookup(pub Box<dyn Fn(&Service) -> Readiness + Send>);
+/// How many endpoints behind a row are ready.
+pub struct ReadinessLookup(pub Box<dyn Fn(&PickerRow) -> Readiness + Send>);
 
 impl fmt::Debug for ReadinessLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,10 +142,9 @@ impl PickerState {
         for service in services {
             let known = self.known.entry(service.namespace.clone()).or_default();
             if known.insert(service.name.clone()) {
-                let readiness = self.readiness.as_ref().map(|readiness| readiness.0(&service));
                 let mut rows = rows_of(&Arc::new(service), &self.recent, self.now);
-                if let Some(readiness) = readiness {
-                    rows.iter_mut().for_each(|row| row.set_readiness(readiness));
+                if let Some(readiness) = &self.readiness {
+                    rows.iter_mut().for_each(|row| row.set_readiness(readiness.0(row)));
                 }
                 self.rows.append(&mut rows);
             }
@@ -156,7 +155,7 @@ impl PickerState {
     /// Shows how many endpoints are ready, of what is there and of what will come.
     pub fn set_readiness(&mut self, readiness: ReadinessLookup) {
         for row in &mut self.rows {
-            row.set_readiness(readiness.0(&row.service));
+            row.set_readiness(readiness.0(row));
         }
         self.readiness = Some(readiness);
         self.rank();
@@ -522,7 +521,7 @@ mod tests {
 
     #[test]
     fn readiness_comes_before_or_after_its_service() {
-        let known = |service: &Service| Readiness { ready: usize::from(service.name == "a"), total: 2 };
+        let known = |row: &PickerRow| Readiness { ready: usize::from(row.service.name == "a"), total: 2 };
         let mut picker = picker(&[("a/a", "1")]);
         let ready = |picker: &PickerState| -> Vec<String> {
             picker.rows().iter().map(|row| row.cell(RowColumn::Ready).to_owned()).collect()
