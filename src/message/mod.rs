@@ -11,4 +11,5 @@ pub(crate) mod replay;
 pub(crate) mod web_socket;
 pub(crate) mod field_tokens;
 pub(crate) mod host_port;
+pub(crate) mod basic_auth;
 pub mod byte_stream;

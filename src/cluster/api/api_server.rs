@@ -111,9 +111,10 @@ impl ApiServer {
         }
         match (inner.credentials.after_refusal(&credential).await, spare) {
             (Some(newer), Some(spare)) => {
+                let again = once_more(&spare);
                 // The API server turned it away: nobody behind it saw it.
-                spare.trace.take();
-                inner.attempt(spare.request(), &newer, None).await
+                SendTrace::of(&again).take();
+                inner.attempt(again, &newer, None).await
             }
             _ => answer,
         }
@@ -140,34 +141,24 @@ impl std::fmt::Debug for ApiServer {
     }
 }
 
-/// A request that can be sent a second time, since its body is at hand.
-struct SpareRequest {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Option<Full<Bytes>>,
-    trace: SendTrace,
+/// A request that can be sent a second time, since its body is at hand: `None` for an empty one.
+type SpareRequest = Request<Option<Full<Bytes>>>;
+
+fn copied(request: &Request<Body>) -> Option<SpareRequest> {
+    let mut spare = Request::new(match request.body() {
+        Body::Full(full) => Some(full.clone()),
+        body if body.is_end_stream() => None,
+        _ => return None,
+    });
+    spare.method_mut().clone_from(request.method());
+    spare.uri_mut().clone_from(request.uri());
+    spare.headers_mut().clone_from(request.headers());
+    spare.extensions_mut().insert(SendTrace::of(request));
+    Some(spare)
 }
 
-impl SpareRequest {
-    fn of(request: &Request<Body>) -> Option<Self> {
-        let body = match request.body() {
-            Body::Full(full) => Some(full.clone()),
-            body if body.is_end_stream() => None,
-            _ => return None,
-        };
-        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
-        Some(Self { method, uri, headers, body, trace: SendTrace::of(request) })
-    }
-
-    fn request(&self) -> Request<Body> {
-        let mut request = Request::new(self.body.clone().map_or(Body::Empty, Body::Full));
-        request.method_mut().clone_from(&self.method);
-        request.uri_mut().clone_from(&self.uri);
-        request.headers_mut().clone_from(&self.headers);
-        request.extensions_mut().insert(self.trace.clone());
-        request
-    }
+fn once_more(spare: &SpareRequest) -> Request<Body> {
+    spare.clone().map(|body| body.map_or(Body::Empty, Body::Full))
 }
 
 impl ApiServerShared {
@@ -207,7 +198,7 @@ impl ApiServerShared {
     /// What can be sent a second time, if there may be a reason to.
     fn spare(&self, request: &Request<Body>) -> Option<SpareRequest> {
         let worth_it = is_safe(request.method()) || self.credentials.is_renewable();
-        worth_it.then(|| SpareRequest::of(request)).flatten()
+        worth_it.then(|| copied(request)).flatten()
     }
 
     async fn attempt(
@@ -226,8 +217,8 @@ impl ApiServerShared {
             SendOutcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
             SendOutcome::Lost { error, reused, .. } => {
                 let may_be_stale = reused && !error.is_parse() && !is_traced;
-                let spare = spare.filter(|spare| may_be_stale && is_safe(&spare.method));
-                spare.ok_or_else(|| self.lost(&error))?.request()
+                let spare = spare.filter(|spare| may_be_stale && is_safe(spare.method()));
+                once_more(spare.ok_or_else(|| self.lost(&error))?)
             }
         };
         self.attempt_fresh(again, credential).await

@@ -13,11 +13,11 @@ use tokio_rustls::TlsConnector;
 
 use super::proxy_tunnel;
 use super::send_error::SendError;
-use super::stream::ClusterStream;
 use super::tls::{ServerTrust, TlsClient, TlsProblem};
 use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyProtocol};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
+use crate::message::byte_stream::ByteStream;
 
 /// How long one address may take to accept.
 const TCP_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +33,6 @@ const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Makes connections to one API server.
-#[derive(Debug)]
 pub(crate) struct ClusterConnector {
     server: ServerUrl,
     tls: Option<TlsClient>,
@@ -70,31 +69,23 @@ impl ClusterConnector {
     }
 
     /// A connection that is ready for the first request.
-    pub(crate) async fn connect(&self) -> Result<ClusterStream, SendError> {
+    pub(crate) async fn connect(&self) -> Result<ByteStream, SendError> {
         let stream = match &self.proxy {
-            None => ClusterStream::Tcp(dial(self.server.host(), self.server.port()).await?),
+            None => Box::new(dial(self.server.host(), self.server.port()).await?),
             Some(proxy) => self.through(proxy).await?,
         };
-        match &self.tls {
-            None => Ok(stream),
-            Some(tls) => self.secure(tls, stream).await,
-        }
-    }
-
-    async fn secure(&self, tls: &TlsClient, stream: ClusterStream) -> Result<ClusterStream, SendError> {
+        let Some(tls) = &self.tls else { return Ok(stream) };
         let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
         handshake(tls, stream).await.map_err(failed)
     }
 
-    async fn through(&self, proxy: &OutboundProxy) -> Result<ClusterStream, SendError> {
+    async fn through(&self, proxy: &OutboundProxy) -> Result<ByteStream, SendError> {
         let failed = |cause: String| SendError::Proxy { proxy: proxy.to_string(), cause };
         let tcp = dial(&proxy.host, proxy.port).await.map_err(|error| failed(error.cause()))?;
-        let stream = match &self.proxy_tls {
-            None => ClusterStream::Tcp(tcp),
-            Some(tls) => {
-                handshake(tls, ClusterStream::Tcp(tcp)).await.map_err(|problem| failed(problem.to_string()))?
-            }
-        };
+        let mut stream: ByteStream = Box::new(tcp);
+        if let Some(tls) = &self.proxy_tls {
+            stream = handshake(tls, stream).await.map_err(|problem| failed(problem.to_string()))?;
+        }
         if self.forwarding_proxy().is_some() {
             return Ok(stream);
         }
@@ -105,22 +96,11 @@ impl ClusterConnector {
     }
 }
 
-async fn handshake(tls: &TlsClient, stream: ClusterStream) -> Result<ClusterStream, TlsProblem> {
-    let connector = TlsConnector::from(tls.config());
-    let server_name = tls.server_name();
-    let shaken = async {
-        match stream {
-            ClusterStream::Tcp(tcp) => {
-                connector.connect(server_name, tcp).await.map(|done| ClusterStream::Tls(Box::new(done)))
-            }
-            ClusterStream::Tls(outer) => {
-                connector.connect(server_name, outer).await.map(|done| ClusterStream::Nested(Box::new(done)))
-            }
-            ClusterStream::Nested(_) => unreachable!("one proxy and one server make two layers"),
-        }
-    };
+async fn handshake(tls: &TlsClient, stream: ByteStream) -> Result<ByteStream, TlsProblem> {
+    let shaken = TlsConnector::from(tls.config()).connect(tls.server_name(), stream);
     match timeout(HANDSHAKE_TIMEOUT, shaken).await {
-        Ok(done) => done.map_err(|error| TlsProblem::of(&error)),
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(TlsProblem::of(&error)),
         Err(_) => Err(TlsProblem::Other(no_answer(HANDSHAKE_TIMEOUT))),
     }
 }

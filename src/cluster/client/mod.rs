@@ -1,7 +1,6 @@
 //! Connections to the API server: dialled, through a proxy or not, secured, and kept.
 
 pub(crate) mod tls;
-pub(crate) mod stream;
 pub(crate) mod proxy_tunnel;
 pub(crate) mod connect;
 pub(crate) mod pool;

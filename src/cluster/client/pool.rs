@@ -1,11 +1,10 @@
 //! Connections that are kept: the one that was free last is taken first, and a connection is free again only when
 //! the answer's body and the request's body have both ended.
 
-use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -13,15 +12,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::ClusterConnector;
 use super::send_error::SendError;
-use super::stream::ClusterStream;
 use super::tls::ClientIdentity;
 use crate::lock::lock;
 use crate::message::body::Body;
+use crate::message::byte_stream::ByteStream;
 use crate::message::replay::SendTrace;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
@@ -39,35 +37,30 @@ const POOL_PLACE_TIMEOUT: Duration = Duration::from_secs(3);
 const BUFFER: usize = 64 * 1024;
 
 /// Makes the connections that a pool keeps.
-pub(crate) trait PoolConnector: Debug + Send + Sync + 'static {
-    /// The byte stream below HTTP.
-    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+pub(crate) trait PoolConnector: Send + Sync + 'static {
     /// Whom a connection leads to.
-    type Peer: Clone + Debug + Send + Sync + 'static;
+    type Peer: Clone + Send + Sync + 'static;
     /// Why there is no connection.
     type Error: From<hyper::Error> + Send;
 
     /// Makes a connection that is ready for the first request.
-    fn connect(&self) -> impl Future<Output = Result<(Self::Stream, Self::Peer), Self::Error>> + Send;
+    fn connect(&self) -> impl Future<Output = Result<(ByteStream, Self::Peer), Self::Error>> + Send;
 }
 
 impl PoolConnector for ClusterConnector {
-    type Stream = ClusterStream;
     type Peer = ();
     type Error = SendError;
 
-    async fn connect(&self) -> Result<(ClusterStream, ()), SendError> {
+    async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
         Ok((Self::connect(self).await?, ()))
     }
 }
 
 /// Keeps the connections that a [`PoolConnector`] makes. A clone is the same pool.
-#[derive(Debug)]
 pub(crate) struct ConnectionPool<C: PoolConnector> {
     shared: Arc<PoolShared<C>>,
 }
 
-#[derive(Debug)]
 struct PoolShared<C: PoolConnector> {
     connector: C,
     places: Arc<Semaphore>,
@@ -75,7 +68,6 @@ struct PoolShared<C: PoolConnector> {
     kept: Mutex<KeptConnections<C::Peer>>,
 }
 
-#[derive(Debug)]
 struct KeptConnections<P> {
     /// The one that became free last is the last.
     idle: Vec<IdleConnection<P>>,
@@ -84,7 +76,6 @@ struct KeptConnections<P> {
 }
 
 /// A connection that waits for a request.
-#[derive(Debug)]
 struct IdleConnection<P> {
     connection: PooledConnection<P>,
     /// Wall clock, since the monotonic one stands still while a laptop sleeps.
@@ -92,14 +83,12 @@ struct IdleConnection<P> {
 }
 
 /// The sending side of a connection.
-#[derive(Debug)]
 struct PooledConnection<P> {
     sender: http1::SendRequest<Body>,
     line: Arc<ConnectionShared<P>>,
 }
 
 /// What a connection's driver and its user share.
-#[derive(Debug)]
 struct ConnectionShared<P> {
     generation: u64,
     peer: P,
@@ -107,7 +96,6 @@ struct ConnectionShared<P> {
 }
 
 /// A connection at work; its driver takes it back to the pool.
-#[derive(Debug)]
 struct BusyConnection {
     sender: http1::SendRequest<Body>,
     place: PoolPlace,
@@ -150,12 +138,12 @@ impl<C: PoolConnector> ConnectionPool<C> {
     /// Lets no connection that exists now serve another request.
     pub(crate) fn retire(&self) {
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
-        self.shared.kept().idle.clear();
+        lock(&self.shared.kept).idle.clear();
     }
 
     /// Closes the connections that wait, except those to `wanted` peers.
     pub(crate) fn keep_only(&self, wanted: impl Fn(&C::Peer) -> bool) {
-        self.shared.kept().idle.retain(|idle| wanted(&idle.connection.line.peer));
+        lock(&self.shared.kept).idle.retain(|idle| wanted(&idle.connection.line.peer));
     }
 
     /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one. One that is found
@@ -255,7 +243,7 @@ impl<P> PooledConnection<P> {
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let trace = SendTrace::of(&request);
         let answer = {
-            let mut busy = self.line.busy();
+            let mut busy = lock(&self.line.busy);
             let answer = self.sender.try_send_request(request);
             *busy = Some(BusyConnection { sender: self.sender, place });
             answer
@@ -269,20 +257,10 @@ impl<P> PooledConnection<P> {
     }
 }
 
-impl<P> ConnectionShared<P> {
-    fn busy(&self) -> MutexGuard<'_, Option<BusyConnection>> {
-        lock(&self.busy)
-    }
-}
-
 impl<C: PoolConnector> PoolShared<C> {
-    fn kept(&self) -> MutexGuard<'_, KeptConnections<C::Peer>> {
-        lock(&self.kept)
-    }
-
     /// The connection that became free last, if it is still good and has not waited longer than `wait`.
     fn take(&self, wait: Duration) -> Option<PooledConnection<C::Peer>> {
-        let mut kept = self.kept();
+        let mut kept = lock(&self.kept);
         // The others have waited longer still.
         if kept.idle.last().is_some_and(|idle| is_older(idle.since, wait)) {
             return None;
@@ -299,7 +277,7 @@ impl<C: PoolConnector> PoolShared<C> {
         if connection.line.generation != self.generation.load(Ordering::Acquire) {
             return;
         }
-        let mut kept = self.kept();
+        let mut kept = lock(&self.kept);
         kept.idle.push(IdleConnection { connection, since: SystemTime::now() });
         if !kept.reaped {
             kept.reaped = true;
@@ -321,7 +299,7 @@ async fn reap<C: PoolConnector>(pool: Weak<PoolShared<C>>) {
     loop {
         tokio::time::sleep(CONNECTION_IDLE_TIMEOUT / 4).await;
         let Some(shared) = pool.upgrade() else { return };
-        let mut kept = shared.kept();
+        let mut kept = lock(&shared.kept);
         kept.idle.retain(|idle| !is_over(idle.since) && !idle.connection.sender.is_closed());
         kept.reaped = !kept.idle.is_empty();
         if !kept.reaped {
@@ -332,7 +310,7 @@ async fn reap<C: PoolConnector>(pool: Weak<PoolShared<C>>) {
 
 /// Runs a connection, and gives its sending side back to the pool whenever it is free.
 struct ConnectionDriver<C: PoolConnector> {
-    connection: http1::Connection<TokioIo<C::Stream>, Body>,
+    connection: http1::Connection<TokioIo<ByteStream>, Body>,
     line: Arc<ConnectionShared<C::Peer>>,
     pool: Weak<PoolShared<C>>,
 }
@@ -349,7 +327,7 @@ impl<C: PoolConnector> Future for ConnectionDriver<C> {
 
 impl<C: PoolConnector> ConnectionDriver<C> {
     fn give_back(&self, context: &mut Context<'_>) {
-        let mut busy = self.line.busy();
+        let mut busy = lock(&self.line.busy);
         let Some(BusyConnection { sender, .. }) = busy.as_mut() else { return };
         let Poll::Ready(free) = sender.poll_ready(context) else { return };
         let Some(BusyConnection { sender, place }) = busy.take() else { return };
@@ -361,8 +339,8 @@ impl<C: PoolConnector> ConnectionDriver<C> {
     }
 }
 
-type HttpHandshake<S> = (http1::SendRequest<Body>, http1::Connection<TokioIo<S>, Body>);
+type HttpHandshake = (http1::SendRequest<Body>, http1::Connection<TokioIo<ByteStream>, Body>);
 
-async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Result<HttpHandshake<S>, hyper::Error> {
+async fn handshake(stream: ByteStream) -> Result<HttpHandshake, hyper::Error> {
     http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await
 }

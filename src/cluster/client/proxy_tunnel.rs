@@ -3,8 +3,6 @@
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, StatusCode, Uri};
@@ -14,33 +12,31 @@ use hyper_util::client::legacy::connect::proxy::SocksV5;
 use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
-use super::stream::ClusterStream;
 use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyLogin, ProxyProtocol};
+use crate::message::basic_auth::basic;
+use crate::message::byte_stream::ByteStream;
+use crate::message::host_port::join;
 
 /// Asks `proxy`, which is at the other end of `stream`, for a stream to `host` and `port`. Errors are the cause alone.
 pub(crate) async fn open_proxy_tunnel(
-    stream: ClusterStream,
+    stream: ByteStream,
     proxy: &OutboundProxy,
     host: &str,
     port: u16,
-) -> Result<ClusterStream, String> {
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+) -> Result<ByteStream, String> {
+    let authority = join(host, port);
     match proxy.protocol {
         ProxyProtocol::Http | ProxyProtocol::Https => connect(stream, proxy.login.as_ref(), &authority).await,
         ProxyProtocol::Socks5 => socks(stream, proxy.login.as_ref(), &authority).await,
     }
 }
 
-/// `OutboundProxy-Authorization`, if the proxy's URL has a user.
+/// `Proxy-Authorization`, if the proxy's URL has a user.
 pub(crate) fn authorization(login: &ProxyLogin) -> HeaderValue {
-    let ProxyLogin { user, password } = login;
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
-        .expect("base64 is ASCII");
-    value.set_sensitive(true);
-    value
+    basic(&login.user, &login.password)
 }
 
-async fn connect(stream: ClusterStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ClusterStream, String> {
+async fn connect(stream: ByteStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ByteStream, String> {
     let mut request = Request::connect(authority).header(HOST, authority);
     if let Some(login) = login {
         request = request.header(PROXY_AUTHORIZATION, authorization(login));
@@ -56,11 +52,11 @@ async fn connect(stream: ClusterStream, login: Option<&ProxyLogin>, authority: &
         status => return Err(format!("it answers {status}")),
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(broken)?;
-    let parts = upgraded.downcast::<TokioIo<ClusterStream>>().expect("the connection is over this very stream");
+    let parts = upgraded.downcast::<TokioIo<ByteStream>>().expect("the connection is over this very stream");
     Ok(parts.io.into_inner())
 }
 
-async fn socks(stream: ClusterStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ClusterStream, String> {
+async fn socks(stream: ByteStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ByteStream, String> {
     let target = Uri::builder().scheme("https").authority(authority).path_and_query("/").build();
     let target = target.map_err(|error| error.to_string())?;
     let mut client = SocksV5::new(Uri::from_static("socks5://proxy"), EstablishedConnector(Some(stream)));
@@ -71,12 +67,12 @@ async fn socks(stream: ClusterStream, login: Option<&ProxyLogin>, authority: &st
 }
 
 /// A connector for a connection that is there already.
-struct EstablishedConnector(Option<ClusterStream>);
+struct EstablishedConnector(Option<ByteStream>);
 
 impl Service<Uri> for EstablishedConnector {
-    type Response = TokioIo<ClusterStream>;
+    type Response = TokioIo<ByteStream>;
     type Error = std::io::Error;
-    type Future = Ready<Result<TokioIo<ClusterStream>, std::io::Error>>;
+    type Future = Ready<Result<TokioIo<ByteStream>, std::io::Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
         Poll::Ready(Ok(()))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -69,6 +69,8 @@ pub(crate) fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<C
 #[derive(Debug)]
 pub(crate) struct TlsClient {
     server_name: ServerName<'static>,
+    /// Without a client certificate.
+    base: ClientConfig,
     config: ArcSwap<ClientConfig>,
 }
 
@@ -77,24 +79,23 @@ impl TlsClient {
     pub(crate) fn new(trust: &ServerTrust, server_name: &str) -> Result<Self, Error> {
         let server_name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| Error::usage(format!("{server_name:?} is not a host name that a certificate can have")))?;
-        let mut config = ClientConfig::builder_with_provider(provider())
+        let mut base = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has cipher suites for TLS 1.2 and 1.3")
             .dangerous()
             .with_custom_certificate_verifier(verifier(trust)?)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { server_name, config: ArcSwap::from_pointee(config) })
+        base.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { server_name, config: ArcSwap::from_pointee(base.clone()), base })
     }
 
     /// Presents `identity` in handshakes from now on, or none. Sessions of the one before are not resumed.
     pub(crate) fn present(&self, identity: Option<ClientIdentity>) {
-        let mut config = ClientConfig::clone(&self.config.load());
+        let mut config = self.base.clone();
         config.resumption = rustls::client::Resumption::default();
-        config.client_auth_cert_resolver = match identity {
-            Some(identity) => Arc::new(SingleCertAndKey::from(identity)),
-            None => Arc::new(NoClientCertificate),
-        };
+        if let Some(identity) = identity {
+            config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
+        }
         self.config.store(Arc::new(config));
     }
 
@@ -109,31 +110,26 @@ impl TlsClient {
     }
 }
 
-/// Has no client certificate.
-#[derive(Debug)]
-struct NoClientCertificate;
-
-impl rustls::client::ResolvesClientCert for NoClientCertificate {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<ClientIdentity> {
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        false
-    }
-}
-
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
 fn verifier(trust: &ServerTrust) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    match trust {
-        ServerTrust::System => Ok(Arc::new(system_verifier(&[])?)),
-        ServerTrust::SystemAnd(certificates) => Ok(Arc::new(system_verifier(certificates)?)),
-        ServerTrust::These(certificates) => Ok(Arc::new(PinnedVerifier::new(certificates)?)),
-        ServerTrust::Anything => Ok(Arc::new(UncheckedVerifier(provider()))),
-    }
+    let given = match trust {
+        ServerTrust::System => return Ok(Arc::new(system_verifier(&[])?)),
+        ServerTrust::SystemAnd(certificates) => return Ok(Arc::new(system_verifier(certificates)?)),
+        ServerTrust::These(certificates) => Some((certificates.clone(), webpki_verifier(certificates)?)),
+        ServerTrust::Anything => None,
+    };
+    Ok(Arc::new(GivenVerifier { given, algorithms: provider().signature_verification_algorithms }))
+}
+
+fn webpki_verifier(certificates: &[CertificateDer<'static>]) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates.iter().cloned());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|_| Error::usage("the certificate authority of this cluster is not an X.509 certificate"))
 }
 
 fn system_verifier(more: &[CertificateDer<'static>]) -> Result<rustls_platform_verifier::Verifier, Error> {
@@ -143,32 +139,18 @@ fn system_verifier(more: &[CertificateDer<'static>]) -> Result<rustls_platform_v
     })
 }
 
-/// Checks against given certificates; one that is itself given needs no issuer.
+/// Checks against given certificates; one that is itself given needs no issuer. Without any (`insecure-skip-tls-verify`)
+/// the server must hold the key of the certificate it shows, whoever it is.
 ///
 /// Go accepts a leaf certificate in the pool of authorities as the whole chain (`crypto/x509` `Certificate.Verify`), webpki
 /// does not, and a self-signed or pinned server certificate in `certificate-authority` is common.
 #[derive(Debug)]
-struct PinnedVerifier {
-    certificates: Vec<CertificateDer<'static>>,
-    webpki: Arc<WebPkiServerVerifier>,
+struct GivenVerifier {
+    given: Option<(Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>)>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl PinnedVerifier {
-    fn new(certificates: &[CertificateDer<'static>]) -> Result<Self, Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(certificates.iter().cloned());
-        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|_| Error::usage("the certificate authority of this cluster is not an X.509 certificate"))?;
-        Ok(Self { certificates: certificates.to_vec(), webpki })
-    }
-
-    fn is_given(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.certificates.iter().any(|given| given.as_ref() == certificate.as_ref())
-    }
-}
-
-impl ServerCertVerifier for PinnedVerifier {
+impl ServerCertVerifier for GivenVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -177,10 +159,11 @@ impl ServerCertVerifier for PinnedVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some((given, webpki)) = &self.given else { return Ok(ServerCertVerified::assertion()) };
         // webpki looks at the dates before it looks for an issuer, so a given certificate that fails here for want of
         // an issuer has passed the check of its dates.
-        match self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
-            Err(error) if lacks_issuer(&error) && self.is_given(end_entity) => {
+        match webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
+            Err(error) if lacks_issuer(&error) && given.iter().any(|given| given.as_ref() == end_entity.as_ref()) => {
                 let certificate = rustls::server::ParsedCertificate::try_from(end_entity)?;
                 rustls::client::verify_server_name(&certificate, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -195,7 +178,7 @@ impl ServerCertVerifier for PinnedVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, certificate, signed)
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -204,11 +187,11 @@ impl ServerCertVerifier for PinnedVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, certificate, signed)
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 
@@ -220,45 +203,6 @@ fn lacks_issuer(error: &rustls::Error) -> bool {
             other.to_string() == "CaUsedAsEndEntity"
         }
         _ => false,
-    }
-}
-
-/// `insecure-skip-tls-verify`: the server must hold the key of the certificate it shows, whoever it is.
-#[derive(Debug)]
-struct UncheckedVerifier(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for UncheckedVerifier {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::cluster::Cluster;
 use crate::cluster::client::pool::PoolConnector;
 use crate::cluster::client::tls::TlsClient;
 use crate::lock::lock;
+use crate::message::byte_stream::ByteStream;
 use crate::proxy::upstream::backends::Backend;
 use crate::proxy::upstream::diagnose::{ApiServerFailure, FailureCause};
 
@@ -128,17 +129,16 @@ async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<PodConnection, Pod
 }
 
 impl PoolConnector for PodDialer {
-    type Stream = PodConnection;
     /// The Pod's name.
     type Peer = Arc<str>;
     type Error = PodFailure;
 
-    async fn connect(&self) -> Result<(PodConnection, Arc<str>), PodFailure> {
+    async fn connect(&self) -> Result<(ByteStream, Arc<str>), PodFailure> {
         let mut gone = Vec::new();
         loop {
             let backend = self.finder.pick(&gone).await?;
             match self.open(&backend).await {
-                Ok(stream) => return Ok((stream, backend.pod)),
+                Ok(stream) => return Ok((Box::new(stream), backend.pod)),
                 Err(failure) if failure.pod_is_gone && gone.len() + 1 < ATTEMPTS => gone.push(backend.pod),
                 Err(failure) => return Err(failure),
             }
