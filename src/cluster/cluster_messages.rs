@@ -30,11 +30,6 @@ pub(crate) fn no_current_context(config: &Kubeconfig) -> Error {
         .hint(format!("choose one with --context NAME or `kubectl config use-context NAME`: {names}"))
 }
 
-/// The context `name` is unknown.
-pub(crate) fn no_context(name: &str, config: &Kubeconfig) -> Error {
-    no_entry("context", name, config.contexts.iter().map(|context| &context.name))
-}
-
 /// The context names a cluster that has no server.
 pub(crate) fn no_server_in_context(context: &str, cluster: &str) -> Error {
     let error = Error::usage(match cluster {

@@ -9,7 +9,7 @@ use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
 use super::auth::exec_plugin::ClusterInfo;
 use super::auth::login::{self, UserLogin};
 use super::client::tls::ServerTrust;
-use super::cluster_messages;
+use super::cluster_messages::{self, no_entry};
 use super::config::environment_proxy::{OutboundProxy, proxy_for};
 use super::config::impersonation;
 use super::config::inputs::{ConnectFlags, ProcessEnvironment};
@@ -79,9 +79,8 @@ impl SelectedContext {
     fn from_config(config: &Kubeconfig, files: KubeconfigFiles, flags: &ConnectFlags) -> Result<Self, Error> {
         let name = flags.context.clone().or(config.current_context.clone()).filter(|name| !name.is_empty());
         let context = match &name {
-            Some(name) => {
-                kubeconfig::context(config, name).ok_or_else(|| cluster_messages::no_context(name, config))?
-            }
+            Some(name) => kubeconfig::context(config, name)
+                .ok_or_else(|| no_entry("context", name, config.contexts.iter().map(|named| &named.name)))?,
             None => Context::default(),
         };
         let cluster_name = flags.cluster.clone().unwrap_or(context.cluster);
@@ -89,18 +88,10 @@ impl SelectedContext {
         let cluster = kubeconfig::cluster(config, &cluster_name);
         let user = kubeconfig::user(config, &user_name);
         if flags.cluster.is_some() && cluster.is_none() {
-            return Err(cluster_messages::no_entry(
-                "cluster",
-                &cluster_name,
-                config.clusters.iter().map(|named| &named.name),
-            ));
+            return Err(no_entry("cluster", &cluster_name, config.clusters.iter().map(|named| &named.name)));
         }
         if flags.user.is_some() && user.is_none() {
-            return Err(cluster_messages::no_entry(
-                "user",
-                &user_name,
-                config.auth_infos.iter().map(|named| &named.name),
-            ));
+            return Err(no_entry("user", &user_name, config.auth_infos.iter().map(|named| &named.name)));
         }
         Ok(Self {
             context: name,

@@ -88,6 +88,7 @@ fn narrowed(namespaces: &[&str]) -> String {
     format!("you may not list Services in all namespaces; these are from {place} (-n NAMESPACE for another)")
 }
 
+/// Pure.
 fn place(namespaces: &[&str]) -> String {
     match namespaces {
         [one] => format!("namespace {one}"),

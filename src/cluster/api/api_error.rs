@@ -10,7 +10,7 @@ use super::list_protobuf::{MAGIC, ProtobufEnvelope};
 use super::rule::AccessRule;
 use crate::cluster::client::send_error::SendError;
 
-/// Why a call failed. What a user reads is in `cluster/wording.rs`.
+/// Why a call failed. What a user reads is in `cluster_messages.rs`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// 403: the user lacks a right.

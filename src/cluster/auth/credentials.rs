@@ -58,14 +58,8 @@ struct CredentialsShared {
     /// Learns which client certificate to present.
     pool: ConnectionPool<ClusterConnector>,
     current: ArcSwapOption<ActiveCredential>,
-    /// Held by whoever asks the source.
-    asking: Mutex<Option<RenewalFailure>>,
-}
-
-/// The source's last word, if it gave nothing.
-struct RenewalFailure {
-    when: Instant,
-    error: Error,
+    /// Held by whoever asks the source: its last word, and when it said so, if it gave nothing.
+    asking: Mutex<Option<(Instant, Error)>>,
 }
 
 impl Credentials {
@@ -156,8 +150,8 @@ impl CredentialsShared {
         if let Some(newer) = current.as_ref().filter(|current| seen.is_none_or(|seen| !Arc::ptr_eq(seen, current))) {
             return Ok(newer.clone());
         }
-        if let Some(error) = failure.as_ref().and_then(RenewalFailure::recent) {
-            return Err(error);
+        if let Some((_, error)) = failure.as_ref().filter(|(when, _)| when.elapsed() < FAILURE_RETRY_INTERVAL) {
+            return Err(error.clone());
         }
         match self.login.obtain(current.is_none()).await {
             Ok(issued) => {
@@ -165,11 +159,11 @@ impl CredentialsShared {
                 Ok(self.accept(issued, reason, current.as_deref()))
             }
             Err(error) => {
-                let is_news = current.is_some() && failure.as_ref().is_none_or(|failure| failure.error != error);
+                let is_news = current.is_some() && failure.as_ref().is_none_or(|(_, before)| *before != error);
                 if is_news {
                     tracing::warn!("{error}");
                 }
-                *failure = Some(RenewalFailure { when: Instant::now(), error: error.clone() });
+                *failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
@@ -192,12 +186,6 @@ impl CredentialsShared {
             tokio::spawn(renew_at(at, Arc::downgrade(self), Arc::downgrade(&credential)));
         }
         credential
-    }
-}
-
-impl RenewalFailure {
-    fn recent(&self) -> Option<Error> {
-        (self.when.elapsed() < FAILURE_RETRY_INTERVAL).then(|| self.error.clone())
     }
 }
 

@@ -116,7 +116,8 @@ impl ExecPlugin {
         let output = output.map_err(|error| self.not_run(&error))?;
         self.log(&output.stderr);
         if !output.status.success() {
-            return Err(self.failed(&output.status.to_string()));
+            let status = output.status.to_string().replace("exit status:", "exit code");
+            return Err(self.error(format_args!("failed with {status}")));
         }
         self.issued(&output.stdout)
     }
@@ -127,14 +128,11 @@ impl ExecPlugin {
             ExecInteractiveMode::Never => Ok(false),
             ExecInteractiveMode::IfAvailable => Ok(may_ask),
             ExecInteractiveMode::Always if may_ask => Ok(true),
-            ExecInteractiveMode::Always => Err(self.needs_terminal(attended)),
+            ExecInteractiveMode::Always if attended => Err(self.error("needs a terminal")),
+            ExecInteractiveMode::Always => {
+                Err(self.error("needs a terminal").hint("log in anew: start kubectl svcproxy again"))
+            }
         }
-    }
-
-    fn needs_terminal(&self, attended: bool) -> Error {
-        let error =
-            Error::failed(format!("the credential plugin {} of user {:?} needs a terminal", self.command, self.user));
-        if attended { error } else { error.hint("log in anew: start kubectl svcproxy again") }
     }
 
     fn command(&self, interactive: bool, attended: bool) -> Command {
@@ -164,34 +162,29 @@ impl ExecPlugin {
     }
 
     fn not_run(&self, error: &io::Error) -> Error {
-        let plugin = format!("the credential plugin {} of user {:?}", self.command, self.user);
         match error.kind() {
             io::ErrorKind::NotFound => {
-                let hint = self.install_hint.as_deref().map(printable);
-                Error::failed(format!("{plugin} is not installed"))
+                let hint = self.install_hint.clone();
+                self.error("is not installed")
                     .hint(hint.unwrap_or_else(|| format!("install {}, or put it on PATH", self.command)))
             }
             io::ErrorKind::TimedOut => {
-                Error::failed(format!("{plugin} did not end within {} seconds", UNATTENDED_PLUGIN_TIMEOUT.as_secs()))
+                self.error(format_args!("did not end within {} seconds", UNATTENDED_PLUGIN_TIMEOUT.as_secs()))
             }
-            _ => Error::failed(format!("{plugin} cannot be run: {}", system_words(error))),
+            _ => self.error(format_args!("cannot be run: {}", system_words(error))),
         }
     }
 
-    fn failed(&self, status: &str) -> Error {
-        let status = status.replace("exit status:", "exit code");
-        Error::failed(format!("the credential plugin {} of user {:?} failed with {status}", self.command, self.user))
+    fn error(&self, what: impl std::fmt::Display) -> Error {
+        Error::failed(format!("the credential plugin {} of user {:?} {what}", self.command, self.user))
     }
 
     fn issued(&self, stdout: &[u8]) -> Result<IssuedCredentials, Error> {
-        let unclear = |what: &str| {
-            Error::failed(format!("the credential plugin {} of user {:?} {what}", self.command, self.user))
-        };
-        let answer = answer(stdout).ok_or_else(|| unclear("does not print an ExecCredential"))?;
+        let answer = answer(stdout).ok_or_else(|| self.error("does not print an ExecCredential"))?;
         if answer.kind != "ExecCredential" || answer.api_version != self.api_version {
-            return Err(unclear(&format!("does not print an ExecCredential of {}", self.api_version)));
+            return Err(self.error(format_args!("does not print an ExecCredential of {}", self.api_version)));
         }
-        let status = answer.status.ok_or_else(|| unclear("prints no credentials"))?;
+        let status = answer.status.ok_or_else(|| self.error("prints no credentials"))?;
         let set = |text: Option<String>| text.filter(|text| !text.is_empty());
         let authorization = set(status.token).map(|token| bearer(&token)).transpose()?;
         let identity = match (set(status.client_certificate_data), set(status.client_key_data)) {
@@ -199,11 +192,11 @@ impl ExecPlugin {
                 Some(tls::identity(certificate.as_bytes(), key.as_bytes(), &self.command)?)
             }
             (None, None) if authorization.is_some() => None,
-            (None, None) => return Err(unclear("prints neither a token nor a client certificate")),
-            _ => return Err(unclear("prints a client certificate without its key, or a key alone")),
+            (None, None) => return Err(self.error("prints neither a token nor a client certificate")),
+            _ => return Err(self.error("prints a client certificate without its key, or a key alone")),
         };
         let expires = match set(status.expiration_timestamp) {
-            Some(text) => Some(time(&text).ok_or_else(|| unclear("prints an expirationTimestamp that is no time"))?),
+            Some(text) => Some(time(&text).ok_or_else(|| self.error("prints an expirationTimestamp that is no time"))?),
             None => None,
         };
         Ok(IssuedCredentials { authorization, identity, expires, renew: expires.and_then(in_time) })
@@ -225,11 +218,6 @@ fn time(text: &str) -> Option<SystemTime> {
 
 fn variable(entry: &std::collections::HashMap<String, String>) -> Option<(String, String)> {
     Some((entry.get("name")?.clone(), entry.get("value")?.clone()))
-}
-
-/// A kubeconfig's text without anything that steers a terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|&char| char == '\n' || !char.is_control()).collect()
 }
 
 #[derive(Serialize)]

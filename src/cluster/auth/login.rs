@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use kube::config::AuthInfo;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +16,7 @@ use crate::cluster::config::kubeconfig::KubeconfigFiles;
 use crate::cluster::config::pem_source::PemSource;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
+use crate::message::basic_auth::basic;
 
 /// A token file is read again this often, since the tokens of Pods change (client-go `transport.NewCachedFileTokenSource`).
 const TOKEN_FILE_READ_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,6 +45,7 @@ enum HeaderSource {
 }
 
 /// The client certificate of the kubeconfig.
+#[derive(Default)]
 struct CertificateSource {
     certificate: PemSource,
     key: PemSource,
@@ -57,36 +57,14 @@ struct CertificateSource {
 /// # Errors
 /// When `--as-user-extra` is not `KEY=VALUE`.
 pub(crate) fn override_user(user: &mut AuthInfo, flags: &ConnectFlags) -> Result<(), Error> {
-    if flags.token.is_some() {
-        user.token.clone_from(&flags.token);
-    }
-    if let Some(name) = &flags.username {
-        user.username = Some(name.clone());
-    }
-    if flags.password.is_some() {
-        user.password.clone_from(&flags.password);
-    }
-    if let Some(path) = &flags.client_certificate {
-        user.client_certificate = Some(path.display().to_string());
-        user.client_certificate_data = None;
-    }
-    if let Some(path) = &flags.client_key {
-        user.client_key = Some(path.display().to_string());
-        user.client_key_data = None;
-    }
-    override_impersonation(user, flags)
-}
-
-fn override_impersonation(user: &mut AuthInfo, flags: &ConnectFlags) -> Result<(), Error> {
-    if let Some(name) = &flags.as_user {
-        user.impersonate = Some(name.clone());
-    }
-    if let Some(uid) = &flags.as_uid {
-        user.impersonate_uid = Some(uid.clone());
-    }
-    if !flags.as_group.is_empty() {
-        user.impersonate_groups = Some(flags.as_group.clone());
-    }
+    replace(&mut user.token, &flags.token);
+    replace(&mut user.username, &flags.username);
+    replace(&mut user.password, &flags.password);
+    replace_file(&mut user.client_certificate, &mut user.client_certificate_data, flags.client_certificate.as_ref());
+    replace_file(&mut user.client_key, &mut user.client_key_data, flags.client_key.as_ref());
+    replace(&mut user.impersonate, &flags.as_user);
+    replace(&mut user.impersonate_uid, &flags.as_uid);
+    replace(&mut user.impersonate_groups, &Some(flags.as_group.clone()).filter(|groups| !groups.is_empty()));
     let mut typed = std::collections::HashMap::<String, Vec<String>>::new();
     for extra in &flags.as_user_extra {
         let pair = extra.split_once('=');
@@ -95,6 +73,20 @@ fn override_impersonation(user: &mut AuthInfo, flags: &ConnectFlags) -> Result<(
     }
     user.impersonate_user_extra.get_or_insert_default().extend(typed);
     Ok(())
+}
+
+fn replace<T: Clone>(known: &mut Option<T>, typed: &Option<T>) {
+    if typed.is_some() {
+        known.clone_from(typed);
+    }
+}
+
+/// A file that was typed takes the place of data too.
+fn replace_file<T>(known: &mut Option<String>, data: &mut Option<T>, typed: Option<&PathBuf>) {
+    if let Some(path) = typed {
+        *known = Some(path.display().to_string());
+        *data = None;
+    }
 }
 
 /// How `user`, called `name`, logs in at `server`. To a `http` server nobody logs in, as with kubectl: whoever listens on the
@@ -113,14 +105,14 @@ pub(crate) fn of_user(
     files: KubeconfigFiles,
     terminal: bool,
 ) -> Result<UserLogin, Error> {
+    if !server.is_https() {
+        return Ok(UserLogin { header: HeaderSource::Nothing, certificate: CertificateSource::default() });
+    }
     let certificate = CertificateSource {
         certificate: PemSource::new(user.client_certificate_data.as_deref(), user.client_certificate.as_deref()),
         key: PemSource::new(user.client_key_data.as_ref().map(SecretString::expose_secret), user.client_key.as_deref()),
         user: name.to_owned(),
     };
-    if !server.is_https() {
-        return Ok(UserLogin { header: HeaderSource::Nothing, certificate: CertificateSource::none() });
-    }
     let has_certificate = certificate.read()?.is_some();
     let header = match header_of(user)? {
         Some(header) => header,
@@ -146,16 +138,11 @@ fn header_of(user: &AuthInfo) -> Result<Option<HeaderSource>, Error> {
     let name = user.username.as_deref().unwrap_or_default();
     match set(&user.password) {
         None if name.is_empty() => Ok(None),
-        password => Ok(Some(HeaderSource::Fixed(basic(name, password.as_ref())))),
+        password => {
+            let password = password.as_ref().map(SecretString::expose_secret).unwrap_or_default();
+            Ok(Some(HeaderSource::Fixed(basic(name, password))))
+        }
     }
-}
-
-fn basic(name: &str, password: Option<&SecretString>) -> HeaderValue {
-    let password = password.map(SecretString::expose_secret).unwrap_or_default();
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
-        .expect("base64 is ASCII");
-    value.set_sensitive(true);
-    value
 }
 
 impl UserLogin {
@@ -195,10 +182,6 @@ fn from_file(path: &std::path::Path) -> Result<IssuedCredentials, Error> {
 }
 
 impl CertificateSource {
-    fn none() -> Self {
-        Self { certificate: PemSource::Nothing, key: PemSource::Nothing, user: String::new() }
-    }
-
     fn is_in_files(&self) -> bool {
         self.certificate.file().is_some() || self.key.file().is_some()
     }

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::inputs::ProxyVariables;
 use super::server_url::ServerUrl;
 use crate::error::Error;
+use crate::message::host_port::{join, split, unbracketed};
 
 /// A proxy and how to talk to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl OutboundProxy {
             _ => return None,
         };
         let authority = uri.authority()?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = unbracketed(authority.host());
         let login = authority.as_str().rsplit_once('@').map(|(userinfo, _)| ProxyLogin::parse(userinfo));
         let port = authority.port_u16().unwrap_or(default_port);
         (!host.is_empty()).then(|| Self { protocol, host: host.to_owned(), port, login })
@@ -93,8 +94,7 @@ impl std::fmt::Display for OutboundProxy {
             ProxyProtocol::Https => "https",
             ProxyProtocol::Socks5 => "socks5",
         };
-        let Self { host, port, .. } = self;
-        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+        write!(f, "{scheme}://{}", join(&self.host, self.port))
     }
 }
 
@@ -129,18 +129,18 @@ fn is_exempt(host: &str, port: u16, no_proxy: Option<&str>) -> bool {
 
 /// `10.0.0.1`, `10.0.0.1:6443`, `[fd00::1]:6443`, `10.0.0.0/8`.
 fn names_address(item: &str, ip: IpAddr, port: u16) -> bool {
-    if let Some(network) = IpNetwork::parse(item) {
-        return network.contains(ip);
+    if let Some(is_in) = is_in_network(item, ip) {
+        return is_in;
     }
-    let (host, at) = split_port(item);
-    let same = host.parse().is_ok_and(|other: IpAddr| other.to_canonical() == ip);
+    let (host, at) = split(item);
+    let same = unbracketed(host).parse().is_ok_and(|other: IpAddr| other.to_canonical() == ip);
     same && at.is_none_or(|at| at == port.to_string())
 }
 
 /// `example.com` (and what ends in `.example.com`), `.example.com` and `*.example.com` (only that), each with a port or
 /// without.
 fn names_host(item: &str, host: &str, port: u16) -> bool {
-    let (name, at) = split_port(item);
+    let (name, at) = split(item);
     let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
     let named = match name.strip_prefix('.') {
         Some(_) => host.ends_with(name),
@@ -149,42 +149,19 @@ fn names_host(item: &str, host: &str, port: u16) -> bool {
     named && !name.is_empty() && at.is_none_or(|at| at == port.to_string())
 }
 
-fn split_port(item: &str) -> (&str, Option<&str>) {
-    match item.rsplit_once(':') {
-        Some((host, port)) if host.starts_with('[') && host.ends_with(']') => (&host[1..host.len() - 1], Some(port)),
-        Some((host, port)) if !host.contains(':') => (host, Some(port)),
-        _ => (item, None),
+/// Whether `text` is a network that `ip` is in; `None` when it is no network.
+fn is_in_network(text: &str, ip: IpAddr) -> Option<bool> {
+    let (address, bits) = text.split_once('/')?;
+    let (address, bits): (IpAddr, u32) = (address.parse().ok()?, bits.parse().ok()?);
+    if address.is_ipv4() != ip.is_ipv4() || bits > if ip.is_ipv4() { 32 } else { 128 } {
+        return Some(false);
     }
-}
-
-/// Addresses with the same first bits.
-struct IpNetwork {
-    address: IpAddr,
-    bits: u32,
-}
-
-impl IpNetwork {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/')?;
-        Some(Self { address: address.parse().ok()?, bits: bits.parse().ok()? })
-    }
-
-    fn contains(&self, ip: IpAddr) -> bool {
-        match (self.address, ip) {
-            (IpAddr::V4(own), IpAddr::V4(ip)) => {
-                self.bits <= 32 && same_bits(own.to_bits(), ip.to_bits(), 32 - self.bits)
-            }
-            (IpAddr::V6(own), IpAddr::V6(ip)) => {
-                self.bits <= 128 && same_bits(own.to_bits(), ip.to_bits(), 128 - self.bits)
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Whether two addresses are the same but for their last `ignored` bits.
-fn same_bits<T: Into<u128>>(one: T, other: T, ignored: u32) -> bool {
-    (one.into() ^ other.into()).checked_shr(ignored).unwrap_or_default() == 0
+    // The first bit of both families stands first.
+    let left = |ip| match ip {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    Some((left(address) ^ left(ip)).checked_shr(128 - bits).unwrap_or_default() == 0)
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use crate::error::{Error, system_words};
 
 /// Where PEM comes from. Data beats a file, as for kubectl.
-#[derive(Clone)]
+#[derive(Default)]
 pub(crate) enum PemSource {
     /// Nowhere.
+    #[default]
     Nothing,
     /// Base64 in the kubeconfig.
     Data(String),

@@ -4,6 +4,7 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 
 use crate::error::Error;
+use crate::message::host_port::unbracketed;
 
 /// The address of an API server, as far as requests need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl ServerUrl {
 
     /// The host without the brackets of an IPv6 address.
     pub(crate) fn host(&self) -> &str {
-        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+        unbracketed(self.authority.host())
     }
 
     /// The port, the scheme's own when none is written.

@@ -3,6 +3,7 @@
 use kube::config::{AuthInfo, Cluster as ClusterEntry};
 
 use super::inputs::ProcessEnvironment;
+use crate::message::host_port::bracketed;
 
 /// The cluster that we are in; `None` outside of one.
 pub(crate) fn find(environment: &ProcessEnvironment) -> Option<(ClusterEntry, AuthInfo)> {
@@ -12,9 +13,8 @@ pub(crate) fn find(environment: &ProcessEnvironment) -> Option<(ClusterEntry, Au
         return None;
     }
     let authority = environment.service_account.join("ca.crt");
-    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let cluster = ClusterEntry {
-        server: Some(format!("https://{host}:{port}")),
+        server: Some(format!("https://{}:{port}", bracketed(host))),
         certificate_authority: authority.is_file().then(|| authority.display().to_string()),
         ..ClusterEntry::default()
     };

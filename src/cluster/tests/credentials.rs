@@ -24,6 +24,7 @@ use super::server::{Kubeconfig, Server, get, hello, text};
 use crate::cluster::{Cluster, ProcessEnvironment};
 use crate::error::Error;
 use crate::message::body::Body;
+use crate::terminal::output::printable;
 
 const REFUSAL: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
 
@@ -241,7 +242,7 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let error = failure(&server.kubeconfig(&missing), &environment).await;
     let message = format!(r#"the credential plugin {} of user "u" is not installed"#, plugin.display());
     assert_eq!(error.message(), message);
-    assert_eq!(error.hint_text(), Some("install [31mfoo"));
+    assert_eq!(printable(error.hint_text().unwrap()), "install \u{1b}[31mfoo");
 
     let script = Script::new(&[token("one")]);
     let error = failure(&server.kubeconfig(&script.user(", interactiveMode: Always")), &environment).await;

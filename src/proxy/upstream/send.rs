@@ -100,7 +100,7 @@ impl Dispatcher {
             known: Mutex::new(Known::at_start(options.via, options.verify_tls, target.scheme, shown)),
             rights: TransportRights::new(cluster, target),
             pairs: [own?, other?],
-            ingress_hosts: ClusterIngressHosts::new(cluster.api().clone(), target),
+            ingress_hosts: ClusterIngressHosts::new(cluster.clone(), target),
             search: tokio::sync::Mutex::new(()),
             hosts_back: Arc::new(Unprefix::hosts_only()),
             cut_watch: CutWatch::new(target.service(), options.notices.clone()),
