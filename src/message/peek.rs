@@ -8,8 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 
-use super::body::BoxError;
-use crate::proxy::upstream::Body;
+use super::body::{Body, BoxError};
 
 /// What [`peek`] saw.
 pub(crate) struct PeekedBody {

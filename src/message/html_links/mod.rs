@@ -3,47 +3,17 @@
 //! The API server puts its proxy path in front of the links of the pages it passes on. Taking it off again, and putting
 //! it back for those who serve a site below a path, both go through here, so both know the same attributes.
 
-mod rewritten_body;
 mod gzip;
 mod rewriter;
+mod rewritten_body;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 pub use gzip::takes_gzip;
 
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
 use rewriter::LinkRewriter;
 use rewritten_body::RewrittenBody;
-
-/// Elements and those of their attributes that hold one URL, as the API server knows them (apimachinery,
-/// `pkg/util/proxy/transport.go`, `atomsToAttrs`). `srcset`, `<meta>` refreshes, SVG and scripts are not among them.
-pub const LINKS: [(&str, &[&str]); 25] = [
-    ("a", &["href"]),
-    ("applet", &["codebase"]),
-    ("area", &["href"]),
-    ("audio", &["src"]),
-    ("base", &["href"]),
-    ("blockquote", &["cite"]),
-    ("body", &["background"]),
-    ("button", &["formaction"]),
-    ("command", &["icon"]),
-    ("del", &["cite"]),
-    ("embed", &["src"]),
-    ("form", &["action"]),
-    ("frame", &["longdesc", "src"]),
-    ("head", &["profile"]),
-    ("html", &["manifest"]),
-    ("iframe", &["longdesc", "src"]),
-    ("img", &["longdesc", "src", "usemap"]),
-    ("input", &["src", "usemap", "formaction"]),
-    ("ins", &["cite"]),
-    ("link", &["href"]),
-    ("object", &["classid", "codebase", "data", "usemap"]),
-    ("q", &["cite"]),
-    ("script", &["src"]),
-    ("source", &["src"]),
-    ("video", &["poster", "src"]),
-];
 
 /// Header fields that vouch for the exact bytes of a body (RFC 9530, RFC 3230, RFC 1864).
 const DIGESTS: [HeaderName; 4] = [
@@ -68,8 +38,8 @@ pub fn are_in(answer: &Response<Body>) -> bool {
 
 /// Changes the links of an answer in which they [are](are_in), while its body streams.
 ///
-/// `link` gets the value of each attribute of [`LINKS`] as it stands between its quotes, character references and all,
-/// and says what to put there; `None` leaves the whole tag as it is, byte for byte. A byte that is not ASCII appears as
+/// `link` gets the value of each attribute that holds a URL as it stands between its quotes, character references and
+/// all, and says what to put there; `None` leaves the whole tag as it is, byte for byte. A byte that is not ASCII appears as
 /// one character and comes out as the same byte again, whatever the page's encoding.
 ///
 /// The answer loses what is no longer true of it: `Content-Length`, `Content-Encoding`, digests, and the strength of

@@ -3,13 +3,43 @@
 use std::borrow::Cow;
 use std::io;
 use std::mem;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use encoding_rs::WINDOWS_1252;
 use lol_html::send::{Element, ElementContentHandlers, HtmlRewriter, Settings};
-use lol_html::{AsciiCompatibleEncoding, HandlerResult, MemorySettings, OutputSink, Selector};
+use lol_html::{AsciiCompatibleEncoding, HandlerResult, MemorySettings, Selector};
 
-use super::LINKS;
+use crate::lock::lock;
+
+/// Elements and those of their attributes that hold one URL, as the API server knows them (apimachinery,
+/// `pkg/util/proxy/transport.go`, `atomsToAttrs`). `srcset`, `<meta>` refreshes, SVG and scripts are not among them.
+const LINKS: [(&str, &[&str]); 25] = [
+    ("a", &["href"]),
+    ("applet", &["codebase"]),
+    ("area", &["href"]),
+    ("audio", &["src"]),
+    ("base", &["href"]),
+    ("blockquote", &["cite"]),
+    ("body", &["background"]),
+    ("button", &["formaction"]),
+    ("command", &["icon"]),
+    ("del", &["cite"]),
+    ("embed", &["src"]),
+    ("form", &["action"]),
+    ("frame", &["longdesc", "src"]),
+    ("head", &["profile"]),
+    ("html", &["manifest"]),
+    ("iframe", &["longdesc", "src"]),
+    ("img", &["longdesc", "src", "usemap"]),
+    ("input", &["src", "usemap", "formaction"]),
+    ("ins", &["cite"]),
+    ("link", &["href"]),
+    ("object", &["classid", "codebase", "data", "usemap"]),
+    ("q", &["cite"]),
+    ("script", &["src"]),
+    ("source", &["src"]),
+    ("video", &["poster", "src"]),
+];
 
 /// Bytes one page may hold at a time: its open elements, and the tag that is being read, where pictures may stand as
 /// `data:` URLs. Beyond it the rest of the page passes unchanged.
@@ -24,25 +54,30 @@ static ELEMENTS: LazyLock<Selector> = LazyLock::new(|| {
 /// A page on its way through; what comes out is taken with [`LinkRewriter::take`].
 pub(super) struct LinkRewriter {
     /// `None` once the page has taken more memory than it may.
-    html: Option<Box<HtmlRewriter<'static, RewriterOutput>>>,
-    output: RewriterOutput,
+    html: Option<Box<HtmlRewriter<'static, PageSink>>>,
+    output: Arc<Mutex<Vec<u8>>>,
 }
+
+/// Where the page comes out.
+type PageSink = Box<dyn FnMut(&[u8]) + Send>;
 
 impl LinkRewriter {
     pub(super) fn new<F>(mut link: F) -> Self
     where
         F: FnMut(&str) -> Option<String> + Send + 'static,
     {
-        let output = RewriterOutput::default();
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let page = output.clone();
+        let sink: PageSink = Box::new(move |chunk| lock(&page).extend_from_slice(chunk));
         let handler =
             ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| relink(element, &mut link));
         let settings = settings().append_element_content_handler((Cow::Borrowed(&*ELEMENTS), handler));
-        Self { html: Some(Box::new(HtmlRewriter::new(settings, output.clone()))), output }
+        Self { html: Some(Box::new(HtmlRewriter::new(settings, sink))), output }
     }
 
     /// What has come out since the last time.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        self.output.take()
+        mem::take(&mut *lock(&self.output))
     }
 
     /// The page has ended.
@@ -63,7 +98,7 @@ impl io::Write for LinkRewriter {
                     self.html = None;
                 }
             }
-            None => self.output.clone().handle_chunk(page),
+            None => lock(&self.output).extend_from_slice(page),
         }
         Ok(page.len())
     }
@@ -92,22 +127,6 @@ fn relink(element: &mut Element<'_, '_>, link: &mut impl FnMut(&str) -> Option<S
         }
     }
     Ok(())
-}
-
-/// Where the page comes out.
-#[derive(Clone, Default)]
-struct RewriterOutput(Arc<Mutex<Vec<u8>>>);
-
-impl RewriterOutput {
-    fn take(&self) -> Vec<u8> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl OutputSink for RewriterOutput {
-    fn handle_chunk(&mut self, chunk: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(chunk);
-    }
 }
 
 #[cfg(test)]

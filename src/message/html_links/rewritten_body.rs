@@ -10,8 +10,7 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 
 use super::rewriter::LinkRewriter;
-use crate::message::body::BoxError;
-use crate::proxy::upstream::Body;
+use crate::message::body::{Body, BoxError};
 
 /// `source`, rewritten. A piece is worked on only when the reader asks for more, so the reader sets the pace and a page
 /// that unpacks to far more than it was takes no more memory than any other.

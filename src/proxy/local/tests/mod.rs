@@ -212,7 +212,7 @@ impl Upstream for ByHand {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near)).await.unwrap();
             tokio::spawn(connection.with_upgrades());
             match sender.send_request(request).await {
-                Ok(response) => response.map(Body::from),
+                Ok(response) => response.map(Body::Incoming),
                 Err(cause) => Response::builder().status(599).body(Body::full(cause.to_string())).unwrap(),
             }
         })

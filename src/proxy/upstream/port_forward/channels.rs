@@ -5,26 +5,25 @@
 //! port cannot be reached; the first message of each is the port number. Nothing says that one direction ended, so
 //! ending the writing side ends the connection.
 
+use std::io::{self, IoSlice};
 use std::mem;
 
 use bytes::Bytes;
 
-use super::framing::FramingEvent;
+use super::framing::{FramingEvent, PodFraming, message};
 
 /// Which channels have said their port number.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct ChannelProtocol {
     opened: [bool; 2],
 }
 
 impl ChannelProtocol {
     /// The number of the channel that carries data.
-    pub(super) const DATA: u8 = 0;
+    const DATA: u8 = 0;
     const ERROR: u8 = 1;
 
-    /// What the message `piece` says; it is taken away whole.
-    pub(super) fn next(&mut self, piece: &mut Bytes) -> Option<FramingEvent> {
-        let mut message = mem::take(piece);
+    fn read(&mut self, mut message: Bytes) -> Option<FramingEvent> {
         if message.is_empty() {
             return None;
         }
@@ -40,6 +39,21 @@ impl ChannelProtocol {
     }
 }
 
+impl PodFraming for ChannelProtocol {
+    fn ends_with_carrier(&self) -> bool {
+        true
+    }
+
+    /// Each piece is one message, and taken away whole.
+    fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
+        Ok(self.read(mem::take(piece)))
+    }
+
+    fn data(&self, slices: &[IoSlice<'_>], length: usize) -> Bytes {
+        message(&[Self::DATA], slices, length)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +63,7 @@ mod tests {
         let mut channels = ChannelProtocol::default();
         let mut next = |message: &'static [u8]| {
             let mut piece = Bytes::from_static(message);
-            let event = channels.next(&mut piece);
+            let event = channels.next(&mut piece).unwrap();
             assert!(piece.is_empty(), "a message is one thing");
             event
         };

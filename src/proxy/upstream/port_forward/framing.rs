@@ -1,11 +1,8 @@
-//! What a connection to a Pod's port carries, in either of the two protocols of `pods/portforward`.
+//! What a connection to a Pod's port carries, whichever of the two protocols of `pods/portforward` it is.
 
 use std::io::{self, IoSlice};
 
 use bytes::{BufMut, Bytes, BytesMut};
-
-use super::channels::ChannelProtocol;
-use super::spdy::SpdyProtocol;
 
 /// What came from the far side.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,62 +20,37 @@ pub(super) enum FramingEvent {
 }
 
 /// The protocol of one connection.
-#[derive(Debug)]
-pub(super) enum PodFraming {
-    /// Two channels, each message of one.
-    Channels(ChannelProtocol),
-    /// Two streams of SPDY.
-    Spdy(SpdyProtocol),
-}
-
-impl PodFraming {
-    /// What is to be sent first to reach `port` of the Pod, where the request has not said all.
-    pub(super) fn opening(&self, port: u16) -> Option<Bytes> {
-        match self {
-            Self::Channels(_) => None,
-            Self::Spdy(_) => Some(SpdyProtocol::opening(port)),
-        }
-    }
-
+pub(super) trait PodFraming: Send {
     /// Whether the end of the carrier is the end of the data; else something broke.
-    pub(super) fn ends_with_carrier(&self) -> bool {
-        matches!(self, Self::Channels(_))
-    }
+    fn ends_with_carrier(&self) -> bool;
 
     /// The next thing in `piece`, of which what was used is taken away; `None` once more is needed.
-    pub(super) fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
-        match self {
-            Self::Channels(channels) => Ok(channels.next(piece)),
-            Self::Spdy(spdy) => spdy.next(piece),
-        }
-    }
+    ///
+    /// # Errors
+    /// When this is not the protocol that was agreed on.
+    fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>>;
 
     /// The first `length` octets of `slices`, to be sent as data.
-    pub(super) fn data(&self, slices: &[IoSlice<'_>], length: usize) -> Bytes {
-        match self {
-            Self::Channels(_) => message(&[ChannelProtocol::DATA], slices, length),
-            Self::Spdy(_) => message(&SpdyProtocol::data_head(length), slices, length),
-        }
+    fn data(&self, slices: &[IoSlice<'_>], length: usize) -> Bytes;
+
+    /// What is to be sent first to reach `port` of the Pod, where the request has not said all.
+    fn opening(&self, _port: u16) -> Option<Bytes> {
+        None
     }
 
     /// What says that this side sends nothing more, where the protocol has it.
-    pub(super) fn end(&self) -> Option<Bytes> {
-        match self {
-            Self::Channels(_) => None,
-            Self::Spdy(_) => Some(SpdyProtocol::end()),
-        }
+    fn end(&self) -> Option<Bytes> {
+        None
     }
 
     /// What shows life to the far side, where the protocol has it.
-    pub(super) fn ping(&self) -> Option<Bytes> {
-        match self {
-            Self::Channels(_) => None,
-            Self::Spdy(_) => Some(SpdyProtocol::ping()),
-        }
+    fn ping(&self) -> Option<Bytes> {
+        None
     }
 }
 
-fn message(head: &[u8], slices: &[IoSlice<'_>], length: usize) -> Bytes {
+/// `head`, and the first `length` octets of `slices`.
+pub(super) fn message(head: &[u8], slices: &[IoSlice<'_>], length: usize) -> Bytes {
     let mut message = BytesMut::with_capacity(head.len() + length);
     message.put_slice(head);
     for slice in slices {

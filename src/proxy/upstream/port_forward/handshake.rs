@@ -31,7 +31,7 @@ const SPDY_PROTOCOL: (HeaderName, HeaderValue) =
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
 /// What a handshake leads to.
-pub(super) type OpenedForward = (StreamCarrier<TokioIo<Upgraded>>, PodFraming);
+pub(super) type OpenedForward = (StreamCarrier<TokioIo<Upgraded>>, Box<dyn PodFraming>);
 
 /// A way to ask for a port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +80,9 @@ async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) ->
         return Err(not_to("this handshake"));
     }
     let chosen = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
-    let framing = match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
-        Some(&TUNNELLED_SPDY) => PodFraming::Spdy(SpdyProtocol::default()),
-        Some(_) => PodFraming::Channels(ChannelProtocol::default()),
+    let framing: Box<dyn PodFraming> = match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
+        Some(&TUNNELLED_SPDY) => Box::new(SpdyProtocol::default()),
+        Some(_) => Box::new(ChannelProtocol::default()),
         None => return Err(not_to("a protocol that was offered")),
     };
     Ok((StreamCarrier::web_socket(connection(answer).await?, CHUNK).await, framing))
@@ -97,7 +97,7 @@ async fn by_spdy(cluster: &Cluster, target: &str) -> Result<OpenedForward, PodFa
     if !answer.headers().get(UPGRADE).is_some_and(is_spdy) {
         return Err(not_to("SPDY/3.1"));
     }
-    Ok((StreamCarrier::bare(connection(answer).await?, CHUNK), PodFraming::Spdy(SpdyProtocol::default())))
+    Ok((StreamCarrier::bare(connection(answer).await?, CHUNK), Box::new(SpdyProtocol::default())))
 }
 
 fn value(text: &str) -> HeaderValue {

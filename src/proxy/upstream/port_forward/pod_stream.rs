@@ -1,6 +1,5 @@
 //! One connection into a Pod as a byte stream, whichever protocol of `pods/portforward` carries it.
 
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::pin::Pin;
@@ -23,7 +22,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// A connection to one port of a Pod.
 pub(super) struct PodStream<S: AsyncRead + AsyncWrite + Unpin> {
     carrier: StreamCarrier<S>,
-    framing: PodFraming,
+    framing: Box<dyn PodFraming>,
     /// What came and was not taken apart yet.
     piece: Bytes,
     /// Data that came and was not read yet.
@@ -36,27 +35,14 @@ pub(super) struct PodStream<S: AsyncRead + AsyncWrite + Unpin> {
 }
 
 /// What the far side said instead of connecting to the port: the kubelet's own words.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(super) struct RemoteError(pub(super) String);
 
 /// A port that was spoken to in plain text answered with TLS.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the port speaks TLS")]
 pub(super) struct SpeaksTls;
-
-impl fmt::Display for RemoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for SpeaksTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the port speaks TLS")
-    }
-}
-
-impl std::error::Error for RemoteError {}
-impl std::error::Error for SpeaksTls {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PodStream<S> {
     /// Speaks `framing` to `port` over `carrier`, where nothing was said yet. With `plain` the Pod must not answer with TLS.
@@ -65,7 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> PodStream<S> {
     /// When the connection broke.
     pub(super) async fn open(
         mut carrier: StreamCarrier<S>,
-        framing: PodFraming,
+        framing: Box<dyn PodFraming>,
         port: u16,
         plain: bool,
     ) -> io::Result<Self> {
@@ -211,7 +197,7 @@ mod tests {
     type Socket = WebSocketStream<DuplexStream>;
 
     async fn by_channels(plain: bool) -> (PodStream<DuplexStream>, Socket) {
-        let (ours, mut kubelet) = over_web_socket(PodFraming::Channels(ChannelProtocol::default()), plain).await;
+        let (ours, mut kubelet) = over_web_socket(Box::new(ChannelProtocol::default()), plain).await;
         for channel in [0, 1] {
             say(&mut kubelet, &[channel, 0x90, 0x1f]).await;
         }
@@ -219,12 +205,12 @@ mod tests {
     }
 
     async fn by_tunnelled_spdy(plain: bool) -> (PodStream<DuplexStream>, Socket) {
-        let (ours, mut api) = over_web_socket(PodFraming::Spdy(SpdyProtocol::default()), plain).await;
-        assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(SpdyProtocol::opening(8080)));
+        let (ours, mut api) = over_web_socket(Box::new(SpdyProtocol::default()), plain).await;
+        assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(spdy::tests::opening(8080)));
         (ours, api)
     }
 
-    async fn over_web_socket(framing: PodFraming, plain: bool) -> (PodStream<DuplexStream>, Socket) {
+    async fn over_web_socket(framing: Box<dyn PodFraming>, plain: bool) -> (PodStream<DuplexStream>, Socket) {
         let (ours, theirs) = duplex(1 << 20);
         let far = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
         let carrier = StreamCarrier::web_socket(ours, CHUNK).await;
@@ -233,11 +219,11 @@ mod tests {
 
     async fn by_spdy() -> (PodStream<DuplexStream>, DuplexStream) {
         let (ours, mut theirs) = duplex(1 << 20);
-        let framing = PodFraming::Spdy(SpdyProtocol::default());
+        let framing = Box::new(SpdyProtocol::default());
         let ours = PodStream::open(StreamCarrier::bare(ours, CHUNK), framing, 8080, true).await.unwrap();
-        let mut opening = vec![0; SpdyProtocol::opening(8080).len()];
+        let mut opening = vec![0; spdy::tests::opening(8080).len()];
         theirs.read_exact(&mut opening).await.unwrap();
-        assert_eq!(opening, SpdyProtocol::opening(8080));
+        assert_eq!(opening, spdy::tests::opening(8080));
         (ours, theirs)
     }
 
@@ -372,7 +358,7 @@ mod tests {
         let (mut stream, mut api) = by_tunnelled_spdy(true).await;
         let reading = tokio::spawn(async move { read_all(&mut stream).await });
         for _ in 0..2 {
-            assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(SpdyProtocol::ping()));
+            assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(SpdyProtocol::default().ping().unwrap()));
         }
         say(&mut api, &spdy::tests::data(3, 1, b"")).await;
         reading.await.unwrap().unwrap();

@@ -5,11 +5,11 @@
 //! side is moby/spdystream, which neither heeds nor sends WINDOW_UPDATE: TCP alone says how much may be under way. So
 //! each connection has one pair of streams, else a slow one would hold up the others.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::framing::FramingEvent;
+use super::framing::{FramingEvent, PodFraming, message};
 
 /// IDs of the two streams. A client's are odd.
 const ERROR: u32 = 1;
@@ -30,7 +30,7 @@ const HEAD: usize = 8;
 const LONGEST_KEPT: usize = 4096;
 
 /// What comes over one connection, frame by frame.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct SpdyProtocol {
     /// The next frame's head, as far as it came.
     head: Vec<u8>,
@@ -41,14 +41,14 @@ pub(super) struct SpdyProtocol {
 }
 
 /// A frame whose payload is on its way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct SpdyFrame {
     kind: SpdyFrameKind,
     /// Octets of payload to come.
     left: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum SpdyFrameKind {
     Data {
         is_last: bool,
@@ -61,61 +61,6 @@ enum SpdyFrameKind {
 }
 
 impl SpdyProtocol {
-    /// The first frames of a connection: they open both streams to `port` of the Pod.
-    pub(super) fn opening(port: u16) -> Bytes {
-        let port = port.to_string();
-        let mut frames = BytesMut::new();
-        for (stream, kind) in [(ERROR, "error"), (DATA, "data")] {
-            let fields = header_block(&[("streamtype", kind), ("port", &port), ("requestid", "0")]);
-            // Section 2.6.1: of no other stream, of the highest priority, without a credential.
-            let payload = [&stream.to_be_bytes()[..], &[0; 6], &uncompressed(&fields, stream == ERROR)].concat();
-            frames.put_slice(&control(SYN_STREAM, &payload));
-        }
-        frames.freeze()
-    }
-
-    /// What stands before `length` octets of data, fewer than 2^24.
-    pub(super) fn data_head(length: usize) -> [u8; HEAD] {
-        head(DATA, 0, length)
-    }
-
-    /// The last frame of the data.
-    pub(super) fn end() -> Bytes {
-        Bytes::copy_from_slice(&head(DATA, FIN, 0))
-    }
-
-    /// A question whether somebody is there.
-    pub(super) fn ping() -> Bytes {
-        control(PING, &[0, 0, 0, 1])
-    }
-
-    /// The next thing in `piece`, of which what was used is taken away; `None` once more is needed.
-    ///
-    /// # Errors
-    /// When this is not SPDY/3.1.
-    pub(super) fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
-        while !self.ended {
-            let Some(frame) = &mut self.frame else {
-                self.head.extend_from_slice(&take(piece, HEAD - self.head.len()));
-                let Ok(head) = <[u8; HEAD]>::try_from(&self.head[..]) else { return Ok(None) };
-                self.head.clear();
-                self.frame = Some(SpdyFrame::of(head)?);
-                continue;
-            };
-            let part = take(piece, frame.left);
-            frame.left -= part.len();
-            let SpdyFrame { kind, left } = *frame;
-            if left > 0 && part.is_empty() {
-                return Ok(None);
-            }
-            let event = self.carries(kind, part, left == 0);
-            if event.is_some() {
-                return Ok(event);
-            }
-        }
-        Ok(Some(FramingEvent::End))
-    }
-
     /// What `part` of a payload says; with `is_whole` it is the last one.
     fn carries(&mut self, kind: SpdyFrameKind, part: Bytes, is_whole: bool) -> Option<FramingEvent> {
         if is_whole {
@@ -146,6 +91,62 @@ impl SpdyProtocol {
     }
 }
 
+impl PodFraming for SpdyProtocol {
+    fn ends_with_carrier(&self) -> bool {
+        false
+    }
+
+    /// The first frames of a connection: they open both streams.
+    fn opening(&self, port: u16) -> Option<Bytes> {
+        let port = port.to_string();
+        let mut frames = BytesMut::new();
+        for (stream, kind) in [(ERROR, "error"), (DATA, "data")] {
+            let fields = header_block(&[("streamtype", kind), ("port", &port), ("requestid", "0")]);
+            // Section 2.6.1: of no other stream, of the highest priority, without a credential.
+            let payload = [&stream.to_be_bytes()[..], &[0; 6], &uncompressed(&fields, stream == ERROR)].concat();
+            frames.put_slice(&control(SYN_STREAM, &payload));
+        }
+        Some(frames.freeze())
+    }
+
+    fn data(&self, slices: &[IoSlice<'_>], length: usize) -> Bytes {
+        message(&head(DATA, 0, length), slices, length)
+    }
+
+    /// The last frame of the data.
+    fn end(&self) -> Option<Bytes> {
+        Some(Bytes::copy_from_slice(&head(DATA, FIN, 0)))
+    }
+
+    /// A question whether somebody is there.
+    fn ping(&self) -> Option<Bytes> {
+        Some(control(PING, &[0, 0, 0, 1]))
+    }
+
+    fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
+        while !self.ended {
+            let Some(frame) = &mut self.frame else {
+                self.head.extend_from_slice(&take(piece, HEAD - self.head.len()));
+                let Ok(head) = <[u8; HEAD]>::try_from(&self.head[..]) else { return Ok(None) };
+                self.head.clear();
+                self.frame = Some(SpdyFrame::of(head)?);
+                continue;
+            };
+            let part = take(piece, frame.left);
+            frame.left -= part.len();
+            let SpdyFrame { kind, left } = *frame;
+            if left > 0 && part.is_empty() {
+                return Ok(None);
+            }
+            let event = self.carries(kind, part, left == 0);
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(Some(FramingEvent::End))
+    }
+}
+
 impl SpdyFrame {
     /// The frame that begins with `head` (section 2.2).
     fn of(head: [u8; HEAD]) -> io::Result<Self> {
@@ -171,6 +172,7 @@ fn take(piece: &mut Bytes, most: usize) -> Bytes {
     piece.split_to(piece.len().min(most))
 }
 
+/// The head of a frame with `length` octets of payload, fewer than 2^24.
 fn head(first: u32, flags: u8, length: usize) -> [u8; HEAD] {
     let length = u32::try_from(length).expect("frames are shorter than 2^24 octets");
     let second = u32::from(flags) << 24 | length;
@@ -208,6 +210,11 @@ fn uncompressed(block: &[u8], first: bool) -> Vec<u8> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    /// What opens a connection to `port`.
+    pub(in crate::proxy::upstream::port_forward) fn opening(port: u16) -> Bytes {
+        SpdyProtocol::default().opening(port).unwrap()
+    }
 
     /// A frame of data.
     pub(in crate::proxy::upstream::port_forward) fn data(stream: u32, flags: u8, data: &[u8]) -> Vec<u8> {
@@ -285,7 +292,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_frames_that_open_a_connection() {
-        let opening = SpdyProtocol::opening(80);
+        let opening = opening(80);
         let block = |kind: &str| {
             let texts = ["streamtype", kind, "port", "80", "requestid", "0"];
             let texts = texts.map(|text| [&(text.len() as u32).to_be_bytes()[..], text.as_bytes()].concat());

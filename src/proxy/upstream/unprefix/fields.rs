@@ -3,7 +3,6 @@
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::cookie;
 use super::reference::AnswerUrls;
 use crate::message::link_fields;
 
@@ -16,7 +15,24 @@ const ITS_CACHE_CONTROL: &[u8] = b"no-cache, private";
 /// Makes the URLs in `headers` those that the app meant.
 pub(super) fn undo(headers: &mut HeaderMap, references: &AnswerUrls<'_>) {
     link_fields::change_urls(headers, |url| references.undo(url));
-    link_fields::change(headers, SET_COOKIE, |value| cookie::undo(value, references));
+    link_fields::change(headers, SET_COOKIE, |value| undo_cookie(value, references));
+}
+
+/// The cookie with a `Path` that is below the prefix for apps that were told of it; `None` where that is this one. What
+/// else a browser needs to take it is the local side's matter.
+fn undo_cookie(cookie: &[u8], references: &AnswerUrls<'_>) -> Option<Vec<u8>> {
+    let (mut undone, mut changed) = (Vec::new(), false);
+    for (at, part) in cookie.split(|&byte| byte == b';').enumerate() {
+        let path = if at > 0 { cookie_path(part).and_then(|path| references.undo_path(path)) } else { None };
+        changed |= path.is_some();
+        undone.push(path.map_or_else(|| part.to_vec(), |path| [b" Path=", &path[..]].concat()));
+    }
+    changed.then(|| undone.join(&b';'))
+}
+
+fn cookie_path(part: &[u8]) -> Option<&[u8]> {
+    let equals = part.iter().position(|&byte| byte == b'=')?;
+    part[..equals].trim_ascii().eq_ignore_ascii_case(b"path").then(|| part[equals + 1..].trim_ascii())
 }
 
 /// Takes out what the API server adds to an answer that it passes on.
@@ -124,5 +140,35 @@ mod tests {
         assert_eq!(undone(&other_order), ["cache-control: no-cache, private", "cache-control: public"]);
         assert_eq!(undone(&[("audit-id", "1")]), [""; 0]);
         assert_eq!(undone(&[("audit-id", "1"), ("audit-id", "2")]), ["audit-id: 2"]);
+    }
+
+    fn check_cookie(cookie: &str, expect: &str) {
+        let (unprefix, hosts) = (unprefix(), hosts("l", "l"));
+        let cookie = spelled(cookie);
+        let undone = undo_cookie(cookie.as_bytes(), &unprefix.references(&hosts));
+        assert_eq!(undone.map_or(cookie.clone(), |undone| String::from_utf8(undone).unwrap()), spelled(expect));
+    }
+
+    #[test]
+    fn paths_of_cookies() {
+        check_cookie("a=b; Path=§/app; HttpOnly", "a=b; Path=/app; HttpOnly");
+        check_cookie("a=b;path=§", "a=b; Path=/");
+        check_cookie("a=b; Path=§/", "a=b; Path=/");
+        check_cookie("a=b; Path=/k8s/c-1§/x", "a=b; Path=/x");
+        check_cookie("a=b; Path=§//x", "a=b; Path=/x");
+    }
+
+    #[test]
+    fn the_rest_of_a_cookie_stays() {
+        for same in [
+            "a=b",
+            "",
+            "path=§/x",
+            "a=§/x; Path=/; Secure; SameSite=None; Partitioned; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "__Host-a=b;Secure ;  Path = /x",
+            "a=b; Path=/§q; Path; Domain=§",
+        ] {
+            check_cookie(same, same);
+        }
     }
 }

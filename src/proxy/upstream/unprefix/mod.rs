@@ -3,10 +3,9 @@
 //! What it puts on, and when, is in apimachinery `pkg/util/proxy/transport.go` and apiserver `pkg/server/filters`.
 //! Nothing is searched for the proxy path but the places where the API server, or an app that was told of it, writes it.
 
-mod cookie;
 mod fields;
-mod service_names;
 mod reference;
+mod service_names;
 mod template;
 
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Response};
 
-use super::Body;
+use crate::message::body::Body;
 use crate::message::html_links;
 
 use reference::AnswerUrls;
@@ -80,16 +79,13 @@ impl Unprefix {
     }
 
     fn references<'a>(&'a self, hosts: &'a HostPair) -> AnswerUrls<'a> {
-        AnswerUrls { unprefix: self, sent: hosts.sent.as_bytes(), local: hosts.local.as_bytes() }
-    }
-
-    /// Length of the prefix of `path`, if it begins with it: as a path, not as a text.
-    fn prefix_of(&self, path: &[u8]) -> Option<usize> {
-        let is_prefix = |prefix: &&String| {
-            path.strip_prefix(prefix.as_bytes())
-                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?' | b'#')))
-        };
-        self.prefixes.iter().find(is_prefix).map(String::len)
+        AnswerUrls {
+            prefixes: &self.prefixes,
+            api: self.api.as_deref(),
+            names: &self.names,
+            sent: hosts.sent.as_bytes(),
+            local: hosts.local.as_bytes(),
+        }
     }
 }
 

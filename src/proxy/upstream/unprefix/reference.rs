@@ -2,7 +2,8 @@
 
 use std::str;
 
-use super::{Unprefix, service_names, template};
+use super::service_names::{self, ServiceNames};
+use super::template;
 
 /// Characters that, behind a first slash, make a browser read a host instead of a path: it takes `\` for `/`, and
 /// overlooks tabs and line ends (WHATWG URL).
@@ -10,7 +11,11 @@ const LEADS_TO_HOST: [u8; 5] = [b'/', b'\\', b'\t', b'\n', b'\r'];
 
 /// Undoes URLs of one answer.
 pub(super) struct AnswerUrls<'a> {
-    pub(super) unprefix: &'a Unprefix,
+    /// What stands in front of paths, without a slash at the end; the longest first.
+    pub(super) prefixes: &'a [String],
+    /// The API server's own host and port, where it is on the way.
+    pub(super) api: Option<&'a str>,
+    pub(super) names: &'a ServiceNames,
     /// The `Host` that the app was sent.
     pub(super) sent: &'a [u8],
     /// The host and port in the browser's address bar.
@@ -57,8 +62,7 @@ impl AnswerUrls<'_> {
     /// its Pod does not, nor does it at the API server if there is a path behind it.
     pub(super) fn undo_in_html(&self, value: &str) -> Option<String> {
         let cut = self.cut_in_html(value);
-        let by_api_server = self.unprefix.api.is_some();
-        let restored = by_api_server.then(|| template::restore(cut.as_deref().unwrap_or(value))).flatten();
+        let restored = self.api.is_some().then(|| template::restore(cut.as_deref().unwrap_or(value))).flatten();
         restored.or(cut)
     }
 
@@ -72,17 +76,26 @@ impl AnswerUrls<'_> {
 
     /// The path of a cookie.
     pub(super) fn undo_path(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let cut = self.unprefix.prefix_of(path)?;
+        let cut = self.prefix_of(path)?;
         Some(UndoneUrl::path(path, cut).of(path))
+    }
+
+    /// Length of the prefix of `path`, if it begins with one: as a path, not as a text.
+    fn prefix_of(&self, path: &[u8]) -> Option<usize> {
+        let is_prefix = |prefix: &&String| {
+            path.strip_prefix(prefix.as_bytes())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'?' | b'#')))
+        };
+        self.prefixes.iter().find(is_prefix).map(String::len)
     }
 
     fn look_at(&self, url: &[u8], with_names: bool) -> Option<UndoneUrl> {
         if url.first() == Some(&b'/') && url.get(1) != Some(&b'/') {
-            let cut = self.unprefix.prefix_of(url)?;
+            let cut = self.prefix_of(url)?;
             return Some(UndoneUrl::path(url, cut));
         }
         let absolute = AbsoluteUrl::read(url)?;
-        let cut = self.unprefix.prefix_of(&url[absolute.path..]).map(|length| absolute.path + length);
+        let cut = self.prefix_of(&url[absolute.path..]).map(|length| absolute.path + length);
         match self.whose(&absolute, with_names) {
             UrlOwner::Sent if self.is_as_the_browser_knows_it(&absolute) => {
                 cut.map(|rest| UndoneUrl { keep: absolute.path, slash: !url[rest..].starts_with(b"/"), rest })
@@ -100,7 +113,7 @@ impl AnswerUrls<'_> {
         }
         // Of `http://user@pod-address/path` the API server leaves `//user@`.
         let is_nameless = url.authority.is_empty() && url.scheme.is_none();
-        if is_nameless || self.unprefix.api.as_ref().is_some_and(|api| is(api.as_bytes())) {
+        if is_nameless || self.api.is_some_and(|api| is(api.as_bytes())) {
             return UrlOwner::ApiServer;
         }
         let default = match url.scheme {
@@ -108,10 +121,9 @@ impl AnswerUrls<'_> {
             Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => return UrlOwner::Other,
             _ => 80,
         };
-        let names = &self.unprefix.names;
         let is_name = |authority: &str| match with_names {
-            true => names.contains(authority, default) || self.is_sent_with_own_port(authority, default),
-            false => names.has_endpoint(authority, default),
+            true => self.names.contains(authority, default) || self.is_sent_with_own_port(authority, default),
+            false => self.names.has_endpoint(authority, default),
         };
         if str::from_utf8(url.authority).is_ok_and(is_name) { UrlOwner::Service } else { UrlOwner::Other }
     }
@@ -121,7 +133,7 @@ impl AnswerUrls<'_> {
     fn is_sent_with_own_port(&self, authority: &str, default: u16) -> bool {
         let Ok(sent) = str::from_utf8(self.sent) else { return false };
         let ((host, port), (sent, _)) = (service_names::split(authority), service_names::split(sent));
-        host.eq_ignore_ascii_case(sent) && (sent.ends_with(".localhost") || self.unprefix.names.has_port(port, default))
+        host.eq_ignore_ascii_case(sent) && (sent.ends_with(".localhost") || self.names.has_port(port, default))
     }
 
     /// The local side speaks plain HTTP; an app behind TLS does not know that. Other schemes are not ours to change.
@@ -170,7 +182,6 @@ fn scheme(url: &[u8]) -> Option<(Option<&[u8]>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::unprefix::ServiceNames;
     use crate::proxy::upstream::unprefix::tests::{PREFIX, hosts, spelled, unprefix};
     use proptest::prelude::*;
 
