@@ -33,7 +33,7 @@ async fn guarded(valid: &Arc<Mutex<String>>) -> Server {
     let valid = valid.clone();
     Server::https(move |request: Request<Incoming>| {
         let accepted = request.headers()["authorization"] == *valid.lock().unwrap();
-        async move { if accepted { Response::new(Body::from(request.into_body())) } else { refusal() } }
+        async move { if accepted { Response::new(Body::Incoming(request.into_body())) } else { refusal() } }
     })
     .await
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::{EndpointPort, EndpointSlice, Pod};
-use crate::service::Target;
-use crate::service::{PortRef, Protocol, Service};
+use crate::service::{PortRef, Protocol, Service, Target};
 
 /// A Pod that takes traffic, and its port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,45 +14,34 @@ pub(super) struct Backend {
     pub(super) port: u16,
 }
 
-/// Which of the endpoints' ports is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum WantedPort {
-    /// By the Service port's name, empty for an unnamed one.
-    Name(String),
-    /// By the number that the user gave of a Service that they may not read.
-    Number(u16),
+/// Which of the endpoints' ports `target` means: by the Service port's name, empty for an unnamed one, or by the number
+/// that the user gave of a Service that they may not read.
+pub(super) fn wanted_port(target: &Target) -> PortRef {
+    match (&target.port, target.id.port()) {
+        (Some(port), _) => PortRef::Name(port.name.clone().unwrap_or_default()),
+        (None, Some(port)) => port.clone(),
+        (None, None) => PortRef::Name(String::new()),
+    }
 }
 
-impl WantedPort {
-    /// The port of `target`.
-    pub(super) fn of(target: &Target) -> Self {
-        match (&target.port, target.id.port()) {
-            (Some(port), _) => Self::Name(port.name.clone().unwrap_or_default()),
-            (None, Some(PortRef::Name(name))) => Self::Name(name.clone()),
-            (None, Some(PortRef::Number(number))) => Self::Number(*number),
-            (None, None) => Self::Name(String::new()),
-        }
-    }
-
-    /// The number in the Pods of a slice with `ports`.
-    pub(super) fn in_slice(&self, ports: &[EndpointPort]) -> Option<u16> {
-        let tcp = || ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-        match self {
-            Self::Name(name) => tcp().find(|port| port.name == *name)?.number,
-            // Slices know no numbers of Service ports; with one port there is no doubt.
-            Self::Number(number) => match (tcp().next(), tcp().nth(1)) {
-                (Some(only), None) => only.number,
-                _ => tcp().find(|port| port.number == Some(*number))?.number,
-            },
-        }
+/// The number of the `wanted` port in the Pods of a slice with `ports`.
+pub(super) fn port_in_slice(wanted: &PortRef, ports: &[EndpointPort]) -> Option<u16> {
+    let tcp = || ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+    match wanted {
+        PortRef::Name(name) => tcp().find(|port| port.name == *name)?.number,
+        // Slices know no numbers of Service ports; with one port there is no doubt.
+        PortRef::Number(number) => match (tcp().next(), tcp().nth(1)) {
+            (Some(only), None) => only.number,
+            _ => tcp().find(|port| port.number == Some(*number))?.number,
+        },
     }
 }
 
 /// The ready Pods of `slices`, each once: a dual-stack Service has every Pod in two.
-pub(super) fn ready_in_slices(slices: &[EndpointSlice], wanted: &WantedPort) -> Vec<Backend> {
+pub(super) fn ready_in_slices(slices: &[EndpointSlice], wanted: &PortRef) -> Vec<Backend> {
     let mut found: Vec<Backend> = Vec::new();
     for slice in slices {
-        let Some(port) = wanted.in_slice(&slice.ports) else { continue };
+        let Some(port) = port_in_slice(wanted, &slice.ports) else { continue };
         for pod in
             slice.endpoints.iter().filter(|endpoint| endpoint.ready).filter_map(|endpoint| endpoint.pod.as_deref())
         {
@@ -114,14 +102,14 @@ mod tests {
         }
     }
 
-    fn check(slices: &[EndpointSlice], wanted: &WantedPort, expect: &[(&str, u16)]) {
+    fn check(slices: &[EndpointSlice], wanted: &PortRef, expect: &[(&str, u16)]) {
         let found = ready_in_slices(slices, wanted);
         let found: Vec<_> = found.iter().map(|backend| (&*backend.pod, backend.port)).collect();
         assert_eq!(found, expect, "{wanted:?}");
     }
 
-    fn name(name: &str) -> WantedPort {
-        WantedPort::Name(name.to_owned())
+    fn name(name: &str) -> PortRef {
+        PortRef::Name(name.to_owned())
     }
 
     #[test]
@@ -141,9 +129,9 @@ mod tests {
     #[test]
     fn a_number_of_a_service_that_cannot_be_read() {
         let v4 = AddressType::Ipv4;
-        check(&[slice(v4, &["http:8080"], &["a"])], &WantedPort::Number(80), &[("a", 8080)]);
+        check(&[slice(v4, &["http:8080"], &["a"])], &PortRef::Number(80), &[("a", 8080)]);
         let two = [slice(v4, &["http:8080", "admin:9000"], &["a"])];
-        check(&two, &WantedPort::Number(9000), &[("a", 9000)]);
-        check(&two, &WantedPort::Number(80), &[]);
+        check(&two, &PortRef::Number(9000), &[("a", 9000)]);
+        check(&two, &PortRef::Number(80), &[]);
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 use svcproxy::message::body::Body;
 use svcproxy::proxy::upstream::unprefix::{HostPair, ServiceNames, Unprefix};
+use svcproxy::service::Target;
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 const NAMES: [&str; 5] = ["location", "content-location", "refresh", "link", "set-cookie"];
@@ -25,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     for sent in ["l:1", "app.example"] {
         let mut answer = Response::new(Body::Empty);
         *answer.headers_mut() = said.clone();
-        let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", ServiceNames::new("ns", "web"));
+        let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", names());
         let hosts = HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
         check(&said, Arc::new(unprefix).answer(hosts, answer).headers());
     }
@@ -48,6 +49,10 @@ fn check(said: &HeaderMap, got: &HeaderMap) {
 fn names_us(url: &[u8]) -> bool {
     let text = String::from_utf8_lossy(url).to_ascii_lowercase();
     [PREFIX, "//l", "@l", "app.example", "//web", "@web"].iter().any(|name| text.contains(name))
+}
+
+fn names() -> ServiceNames {
+    ServiceNames::of(&Target::unread("ns", "web".parse().expect("a name"), None), None)
 }
 
 fn replaced(bytes: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {

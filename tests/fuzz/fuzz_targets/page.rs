@@ -15,6 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use svcproxy::message::body::Body;
 use svcproxy::message::body::BoxError;
 use svcproxy::proxy::upstream::unprefix::{HostPair, ServiceNames, Unprefix};
+use svcproxy::service::Target;
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 
@@ -39,7 +40,7 @@ fn passed(page: &[u8], size: usize, is_zipped: bool) -> Option<Vec<u8>> {
     if is_zipped {
         answer.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
     }
-    let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", ServiceNames::new("ns", "web"));
+    let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", names());
     let hosts = HostPair { sent: HeaderValue::from_static("l:1"), local: HeaderValue::from_static("l:1") };
     let answer = Arc::new(unprefix).answer(hosts, answer);
     let body = answer.into_body().collect().now_or_never().expect("nothing is waited for");
@@ -53,6 +54,10 @@ fn zipped(page: &[u8]) -> Vec<u8> {
 
 fn contains(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
+}
+
+fn names() -> ServiceNames {
+    ServiceNames::of(&Target::unread("ns", "web".parse().expect("a name"), None), None)
 }
 
 fn replaced(bytes: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {

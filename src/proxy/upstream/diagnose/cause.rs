@@ -100,7 +100,8 @@ impl FailureCause {
     /// What `status` means; `None` for a message that is not one of the service proxy's.
     pub fn of(status: &ApiServerStatus) -> Option<Self> {
         let message = status.message.as_str();
-        if let Some(dialling) = after_any(message, &["error trying to reach service: ", "error dialing backend: "]) {
+        let starts = ["error trying to reach service: ", "error dialing backend: "];
+        if let Some(dialling) = starts.iter().find_map(|start| message.strip_prefix(start)) {
             return Some(of_dialling(dialling));
         }
         match status.code {
@@ -110,10 +111,6 @@ impl FailureCause {
             _ => of_fixed_words(message),
         }
     }
-}
-
-fn after_any<'a>(message: &'a str, starts: &[&str]) -> Option<&'a str> {
-    starts.iter().find_map(|start| message.strip_prefix(start))
 }
 
 /// Sentences of the API server's proxy code (kubernetes `pkg/registry/core/service/storage/storage.go`, apimachinery
@@ -141,39 +138,37 @@ fn of_fixed_words(message: &str) -> Option<FailureCause> {
     })
 }
 
-/// What Go's dialler, TLS and HTTP client say, and the tunnels that some clusters put between API server and Pods.
+/// Words of Go's dialler, TLS and HTTP client, and of the tunnels that some clusters put between API server and Pods.
+/// The first that are in a message say what it means.
+const DIALLING: [(&[&str], FailureCause); 7] = [
+    (
+        &["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"],
+        FailureCause::WrongScheme { right: Scheme::Http },
+    ),
+    (&[r#"malformed HTTP response "\x15\x03"#], FailureCause::WrongScheme { right: Scheme::Https }),
+    (&["malformed HTTP", "malformed MIME"], FailureCause::NotHttp),
+    (&["connection refused"], FailureCause::PodRefuses),
+    (&["tls: ", "TLS handshake timeout", "x509: "], FailureCause::PodTls),
+    (&["EOF", "connection reset by peer", "broken pipe", "server closed idle connection"], FailureCause::PodBreaksOff),
+    (
+        &[
+            "i/o timeout",
+            "no route to host",
+            "network is unreachable",
+            "connection timed out",
+            "context deadline exceeded",
+            "No agent available",     // Konnectivity without an agent
+            "dial timeout, backstop", // Konnectivity with one that does not answer
+            "proxy error from ",      // k3s' tunnel
+        ],
+        FailureCause::PodUnreachable,
+    ),
+];
+
 fn of_dialling(message: &str) -> FailureCause {
-    const UNREACHABLE: [&str; 8] = [
-        "i/o timeout",
-        "no route to host",
-        "network is unreachable",
-        "connection timed out",
-        "context deadline exceeded",
-        "No agent available",     // Konnectivity without an agent
-        "dial timeout, backstop", // Konnectivity with one that does not answer
-        "proxy error from ",      // k3s' tunnel
-    ];
-    const BREAKS_OFF: [&str; 4] = ["EOF", "connection reset by peer", "broken pipe", "server closed idle connection"];
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"]) {
-        return FailureCause::WrongScheme { right: Scheme::Http };
-    }
-    if says(&[r#"malformed HTTP response "\x15\x03"#]) {
-        return FailureCause::WrongScheme { right: Scheme::Https };
-    }
-    if says(&["malformed HTTP", "malformed MIME"]) {
-        return FailureCause::NotHttp;
-    }
-    if says(&["connection refused"]) {
-        return FailureCause::PodRefuses;
-    }
-    if says(&["tls: ", "TLS handshake timeout", "x509: "]) {
-        return FailureCause::PodTls;
-    }
-    if says(&BREAKS_OFF) {
-        return FailureCause::PodBreaksOff;
-    }
-    if says(&UNREACHABLE) { FailureCause::PodUnreachable } else { FailureCause::PodNotReached }
+    let is_said = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let known = DIALLING.into_iter().find(|(words, _)| is_said(words));
+    known.map_or(FailureCause::PodNotReached, |(_, cause)| cause)
 }
 
 fn of_refusal(message: &str) -> Option<FailureCause> {

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use futures_util::future::BoxFuture;
 
 use super::ClusterView;
-use super::endpoint_facts::{EndpointCounts, EndpointFacts, UnreadyPod};
+use super::endpoint_facts::{EndpointCounts, EndpointFacts};
 use crate::cluster::{Cluster, CredentialsNotSeen, EndpointSlice, MissingRight, Pod};
-use crate::proxy::upstream::backends::{WantedPort, selector};
-use crate::service::Service;
-use crate::service::Target;
+use crate::proxy::upstream::backends::{port_in_slice, selector, wanted_port};
+use crate::service::{PortRef, Service, Target};
 
 /// Looks with the user's own rights; what they may not see is left out.
 #[derive(Debug, Clone)]
@@ -25,10 +24,10 @@ impl LiveClusterView {
         Self { cluster: cluster.clone(), target: target.clone(), service: service.cloned() }
     }
 
-    async fn unready(self) -> Vec<UnreadyPod> {
+    async fn unready(&self) -> Vec<(String, String)> {
         let Some(selector) = self.service.as_ref().and_then(selector) else { return Vec::new() };
         let pods = self.cluster.pods(&self.target.namespace, &selector).await.unwrap_or_default();
-        let unready = |pod: Pod| pod.unready.map(|why| UnreadyPod { name: pod.name, why });
+        let unready = |pod: Pod| pod.unready.map(|why| (pod.name, why));
         pods.into_iter().filter_map(unready).collect()
     }
 
@@ -36,9 +35,9 @@ impl LiveClusterView {
         matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
     }
 
-    async fn endpoints(self) -> Option<EndpointCounts> {
+    async fn endpoints(&self) -> Option<EndpointCounts> {
         let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()?;
-        Some(summary(&slices, &WantedPort::of(&self.target)))
+        Some(summary(&slices, &wanted_port(&self.target)))
     }
 }
 
@@ -51,19 +50,18 @@ impl ClusterView for LiveClusterView {
         let look = self.clone();
         Box::pin(async move {
             let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
-            let (is_gone, endpoints, unready) =
-                tokio::join!(look.is_gone(), look.clone().endpoints(), look.clone().unready());
+            let (is_gone, endpoints, unready) = tokio::join!(look.is_gone(), look.endpoints(), look.unready());
             EndpointFacts { is_gone, selector, endpoints, unready }
         })
     }
 }
 
 /// Counts each endpoint once, though a dual-stack Service has every one in two slices.
-fn summary(slices: &[EndpointSlice], wanted: &WantedPort) -> EndpointCounts {
+fn summary(slices: &[EndpointSlice], wanted: &PortRef) -> EndpointCounts {
     let mut by_name: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
     let mut all = EndpointCounts::default();
     for slice in slices {
-        all.has_port |= wanted.in_slice(&slice.ports).is_some();
+        all.has_port |= port_in_slice(wanted, &slice.ports).is_some();
         for port in slice.ports.iter().filter(|port| !all.ports.contains(&port.name)).collect::<Vec<_>>() {
             all.ports.push(port.name.clone());
         }

@@ -1,9 +1,9 @@
 //! What the cluster shows of a Service's endpoints, when it can be asked.
 
-use super::explanation::NoEndpointReason;
+use crate::service::Target;
 
 /// What is known beside the error itself. Nothing, where the user may not look.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct EndpointFacts {
     /// Whether there is no such Service. From Kubernetes 1.37 on the API server then only says that there are no endpoints.
     pub is_gone: bool,
@@ -11,12 +11,12 @@ pub struct EndpointFacts {
     pub selector: Option<String>,
     /// The Service's endpoints.
     pub endpoints: Option<EndpointCounts>,
-    /// Its Pods that are not ready, and why.
-    pub unready: Vec<UnreadyPod>,
+    /// Its Pods that take no traffic: the name of each, and why in the container's or the condition's own words.
+    pub unready: Vec<(String, String)>,
 }
 
 /// Endpoints of a Service, over all its slices.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct EndpointCounts {
     /// All of them.
     pub total: usize,
@@ -30,43 +30,73 @@ pub struct EndpointCounts {
     pub has_port: bool,
 }
 
-/// A Pod that takes no traffic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadyPod {
-    /// Its name.
-    pub name: String,
-    /// Why: the container's or the condition's own words.
-    pub why: String,
-}
-
 /// Pods that are named one by one.
 const NAMED: usize = 5;
 
 impl EndpointFacts {
-    pub(super) fn why_none(&self) -> NoEndpointReason {
-        let Some(endpoints) = &self.endpoints else { return NoEndpointReason::Unknown };
+    /// Why `target` has no endpoint to send to: in one line without a final period, and in a few sentences, which may
+    /// be none.
+    pub(super) fn why_none(&self, target: &Target) -> (String, String) {
+        let service = target.service();
+        let Some(endpoints) = &self.endpoints else {
+            return (format!("{service} has no ready endpoint"), String::new());
+        };
         match (endpoints.total, endpoints.ready) {
-            (0, _) if self.selector.as_deref() == Some("") => NoEndpointReason::NoSelector,
-            (0, _) if self.unready.is_empty() => NoEndpointReason::NoPods,
-            (_, 0) => NoEndpointReason::NotReady,
-            _ if !endpoints.has_port => NoEndpointReason::NoSuchPort,
-            _ if endpoints.ready_pods == 0 => NoEndpointReason::NotPods,
-            _ => NoEndpointReason::ReadyNow,
+            (0, _) if self.selector.as_deref() == Some("") => (
+                format!("{service} has no endpoints"),
+                "It has no selector, so somebody else must write its endpoints, and nobody did.".to_owned(),
+            ),
+            (0, _) if self.unready.is_empty() => (format!("{service} has no Pods"), self.no_pods(&target.namespace)),
+            (_, 0) => (format!("No Pod of {service} is ready"), self.unready_pods()),
+            _ if !endpoints.has_port => {
+                (format!("No Pod of {service} has the port {}", shown_port(target)), endpoints.other_ports(target))
+            }
+            _ if endpoints.ready_pods == 0 => (
+                format!("{service} leads to addresses that are no Pods"),
+                "The API server proxies only to Pods of the same namespace.".to_owned(),
+            ),
+            _ => (format!("{service} is ready now"), "It was not a moment ago.".to_owned()),
         }
     }
 
-    pub(super) fn port_names(&self) -> Vec<&str> {
-        let ports = self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.ports);
-        ports.iter().map(|name| if name.is_empty() { "one without a name" } else { name }).collect()
+    fn no_pods(&self, namespace: &str) -> String {
+        let labels = self.selector.as_ref().map(|selector| format!(": {selector}")).unwrap_or_default();
+        format!("No Pod in {namespace} has the labels that the Service selects{labels}.")
     }
 
     /// The unready Pods, a line each.
-    pub(super) fn unready_pods(&self) -> String {
+    fn unready_pods(&self) -> String {
         let mut lines: Vec<String> =
-            self.unready.iter().take(NAMED).map(|pod| format!("{}: {}", pod.name, pod.why)).collect();
+            self.unready.iter().take(NAMED).map(|(name, why)| format!("{name}: {why}")).collect();
         if self.unready.len() > NAMED {
             lines.push(format!("and {} more", self.unready.len() - NAMED));
         }
         lines.join("\n")
+    }
+}
+
+impl EndpointCounts {
+    fn other_ports(&self, target: &Target) -> String {
+        let names: Vec<&str> =
+            self.ports.iter().map(|name| if name.is_empty() { "one without a name" } else { name }).collect();
+        match (&names[..], target.port.as_ref().and_then(|port| port.target_port.as_ref())) {
+            ([], Some(name)) => {
+                format!("The Service leads to a port named {name}, and no container of the Pods has one.")
+            }
+            ([], None) => "Its endpoints have no port at all.".to_owned(),
+            (names, _) => format!("Its endpoints have: {}.", names.join(", ")),
+        }
+    }
+}
+
+/// The port of `target` as people write it; empty where it is not known.
+pub(super) fn shown_port(target: &Target) -> String {
+    match (&target.port, target.id.port()) {
+        (Some(port), _) => match &port.name {
+            Some(name) => format!("{name} ({})", port.number),
+            None => port.number.to_string(),
+        },
+        (None, Some(port)) => port.to_string(),
+        (None, None) => String::new(),
     }
 }

@@ -20,7 +20,7 @@ use http::{Response, StatusCode};
 pub use api_status::ApiServerStatus;
 pub use cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
 pub use cluster_view::LiveClusterView;
-pub use endpoint_facts::{EndpointCounts, EndpointFacts, UnreadyPod};
+pub use endpoint_facts::{EndpointCounts, EndpointFacts};
 pub use explanation::{Explanation, FailingService, SuggestedCheck};
 
 use super::Body;
@@ -102,7 +102,7 @@ impl Diagnostics {
     /// Gives back an answer that is surely the Service's own, as it is. Servers that want TLS say so in a 400 of their
     /// own; that is noticed.
     pub async fn examine_own(&self, response: Response<Body>) -> Response<Body> {
-        if response.status() != StatusCode::BAD_REQUEST || self.subject.scheme == Scheme::Https {
+        if response.status() != StatusCode::BAD_REQUEST || self.subject.target.scheme == Scheme::Https {
             return response;
         }
         let (mut parts, body) = response.into_parts();

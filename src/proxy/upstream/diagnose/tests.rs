@@ -3,21 +3,14 @@ use http::Request;
 use http_body_util::BodyExt;
 
 use super::*;
+use crate::service::{Target, TargetPort};
 
 const NO_ENDPOINTS: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"web:http\"","reason":"ServiceUnavailable","code":503}"#;
 
 fn subject() -> FailingService {
-    FailingService {
-        service: "web".to_owned(),
-        namespace: "shop".to_owned(),
-        id: "web:http".to_owned(),
-        port: "http (80)".to_owned(),
-        target_port: None,
-        scheme: Scheme::Http,
-        turned: false,
-        context: Some("prod eu".to_owned()),
-        server: "https://api.example:6443".to_owned(),
-    }
+    let port = TargetPort { name: Some("http".to_owned()), number: 80, target_port: None, has_siblings: true };
+    let target = Target { port: Some(port), ..Target::unread("shop", "web:http".parse().unwrap(), None) };
+    FailingService::new(&target, Some("prod eu"), "https://api.example:6443")
 }
 
 struct Seen(EndpointFacts);
@@ -53,7 +46,7 @@ async fn examined(asker: RequestingClient, response: Response<Body>) -> (http::r
         is_gone: false,
         selector: Some("app=web".to_owned()),
         endpoints: Some(EndpointCounts { total: 1, ..EndpointCounts::default() }),
-        unready: vec![UnreadyPod { name: "web-1".to_owned(), why: "<CrashLoopBackOff>".to_owned() }],
+        unready: vec![("web-1".to_owned(), "<CrashLoopBackOff>".to_owned())],
     };
     examined_with(facts, asker, response).await
 }
@@ -295,6 +288,6 @@ fn why_there_is_no_endpoint() {
     check(endpoints(2, 1, 1, false), "No Pod of web has the port http (80)");
     check(endpoints(2, 1, 0, true), "web leads to addresses that are no Pods");
     check(endpoints(2, 1, 1, true), "web is ready now");
-    let pending = UnreadyPod { name: "web-1".to_owned(), why: "Pending".to_owned() };
+    let pending = ("web-1".to_owned(), "Pending".to_owned());
     check(EndpointFacts { unready: vec![pending], ..endpoints(0, 0, 0, false) }, "No Pod of web is ready");
 }

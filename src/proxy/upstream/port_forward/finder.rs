@@ -1,16 +1,15 @@
 //! The Pods to connect to: looked up when needed, remembered for a moment.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::failure::PodFailure;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::lock::lock;
-use crate::proxy::upstream::backends::{Backend, WantedPort, ready_among_pods, ready_in_slices, selector};
+use crate::proxy::upstream::backends::{Backend, ready_among_pods, ready_in_slices, selector, wanted_port};
 use crate::proxy::upstream::diagnose::FailureCause;
-use crate::service::Service;
-use crate::service::Target;
+use crate::service::{PortRef, Service, Target};
 
 /// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.
 const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
@@ -21,7 +20,7 @@ pub(super) struct PodFinder {
     cluster: Cluster,
     target: Target,
     service: Option<Service>,
-    port: WantedPort,
+    port: PortRef,
     seen: tokio::sync::Mutex<Option<SeenBackends>>,
     turn: AtomicUsize,
     /// With `sessionAffinity`, the Pod that is kept to.
@@ -37,7 +36,7 @@ struct SeenBackends {
 impl PodFinder {
     /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
     pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>) -> Self {
-        let port = WantedPort::of(&target);
+        let port = wanted_port(&target);
         Self {
             cluster,
             target,
@@ -58,13 +57,13 @@ impl PodFinder {
             return Err(PodFailure::new(FailureCause::NoEndpoints, ""));
         }
         let kept = |pod: &Arc<str>| usable.iter().find(|backend| backend.pod == *pod);
-        if let Some(backend) = self.kept().as_ref().and_then(kept) {
+        if let Some(backend) = lock(&self.kept).as_ref().and_then(kept) {
             return Ok((*backend).clone());
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let backend = usable[turn % usable.len()].clone();
         if self.service.as_ref().is_some_and(|service| service.session_affinity) {
-            *self.kept() = Some(backend.pod.clone());
+            *lock(&self.kept) = Some(backend.pod.clone());
         }
         Ok(backend)
     }
@@ -114,9 +113,5 @@ impl PodFinder {
         let backends: Arc<[Backend]> = ready_in_slices(slices, &self.port).into();
         *self.seen.lock().await = Some(SeenBackends { at: Instant::now(), backends: backends.clone() });
         backends
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        lock(&self.kept)
     }
 }

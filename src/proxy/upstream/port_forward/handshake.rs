@@ -80,11 +80,12 @@ async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) ->
         return Err(not_to("this handshake"));
     }
     let chosen = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
-    let framing: Box<dyn PodFraming> = match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
-        Some(&TUNNELLED_SPDY) => Box::new(SpdyProtocol::default()),
-        Some(_) => Box::new(ChannelProtocol::default()),
-        None => return Err(not_to("a protocol that was offered")),
-    };
+    let framing: Box<dyn PodFraming> =
+        match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
+            Some(&TUNNELLED_SPDY) => Box::new(SpdyProtocol::default()),
+            Some(_) => Box::new(ChannelProtocol::default()),
+            None => return Err(not_to("a protocol that was offered")),
+        };
     Ok((StreamCarrier::web_socket(connection(answer).await?, CHUNK).await, framing))
 }
 

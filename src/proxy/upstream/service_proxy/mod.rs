@@ -2,7 +2,6 @@
 
 mod encoding;
 mod gateway;
-mod app_names;
 mod proxy_path;
 
 use std::sync::Arc;
@@ -14,13 +13,12 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use hyper::upgrade::OnUpgrade;
 
 use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingClient};
-use super::unprefix::{HostPair, Unprefix};
+use super::unprefix::{HostPair, ServiceNames, Unprefix};
 use super::{Body, RouteTaken, Transport};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
 use crate::message::web_socket;
 use crate::service::Service;
 use crate::service::{Scheme, Target};
-use app_names::AppNames;
 use gateway::ApiGateway;
 
 pub use proxy_path::{PathRefusal, prefixed_path};
@@ -31,7 +29,7 @@ pub struct ServiceProxy {
     /// The proxy path, without a slash at its end.
     prefix: String,
     scheme: Scheme,
-    names: AppNames,
+    names: ServiceNames,
     unprefix: ArcSwap<Unprefix>,
     gateway: ApiGateway,
     diagnostics: Diagnostics,
@@ -62,8 +60,8 @@ impl ServiceProxy {
     /// explains what comes back from the API server itself.
     pub fn new(api: ApiServer, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
         let proxy_path = target.proxy_path();
-        let names = AppNames::new(target, service);
-        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names.without_endpoints());
+        let names = ServiceNames::of(target, service);
+        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names.clone());
         Self {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,

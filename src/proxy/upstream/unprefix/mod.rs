@@ -26,7 +26,8 @@ pub struct Unprefix {
     prefixes: Vec<String>,
     /// The API server's own host and port.
     api: Option<String>,
-    names: ServiceNames,
+    /// `None` where no transport puts anything in front.
+    names: Option<ServiceNames>,
 }
 
 /// The host, with its port unless it is the default, under which one request knows the Service.
@@ -47,13 +48,13 @@ impl Unprefix {
         let prefix = proxy_path.trim_end_matches('/');
         let mut prefixes = vec![format!("{base_path}{prefix}"), prefix.to_owned()];
         prefixes.dedup();
-        Self { prefixes, api: Some(api.to_owned()), names }
+        Self { prefixes, api: Some(api.to_owned()), names: Some(names) }
     }
 
     /// The same for a Service that has become known by other names.
     #[must_use]
     pub fn with_names(&self, names: ServiceNames) -> Self {
-        Self { names, ..self.clone() }
+        Self { names: Some(names), ..self.clone() }
     }
 
     /// For an app that was told another host than the local one, by a transport that puts nothing in front.
@@ -82,7 +83,7 @@ impl Unprefix {
         AnswerUrls {
             prefixes: &self.prefixes,
             api: self.api.as_deref(),
-            names: &self.names,
+            names: self.names.as_ref(),
             sent: hosts.sent.as_bytes(),
             local: hosts.local.as_bytes(),
         }
@@ -96,13 +97,44 @@ fn is_redirect(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{AddressType, Endpoint, EndpointPort, EndpointSlice};
+    use crate::service::{PortRef, Protocol, Target, TargetPort};
     use http_body_util::BodyExt;
 
     pub(super) const PREFIX: &str = "/api/v1/namespaces/ns/services/https:web:443/proxy";
 
     pub(super) fn unprefix() -> Unprefix {
-        let names = ServiceNames::new("ns", "web").with_ports([443, 8443], true);
-        Unprefix::new("/k8s/c-1", &format!("{PREFIX}/"), "api.example:6443", names)
+        Unprefix::new("/k8s/c-1", &format!("{PREFIX}/"), "api.example:6443", names(&[443, 8443], true))
+    }
+
+    /// Names of `web` in `ns`, for the port that has the numbers `ports` in the Service and in the container.
+    pub(super) fn names(ports: &[u16], is_only: bool) -> ServiceNames {
+        let port = ports.first().map(|number| TargetPort {
+            name: None,
+            number: *number,
+            target_port: ports.get(1).copied().map(PortRef::Number),
+            has_siblings: !is_only,
+        });
+        let target = Target { port, ..Target::unread("ns", "web".parse().unwrap(), None) };
+        ServiceNames::of(&target, None)
+    }
+
+    /// Endpoints at `addresses`, whose one port has the number `port`.
+    pub(super) fn slice(addresses: &[&str], port: Option<u16>) -> EndpointSlice {
+        let endpoint = |address: &&str| Endpoint {
+            addresses: vec![(*address).to_owned()],
+            ready: false,
+            serving: true,
+            terminating: false,
+            pod: None,
+        };
+        EndpointSlice {
+            namespace: "ns".to_owned(),
+            service: "web".to_owned(),
+            addresses: AddressType::Ipv4,
+            ports: vec![EndpointPort { name: String::new(), number: port, protocol: Protocol::Tcp }],
+            endpoints: addresses.iter().map(endpoint).collect(),
+        }
     }
 
     /// `§` stands for the prefix.

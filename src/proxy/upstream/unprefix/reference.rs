@@ -2,8 +2,9 @@
 
 use std::str;
 
-use super::service_names::{self, ServiceNames};
+use super::service_names::ServiceNames;
 use super::template;
+use crate::message::host_port::split;
 
 /// Characters that, behind a first slash, make a browser read a host instead of a path: it takes `\` for `/`, and
 /// overlooks tabs and line ends (WHATWG URL).
@@ -15,7 +16,8 @@ pub(super) struct AnswerUrls<'a> {
     pub(super) prefixes: &'a [String],
     /// The API server's own host and port, where it is on the way.
     pub(super) api: Option<&'a str>,
-    pub(super) names: &'a ServiceNames,
+    /// The Service's own, where somebody puts something in front.
+    pub(super) names: Option<&'a ServiceNames>,
     /// The `Host` that the app was sent.
     pub(super) sent: &'a [u8],
     /// The host and port in the browser's address bar.
@@ -122,8 +124,11 @@ impl AnswerUrls<'_> {
             _ => 80,
         };
         let is_name = |authority: &str| match with_names {
-            true => self.names.contains(authority, default) || self.is_sent_with_own_port(authority, default),
-            false => self.names.has_endpoint(authority, default),
+            true => {
+                self.names.is_some_and(|names| names.contains(authority, default))
+                    || self.is_sent_with_own_port(authority, default)
+            }
+            false => self.names.is_some_and(|names| names.has_endpoint(authority, default)),
         };
         if str::from_utf8(url.authority).is_ok_and(is_name) { UrlOwner::Service } else { UrlOwner::Other }
     }
@@ -132,8 +137,9 @@ impl AnswerUrls<'_> {
     /// browser finds nothing. At a name below `localhost`, which is the site's alone, that may be any port.
     fn is_sent_with_own_port(&self, authority: &str, default: u16) -> bool {
         let Ok(sent) = str::from_utf8(self.sent) else { return false };
-        let ((host, port), (sent, _)) = (service_names::split(authority), service_names::split(sent));
-        host.eq_ignore_ascii_case(sent) && (sent.ends_with(".localhost") || self.names.has_port(port, default))
+        let ((host, port), (sent, _)) = (split(authority), split(sent));
+        let is_our_port = || self.names.is_some_and(|names| names.has_port(port, default));
+        host.eq_ignore_ascii_case(sent) && (sent.ends_with(".localhost") || is_our_port())
     }
 
     /// The local side speaks plain HTTP; an app behind TLS does not know that. Other schemes are not ours to change.
@@ -182,7 +188,7 @@ fn scheme(url: &[u8]) -> Option<(Option<&[u8]>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::unprefix::tests::{PREFIX, hosts, spelled, unprefix};
+    use crate::proxy::upstream::unprefix::tests::{PREFIX, hosts, names, slice, spelled, unprefix};
     use proptest::prelude::*;
 
     fn undo(sent: &'static str, url: &str) -> String {
@@ -332,7 +338,7 @@ mod tests {
 
     #[test]
     fn absolute_by_the_address_of_a_pod() {
-        let names = ServiceNames::new("ns", "web").with_endpoints(["10.1.0.1".parse().unwrap()], Some(8080));
+        let names = names(&[], true).with_endpoints(&[slice(&["10.1.0.1"], Some(8080))]);
         let (unprefix, hosts) = (unprefix().with_names(names), hosts("l:1", "l:1"));
         let references = unprefix.references(&hosts);
         for (url, expect) in [

@@ -2,49 +2,59 @@
 
 use std::net::IpAddr;
 
+use crate::cluster::EndpointSlice;
+use crate::message::host_port::{split, unbracketed};
+use crate::proxy::upstream::backends::{port_in_slice, wanted_port};
+use crate::service::{PortRef, Service, Target};
+
 /// A Service's names and addresses in its cluster: what an app says in a redirect to itself when it does not go by
 /// `Host`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ServiceNames {
     /// From the shortest: `web`, `web.ns`, `web.ns.svc`.
     names: Vec<String>,
-    /// Its cluster IP.
-    addresses: Vec<IpAddr>,
+    cluster_ip: Option<IpAddr>,
+    /// The numbers that mean the one port: the Service's and the container's.
     ports: Vec<u16>,
-    /// Addresses of its Pods, each with the container's port, if that is known.
-    endpoints: Vec<(IpAddr, Option<u16>)>,
+    /// The same port, as slices know it.
+    wanted: PortRef,
     /// Whether a URL without a port can only mean this one.
     is_only_port: bool,
+    /// Addresses of its Pods, each with the container's port, if that is known.
+    endpoints: Vec<(IpAddr, Option<u16>)>,
 }
 
 impl ServiceNames {
-    /// The names of Service `name`, for its only port of whatever number.
-    pub fn new(namespace: &str, name: &str) -> Self {
-        let names = vec![name.to_owned(), format!("{name}.{namespace}"), format!("{name}.{namespace}.svc")];
-        Self { names, addresses: Vec::new(), ports: Vec::new(), endpoints: Vec::new(), is_only_port: true }
+    /// What is known of `target` itself, and of its Service where that may be read; nothing of its endpoints.
+    pub fn of(target: &Target, service: Option<&Service>) -> Self {
+        let (name, namespace) = (target.service(), &target.namespace);
+        let number = |port: &PortRef| match port {
+            PortRef::Number(number) => Some(*number),
+            PortRef::Name(_) => None,
+        };
+        let ports = match &target.port {
+            Some(port) => [Some(port.number), port.target_port.as_ref().and_then(number)],
+            None => [target.id.port().and_then(number), None],
+        };
+        Self {
+            names: vec![name.to_owned(), format!("{name}.{namespace}"), format!("{name}.{namespace}.svc")],
+            cluster_ip: service.and_then(|service| service.cluster_ip.as_deref()?.parse().ok()),
+            ports: ports.into_iter().flatten().collect(),
+            wanted: wanted_port(target),
+            is_only_port: target.port.as_ref().is_none_or(|port| !port.has_siblings),
+            endpoints: Vec::new(),
+        }
     }
 
-    /// For one port, by the numbers that mean it: the Service's and the container's. `is_only` says that the Service
-    /// has no other.
+    /// The same with the addresses of the endpoints of `slices`, ready or not, and the port that they have there.
     #[must_use]
-    pub fn with_ports(mut self, ports: impl IntoIterator<Item = u16>, is_only: bool) -> Self {
-        self.ports = ports.into_iter().collect();
-        self.is_only_port = is_only;
-        self
-    }
-
-    /// Adds cluster IPs.
-    #[must_use]
-    pub fn with_addresses(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        self.addresses.extend(addresses);
-        self
-    }
-
-    /// Adds addresses of Pods, with the number of the port there.
-    #[must_use]
-    pub fn with_endpoints(mut self, addresses: impl IntoIterator<Item = IpAddr>, port: Option<u16>) -> Self {
-        self.endpoints.extend(addresses.into_iter().map(|address| (address, port)));
-        self
+    pub fn with_endpoints(&self, slices: &[EndpointSlice]) -> Self {
+        let endpoints = slices.iter().flat_map(|slice| {
+            let port = port_in_slice(&self.wanted, &slice.ports);
+            let addresses = slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+            addresses.filter_map(move |address| Some((address.parse().ok()?, port)))
+        });
+        Self { endpoints: endpoints.collect(), ..self.clone() }
     }
 
     /// Whether `authority` (`host[:port]`) of a URL with a scheme whose port is `default` means this port of the Service.
@@ -83,29 +93,22 @@ impl ServiceNames {
     }
 
     fn has_address(&self, host: &str) -> bool {
-        !self.addresses.is_empty() && address(host).is_some_and(|address| self.addresses.contains(&address))
+        self.cluster_ip.is_some() && address(host) == self.cluster_ip
     }
 }
 
 fn address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    unbracketed(host).parse().ok()
 }
 
 fn port_of(port: Option<&str>, default: u16) -> Option<u16> {
     port.map_or(Some(default), |port| port.parse().ok())
 }
 
-/// Host (with brackets, if any) and port of an authority.
-pub(super) fn split(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, (!port.is_empty()).then_some(port)),
-        _ => (authority, None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::upstream::unprefix::tests::{names, slice};
 
     fn check(names: &ServiceNames, authority: &str, expect: bool) {
         assert_eq!(names.contains(authority, 80), expect, "{authority}");
@@ -113,8 +116,16 @@ mod tests {
 
     #[test]
     fn hosts() {
-        let addresses = ["10.0.0.1", "fd00::1"].map(|address| address.parse().unwrap());
-        let names = ServiceNames::new("ns", "web").with_addresses(addresses);
+        let with_address = |address: &str| ServiceNames { cluster_ip: address.parse().ok(), ..names(&[], true) };
+        let (v4, v6) = (with_address("10.0.0.1"), with_address("fd00::1"));
+        for own in ["10.0.0.1", "10.0.0.1:80"] {
+            check(&v4, own, true);
+            check(&v6, own, false);
+        }
+        for own in ["[fd00::1]", "[fd00::1]:80"] {
+            check(&v4, own, false);
+            check(&v6, own, true);
+        }
         for own in [
             "web",
             "WEB.ns",
@@ -123,24 +134,22 @@ mod tests {
             "web.ns.svc.corp.example",
             "web:80",
             "web.ns.svc.cluster.local:",
-            "10.0.0.1",
-            "10.0.0.1:80",
-            "[fd00::1]",
-            "[fd00::1]:80",
         ] {
-            check(&names, own, true);
+            check(&v4, own, true);
+            check(&v6, own, true);
         }
         for other in ["web2", "web.other", "web.ns.example", "web.ns.svcx", "x.web.ns.svc", "10.0.0.2", "", "web:99999"]
         {
-            check(&names, other, false);
+            check(&v4, other, false);
+            check(&v6, other, false);
         }
     }
 
     #[test]
     fn ports() {
-        let only = ServiceNames::new("ns", "web").with_ports([8080, 3000], true);
-        let one_of_several = ServiceNames::new("ns", "web").with_ports([8080, 3000], false);
-        let on_80 = ServiceNames::new("ns", "web").with_ports([80], false);
+        let only = names(&[8080, 3000], true);
+        let one_of_several = names(&[8080, 3000], false);
+        let on_80 = names(&[80], false);
         check(&only, "web", true);
         check(&one_of_several, "web", false);
         check(&on_80, "web", true);
@@ -153,8 +162,9 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        let addresses = || ["10.1.0.1", "fd00::2"].map(|address| address.parse().unwrap());
-        let names = ServiceNames::new("ns", "web").with_ports([80], true).with_endpoints(addresses(), Some(8080));
+        let addresses = ["10.1.0.1", "fd00::2"];
+        let on_80 = names(&[80], true);
+        let names = on_80.with_endpoints(&[slice(&addresses, Some(8080))]);
         for own in ["10.1.0.1:8080", "[fd00::2]:8080", "[FD00:0::2]:8080"] {
             check(&names, own, true);
             assert!(names.has_endpoint(own, 80), "{own}");
@@ -163,14 +173,8 @@ mod tests {
             check(&names, other, false);
         }
         assert!(names.contains("web", 80) && !names.has_endpoint("web", 80));
-        let unknown = ServiceNames::new("ns", "web").with_ports([80], true).with_endpoints(addresses(), None);
+        let unknown = on_80.with_endpoints(&[slice(&addresses, None)]);
         check(&unknown, "10.1.0.1", true);
         check(&unknown, "10.1.0.1:8080", false);
-    }
-
-    #[test]
-    fn none() {
-        check(&ServiceNames::default(), "web", false);
-        check(&ServiceNames::default(), "", false);
     }
 }
