@@ -1,18 +1,13 @@
 //! A new connection into a ready Pod: `pods/portforward`, and TLS inside for https.
 
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::failure::PodFailure;
 use super::finder::PodFinder;
@@ -37,36 +32,17 @@ type RawPodStream = PodStream<TokioIo<Upgraded>>;
 
 /// Makes connections to the Pods of one Target.
 pub(super) struct PodDialer {
-    cluster: Cluster,
-    namespace: String,
-    finder: Arc<PodFinder>,
-    tls: Option<Arc<TlsClient>>,
+    pub(super) cluster: Cluster,
+    pub(super) namespace: String,
+    pub(super) finder: Arc<PodFinder>,
+    /// For Pods that speak https.
+    pub(super) tls: Option<Arc<TlsClient>>,
     /// The one to begin with.
-    handshake: Mutex<ForwardHandshake>,
-}
-
-/// A connection to a Pod's port.
-pub(super) enum PodConnection {
-    /// Plain text.
-    Plain(Box<RawPodStream>),
-    /// TLS.
-    Tls(Box<TlsStream<RawPodStream>>),
+    pub(super) handshake: Mutex<ForwardHandshake>,
 }
 
 impl PodDialer {
-    /// Connects to the Pods that `finder` finds in `namespace`, with `tls` if they speak https, by `handshake` where that
-    /// is known.
-    pub(super) fn new(
-        cluster: Cluster,
-        namespace: String,
-        finder: Arc<PodFinder>,
-        tls: Option<Arc<TlsClient>>,
-        handshake: ForwardHandshake,
-    ) -> Self {
-        Self { cluster, namespace, finder, tls, handshake: Mutex::new(handshake) }
-    }
-
-    async fn open(&self, backend: &Backend) -> Result<PodConnection, PodFailure> {
+    async fn open(&self, backend: &Backend) -> Result<ByteStream, PodFailure> {
         let raw = timeout(PORT_FORWARD_OPEN_TIMEOUT, self.port_forward(backend)).await.map_err(|_| {
             PodFailure::new(
                 FailureCause::NodeUnreachable,
@@ -74,7 +50,7 @@ impl PodDialer {
             )
         })??;
         match &self.tls {
-            None => Ok(PodConnection::Plain(Box::new(raw))),
+            None => Ok(Box::new(raw)),
             Some(tls) => secure(tls, raw).await,
         }
     }
@@ -91,7 +67,7 @@ impl PodDialer {
     /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts. One
     /// for a reason that nobody knows counts as one of the handshake, as with kubectl.
     async fn upgrade(&self, target: &str) -> Result<OpenedForward, PodFailure> {
-        let mut handshake = *self.handshake();
+        let mut handshake = *lock(&self.handshake);
         let mut refusal = None;
         loop {
             let failure = match handshake.open(&self.cluster, target).await {
@@ -100,7 +76,7 @@ impl PodDialer {
                 }
                 Err(failure) => return Err(failure),
                 Ok(opened) => {
-                    *self.handshake() = handshake;
+                    *lock(&self.handshake) = handshake;
                     return Ok(opened);
                 }
             };
@@ -110,16 +86,12 @@ impl PodDialer {
             handshake = next;
         }
     }
-
-    fn handshake(&self) -> MutexGuard<'_, ForwardHandshake> {
-        lock(&self.handshake)
-    }
 }
 
-async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<PodConnection, PodFailure> {
+async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<ByteStream, PodFailure> {
     let connecting = TlsConnector::from(tls.config()).connect(tls.server_name(), raw);
     match timeout(POD_TLS_TIMEOUT, connecting).await {
-        Ok(Ok(stream)) => Ok(PodConnection::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(PodFailure::tls(&error)),
         Err(_) => Err(PodFailure::new(
             FailureCause::PodTls,
@@ -149,47 +121,5 @@ impl PoolConnector for PodDialer {
 impl fmt::Debug for PodDialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PodDialer").field("finder", &self.finder).finish_non_exhaustive()
-    }
-}
-
-/// Does the same with whichever it is.
-macro_rules! each {
-    ($connection:expr, $stream:ident => $do:expr) => {
-        match $connection {
-            PodConnection::Plain($stream) => $do,
-            PodConnection::Tls($stream) => $do,
-        }
-    };
-}
-
-impl AsyncRead for PodConnection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for PodConnection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, octets))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        each!(self, stream => stream.is_write_vectored())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(context))
     }
 }

@@ -96,8 +96,13 @@ impl PortForward {
             Scheme::Https => Some(Arc::new(tls(target, verify_tls)?)),
         };
         let pool = |handshake| {
-            let (cluster, namespace) = (cluster.clone(), target.namespace.clone());
-            ConnectionPool::new(PodDialer::new(cluster, namespace, finder.clone(), tls.clone(), handshake))
+            ConnectionPool::new(PodDialer {
+                cluster: cluster.clone(),
+                namespace: target.namespace.clone(),
+                finder: finder.clone(),
+                tls: tls.clone(),
+                handshake: Mutex::new(handshake),
+            })
         };
         let inner = PortForwardShared {
             pools: PodPools {

@@ -7,7 +7,8 @@ use http_body_util::{BodyExt, Limited};
 use tokio::sync::OnceCell;
 
 use crate::cluster::{ApiServer, SendError};
-use crate::proxy::upstream::Body;
+use crate::message::body::Body;
+use crate::message::host_port::unbracketed;
 use crate::proxy::upstream::host;
 use crate::proxy::upstream::unprefix::HostPair;
 use crate::service::Scheme;
@@ -46,9 +47,8 @@ impl ApiGateway {
 }
 
 fn has_no_name(authority: &Authority) -> bool {
-    let host = authority.host();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok()
+    let host = unbracketed(authority.host());
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok()
 }
 
 async fn probe(api: &ApiServer) -> Result<bool, SendError> {
