@@ -70,14 +70,14 @@ const SPEAKS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
 
 /// The part of a `StatusObject` object that says what went wrong.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub(crate) struct StatusObject {
     kind: String,
-    #[serde(default)]
+    api_version: String,
+    status: String,
     pub(crate) code: u16,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    reason: String,
+    pub(crate) message: String,
+    pub(crate) reason: String,
 }
 
 impl StatusObject {
@@ -90,10 +90,15 @@ impl StatusObject {
         }
     }
 
+    /// Whether it has every mark of an error that an API server answers with under the status `code`, and in JSON.
+    pub(crate) fn is_failure_of(&self, code: http::StatusCode) -> bool {
+        self.api_version == "v1" && self.status == "Failure" && self.code == code.as_u16()
+    }
+
     fn from_protobuf(envelope: &[u8]) -> Option<Self> {
         let ProtobufStatus { message, reason, code } =
             ProtobufStatus::decode(&ProtobufEnvelope::decode(envelope).ok()?.raw[..]).ok()?;
-        Some(Self { kind: "Status".to_owned(), code: code.try_into().unwrap_or_default(), message, reason })
+        Some(Self { code: code.try_into().unwrap_or_default(), message, reason, ..Self::default() })
     }
 }
 

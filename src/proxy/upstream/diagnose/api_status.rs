@@ -2,7 +2,8 @@
 //! `ApiServerStatus`).
 
 use http::StatusCode;
-use serde::Deserialize;
+
+use crate::cluster::api::api_error::StatusObject;
 
 /// Octets of an answer that are looked at: the longest message of an API server fits many times.
 pub(super) const LIMIT: usize = 64 * 1024;
@@ -18,25 +19,12 @@ pub struct ApiServerStatus {
     pub message: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireStatus {
-    kind: String,
-    api_version: String,
-    status: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    reason: String,
-    code: u16,
-}
-
 impl ApiServerStatus {
     /// Reads the whole body of an answer with the status `code`; `None` unless every mark of a `ApiServerStatus` is there.
     pub fn read(code: StatusCode, body: &[u8]) -> Option<Self> {
-        let wire: WireStatus = serde_json::from_slice(body).ok()?;
-        let is_status = wire.kind == "Status" && wire.api_version == "v1" && wire.status == "Failure";
-        (is_status && wire.code == code.as_u16()).then_some(Self { code, reason: wire.reason, message: wire.message })
+        let StatusObject { reason, message, .. } =
+            StatusObject::parse(body).filter(|status| status.is_failure_of(code))?;
+        Some(Self { code, reason, message })
     }
 }
 
