@@ -1,13 +1,14 @@
 //! Whether a client takes gzip, the one compression in which links can be changed.
 
+use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
-use http::{HeaderMap, HeaderValue};
+
+use crate::message::field_tokens::tokens;
 
 /// Whether a request's `Accept-Encoding` allows gzip, by name or by `*` (RFC 9110 12.5.3).
 pub fn takes_gzip(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::to_str);
     let mut any = false;
-    for coding in lines.flatten().flat_map(|line| line.split(',')) {
+    for coding in tokens(headers, &ACCEPT_ENCODING) {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
         match name.trim() {
             name if name.eq_ignore_ascii_case("gzip") => return is_wanted(parameters),
@@ -27,6 +28,7 @@ fn is_wanted(parameters: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
     fn by_name_or_by_star() {

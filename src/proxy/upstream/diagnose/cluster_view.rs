@@ -1,14 +1,12 @@
 //! What the cluster shows of a Service and its endpoints.
 
-use std::collections::BTreeMap;
-
 use futures_util::future::BoxFuture;
 
 use super::ClusterView;
-use super::endpoint_facts::{EndpointCounts, EndpointFacts};
+use super::endpoint_facts::EndpointFacts;
 use crate::cluster::{Cluster, CredentialsNotSeen, EndpointSlice, MissingRight, Pod};
-use crate::proxy::upstream::backends::{port_in_slice, selector, wanted_port};
-use crate::service::{PortRef, Service, Target};
+use crate::proxy::upstream::backends::selector;
+use crate::service::{Service, Target};
 
 /// Looks with the user's own rights; what they may not see is left out.
 #[derive(Debug, Clone)]
@@ -35,9 +33,8 @@ impl LiveClusterView {
         matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
     }
 
-    async fn endpoints(&self) -> Option<EndpointCounts> {
-        let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()?;
-        Some(summary(&slices, &wanted_port(&self.target)))
+    async fn slices(&self) -> Option<Vec<EndpointSlice>> {
+        self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()
     }
 }
 
@@ -50,28 +47,8 @@ impl ClusterView for LiveClusterView {
         let look = self.clone();
         Box::pin(async move {
             let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
-            let (is_gone, endpoints, unready) = tokio::join!(look.is_gone(), look.endpoints(), look.unready());
-            EndpointFacts { is_gone, selector, endpoints, unready }
+            let (is_gone, slices, unready) = tokio::join!(look.is_gone(), look.slices(), look.unready());
+            EndpointFacts { is_gone, selector, slices, unready }
         })
     }
-}
-
-/// Counts each endpoint once, though a dual-stack Service has every one in two slices.
-fn summary(slices: &[EndpointSlice], wanted: &PortRef) -> EndpointCounts {
-    let mut by_name: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
-    let mut all = EndpointCounts::default();
-    for slice in slices {
-        all.has_port |= port_in_slice(wanted, &slice.ports).is_some();
-        for port in slice.ports.iter().filter(|port| !all.ports.contains(&port.name)).collect::<Vec<_>>() {
-            all.ports.push(port.name.clone());
-        }
-        for endpoint in &slice.endpoints {
-            let name = endpoint.pod.as_deref().or(endpoint.addresses.first().map(String::as_str)).unwrap_or_default();
-            by_name.insert(name, (endpoint.ready, endpoint.pod.is_some()));
-        }
-    }
-    all.total = by_name.len();
-    all.ready = by_name.values().filter(|(ready, _)| *ready).count();
-    all.ready_pods = by_name.values().filter(|(ready, is_pod)| *ready && *is_pod).count();
-    all
 }

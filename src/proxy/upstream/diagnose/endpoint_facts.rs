@@ -1,5 +1,7 @@
 //! What the cluster shows of a Service's endpoints, when it can be asked.
 
+use crate::cluster::EndpointSlice;
+use crate::proxy::upstream::backends::{port_in_slice, wanted_port};
 use crate::service::Target;
 
 /// What is known beside the error itself. Nothing, where the user may not look.
@@ -9,25 +11,10 @@ pub struct EndpointFacts {
     pub is_gone: bool,
     /// The Service's selector as `kubectl -l` takes it; `Some("")` when it has none.
     pub selector: Option<String>,
-    /// The Service's endpoints.
-    pub endpoints: Option<EndpointCounts>,
+    /// The Service's endpoints, ready or not.
+    pub slices: Option<Vec<EndpointSlice>>,
     /// Its Pods that take no traffic: the name of each, and why in the container's or the condition's own words.
     pub unready: Vec<(String, String)>,
-}
-
-/// Endpoints of a Service, over all its slices.
-#[derive(Clone, Default)]
-pub struct EndpointCounts {
-    /// All of them.
-    pub total: usize,
-    /// Those that take traffic.
-    pub ready: usize,
-    /// Those of `ready` that are Pods.
-    pub ready_pods: usize,
-    /// Names of their ports; an empty one for the unnamed port.
-    pub ports: Vec<String>,
-    /// Whether the port that is asked for is one of them.
-    pub has_port: bool,
 }
 
 /// Pods that are named one by one.
@@ -38,20 +25,22 @@ impl EndpointFacts {
     /// be none.
     pub(super) fn why_none(&self, target: &Target) -> (String, String) {
         let service = target.service();
-        let Some(endpoints) = &self.endpoints else {
+        let Some(slices) = &self.slices else {
             return (format!("{service} has no ready endpoint"), String::new());
         };
-        match (endpoints.total, endpoints.ready) {
+        let endpoints = || slices.iter().flat_map(|slice| &slice.endpoints);
+        let ready = || endpoints().filter(|endpoint| endpoint.ready);
+        match (endpoints().count(), ready().count()) {
             (0, _) if self.selector.as_deref() == Some("") => (
                 format!("{service} has no endpoints"),
                 "It has no selector, so somebody else must write its endpoints, and nobody did.".to_owned(),
             ),
             (0, _) if self.unready.is_empty() => (format!("{service} has no Pods"), self.no_pods(&target.namespace)),
             (_, 0) => (format!("No Pod of {service} is ready"), self.unready_pods()),
-            _ if !endpoints.has_port => {
-                (format!("No Pod of {service} has the port {}", shown_port(target)), endpoints.other_ports(target))
+            _ if !has_port(slices, target) => {
+                (format!("No Pod of {service} has the port {}", shown_port(target)), other_ports(slices, target))
             }
-            _ if endpoints.ready_pods == 0 => (
+            _ if ready().all(|endpoint| endpoint.pod.is_none()) => (
                 format!("{service} leads to addresses that are no Pods"),
                 "The API server proxies only to Pods of the same namespace.".to_owned(),
             ),
@@ -75,17 +64,23 @@ impl EndpointFacts {
     }
 }
 
-impl EndpointCounts {
-    fn other_ports(&self, target: &Target) -> String {
-        let names: Vec<&str> =
-            self.ports.iter().map(|name| if name.is_empty() { "one without a name" } else { name }).collect();
-        match (&names[..], target.port.as_ref().and_then(|port| port.target_port.as_ref())) {
-            ([], Some(name)) => {
-                format!("The Service leads to a port named {name}, and no container of the Pods has one.")
-            }
-            ([], None) => "Its endpoints have no port at all.".to_owned(),
-            (names, _) => format!("Its endpoints have: {}.", names.join(", ")),
+fn has_port(slices: &[EndpointSlice], target: &Target) -> bool {
+    let wanted = wanted_port(target);
+    slices.iter().any(|slice| port_in_slice(&wanted, &slice.ports).is_some())
+}
+
+fn other_ports(slices: &[EndpointSlice], target: &Target) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for port in slices.iter().flat_map(|slice| &slice.ports) {
+        let name = if port.name.is_empty() { "one without a name" } else { &port.name };
+        if !names.contains(&name) {
+            names.push(name);
         }
+    }
+    match (&names[..], target.port.as_ref().and_then(|port| port.target_port.as_ref())) {
+        ([], Some(name)) => format!("The Service leads to a port named {name}, and no container of the Pods has one."),
+        ([], None) => "Its endpoints have no port at all.".to_owned(),
+        (names, _) => format!("Its endpoints have: {}.", names.join(", ")),
     }
 }
 

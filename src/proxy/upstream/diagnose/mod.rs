@@ -20,7 +20,7 @@ use http::{Response, StatusCode};
 pub use api_status::ApiServerStatus;
 pub use cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
 pub use cluster_view::LiveClusterView;
-pub use endpoint_facts::{EndpointCounts, EndpointFacts};
+pub use endpoint_facts::EndpointFacts;
 pub use explanation::{Explanation, FailingService, SuggestedCheck};
 
 use super::Body;

@@ -3,7 +3,8 @@ use http::Request;
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::service::{Target, TargetPort};
+use crate::cluster::{AddressType, Endpoint, EndpointPort, EndpointSlice};
+use crate::service::{Protocol, Target, TargetPort};
 
 const NO_ENDPOINTS: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"web:http\"","reason":"ServiceUnavailable","code":503}"#;
 
@@ -41,11 +42,31 @@ fn answer(code: u16, kind: &str, body: &str) -> Response<Body> {
     Response::builder().status(code).header(CONTENT_TYPE, kind).body(Body::full(body.to_owned())).unwrap()
 }
 
+/// `total` endpoints, the first `ready` of them ready, the first `ready_pods` of those Pods; with the port of [`subject`]
+/// or another.
+fn slice(total: usize, ready: usize, ready_pods: usize, has_port: bool) -> EndpointSlice {
+    let endpoint = |at: usize| Endpoint {
+        addresses: vec![format!("10.0.0.{at}")],
+        ready: at < ready,
+        serving: true,
+        terminating: false,
+        pod: (at < ready_pods).then(|| format!("web-{at}")),
+    };
+    let name = if has_port { "http" } else { "a" };
+    EndpointSlice {
+        namespace: "shop".to_owned(),
+        service: "web".to_owned(),
+        addresses: AddressType::Ipv4,
+        ports: vec![EndpointPort { name: name.to_owned(), number: Some(80), protocol: Protocol::Tcp }],
+        endpoints: (0..total).map(endpoint).collect(),
+    }
+}
+
 async fn examined(asker: RequestingClient, response: Response<Body>) -> (http::response::Parts, String) {
     let facts = EndpointFacts {
         is_gone: false,
         selector: Some("app=web".to_owned()),
-        endpoints: Some(EndpointCounts { total: 1, ..EndpointCounts::default() }),
+        slices: Some(vec![slice(1, 0, 0, false)]),
         unready: vec![("web-1".to_owned(), "<CrashLoopBackOff>".to_owned())],
     };
     examined_with(facts, asker, response).await
@@ -278,7 +299,7 @@ fn why_there_is_no_endpoint() {
     let endpoints = |total, ready, ready_pods, has_port| EndpointFacts {
         is_gone: false,
         selector: Some("app=web".to_owned()),
-        endpoints: Some(EndpointCounts { total, ready, ready_pods, ports: vec!["a".to_owned()], has_port }),
+        slices: Some(vec![slice(total, ready, ready_pods, has_port)]),
         unready: Vec::new(),
     };
     check(EndpointFacts::default(), "web has no ready endpoint");
