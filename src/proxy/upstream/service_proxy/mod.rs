@@ -29,7 +29,6 @@ pub struct ServiceProxy {
     /// The proxy path, without a slash at its end.
     prefix: String,
     scheme: Scheme,
-    names: ServiceNames,
     unprefix: ArcSwap<Unprefix>,
     gateway: ApiGateway,
     diagnostics: Diagnostics,
@@ -61,11 +60,10 @@ impl ServiceProxy {
     pub fn new(api: ApiServer, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
         let proxy_path = target.proxy_path();
         let names = ServiceNames::of(target, service);
-        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names.clone());
+        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names);
         Self {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,
-            names,
             unprefix: ArcSwap::from_pointee(unprefix),
             gateway: ApiGateway::new(&api),
             diagnostics,
@@ -80,8 +78,7 @@ impl ServiceProxy {
 
     /// Takes over the endpoints that a watch saw: an app may name itself by its own address.
     pub fn learn(&self, slices: &[EndpointSlice]) {
-        let Self { names, unprefix, .. } = self;
-        unprefix.store(Arc::new(unprefix.load().with_names(names.with_endpoints(slices))));
+        self.unprefix.store(Arc::new(self.unprefix.load().with_endpoints(slices)));
     }
 
     /// Sends `request` as [`Upstream::send`](super::Upstream::send) says.

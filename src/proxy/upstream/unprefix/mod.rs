@@ -13,6 +13,7 @@ use std::sync::Arc;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Response};
 
+use crate::cluster::EndpointSlice;
 use crate::message::body::Body;
 use crate::message::html_links;
 
@@ -51,10 +52,10 @@ impl Unprefix {
         Self { prefixes, api: Some(api.to_owned()), names: Some(names) }
     }
 
-    /// The same for a Service that has become known by other names.
+    /// The same for a Service that has the endpoints of `slices`, and no others.
     #[must_use]
-    pub fn with_names(&self, names: ServiceNames) -> Self {
-        Self { names: Some(names), ..self.clone() }
+    pub fn with_endpoints(&self, slices: &[EndpointSlice]) -> Self {
+        Self { names: self.names.as_ref().map(|names| names.with_endpoints(slices)), ..self.clone() }
     }
 
     /// For an app that was told another host than the local one, by a transport that puts nothing in front.
@@ -97,7 +98,7 @@ fn is_redirect(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{AddressType, Endpoint, EndpointPort, EndpointSlice};
+    use crate::cluster::{AddressType, Endpoint, EndpointPort};
     use crate::service::{PortRef, Protocol, Target, TargetPort};
     use http_body_util::BodyExt;
 

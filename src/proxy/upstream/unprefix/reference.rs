@@ -188,7 +188,7 @@ fn scheme(url: &[u8]) -> Option<(Option<&[u8]>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::unprefix::tests::{PREFIX, hosts, names, slice, spelled, unprefix};
+    use crate::proxy::upstream::unprefix::tests::{PREFIX, hosts, slice, spelled, unprefix};
     use proptest::prelude::*;
 
     fn undo(sent: &'static str, url: &str) -> String {
@@ -338,8 +338,7 @@ mod tests {
 
     #[test]
     fn absolute_by_the_address_of_a_pod() {
-        let names = names(&[], true).with_endpoints(&[slice(&["10.1.0.1"], Some(8080))]);
-        let (unprefix, hosts) = (unprefix().with_names(names), hosts("l:1", "l:1"));
+        let (unprefix, hosts) = (unprefix().with_endpoints(&[slice(&["10.1.0.1"], Some(8080))]), hosts("l:1", "l:1"));
         let references = unprefix.references(&hosts);
         for (url, expect) in [
             ("http://10.1.0.1:8080", Some("/")),
