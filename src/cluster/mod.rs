@@ -62,6 +62,14 @@ impl Cluster {
         let settings = ConnectionSettings::read(flags, environment)?;
         let ConnectionSettings { server, trust, server_name, proxy, login, impersonation, .. } = settings;
         let url = server.to_string();
+        tracing::info!(context = settings.context, server = url, namespace = settings.namespace, "cluster");
+        tracing::info!(?proxy, certificate_for = server_name, trusted = trust.as_str(), "connects");
+        tracing::info!(
+            user = settings.user,
+            credentials = login.as_str(),
+            acts_as_another = !impersonation.is_empty(),
+            "logs in"
+        );
         let pool = ConnectionPool::new(ClusterConnector::new(server.clone(), &trust, &server_name, proxy)?);
         let credentials = Credentials::new(login, pool.clone());
         let inner = ClusterShared {

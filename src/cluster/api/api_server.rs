@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION};
@@ -97,6 +98,21 @@ impl ApiServer {
     /// # Errors
     /// When there is no answer. An error status is an answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return self.send_as_user(request).await;
+        }
+        // Without the query, which may hold secrets of an app.
+        let (method, path, began) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+        let answer = self.send_as_user(request).await;
+        let milliseconds = began.elapsed().as_millis();
+        match &answer {
+            Ok(answer) => tracing::debug!(%method, path, status = answer.status().as_u16(), milliseconds, "API server"),
+            Err(error) => tracing::debug!(%method, path, %error, milliseconds, "API server"),
+        }
+        answer
+    }
+
+    async fn send_as_user(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
         let inner = &*self.inner;
         let credential = inner.credentials.current().await.map_err(SendError::Credentials)?;
         let request = inner.addressed(request);

@@ -146,6 +146,18 @@ fn header_of(user: &AuthInfo) -> Result<Option<HeaderSource>, Error> {
 }
 
 impl UserLogin {
+    /// The kind of credentials, for the log.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match &self.header {
+            HeaderSource::Fixed(_) => "a token or password that was given",
+            HeaderSource::File(_) => "a token in a file",
+            HeaderSource::Plugin(_) => "a credential plugin",
+            HeaderSource::Oidc(_) => "an OpenID Connect token",
+            HeaderSource::Nothing if self.certificate.is_given() => "a client certificate",
+            HeaderSource::Nothing => "none",
+        }
+    }
+
     /// Whether asking again may give something else.
     pub(crate) fn is_renewable(&self) -> bool {
         let fixed = matches!(self.header, HeaderSource::Nothing | HeaderSource::Fixed(_));
@@ -182,6 +194,10 @@ fn from_file(path: &std::path::Path) -> Result<IssuedCredentials, Error> {
 }
 
 impl CertificateSource {
+    fn is_given(&self) -> bool {
+        !matches!(self.certificate, PemSource::Nothing)
+    }
+
     fn is_in_files(&self) -> bool {
         self.certificate.file().is_some() || self.key.file().is_some()
     }

@@ -30,6 +30,16 @@ pub(crate) enum ServerTrust {
 }
 
 impl ServerTrust {
+    /// Who is trusted, for the log.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::System => "the system's authorities",
+            Self::These(_) => "the given certificates",
+            Self::SystemAnd(_) => "the system's authorities and the given certificates",
+            Self::Anything => "anybody",
+        }
+    }
+
     /// Reads certificates from PEM. `origin` names where they come from.
     pub(crate) fn from_pem(pem: &[u8], origin: &str) -> Result<Self, Error> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();

@@ -30,6 +30,7 @@ impl KubeconfigFiles {
     /// # Errors
     /// When one cannot be read or understood.
     pub(crate) fn read(&self) -> Result<Kubeconfig, Error> {
+        tracing::info!(files = ?self, "reads the kubeconfig");
         match self {
             Self::Named(path) => {
                 read_file(path)?.ok_or_else(|| Error::usage(format!("there is no kubeconfig {}", path.display())))

@@ -5,6 +5,8 @@
 //! an answer that shows that it did nothing, or, for a method that may be repeated (RFC 9110 section 9.2.2), where the
 //! answer was lost on the way or was no more than "not under this host".
 
+use std::fmt;
+
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
@@ -67,6 +69,20 @@ pub(super) enum AttemptReason {
     OtherHost,
     /// The service proxy answered a handshake with this status, and that was doubted.
     Handshake(SuspectAnswer, StatusCode),
+}
+
+/// For the log.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.transport.as_str(), self.scheme)?;
+        if let Some(host) = &self.app_host {
+            write!(f, " as {}", String::from_utf8_lossy(host.as_bytes()))?;
+        }
+        match self.reason {
+            AttemptReason::First => Ok(()),
+            reason => write!(f, " ({reason:?})"),
+        }
+    }
 }
 
 /// A right that matters for what is tried.

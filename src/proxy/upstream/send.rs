@@ -1,6 +1,7 @@
 //! The loop that every request of a site goes through: attempt, send, observe, decide. What is tried and why is decided in
 //! [`super::attempt`], from what [`super::known`] holds; here it is done, and here is how often.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
@@ -8,6 +9,7 @@ use http::header::{ACCEPT, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::attempt::{self, Attempt, NeededRight, Next, NoAttempt, Observation, RequestHead};
 use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
@@ -32,6 +34,9 @@ use crate::service::{Scheme, Service, Target};
 const MAX_SENDS_TO_APP: usize = 2;
 /// How often one request is tried, counting what surely did not reach the app.
 const MAX_ATTEMPTS: usize = 5;
+
+/// Counts requests, so that what is logged of one can be told from the others.
+static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
 /// How requests may travel, and who is told what.
 #[derive(Debug, Clone)]
@@ -135,7 +140,12 @@ impl Dispatcher {
 impl Upstream for Dispatcher {
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let shared = self.shared.clone();
-        Box::pin(async move { shared.dispatch(request).await })
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return Box::pin(async move { shared.dispatch(request).await });
+        }
+        let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::debug_span!("request", id, method = %request.method(), path = request.uri().path());
+        Box::pin(async move { shared.dispatch(request).await }.instrument(span))
     }
 }
 
@@ -180,13 +190,13 @@ impl DispatcherShared {
             request.extensions_mut().insert(flight.trace.clone());
             let answer = self.send_once(request, &attempt).await;
             let seen = flight.observe(&answer);
+            tracing::debug!(%attempt, status = seen.status.as_u16(), cause = ?seen.cause, "attempt");
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
                 Next::Again { attempt, keep } => (attempt, keep),
                 Next::DeliverKept => return flight.kept.unwrap_or(answer),
                 _ => return answer,
             };
             let Some(again) = flight.again() else { return answer };
-            tracing::debug!(attempt = ?better, status = answer.status().as_u16(), cause = ?seen.cause, "sends again");
             flight.kept = if keep { Some(answer) } else { flight.kept };
             (request, attempt) = (again, better);
         }
@@ -236,6 +246,7 @@ impl DispatcherShared {
 
     fn tell(&self, news: &[notices::Notice]) {
         for notice in news {
+            tracing::info!(?notice, "learned");
             if let Some(line) = notice.line(&self.target) {
                 self.options.notices.tell(line);
             }

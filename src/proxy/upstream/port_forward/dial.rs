@@ -43,6 +43,7 @@ pub(super) struct PodDialer {
 
 impl PodDialer {
     async fn open(&self, backend: &Backend) -> Result<ByteStream, PodFailure> {
+        tracing::debug!(pod = %backend.pod, port = backend.port, tls = self.tls.is_some(), "dials");
         let raw = timeout(PORT_FORWARD_OPEN_TIMEOUT, self.port_forward(backend)).await.map_err(|_| {
             PodFailure::new(
                 FailureCause::NodeUnreachable,
