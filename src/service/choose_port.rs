@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use super::Scheme;
-use super::{PortRef, Protocol, Service, ServicePort, ServiceType};
+use super::{PortRef, Protocol, Scheme, Service, ServicePort, ServiceType, parse_port};
 
 /// Port (name or number) of the Service to open. Read, never written.
 pub const PORT_ANNOTATION: &str = "svcproxy.dev/port";
@@ -310,7 +309,7 @@ fn scheme_of_name(name: &str) -> Option<Scheme> {
 
 fn annotated_port(service: &Service) -> Option<PortRef> {
     match service.annotations.get(PORT_ANNOTATION) {
-        Some(text) => super::parse_port(text.trim()).ok(),
+        Some(text) => parse_port(text.trim()).ok(),
         None => rancher_links(service).next().map(|(port, _)| port),
     }
 }

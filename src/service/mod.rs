@@ -1,4 +1,4 @@
-//! What this program knows of a Service: plain values, whoever read them.
+//! What this program knows of a Service: plain values, whoever read them. Pure.
 
 pub mod target;
 pub mod choose_port;
@@ -6,10 +6,10 @@ pub(crate) mod service_id;
 pub(crate) mod site_label;
 pub(crate) mod spelling;
 
-pub use service_id::{Scheme, ServiceId, ServiceIdError};
+pub use service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
 pub use site_label::site_label;
-pub use spelling::{ServiceSpelling, SpellingError, port as parse_port};
-pub use target::{Target, TargetPort, is_dns_label, served_paths};
+pub use spelling::{ServiceSpelling, SpellingError};
+pub use target::{Target, TargetPort, served_paths};
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::PortRef;
-use super::is_dns_label;
 
 /// What the API server speaks to the Pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,8 +132,21 @@ impl ServiceId {
     }
 }
 
+/// Whether `text` is a DNS label as Kubernetes wants it of a namespace, Service or port name (RFC 1123, at most 63).
+pub fn is_dns_label(text: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.len() <= 63
+        && bytes.first().copied().is_some_and(alphanumeric)
+        && bytes.last().copied().is_some_and(alphanumeric)
+        && bytes.iter().all(|&byte| alphanumeric(byte) || byte == b'-')
+}
+
 /// Reads a port as people write it: digits are a number, anything else a name.
-pub(super) fn parse_port(text: &str) -> Result<PortRef, ServiceIdError> {
+///
+/// # Errors
+/// When it can be neither.
+pub fn parse_port(text: &str) -> Result<PortRef, ServiceIdError> {
     let wrong = || ServiceIdError::Port(text.to_owned());
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().filter(|&number| number != 0).map(PortRef::Number).ok_or_else(wrong);

@@ -1,8 +1,6 @@
 //! What may be typed for SERVICE.
 
-use super::PortRef;
-use super::is_dns_label;
-use super::service_id::{Scheme, ServiceId, ServiceIdError, parse_port};
+use super::service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
 
 /// SERVICE as typed, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,14 +129,6 @@ fn landing_path(rest: &str) -> Option<String> {
         rest if rest.starts_with('/') => Some(rest.to_owned()),
         rest => Some(format!("/{rest}")),
     }
-}
-
-/// The port a flag names: digits are a number, anything else a name.
-///
-/// # Errors
-/// When it can be neither.
-pub fn port(text: &str) -> Result<PortRef, ServiceIdError> {
-    parse_port(text)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! What is to be opened: spellings, the choice of port and scheme, the proxy path, the site name. Pure.
+//! One thing to open, and the proxy paths under which it is served.
 
+use super::choose_port::PortChoice;
 use super::{PortRef, Scheme, Service, ServiceId, ServicePort};
 
 /// One thing to open: a Service of the run's context, one of its ports and the scheme its Pods speak there.
@@ -35,7 +36,7 @@ impl Target {
     ///
     /// The port stands in the ID as the user spelled it, since a role may name just that spelling; otherwise by name,
     /// and for an unnamed port by number only if there are several.
-    pub fn new(service: &Service, choice: &super::choose_port::PortChoice, spelled: Option<&ServiceId>) -> Self {
+    pub fn new(service: &Service, choice: &PortChoice, spelled: Option<&ServiceId>) -> Self {
         let port = TargetPort::new(service, &choice.port);
         let id = match spelled {
             Some(id) if port.is_meant_by(id, choice.scheme, service) => id.clone(),
@@ -165,14 +166,4 @@ pub fn served_paths(targets: &[Target]) -> Vec<Vec<String>> {
         }
     }
     served
-}
-
-/// Whether `text` is a DNS label as Kubernetes wants it of a namespace, Service or port name (RFC 1123, at most 63).
-pub fn is_dns_label(text: &str) -> bool {
-    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && bytes.first().copied().is_some_and(alphanumeric)
-        && bytes.last().copied().is_some_and(alphanumeric)
-        && bytes.iter().all(|&byte| alphanumeric(byte) || byte == b'-')
 }
