@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
 use crate::service::choose_port::TargetWish;
-use crate::service::{Scheme, ServiceSpelling, SpellingError};
+use crate::service::{Scheme, ServiceSpelling, SpellingError, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
 use crate::terminal::output::OutputFormat;
 
@@ -281,10 +281,6 @@ fn once<T: PartialEq + std::fmt::Display>(
         }
         (flagged, spelled) => Ok(flagged.or(spelled)),
     }
-}
-
-fn rooted(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
 fn listen(serving: &ServingFlags) -> ListenPlan {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{PortRef, Protocol, Scheme, Service, ServicePort, ServiceType, parse_port};
+use super::{PortRef, Protocol, Scheme, Service, ServicePort, ServiceType, parse_port, rooted};
 
 /// Port (name or number) of the Service to open. Read, never written.
 pub const PORT_ANNOTATION: &str = "svcproxy.dev/port";
@@ -42,8 +42,6 @@ pub struct PortChoice {
     pub why_scheme: ChoiceReason,
     /// Path and query to open first; starts with `/`.
     pub path: String,
-    /// TCP ports that would have done as well.
-    pub others: Vec<ServicePort>,
 }
 
 /// What decided.
@@ -128,10 +126,7 @@ pub fn choose(service: &Service, wish: &TargetWish) -> Result<PortChoice, NotOpe
     }
     let tcp: Vec<&ServicePort> = tcp_ports(service).collect();
     let (port, why_port) = choose_port(service, &tcp, wish)?;
-    let (scheme, why_scheme) = choose_scheme(service, port, wish);
-    let others = tcp.iter().filter(|other| ***other != *port).map(|other| (*other).clone()).collect();
-    let path = wish.path.clone().or_else(|| annotated_path(service)).unwrap_or_else(|| "/".to_owned());
-    Ok(PortChoice { port: port.clone(), why_port, scheme, why_scheme, path, others })
+    Ok(choice_of(service, port, why_port, wish))
 }
 
 /// Every TCP port of `service` as something to open, the one [`choose`] would take first; for lists and the picker.
@@ -145,16 +140,14 @@ pub fn openable(service: &Service) -> Result<Vec<PortChoice>, NotOpenable> {
     let preferred = choose(service, &TargetWish::default()).ok().map(|choice| choice.port);
     let mut ports: Vec<&ServicePort> = tcp_ports(service).collect();
     ports.sort_by_key(|port| Some(*port) != preferred.as_ref());
-    let path = annotated_path(service).unwrap_or_else(|| "/".to_owned());
-    let no_wish = TargetWish::default();
-    Ok(ports
-        .into_iter()
-        .map(|port| {
-            let (scheme, why_scheme) = choose_scheme(service, port, &no_wish);
-            let (port, path) = (port.clone(), path.clone());
-            PortChoice { port, why_port: ChoiceReason::Asked, scheme, why_scheme, path, others: Vec::new() }
-        })
-        .collect())
+    let wish = TargetWish::default();
+    Ok(ports.into_iter().map(|port| choice_of(service, port, ChoiceReason::Asked, &wish)).collect())
+}
+
+fn choice_of(service: &Service, port: &ServicePort, why_port: ChoiceReason, wish: &TargetWish) -> PortChoice {
+    let (scheme, why_scheme) = choose_scheme(service, port, wish);
+    let path = wish.path.clone().or_else(|| annotated_path(service)).unwrap_or_else(|| "/".to_owned());
+    PortChoice { port: port.clone(), why_port, scheme, why_scheme, path }
 }
 
 fn tcp_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
@@ -201,11 +194,7 @@ fn speaking<'a>(service: &Service, tcp: &[&'a ServicePort], wish: &TargetWish) -
 }
 
 fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a ServicePort, NotOpenable> {
-    let is_wanted = |port: &ServicePort| match wanted {
-        PortRef::Name(name) => port.name.as_ref() == Some(name),
-        PortRef::Number(number) => port.number == *number,
-    };
-    tcp.iter().copied().find(|port| is_wanted(port)).ok_or_else(|| NotOpenable::NoSuchPort {
+    tcp.iter().copied().find(|port| wanted.means(port)).ok_or_else(|| NotOpenable::NoSuchPort {
         wanted: wanted.clone(),
         have: tcp.iter().map(|port| (*port).clone()).collect(),
     })
@@ -323,8 +312,7 @@ fn annotated_scheme(service: &Service, port: &ServicePort) -> Option<Scheme> {
 }
 
 fn annotated_path(service: &Service) -> Option<String> {
-    let path = service.annotations.get(PATH_ANNOTATION)?.trim();
-    if path.starts_with('/') { Some(path.to_owned()) } else { Some(format!("/{path}")) }
+    service.annotations.get(PATH_ANNOTATION).map(|path| rooted(path.trim()))
 }
 
 /// `PORT[/http|https]`, comma separated; what does not read so is passed over, as Rancher does.

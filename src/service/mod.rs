@@ -8,7 +8,7 @@ pub(crate) mod spelling;
 
 pub use service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
 pub use site_label::site_label;
-pub use spelling::{ServiceSpelling, SpellingError};
+pub use spelling::{ServiceSpelling, SpellingError, rooted};
 pub use target::{Target, TargetPort, served_paths};
 
 use std::collections::BTreeMap;
@@ -125,6 +125,16 @@ impl std::fmt::Display for PortRef {
         match self {
             Self::Name(name) => f.write_str(name),
             Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl PortRef {
+    /// Whether this is the name or the number of `port`.
+    pub fn means(&self, port: &ServicePort) -> bool {
+        match self {
+            Self::Name(name) => port.name.as_ref() == Some(name),
+            Self::Number(number) => port.number == *number,
         }
     }
 }

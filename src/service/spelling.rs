@@ -124,11 +124,12 @@ fn checked_namespace(namespace: &str) -> Result<String, SpellingError> {
 
 /// Path and query of a URL's rest; a fragment is the browser's own affair but must reach it.
 fn landing_path(rest: &str) -> Option<String> {
-    match rest {
-        "" | "/" => None,
-        rest if rest.starts_with('/') => Some(rest.to_owned()),
-        rest => Some(format!("/{rest}")),
-    }
+    (!matches!(rest, "" | "/")).then(|| rooted(rest))
+}
+
+/// `path` as one that starts with `/`.
+pub fn rooted(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
 #[cfg(test)]
