@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use svcproxy::app::plan::{TerminalFacts, plan};
 use svcproxy::app::run::run;
 use svcproxy::cluster::ProcessEnvironment;
 use svcproxy::error::{Error, Exit};
-use svcproxy::find::history::{self, History};
+use svcproxy::find::history::state_folder;
 use svcproxy::terminal::output::Output;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -56,7 +56,7 @@ fn explain_usage(mut usage: clap::Error) -> ExitCode {
 /// Whatever happens: shells show what they get.
 fn complete(words: &[OsString]) -> ExitCode {
     // No credential plugin may ask questions in the middle of a line being typed.
-    let answer = completion::answer(words, environment(false), history());
+    let answer = completion::answer(words, environment(false), history_folder());
     let _ = std::io::stdout().write_all(answer.as_bytes());
     ExitCode::SUCCESS
 }
@@ -88,7 +88,7 @@ fn run_to_end(cli: CommandLine, output: &Output) -> Result<Exit, Error> {
     let connect = cli.kubectl.connect_flags();
     let plan = plan(cli, &facts())?;
     let environment = environment(std::io::stdin().is_terminal());
-    let exit = runtime.block_on(run(plan, connect, environment, history(), output));
+    let exit = runtime.block_on(run(plan, connect, environment, history_folder(), output));
     // Whoever still waits (an opener in the foreground, a name server) must not hold the end.
     runtime.shutdown_timeout(Duration::ZERO);
     exit
@@ -98,8 +98,8 @@ fn environment(terminal: bool) -> ProcessEnvironment {
     ProcessEnvironment::new(|name| std::env::var_os(name), std::env::home_dir(), terminal)
 }
 
-fn history() -> Option<History> {
-    history::state_folder(|name| std::env::var_os(name)).map(History::in_folder)
+fn history_folder() -> Option<PathBuf> {
+    state_folder(|name| std::env::var_os(name))
 }
 
 fn facts() -> TerminalFacts {

@@ -1,5 +1,6 @@
 //! The story of one run: connect, find, choose, bind, say, open, serve, drain.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
@@ -10,9 +11,10 @@ use super::ready_line;
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
-use crate::find::history::{ClusterHistory, ClusterName, History, HistoryEntry};
+use crate::find::history::History;
 use crate::find::list::list;
 use crate::find::resolve::TargetResolver;
+use crate::service::Target;
 use crate::terminal::command::ServedUrls;
 use crate::terminal::output::{Output, OutputFormat};
 use crate::terminal::signals::StopSignals;
@@ -25,11 +27,11 @@ pub async fn run(
     plan: Plan,
     connect: ConnectFlags,
     environment: ProcessEnvironment,
-    history: Option<History>,
+    history_folder: Option<PathBuf>,
     output: &Output,
 ) -> Result<Exit, Error> {
     let cluster = Cluster::load(&connect, &environment).await?;
-    let history = ClusterHistory::new(history, ClusterName::new(cluster.context(), cluster.server()));
+    let history = History::new(history_folder, &cluster);
     match plan {
         Plan::Open(open) => open_services(&cluster, &open, history, output).await,
         Plan::List(plan) => {
@@ -37,17 +39,13 @@ pub async fn run(
             if let Some(warning) = &recalled.warning {
                 output.print_warning(warning);
             }
-            list(&cluster, &plan, &recalled.namespaces(), now(), output).await.map(|()| Exit::Ok)
+            let visited: Vec<String> = recalled.entries.into_iter().map(|entry| entry.namespace).collect();
+            list(&cluster, &plan, &visited, now(), output).await.map(|()| Exit::Ok)
         }
     }
 }
 
-async fn open_services(
-    cluster: &Cluster,
-    plan: &OpenPlan,
-    history: ClusterHistory,
-    output: &Output,
-) -> Result<Exit, Error> {
+async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, output: &Output) -> Result<Exit, Error> {
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
     let choosing = TargetResolver {
@@ -81,11 +79,11 @@ async fn open_services(
 }
 
 /// Beside everything else: a slow disk must not hold up the browser.
-fn remember(history: ClusterHistory, found: &[FoundTarget], output: &Output) -> JoinHandle<()> {
-    let entries: Vec<HistoryEntry> = found.iter().map(|found| HistoryEntry::from(&found.target)).collect();
+fn remember(history: History, found: &[FoundTarget], output: &Output) -> JoinHandle<()> {
+    let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
     let output = output.clone();
     tokio::task::spawn_blocking(move || {
-        if let Some(warning) = history.remember(&entries) {
+        if let Some(warning) = history.remember(&targets) {
             output.print_warning(&warning);
         }
     })

@@ -2,14 +2,13 @@
 
 use futures_util::TryStreamExt;
 
-use super::find_messages::{refusal, unlisted};
-use super::match_name::NameMatch;
+use super::find_messages::{no_pods, no_such_service, refusal, unlisted};
+use super::match_name::{NameMatch, match_name};
 use super::query::{NamedService, ServiceSearch};
 use crate::cluster::{ApiError, Cluster, Scope};
 use crate::error::Error;
 use crate::service::choose_port::{NotOpenable, PortChoice, TargetWish, choose};
-use crate::service::{Service, ServicePort};
-use crate::service::{ServiceId, Target};
+use crate::service::{Service, ServiceId, ServicePort, Target};
 
 /// Something to open, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,55 +58,47 @@ async fn by_part_of_name(
     scope: &Scope,
     named: &NamedService,
 ) -> Result<FindOutcome, Error> {
-    let services = match all_services(cluster, scope, search.selector.as_deref()).await {
+    let services = match cluster.services(scope, search.selector.as_deref()).try_concat().await {
         Ok(services) => services,
         Err(ApiError::Forbidden { .. }) if *scope != Scope::All => Vec::new(),
         Err(error) => return Err(unlisted(error, search.selector.as_deref())),
     };
-    match super::match_name::match_name(&services, named.spelling.id.name()) {
+    match match_name(&services, named.spelling.id.name()) {
         NameMatch::One(service) => open(cluster, service.clone(), named).await,
         NameMatch::Several(several) => Ok(FindOutcome::SeveralServices(several.into_iter().cloned().collect())),
         NameMatch::Nothing { near } => {
             let is_place_typed = search.namespace.is_some() || named.spelling.namespace.is_some();
-            Err(super::find_messages::no_such_service(named, scope, is_place_typed, &near))
+            Err(no_such_service(named, scope, is_place_typed, &near))
         }
     }
-}
-
-async fn all_services(cluster: &Cluster, scope: &Scope, selector: Option<&str>) -> Result<Vec<Service>, ApiError> {
-    let portions = cluster.services(scope, selector);
-    portions
-        .try_fold(Vec::new(), |mut all, page| async move {
-            all.extend(page);
-            Ok(all)
-        })
-        .await
 }
 
 /// Chooses port and scheme of `service` for `named`.
 async fn open(cluster: &Cluster, service: Service, named: &NamedService) -> Result<FindOutcome, Error> {
     let spelled = (named.spelling.id.name() == service.name).then(|| typed_id(named)).transpose()?;
-    let hand_made = service.selector.is_empty().then(|| service.clone());
-    let outcome = choose_port_of(service, &named.wish, spelled.as_ref())?;
-    match hand_made {
-        Some(service) => has_pods(cluster, &service).await.map(|()| outcome),
-        None => Ok(outcome),
+    let outcome = match choose_port_of(&service, &named.wish, spelled.as_ref()) {
+        Ok(found) => FindOutcome::Found(Box::new(found)),
+        Err(NotOpenable::Ambiguous(ports)) => FindOutcome::SeveralPorts(Box::new(service.clone()), ports),
+        Err(refused) => return Err(refusal(&service, &refused)),
+    };
+    if service.selector.is_empty() {
+        has_pods(cluster, &service).await?;
     }
+    Ok(outcome)
 }
 
 /// Chooses port and scheme of `service`.
 ///
 /// # Errors
-/// When it cannot be opened.
-pub fn choose_port_of(service: Service, wish: &TargetWish, spelled: Option<&ServiceId>) -> Result<FindOutcome, Error> {
-    match choose(&service, wish) {
-        Ok(choice) => {
-            let target = Target::new(&service, &choice, spelled);
-            Ok(FindOutcome::Found(Box::new(FoundTarget { target, read: Some((service, choice)) })))
-        }
-        Err(NotOpenable::Ambiguous(ports)) => Ok(FindOutcome::SeveralPorts(Box::new(service), ports)),
-        Err(refused) => Err(refusal(&service, &refused)),
-    }
+/// When it cannot be opened, or several of its ports are equally likely.
+pub fn choose_port_of(
+    service: &Service,
+    wish: &TargetWish,
+    spelled: Option<&ServiceId>,
+) -> Result<FoundTarget, NotOpenable> {
+    let choice = choose(service, wish)?;
+    let target = Target::new(service, &choice, spelled);
+    Ok(FoundTarget { target, read: Some((service.clone(), choice)) })
 }
 
 fn unread(namespace: &str, named: &NamedService) -> Result<FindOutcome, Error> {
@@ -122,10 +113,9 @@ fn typed_id(named: &NamedService) -> Result<ServiceId, Error> {
 }
 
 /// A Service without a selector works only if somebody wrote endpoints for it that are Pods
-/// (kubernetes/kubernetes#57265).
-/// Where the endpoints cannot be seen, it may.
+/// (kubernetes/kubernetes#57265). Where the endpoints cannot be seen, it may.
 async fn has_pods(cluster: &Cluster, service: &Service) -> Result<(), Error> {
     let Ok(slices) = cluster.endpoints(&service.namespace, &service.name).await else { return Ok(()) };
     let has_pod = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.pod.is_some());
-    if has_pod { Ok(()) } else { Err(super::find_messages::no_pods(service)) }
+    if has_pod { Ok(()) } else { Err(no_pods(service)) }
 }

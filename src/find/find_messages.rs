@@ -75,11 +75,6 @@ pub fn several_services(named: &NamedService, services: &[Service]) -> Error {
         .hint("name one of them, or choose on a terminal with --pick")
 }
 
-/// Nothing speaks for any one of a Service's ports.
-pub fn several_ports(service: &Service, ports: Vec<ServicePort>) -> Error {
-    refusal(service, &NotOpenable::Ambiguous(ports))
-}
-
 /// Endpoints that are not Pods: the API server refuses to proxy to them.
 pub(super) fn no_pods(service: &Service) -> Error {
     Error::failed(format!(

@@ -12,4 +12,4 @@ pub mod list;
 pub mod history;
 
 pub use by_name::{FindOutcome, FoundTarget, choose_port_of, find};
-pub use find_messages::{refusal, several_ports, several_services, unlisted};
+pub use find_messages::{refusal, several_services, unlisted};

@@ -1,17 +1,23 @@
 //! What the user wants, by name, by picking or from the history → Targets.
 
-use super::by_picking::{PickOffer, pick_targets};
-use super::history::{ClusterHistory, HistoryEntry};
-use super::picker::ask_port;
+use tokio::sync::mpsc;
+
+use super::by_picking::{feed, target_of};
+use super::history::{History, HistoryEntry};
+use super::picker::frame::PickerPlace;
+use super::picker::{PickRequest, ask_port, pick};
 use super::query::{NamedService, ServiceQuery, WantedServices};
-use super::{FindOutcome, FoundTarget, choose_port_of, find, several_ports, several_services};
+use super::scan::scopes_text;
+use super::{FindOutcome, FoundTarget, choose_port_of, find, refusal, several_services};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
-use crate::service::ServiceSpelling;
-use crate::service::choose_port::TargetWish;
-use crate::service::{PortRef, Service, ServicePort};
+use crate::service::choose_port::{NotOpenable, TargetWish};
+use crate::service::{PortRef, Service, ServicePort, ServiceSpelling};
 use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
+
+/// Pages that may wait while the screen is being drawn.
+const MAX_WAITING_ARRIVALS: usize = 4;
 
 /// All that choosing needs.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +29,7 @@ pub struct TargetResolver<'a> {
     /// Whether the user can be asked.
     pub can_prompt: bool,
     /// What was opened before.
-    pub history: &'a ClusterHistory,
+    pub history: &'a History,
     /// Seconds since the Unix epoch.
     pub now: i64,
     /// For warnings, and whether there is colour.
@@ -67,29 +73,26 @@ impl TargetResolver<'_> {
                 self.pick(typed, self.scope_of(named), &named.wish, signals).await
             }
             FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
-            FindOutcome::SeveralPorts(service, ports) => self.one_port(*service, ports, named).await,
+            FindOutcome::SeveralPorts(service, ports) => Ok(vec![self.one_port(&service, ports, &named.wish).await?]),
         }
     }
 
     async fn one_port(
         &self,
-        service: Service,
+        service: &Service,
         ports: Vec<ServicePort>,
-        named: &NamedService,
-    ) -> Result<Vec<FoundTarget>, Error> {
+        wish: &TargetWish,
+    ) -> Result<FoundTarget, Error> {
         if !self.can_prompt {
-            return Err(several_ports(&service, ports));
+            return Err(refusal(service, &NotOpenable::Ambiguous(ports)));
         }
-        let port = ask_port(&service, ports, self.output.colour()).await?;
+        let port = ask_port(service, ports, self.output.colour()).await?;
         let port = port.name.map_or(PortRef::Number(port.number), PortRef::Name);
-        let wish = TargetWish { port: Some(port), ..named.wish.clone() };
-        match choose_port_of(service, &wish, None)? {
-            FindOutcome::Found(found) => Ok(vec![*found]),
-            FindOutcome::SeveralPorts(service, ports) => Err(several_ports(&service, ports)),
-            FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
-        }
+        let wish = TargetWish { port: Some(port), ..wish.clone() };
+        choose_port_of(service, &wish, None).map_err(|refused| refusal(service, &refused))
     }
 
+    /// Lets the user pick, with `typed` as the first filter text.
     async fn pick(
         &self,
         typed: &str,
@@ -97,17 +100,21 @@ impl TargetResolver<'_> {
         wish: &TargetWish,
         signals: &mut StopSignals,
     ) -> Result<Vec<FoundTarget>, Error> {
-        let recalled = self.recalled();
-        let offer = PickOffer {
-            typed,
-            scope,
-            selector: self.query.search.selector.as_deref(),
-            wish,
-            recalled: &recalled,
-            now: self.now,
-            colour: self.output.colour(),
+        let recent = self.recalled();
+        let visited: Vec<String> = recent.iter().map(|entry| entry.namespace.clone()).collect();
+        let place = PickerPlace {
+            context: self.cluster.context().map(str::to_owned),
+            server: self.cluster.server().to_owned(),
+            scope: scopes_text(std::slice::from_ref(&scope)),
         };
-        pick_targets(self.cluster, &offer, signals).await
+        let colour = self.output.colour();
+        let ask = PickRequest { typed: typed.to_owned(), place, recent, now: self.now, colour };
+        let (sender, arrivals) = mpsc::channel(MAX_WAITING_ARRIVALS);
+        let selector = self.query.search.selector.clone();
+        let feeder = tokio::spawn(feed(self.cluster.clone(), scope, selector, visited, sender));
+        let picked = pick(ask, arrivals, signals).await;
+        feeder.abort();
+        picked?.into_iter().map(|picked| target_of(picked, wish)).collect()
     }
 
     /// Everything, unless a namespace was typed: who picks may not know where it is.
@@ -162,15 +169,12 @@ fn query_from_history(entry: HistoryEntry, wish: &TargetWish) -> NamedService {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::find::history::tests::entry;
     use crate::service::Scheme;
 
     #[test]
     fn the_last_one_is_opened_as_it_was_unless_flags_say_otherwise() {
-        let entry = HistoryEntry {
-            namespace: "monitoring".to_owned(),
-            id: "https:grafana:web".parse().unwrap(),
-            path: "/d/x".to_owned(),
-        };
+        let entry = entry("monitoring", "https:grafana:web", "/d/x");
         let named = query_from_history(entry.clone(), &TargetWish::default());
         assert_eq!(named.text, "grafana.monitoring");
         assert_eq!(named.spelling.namespace.as_deref(), Some("monitoring"));

@@ -1,6 +1,7 @@
-//! This machine around the program: what is printed, the browser, a COMMAND's process, signals.
+//! This machine around the program: what is printed, the browser, a COMMAND's process, files, signals.
 
 pub mod command;
 pub mod browser;
 pub mod output;
+pub mod private_file;
 pub mod signals;

@@ -1,14 +1,10 @@
 //! What the word being typed asks for, and what of the cluster answers it. Pure.
 
+use clap_complete::engine::CompletionCandidate;
+
+use crate::find::picker::row::port_text;
 use crate::service::choose_port::openable;
 use crate::service::{Protocol, Service, ServicePort};
-
-/// A value to offer, and a few words about it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OfferedValue {
-    pub(super) value: String,
-    pub(super) about: String,
-}
 
 /// SERVICE as far as it is typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +48,7 @@ impl<'a> TypedService<'a> {
     }
 
     /// The Services of `services` that the word is the beginning of. `with_namespace` spells them `NAME.NAMESPACE`.
-    pub(super) fn services(&self, services: &[Service], with_namespace: bool) -> Vec<OfferedValue> {
+    pub(super) fn services(&self, services: &[Service], with_namespace: bool) -> Vec<CompletionCandidate> {
         let with_namespace = with_namespace || self.namespace.is_some();
         let fits = |service: &&Service| match self.namespace {
             Some(namespace) => service.name == self.name && service.namespace.starts_with(namespace),
@@ -62,45 +58,43 @@ impl<'a> TypedService<'a> {
             openable(service).ok()?;
             let namespace = if with_namespace { format!(".{}", service.namespace) } else { String::new() };
             let value = format!("{}{}{namespace}{}", self.lead, service.name, self.trail());
-            Some(OfferedValue { value, about: about(service) })
+            Some(CompletionCandidate::new(value).help(Some(about(service).into())))
         };
         services.iter().filter(fits).filter_map(candidate).collect()
     }
 
     /// The ports of `service` that the word is the beginning of: by number if that is what was begun, else by name.
-    pub(super) fn ports(&self, service: &Service) -> Vec<OfferedValue> {
+    pub(super) fn ports(&self, service: &Service) -> Vec<CompletionCandidate> {
         let typed = self.port.unwrap_or_default();
         let namespace = self.namespace.map(|namespace| format!(".{namespace}")).unwrap_or_default();
         let head = format!("{}{}{namespace}:", self.lead, self.name);
-        port_candidates(service, typed)
-            .into_iter()
-            .map(|OfferedValue { value, about }| OfferedValue { value: format!("{head}{value}"), about })
-            .collect()
+        port_candidates(service, typed).into_iter().map(|port| port.add_prefix(&head)).collect()
     }
 }
 
 /// The TCP ports of `service` that begin with `typed`: by number if that is what was begun, else by name.
-pub(super) fn port_candidates(service: &Service, typed: &str) -> Vec<OfferedValue> {
+pub(super) fn port_candidates(service: &Service, typed: &str) -> Vec<CompletionCandidate> {
     let by_number = typed.starts_with(|first: char| first.is_ascii_digit());
     let spelled = |port: &ServicePort| match &port.name {
-        Some(name) if !by_number => OfferedValue { value: name.clone(), about: port.number.to_string() },
-        name => OfferedValue { value: port.number.to_string(), about: name.clone().unwrap_or_default() },
+        Some(name) if !by_number => (name.clone(), Some(port.number.to_string())),
+        name => (port.number.to_string(), name.clone()),
     };
     let tcp = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    tcp.map(spelled).filter(|candidate| candidate.value.starts_with(typed)).collect()
+    tcp.map(spelled)
+        .filter(|(value, _)| value.starts_with(typed))
+        .map(|(value, about)| CompletionCandidate::new(value).help(about.map(Into::into)))
+        .collect()
 }
 
 /// `ClusterIP http:80 metrics:9090`.
 fn about(service: &Service) -> String {
-    let ports =
-        service.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(crate::find::picker::row::port_text);
+    let ports = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp).map(port_text);
     std::iter::once(service.kind.as_str().to_owned()).chain(ports).collect::<Vec<_>>().join(" ")
 }
 
 /// Names that begin with `typed`, without a word about them.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>, typed: &str) -> Vec<OfferedValue> {
-    let fits = names.into_iter().filter(|name| name.starts_with(typed));
-    fits.map(|name| OfferedValue { value: name.to_owned(), about: String::new() }).collect()
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>, typed: &str) -> Vec<CompletionCandidate> {
+    names.into_iter().filter(|name| name.starts_with(typed)).map(CompletionCandidate::new).collect()
 }
 
 #[cfg(test)]
@@ -120,8 +114,8 @@ mod tests {
         .to_vec()
     }
 
-    fn values(candidates: &[OfferedValue]) -> Vec<&str> {
-        candidates.iter().map(|candidate| candidate.value.as_str()).collect()
+    fn values(candidates: &[CompletionCandidate]) -> Vec<&str> {
+        candidates.iter().map(|candidate| candidate.get_value().to_str().unwrap()).collect()
     }
 
     fn check_services(typed: &str, with_namespace: bool, expect: &[&str]) {
@@ -176,6 +170,6 @@ mod tests {
     #[test]
     fn says_something_about_each() {
         let found = TypedService::read("grafana.a").unwrap().services(&services(), false);
-        assert_eq!(found[0].about, "ClusterIP service:80 metrics:9090");
+        assert_eq!(found[0].get_help().unwrap().to_string(), "ClusterIP service:80 metrics:9090");
     }
 }

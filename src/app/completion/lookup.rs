@@ -1,15 +1,17 @@
 //! What the cluster, the kubeconfig and the history know. Everything that fails is simply not offered.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap_complete::engine::CompletionCandidate;
 use futures_util::{StreamExt, pin_mut};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout_at};
 
-use super::candidates::{OfferedValue, TypedService, names, port_candidates};
+use super::candidates::{TypedService, names, port_candidates};
 use crate::app::args::CommandLine;
 use crate::cluster::{Cluster, ConnectFlags, KubeconfigNames, ProcessEnvironment, Scope};
-use crate::find::history::{ClusterName, History};
+use crate::find::history::History;
 use crate::service::Service;
 use crate::service::ServiceSpelling;
 
@@ -23,18 +25,22 @@ pub(super) struct CandidateLookup {
     typed: CommandLine,
     flags: ConnectFlags,
     environment: ProcessEnvironment,
-    history: Option<History>,
+    history_folder: Option<PathBuf>,
 }
 
 impl CandidateLookup {
-    pub(super) fn new(typed: CommandLine, environment: ProcessEnvironment, history: Option<History>) -> Option<Self> {
+    pub(super) fn new(
+        typed: CommandLine,
+        environment: ProcessEnvironment,
+        history_folder: Option<PathBuf>,
+    ) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let flags = typed.kubectl.connect_flags();
-        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, flags, environment, history })
+        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, flags, environment, history_folder })
     }
 
     /// SERVICE: names, or ports after a colon.
-    pub(super) fn services(&self, typed: &str) -> Vec<OfferedValue> {
+    pub(super) fn services(&self, typed: &str) -> Vec<CompletionCandidate> {
         let Some(word) = TypedService::read(typed) else { return Vec::new() };
         let found = self.wait(async {
             let cluster = self.cluster().await?;
@@ -47,12 +53,12 @@ impl CandidateLookup {
             Some(word.services(&services, everywhere))
         });
         let mut found = found.unwrap_or_default();
-        found.retain(|candidate| !self.typed.services.contains(&candidate.value));
+        found.retain(|found| self.typed.services.iter().all(|typed| found.get_value() != typed.as_str()));
         found
     }
 
     /// `--svc-port`: of the first SERVICE that was typed.
-    pub(super) fn ports(&self, typed: &str) -> Vec<OfferedValue> {
+    pub(super) fn ports(&self, typed: &str) -> Vec<CompletionCandidate> {
         let Some(spelling) = self.typed.services.first().and_then(|text| ServiceSpelling::parse(text).ok()) else {
             return Vec::new();
         };
@@ -66,7 +72,7 @@ impl CandidateLookup {
     }
 
     /// `--namespace`: those of the cluster, or where they may not be listed those known otherwise.
-    pub(super) fn namespaces(&self, typed: &str) -> Vec<OfferedValue> {
+    pub(super) fn namespaces(&self, typed: &str) -> Vec<CompletionCandidate> {
         let found = self.wait(async {
             let cluster = self.cluster().await?;
             Some(match cluster.namespaces().await {
@@ -77,35 +83,20 @@ impl CandidateLookup {
         found.unwrap_or_default()
     }
 
-    fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<OfferedValue> {
-        let name = ClusterName::new(cluster.context(), cluster.server());
-        let recalled = self.history.as_ref().map(|history| history.glance(&name)).unwrap_or_default();
-        let before = recalled.namespaces();
-        names(std::iter::once(cluster.namespace()).chain(before.iter().map(String::as_str)), typed)
+    fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<CompletionCandidate> {
+        let opened = History::new(self.history_folder.clone(), cluster).glance();
+        let visited = opened.iter().map(|entry| entry.namespace.as_str());
+        names(std::iter::once(cluster.namespace()).chain(visited), typed)
     }
 
-    /// `--context`.
-    pub(super) fn contexts(&self, typed: &str) -> Vec<OfferedValue> {
-        self.names(|names| names.contexts, typed)
-    }
-
-    /// `--cluster`.
-    pub(super) fn clusters(&self, typed: &str) -> Vec<OfferedValue> {
-        self.names(|names| names.clusters, typed)
-    }
-
-    /// `--user`.
-    pub(super) fn users(&self, typed: &str) -> Vec<OfferedValue> {
-        self.names(|names| names.users, typed)
-    }
-
-    fn names(&self, which: impl FnOnce(KubeconfigNames) -> Vec<String>, typed: &str) -> Vec<OfferedValue> {
+    /// `--context`, `--cluster`, `--user`: what `which` takes of the names in the kubeconfig.
+    pub(super) fn names(&self, which: fn(KubeconfigNames) -> Vec<String>, typed: &str) -> Vec<CompletionCandidate> {
         let all = KubeconfigNames::read(&self.flags, &self.environment).map(which).unwrap_or_default();
         names(all.iter().map(String::as_str), typed)
     }
 
     /// `--address`: what is meant most often.
-    pub(super) fn addresses(&self, typed: &str) -> Vec<OfferedValue> {
+    pub(super) fn addresses(&self, typed: &str) -> Vec<CompletionCandidate> {
         names(["127.0.0.1", "::1", "0.0.0.0", "::"], typed)
     }
 

@@ -10,7 +10,7 @@ mod lookup;
 mod shim;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,44 +19,30 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
 use super::args::CommandLine;
 use crate::cluster::ProcessEnvironment;
-use crate::find::history::History;
-use candidates::OfferedValue;
 use lookup::CandidateLookup;
+use shim::{SHIM, WORD};
 
 pub use shim::{install, is_on_path, script};
-
-/// The first argument by which the script asks for candidates. No Service can be called so.
-const WORD: &str = "__complete";
-
-/// Cobra's directives (`ShellCompDirective`): what the shell does besides offering the candidates.
-mod directive {
-    /// Files, if there is no candidate.
-    pub(super) const FILES: u8 = 0;
-    /// No blank after the candidate.
-    pub(super) const NO_SPACE: u8 = 2;
-    /// No files.
-    pub(super) const NO_FILES: u8 = 4;
-}
 
 /// The words to complete, if that is what this program was started for: under the name that kubectl looks for, or by
 /// the script. `arguments` include the program's own name.
 pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<OsString>> {
     let mut arguments = arguments.into_iter();
     let program = arguments.next()?;
-    if Path::new(&program).file_stem() == Some(OsStr::new(shim::SHIM)) {
+    if Path::new(&program).file_stem() == Some(OsStr::new(SHIM)) {
         return Some(arguments.collect());
     }
     (arguments.next()? == WORD).then(|| arguments.collect())
 }
 
 /// The answer to `words`, for stdout. Asks the cluster only for what is being typed, and for 2 seconds at most.
-pub fn answer(words: &[OsString], environment: ProcessEnvironment, history: Option<History>) -> String {
+pub fn answer(words: &[OsString], environment: ProcessEnvironment, history_folder: Option<PathBuf>) -> String {
     let wants_files = Arc::new(AtomicBool::new(false));
     let Some((typed, before)) = words.split_last() else { return lines(Vec::new(), false) };
     if before.iter().any(|word| word == "--") {
         return lines(Vec::new(), true); // COMMAND and its arguments
     }
-    let lookup = CandidateLookup::new(parsed(before), environment, history).map(Arc::new);
+    let lookup = CandidateLookup::new(parsed(before), environment, history_folder).map(Arc::new);
     let found = lookup.map(|lookup| {
         let mut command = with_completers(CommandLine::command(), &lookup, &wants_files);
         let mut found = candidates_for(&mut command, before, typed);
@@ -76,7 +62,7 @@ fn parsed(words: &[OsString]) -> CommandLine {
     (0..=words.len()).rev().find_map(read).expect("no argument is required")
 }
 
-fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> Vec<OfferedValue> {
+fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> Vec<CompletionCandidate> {
     let line: Vec<OsString> = std::iter::once(OsStr::new("svcproxy"))
         .chain(before.iter().map(OsString::as_os_str))
         .chain([typed])
@@ -85,31 +71,31 @@ fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> 
     let last = line.len() - 1;
     let found = complete(command, line, last, None).unwrap_or_default();
     let is_flag = typed.as_encoded_bytes().starts_with(b"-");
-    let found = found.iter().map(candidate);
     // Flags are offered to who begins one, as kubectl does.
-    let found = found.filter(|candidate| is_flag || !candidate.value.starts_with('-'));
+    let found = found.into_iter().filter(|found| is_flag || !found.get_value().as_encoded_bytes().starts_with(b"-"));
     found.map(|candidate| value_alone(candidate, &typed.to_string_lossy())).collect()
 }
 
 /// After `--flag=` only the value is offered: kubectl's scripts for the shells put the flag in front of it.
-fn value_alone(mut candidate: OfferedValue, typed: &str) -> OfferedValue {
+fn value_alone(candidate: CompletionCandidate, typed: &str) -> CompletionCandidate {
     let flag = typed.split_once('=').map(|(flag, _)| format!("{flag}=")).filter(|flag| flag.starts_with('-'));
-    if let Some(value) = flag.and_then(|flag| candidate.value.strip_prefix(&flag).map(str::to_owned)) {
-        candidate.value = value;
+    let value = flag.and_then(|flag| candidate.get_value().to_str()?.strip_prefix(&flag).map(str::to_owned));
+    match value {
+        Some(value) => CompletionCandidate::new(value).help(candidate.get_help().cloned()),
+        None => candidate,
     }
-    candidate
 }
 
 /// Tells each argument where its values come from.
 fn with_completers(command: Command, lookup: &Arc<CandidateLookup>, wants_files: &Arc<AtomicBool>) -> Command {
-    type ValueLookup = fn(&CandidateLookup, &str) -> Vec<OfferedValue>;
+    type ValueLookup = fn(&CandidateLookup, &str) -> Vec<CompletionCandidate>;
     let from_cluster: [(&str, ValueLookup); 7] = [
         ("services", CandidateLookup::services),
         ("svc_port", CandidateLookup::ports),
         ("namespace", CandidateLookup::namespaces),
-        ("context", CandidateLookup::contexts),
-        ("cluster", CandidateLookup::clusters),
-        ("user", CandidateLookup::users),
+        ("context", |lookup, typed| lookup.names(|names| names.contexts, typed)),
+        ("cluster", |lookup, typed| lookup.names(|names| names.clusters, typed)),
+        ("user", |lookup, typed| lookup.names(|names| names.users, typed)),
         ("address", CandidateLookup::addresses),
     ];
     command.mut_args(|arg| {
@@ -117,7 +103,7 @@ fn with_completers(command: Command, lookup: &Arc<CandidateLookup>, wants_files:
             let (lookup, values) = (Arc::clone(lookup), *values);
             return arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
                 let found = typed.to_str().map(|typed| values(&lookup, typed));
-                found.unwrap_or_default().into_iter().map(engine_candidate).collect()
+                found.unwrap_or_default()
             }));
         }
         if is_file(&arg) { arg.add(left_to_the_shell(wants_files)) } else { arg }
@@ -139,30 +125,27 @@ fn left_to_the_shell(wants_files: &Arc<AtomicBool>) -> ArgValueCompleter {
     })
 }
 
-fn engine_candidate(candidate: OfferedValue) -> CompletionCandidate {
-    let about = (!candidate.about.is_empty()).then(|| candidate.about.into());
-    CompletionCandidate::new(candidate.value).help(about)
+/// The protocol: candidates, then Cobra's directive (`ShellCompDirective`), what the shell does besides offering them.
+fn lines(candidates: Vec<CompletionCandidate>, wants_files: bool) -> String {
+    const NO_SPACE_AFTER: u8 = 2;
+    const NO_FILES: u8 = 4;
+    let mut offered: Vec<(String, String)> = candidates.iter().map(value_and_help).collect();
+    offered.retain(|(value, _)| !value.contains(['\n', '\r', '\t']));
+    offered.sort();
+    offered.dedup_by(|a, b| a.0 == b.0);
+    let goes_on = !offered.is_empty() && offered.iter().all(|(value, _)| value.ends_with(':'));
+    let directive = if wants_files { 0 } else { NO_FILES } | if goes_on { NO_SPACE_AFTER } else { 0 };
+    let line = |(value, help): &(String, String)| {
+        if help.is_empty() { format!("{value}\n") } else { format!("{value}\t{help}\n") }
+    };
+    offered.iter().map(line).chain([format!(":{directive}\n")]).collect()
 }
 
-fn candidate(found: &CompletionCandidate) -> OfferedValue {
-    let about = found.get_help().map(ToString::to_string).unwrap_or_default();
-    let about = about.lines().next().unwrap_or_default().replace('\t', " ");
-    OfferedValue { value: found.get_value().to_string_lossy().into_owned(), about }
-}
-
-/// The protocol: candidates, then the directive.
-fn lines(mut candidates: Vec<OfferedValue>, wants_files: bool) -> String {
-    candidates.retain(|candidate| !candidate.value.contains(['\n', '\r', '\t']));
-    candidates.sort();
-    candidates.dedup_by(|a, b| a.value == b.value);
-    let goes_on = !candidates.is_empty() && candidates.iter().all(|candidate| candidate.value.ends_with(':'));
-    let files = if wants_files { directive::FILES } else { directive::NO_FILES };
-    let directive = files | if goes_on { directive::NO_SPACE } else { 0 };
-    let mut text = String::new();
-    for OfferedValue { value, about } in candidates {
-        text += &if about.is_empty() { format!("{value}\n") } else { format!("{value}\t{about}\n") };
-    }
-    text + &format!(":{directive}\n")
+/// As they stand in a line: of the help only what fits there.
+fn value_and_help(candidate: &CompletionCandidate) -> (String, String) {
+    let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = help.lines().next().unwrap_or_default().replace('\t', " ");
+    (candidate.get_value().to_string_lossy().into_owned(), help)
 }
 
 #[cfg(test)]
@@ -229,9 +212,9 @@ mod tests {
 
     #[test]
     fn one_line_a_candidate() {
-        let candidate = |value: &str, about: &str| OfferedValue { value: value.to_owned(), about: about.to_owned() };
-        let found = vec![candidate("b", "x"), candidate("a", ""), candidate("a", ""), candidate("evil\n:0", "")];
+        let candidate = |value: &str| CompletionCandidate::new(value);
+        let found = vec![candidate("b").help(Some("x".into())), candidate("a"), candidate("a"), candidate("evil\n:0")];
         assert_eq!(lines(found, false), "a\nb\tx\n:4\n");
-        assert_eq!(lines(vec![candidate("https:a:", "")], false), "https:a:\n:6\n");
+        assert_eq!(lines(vec![candidate("https:a:")], false), "https:a:\n:6\n");
     }
 }

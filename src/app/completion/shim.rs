@@ -3,52 +3,45 @@
 //! `kubectl svcproxy.exe` would be completed (kubectl `pkg/cmd/plugin/plugin_completion.go`), unless there is a file
 //! without an extension too.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::WORD;
 use crate::error::{Error, system_words};
+use crate::terminal::private_file::write_atomically;
 
 /// The program's own name, which krew links.
 const PROGRAM: &str = "kubectl-svcproxy";
 /// What kubectl runs for completion (`pkg/cmd/plugin/plugin_completion.go`), without the extension of scripts on
 /// Windows.
 pub(super) const SHIM: &str = "kubectl_complete-svcproxy";
+/// The first argument by which the script asks for candidates. No Service can be called so.
+pub(super) const WORD: &str = "__complete";
 /// How a script of ours is recognised.
 const MARK: &str = "Written by kubectl svcproxy --install-completion";
 
-/// A script to be found on `PATH`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ShimScript {
-    file: String,
-    text: String,
-}
-
-/// What kubectl needs to complete `kubectl svcproxy`, what it runs first.
-fn scripts(on_windows: bool) -> Vec<ShimScript> {
+/// File name and text of each script that kubectl needs on `PATH` to complete `kubectl svcproxy`, the one that it runs
+/// first.
+fn scripts(on_windows: bool) -> Vec<(String, String)> {
     // Silent where the plugin is gone: what is printed would end up in the line being typed.
     if on_windows {
         let answers = format!("@rem {MARK}\r\n@{PROGRAM}.exe {WORD} %* 2>nul\r\n");
         // Windows runs the .exe; shells from elsewhere run this.
         let names = format!("#!/bin/sh\n# {MARK}: its name is what kubectl offers.\nexec {PROGRAM}.exe \"$@\"\n");
-        vec![
-            ShimScript { file: format!("{SHIM}.cmd"), text: answers },
-            ShimScript { file: PROGRAM.to_owned(), text: names },
-        ]
+        vec![(format!("{SHIM}.cmd"), answers), (PROGRAM.to_owned(), names)]
     } else {
         let text = format!(
             "#!/bin/sh\n# {MARK}: kubectl runs this at each Tab.\n\
              command -v {PROGRAM} >/dev/null && exec {PROGRAM} {WORD} \"$@\"\n"
         );
-        vec![ShimScript { file: SHIM.to_owned(), text }]
+        vec![(SHIM.to_owned(), text)]
     }
 }
 
 /// The script that kubectl runs.
 pub fn script() -> String {
-    scripts(cfg!(windows)).swap_remove(0).text
+    scripts(cfg!(windows)).swap_remove(0).1
 }
 
 /// Writes the script into `folder`, or else beside this program as found on `search_path` (`PATH`), and returns where.
@@ -64,18 +57,18 @@ pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<Pat
 }
 
 /// Nothing is written unless all can be.
-fn install_all(folder: &Path, scripts: &[ShimScript]) -> Result<PathBuf, Error> {
-    let files: Vec<PathBuf> = scripts.iter().map(|script| folder.join(&script.file)).collect();
+fn install_all(folder: &Path, scripts: &[(String, String)]) -> Result<PathBuf, Error> {
+    let files: Vec<PathBuf> = scripts.iter().map(|(name, _)| folder.join(name)).collect();
     if let Some(file) = files.iter().find(|file| is_something_else(file)) {
         return Err(in_the_way(file));
     }
-    for (file, script) in files.iter().zip(scripts) {
-        write_program(file, &script.text).map_err(|error| {
+    for (file, (_, text)) in files.iter().zip(scripts) {
+        write_atomically(file, text.as_bytes(), 0o755).map_err(|error| {
             Error::failed(format!("cannot write {}: {}", file.display(), system_words(&error)))
                 .hint("name a folder of your PATH that you may write to: --install-completion=FOLDER")
         })?;
     }
-    Ok(folder.join(&scripts[0].file))
+    Ok(folder.join(&scripts[0].0))
 }
 
 fn is_something_else(file: &Path) -> bool {
@@ -103,29 +96,6 @@ fn not_on_path() -> Error {
 fn in_the_way(file: &Path) -> Error {
     Error::failed(format!("{} is something else, which is left as it is", file.display()))
         .hint("remove it, or name another folder of your PATH: --install-completion=FOLDER")
-}
-
-/// As a whole and executable, so that a Tab in another window meets the old or the new one.
-fn write_program(file: &Path, text: &str) -> io::Result<()> {
-    let mut name = OsString::from(file);
-    name.push(format!(".{}", std::process::id()));
-    let new = PathBuf::from(name);
-    let written = fs::write(&new, text).and_then(|()| make_executable(&new)).and_then(|()| fs::rename(&new, file));
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
-}
-
-#[cfg(unix)]
-fn make_executable(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(windows)]
-fn make_executable(_file: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

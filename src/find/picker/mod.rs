@@ -17,10 +17,10 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, system_words};
+use crate::find::history::HistoryEntry;
 use crate::service::Service;
 use crate::terminal::signals::StopSignals;
 use frame::{PickerPlace, frame, page};
-use row::RecentTarget;
 use screen::{PickerScreen, TerminalInput, input};
 use state::{PickerState, PickerStep, ReadinessLookup};
 
@@ -35,7 +35,7 @@ pub struct PickRequest {
     /// Where the Services are.
     pub place: PickerPlace,
     /// The Targets opened last, the latest first.
-    pub recent: Vec<RecentTarget>,
+    pub recent: Vec<HistoryEntry>,
     /// Seconds since the Unix epoch.
     pub now: i64,
     /// Whether the terminal may show colours.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::find::history::HistoryEntry;
 use crate::service::choose_port::{PortChoice, openable, port_likeness};
 use crate::service::{PortRef, Readiness, Service, ServicePort};
 use crate::terminal::output::printable;
@@ -56,19 +57,8 @@ pub struct PickerRow {
     cells: [String; 6],
 }
 
-/// A Target opened earlier, as far as rows are recognised by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentTarget {
-    /// Namespace.
-    pub namespace: String,
-    /// The Service's name.
-    pub service: String,
-    /// Port name or number as it stood in the ID; `None` for the Service's only, unnamed one.
-    pub port: Option<PortRef>,
-}
-
-/// The rows of one Service, the port most worth opening first. `now` is in seconds since the Unix epoch.
-pub fn rows_of(service: &Arc<Service>, recent: &[RecentTarget], now: i64) -> Vec<PickerRow> {
+/// The rows of one Service, the port most worth opening first. `recent` was opened last, the latest first; `now` is in seconds since the Unix epoch.
+pub fn rows_of(service: &Arc<Service>, recent: &[HistoryEntry], now: i64) -> Vec<PickerRow> {
     let offers: Vec<Result<PortChoice, String>> = match openable(service) {
         Ok(choices) => choices.into_iter().map(Ok).collect(),
         Err(refused) => vec![Err(refused.to_string())],
@@ -85,7 +75,7 @@ impl PickerRow {
         service: &Arc<Service>,
         offer: Result<PortChoice, String>,
         is_first: bool,
-        recent: &[RecentTarget],
+        recent: &[HistoryEntry],
         now: i64,
     ) -> Self {
         let (port, scheme) = match &offer {
@@ -98,7 +88,7 @@ impl PickerRow {
         let port = offer.as_ref().ok().map(|choice| &choice.port);
         Self {
             likeness: port.map_or(0, |port| likeness(&service.name, port, is_first)),
-            recent: port.and_then(|port| recent.iter().position(|recent| recent.means(service, port))),
+            recent: port.and_then(|port| recent.iter().position(|entry| was_opened(entry, service, port))),
             readiness: None,
             cells: cells.map(|cell| printable(&cell)),
             service: Arc::clone(service),
@@ -137,15 +127,10 @@ impl PickerRow {
     }
 }
 
-impl RecentTarget {
-    fn means(&self, service: &Service, port: &ServicePort) -> bool {
-        let same_port = match &self.port {
-            Some(PortRef::Name(name)) => port.name.as_ref() == Some(name),
-            Some(PortRef::Number(number)) => port.number == *number,
-            None => service.ports.len() == 1,
-        };
-        same_port && self.service == service.name && self.namespace == service.namespace
-    }
+/// Whether `entry` of the history is `port` of `service`; without a port it is the Service's only, unnamed one.
+fn was_opened(entry: &HistoryEntry, service: &Service, port: &ServicePort) -> bool {
+    let same_port = entry.id.port().map_or(service.ports.len() == 1, |wanted| wanted.means(port));
+    same_port && entry.id.name() == service.name && entry.namespace == service.namespace
 }
 
 /// From this likeness on a row counts as a likely web UI.
@@ -251,6 +236,7 @@ pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::find::history::tests::entry;
     use crate::service::{Protocol, ServiceType};
 
     /// A Service `namespace/name` with `ports` as `name:number` or `number`, blank separated, and UDP where it ends in
@@ -295,10 +281,9 @@ pub(crate) mod tests {
         rows.remove(0)
     }
 
-    fn recent(text: &str, port: &str) -> RecentTarget {
+    fn recent(text: &str, port: &str) -> HistoryEntry {
         let (namespace, service) = text.split_once('/').unwrap();
-        let port = (!port.is_empty()).then(|| crate::service::parse_port(port).unwrap());
-        RecentTarget { namespace: namespace.to_owned(), service: service.to_owned(), port }
+        entry(namespace, &format!("{service}:{port}"), "/")
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use unicode_width::UnicodeWidthStr;
 
 use super::narrow::RowQuery;
-use super::row::{PickerRow, RecentTarget, RowColumn, rows_of};
+use super::row::{PickerRow, RowColumn, rows_of};
+use crate::find::history::HistoryEntry;
 use crate::service::choose_port::PortChoice;
 use crate::service::{Readiness, Service};
 
@@ -109,14 +110,14 @@ pub struct PickerState {
     note: Option<String>,
     /// Columns of the screen that the widest cell of each column takes.
     widest: [usize; RowColumn::ALL.len()],
-    recent: Vec<RecentTarget>,
+    recent: Vec<HistoryEntry>,
     now: i64,
 }
 
 impl PickerState {
     /// Without rows, and `typed` as the first filter text. `recent` are the Targets opened last, the latest first;
     /// `now` is in seconds since the Unix epoch.
-    pub fn new(typed: &str, recent: Vec<RecentTarget>, now: i64) -> Self {
+    pub fn new(typed: &str, recent: Vec<HistoryEntry>, now: i64) -> Self {
         Self {
             rows: Vec::new(),
             known: HashMap::new(),
