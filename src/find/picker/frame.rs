@@ -3,7 +3,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::row::{PickerRow, RowColumn};
-use super::state::{ListLoading, PickerState};
+use super::state::PickerState;
 use crate::terminal::output::printable;
 
 /// A piece of a line.
@@ -152,14 +152,14 @@ fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
 
 /// The prompt with the counts at the right end, and the column of the text cursor.
 fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
-    let mut counts = format!("{}/{}", picker.matching(), picker.rows().len());
+    let mut counts = format!("{}/{}", picker.matching(), picker.rows.len());
     if picker.marked() > 0 {
         counts = format!("{} marked  {counts}", picker.marked());
     }
-    if picker.loading() == ListLoading::Rows {
+    if picker.is_loading {
         counts.push_str(" loading");
     }
-    let typed = printable(picker.typed());
+    let typed = printable(&picker.typed);
     let room = width.saturating_sub(PROMPT.len() + 1);
     let typed = text_of(&shortened(&typed, room, KeptEnd::End));
     let column = PROMPT.len() + typed.width();
@@ -175,7 +175,7 @@ fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
 
 fn row_line(picker: &mut PickerState, layout: &ColumnLayout, place: usize, width: usize) -> ScreenLine {
     let matched = picker.matched(place);
-    let is_current = place == picker.cursor();
+    let is_current = place == picker.cursor;
     let Some((row, is_marked)) = picker.at(place) else { return ScreenLine::default() };
     let mut line = LineBuilder::new(width);
     line.push(if is_current { ">" } else { " " }, SpanStyle::Strong);
@@ -186,11 +186,11 @@ fn row_line(picker: &mut PickerState, layout: &ColumnLayout, place: usize, width
 
 fn footer(picker: &PickerState, width: usize) -> ScreenLine {
     let mut line = LineBuilder::new(width);
-    match picker.noted() {
+    match &picker.note {
         Some(note) => line.push(&printable(note), SpanStyle::Note),
         None => line.push(&keys(picker.marked()), SpanStyle::Quiet),
     }
-    let refused = picker.rows().iter().filter(|row| row.offer.is_err()).count();
+    let refused = picker.rows.iter().filter(|row| row.offer.is_err()).count();
     let count = format!("{refused} cannot be opened");
     if refused > 0 && line.width + GAP + count.len() <= width {
         line.pad_to(width - count.len());
@@ -216,7 +216,7 @@ impl ColumnLayout {
         [RowColumn::Service, RowColumn::Port, RowColumn::Ready, RowColumn::Scheme, RowColumn::Type, RowColumn::Age];
 
     fn of(picker: &PickerState, width: usize) -> Self {
-        let natural = RowColumn::ALL.map(|column| picker.widest(column).max(column.title().len()));
+        let natural = RowColumn::ALL.map(|column| picker.widest[column as usize].max(column.title().len()));
         Self::fitting(natural, width)
     }
 
@@ -392,7 +392,7 @@ mod tests {
         picker.add_services(services.map(|(name, ports)| (*service(name, ports)).clone()));
         let counts = |row: &PickerRow| Readiness { ready: usize::from(row.service.name == "grafana"), total: 2 };
         picker.set_readiness(ReadinessLookup(Box::new(counts)));
-        picker.rows_complete();
+        picker.is_loading = false;
         picker
     }
 

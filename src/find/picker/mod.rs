@@ -5,7 +5,6 @@
 
 pub mod frame;
 mod narrow;
-mod ask_port;
 pub mod row;
 pub mod screen;
 pub mod state;
@@ -13,18 +12,21 @@ pub mod state;
 use std::io;
 
 use crossterm::event::EventStream;
+use dialoguer::Select;
+use dialoguer::console::Term;
+use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, system_words};
 use crate::find::history::HistoryEntry;
-use crate::service::Service;
+use crate::service::{Service, ServicePort};
 use crate::terminal::signals::StopSignals;
 use frame::{PickerPlace, frame, page};
+use row::port_text;
 use screen::{PickerScreen, TerminalInput, input};
 use state::{PickerState, PickerStep, ReadinessLookup};
 
-pub use ask_port::ask_port;
 pub use state::PickedPort;
 
 /// What the picker begins with.
@@ -43,7 +45,6 @@ pub struct PickRequest {
 }
 
 /// What arrives while the user is choosing.
-#[derive(Debug)]
 pub enum PickerArrival {
     /// A page of Services.
     Services(Vec<Service>),
@@ -117,8 +118,8 @@ fn take_in(arrival: PickerArrival, picker: &mut PickerState, place: &mut PickerP
     match arrival {
         PickerArrival::Services(services) => picker.add_services(services),
         PickerArrival::ServicesComplete => {
-            picker.rows_complete();
-            if picker.rows().is_empty() {
+            picker.is_loading = false;
+            if picker.rows.is_empty() {
                 return Err(nothing_to_choose(place));
             }
         }
@@ -127,9 +128,9 @@ fn take_in(arrival: PickerArrival, picker: &mut PickerState, place: &mut PickerP
             place.scope = scope;
             picker.note(why);
         }
-        PickerArrival::Failed(error) if picker.rows().is_empty() => return Err(error),
+        PickerArrival::Failed(error) if picker.rows.is_empty() => return Err(error),
         PickerArrival::Failed(error) => {
-            picker.rows_complete();
+            picker.is_loading = false;
             picker.note(error.message());
         }
     }
@@ -145,12 +146,13 @@ fn nothing_to_choose(place: &PickerPlace) -> Error {
 #[cfg(unix)]
 async fn suspend(screen: &mut PickerScreen, continued: &mut ContinueSignal) -> Result<(), Error> {
     use rustix::process::{Signal, kill_current_process_group};
+    use screen::give_back;
     use std::time::Duration;
 
     /// A job without a shell that could continue it is not stopped at all (POSIX: orphaned process groups).
     const STOP_TIMEOUT: Duration = Duration::from_millis(200);
 
-    screen.release();
+    give_back();
     let _ = kill_current_process_group(Signal::TSTP);
     let _ = tokio::time::timeout(STOP_TIMEOUT, continued.next()).await;
     screen.retake().map_err(no_terminal)
@@ -192,4 +194,33 @@ impl ContinueSignal {
     async fn next(&mut self) {
         std::future::pending().await
     }
+}
+
+/// Asks which of `ports` of `service` is meant. Needs a terminal as stdin and stderr, and somebody who listens for
+/// Ctrl-C: it then comes back as an interrupted read instead of ending the process with the cursor hidden.
+///
+/// # Errors
+/// When the user leaves (exit code 130), or the terminal fails.
+pub async fn ask_port(service: &Service, ports: Vec<ServicePort>, colour: bool) -> Result<ServicePort, Error> {
+    let question = format!("Which port of {}/{}?", service.namespace, service.name);
+    let items: Vec<String> = ports.iter().map(port_text).collect();
+    let answer = tokio::task::spawn_blocking(move || ask(&question, &items, colour)).await;
+    let index = answer.map_err(|_| Error::cancelled())??;
+    ports.into_iter().nth(index).ok_or_else(Error::cancelled)
+}
+
+fn ask(question: &str, items: &[String], colour: bool) -> Result<usize, Error> {
+    let theme: &dyn Theme = if colour { &ColorfulTheme::default() } else { &SimpleTheme };
+    let terminal = Term::stderr();
+    let answer = Select::with_theme(theme)
+        .with_prompt(question)
+        .items(items)
+        .default(0)
+        .report(false)
+        .interact_on_opt(&terminal);
+    if answer.is_err() {
+        // dialoguer leaves it hidden when it is interrupted.
+        let _ = terminal.show_cursor();
+    }
+    answer.ok().flatten().ok_or_else(Error::cancelled)
 }

@@ -21,12 +21,6 @@ pub(super) struct RowQuery {
     text: RowText,
 }
 
-impl std::fmt::Debug for RowQuery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RowQuery").field("pattern", &self.pattern).finish_non_exhaustive()
-    }
-}
-
 impl RowQuery {
     /// Reads `text`. An empty one matches every row alike.
     pub(super) fn new(text: &str) -> Self {

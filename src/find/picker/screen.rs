@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossterm::event::{
     DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
 };
-use crossterm::{Command, cursor, style, terminal};
+use crossterm::{cursor, execute, queue, style, terminal};
 
 use super::frame::{ScreenFrame, ScreenLine, ScreenSize, SpanStyle};
 use super::state::PickerKey;
@@ -19,11 +19,11 @@ const USUAL_SIZE: ScreenSize = ScreenSize { width: 80, height: 24 };
 /// Whether the terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The terminal behind stderr while the picker has it. Dropping it, a panic and [`PickerScreen::release`] give it back.
+/// The terminal behind stderr while the picker has it. Dropping it, a panic and [`give_back`] give it back.
 #[derive(Debug)]
 pub struct PickerScreen {
     colour: bool,
-    drawn: Vec<String>,
+    drawn: Vec<Vec<u8>>,
     size: ScreenSize,
 }
 
@@ -39,24 +39,16 @@ impl PickerScreen {
         Ok(screen)
     }
 
-    /// Takes the terminal again after [`PickerScreen::release`], or after others may have changed its modes.
+    /// Takes the terminal again after [`give_back`], or after others may have changed its modes.
     ///
     /// # Errors
     /// As [`PickerScreen::take`].
     pub fn retake(&mut self) -> io::Result<()> {
         terminal::enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
-        let mut codes = String::new();
-        add(&mut codes, terminal::EnterAlternateScreen);
-        add(&mut codes, EnableBracketedPaste);
-        write(&codes)?;
+        execute!(io::stderr().lock(), terminal::EnterAlternateScreen, EnableBracketedPaste)?;
         self.measure();
         Ok(())
-    }
-
-    /// Gives the terminal back for the time being.
-    pub fn release(&mut self) {
-        give_back();
     }
 
     /// Takes note of the terminal's size and forgets what it shows.
@@ -77,47 +69,45 @@ impl PickerScreen {
     /// # Errors
     /// When the terminal is gone.
     pub fn show(&mut self, frame: &ScreenFrame) -> io::Result<()> {
-        let lines: Vec<String> = frame.lines.iter().map(|line| self.codes_of(line)).collect();
-        let mut codes = String::new();
-        add(&mut codes, terminal::BeginSynchronizedUpdate);
-        add(&mut codes, cursor::Hide);
+        let lines = frame.lines.iter().map(|line| self.codes_of(line)).collect::<io::Result<Vec<_>>>()?;
+        let mut codes = Vec::new();
+        queue!(codes, terminal::BeginSynchronizedUpdate, cursor::Hide)?;
         if self.drawn.is_empty() {
-            add(&mut codes, terminal::Clear(terminal::ClearType::All));
+            queue!(codes, terminal::Clear(terminal::ClearType::All))?;
         }
         for (row, line) in (0u16..).zip(&lines) {
             if self.drawn.get(usize::from(row)) != Some(line) {
-                add(&mut codes, cursor::MoveTo(0, row));
-                codes.push_str(line);
+                queue!(codes, cursor::MoveTo(0, row))?;
+                codes.extend_from_slice(line);
             }
         }
         if lines.len() < self.drawn.len() {
-            add(&mut codes, cursor::MoveTo(0, u16::try_from(lines.len()).unwrap_or(u16::MAX)));
-            add(&mut codes, terminal::Clear(terminal::ClearType::FromCursorDown));
+            let below = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+            queue!(codes, cursor::MoveTo(0, below), terminal::Clear(terminal::ClearType::FromCursorDown))?;
         }
         let (column, row) = frame.cursor;
-        add(&mut codes, cursor::MoveTo(column, row));
-        add(&mut codes, cursor::Show);
-        add(&mut codes, terminal::EndSynchronizedUpdate);
+        queue!(codes, cursor::MoveTo(column, row), cursor::Show, terminal::EndSynchronizedUpdate)?;
         self.drawn = lines;
-        write(&codes)
+        let mut stderr = io::stderr().lock();
+        stderr.write_all(&codes)?;
+        stderr.flush()
     }
 
-    fn codes_of(&self, line: &ScreenLine) -> String {
-        let mut codes = String::new();
+    fn codes_of(&self, line: &ScreenLine) -> io::Result<Vec<u8>> {
+        let mut codes = Vec::new();
         for span in &line.spans {
             for attribute in attributes(span.style) {
-                add(&mut codes, style::SetAttribute(*attribute));
+                queue!(codes, style::SetAttribute(*attribute))?;
             }
             if line.is_current {
-                add(&mut codes, style::SetAttribute(style::Attribute::Reverse));
+                queue!(codes, style::SetAttribute(style::Attribute::Reverse))?;
             } else if let Some(colour) = colour(span.style).filter(|_| self.colour) {
-                add(&mut codes, style::SetForegroundColor(colour));
+                queue!(codes, style::SetForegroundColor(colour))?;
             }
-            codes.push_str(&span.text);
-            add(&mut codes, style::SetAttribute(style::Attribute::Reset));
+            queue!(codes, style::Print(&span.text), style::SetAttribute(style::Attribute::Reset))?;
         }
-        add(&mut codes, terminal::Clear(terminal::ClearType::UntilNewLine));
-        codes
+        queue!(codes, terminal::Clear(terminal::ClearType::UntilNewLine))?;
+        Ok(codes)
     }
 }
 
@@ -147,27 +137,12 @@ fn colour(style: SpanStyle) -> Option<style::Color> {
     }
 }
 
-fn add(codes: &mut String, command: impl Command) {
-    // Writing to a string cannot fail.
-    let _ = command.write_ansi(codes);
-}
-
-fn write(codes: &str) -> io::Result<()> {
-    let mut stderr = io::stderr().lock();
-    stderr.write_all(codes.as_bytes())?;
-    stderr.flush()
-}
-
 /// Leaves the alternate screen, shows the cursor and ends raw mode, if that is still to be done.
-fn give_back() {
+pub(super) fn give_back() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    let mut codes = String::new();
-    add(&mut codes, DisableBracketedPaste);
-    add(&mut codes, terminal::LeaveAlternateScreen);
-    add(&mut codes, cursor::Show);
-    let _ = write(&codes);
+    let _ = execute!(io::stderr().lock(), DisableBracketedPaste, terminal::LeaveAlternateScreen, cursor::Show);
     let _ = terminal::disable_raw_mode();
 }
 
@@ -259,7 +234,7 @@ mod tests {
     fn shown(text: &str, style: SpanStyle, colour: bool, is_current: bool) -> String {
         let screen = PickerScreen { colour, drawn: Vec::new(), size: USUAL_SIZE };
         let line = ScreenLine { spans: vec![StyledSpan { text: text.to_owned(), style }], is_current };
-        screen.codes_of(&line)
+        String::from_utf8(screen.codes_of(&line).unwrap()).unwrap()
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,26 +69,10 @@ pub struct PickedPort {
 /// How many endpoints behind a row are ready.
 pub struct ReadinessLookup(pub Box<dyn Fn(&PickerRow) -> Readiness + Send>);
 
-impl fmt::Debug for ReadinessLookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ReadinessLookup")
-    }
-}
-
-/// How far the list has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListLoading {
-    /// More rows may come.
-    Rows,
-    /// All rows are there.
-    Done,
-}
-
 /// Everything the screen shows.
-#[derive(Debug)]
 pub struct PickerState {
     /// In order of arrival; the index is a row's identity.
-    rows: Vec<PickerRow>,
+    pub(super) rows: Vec<PickerRow>,
     /// By namespace.
     known: HashMap<String, HashSet<String>>,
     readiness: Option<ReadinessLookup>,
@@ -97,19 +80,22 @@ pub struct PickerState {
     ranked: Vec<usize>,
     /// The rows that match, best first.
     shown: Vec<usize>,
-    typed: String,
+    pub(super) typed: String,
     query: RowQuery,
-    cursor: usize,
+    /// Its place among the rows that match.
+    pub(super) cursor: usize,
     /// The user went to a row, so the cursor stays with that row whatever arrives.
     holds_row: bool,
     /// The first row on the screen.
     top: usize,
     /// In the order of marking.
     marked: Vec<usize>,
-    loading: ListLoading,
-    note: Option<String>,
+    /// Whether more rows may come.
+    pub(super) is_loading: bool,
+    /// What is to be said until the next key.
+    pub(super) note: Option<String>,
     /// Columns of the screen that the widest cell of each column takes.
-    widest: [usize; RowColumn::ALL.len()],
+    pub(super) widest: [usize; RowColumn::ALL.len()],
     recent: Vec<HistoryEntry>,
     now: i64,
 }
@@ -130,7 +116,7 @@ impl PickerState {
             holds_row: false,
             top: 0,
             marked: Vec::new(),
-            loading: ListLoading::Rows,
+            is_loading: true,
             note: None,
             widest: [0; RowColumn::ALL.len()],
             recent,
@@ -160,11 +146,6 @@ impl PickerState {
         }
         self.readiness = Some(readiness);
         self.rank();
-    }
-
-    /// All Services are there.
-    pub fn rows_complete(&mut self) {
-        self.loading = ListLoading::Done;
     }
 
     /// Says something until the next key.
@@ -273,34 +254,14 @@ impl PickerState {
         Some(PickedPort { service: Arc::clone(&row.service), choice })
     }
 
-    /// What was typed.
-    pub fn typed(&self) -> &str {
-        &self.typed
-    }
-
     /// How many rows match.
     pub fn matching(&self) -> usize {
         self.shown.len()
     }
 
-    /// All rows.
-    pub fn rows(&self) -> &[PickerRow] {
-        &self.rows
-    }
-
     /// The row at `place` among those that match, and whether it is marked.
     pub fn at(&self, place: usize) -> Option<(&PickerRow, bool)> {
         self.shown.get(place).map(|&index| (&self.rows[index], self.marked.contains(&index)))
-    }
-
-    /// The place of the cursor among the rows that match.
-    pub fn cursor(&self) -> usize {
-        self.cursor
-    }
-
-    /// How many columns of a screen the widest cell of `column` takes.
-    pub fn widest(&self, column: RowColumn) -> usize {
-        self.widest[column as usize]
     }
 
     /// How many rows are marked.
@@ -314,16 +275,6 @@ impl PickerState {
         let highest_top = self.cursor.min(self.shown.len().saturating_sub(height));
         self.top = self.top.clamp(lowest_top, highest_top.max(lowest_top));
         self.top..self.shown.len().min(self.top + height)
-    }
-
-    /// How far the list has come.
-    pub fn loading(&self) -> ListLoading {
-        self.loading
-    }
-
-    /// What is to be said until the next key.
-    pub fn noted(&self) -> Option<&str> {
-        self.note.as_deref()
     }
 
     /// The characters that match what was typed in each column of the row at `place`.
@@ -372,7 +323,7 @@ mod tests {
     }
 
     fn under_cursor(picker: &PickerState) -> String {
-        picker.at(picker.cursor()).unwrap().0.cell(RowColumn::Service).to_owned()
+        picker.at(picker.cursor).unwrap().0.cell(RowColumn::Service).to_owned()
     }
 
     fn chosen(step: PickerStep) -> Vec<String> {
@@ -402,14 +353,14 @@ mod tests {
         picker.press(text("twx"), 10);
         assert_eq!(picker.matching(), 0);
         picker.press(PickerKey::BackWord, 10);
-        assert_eq!(picker.typed(), "one ");
+        assert_eq!(picker.typed, "one ");
         picker.press(PickerKey::BackWord, 10);
-        assert_eq!((picker.typed(), picker.matching()), ("", 2));
+        assert_eq!((picker.typed.as_str(), picker.matching()), ("", 2));
         picker.press(text("tü"), 10);
         picker.press(PickerKey::Backspace, 10);
-        assert_eq!(picker.typed(), "t");
+        assert_eq!(picker.typed, "t");
         picker.press(PickerKey::Clear, 10);
-        assert_eq!(picker.typed(), "");
+        assert_eq!(picker.typed, "");
     }
 
     #[test]
@@ -417,7 +368,7 @@ mod tests {
         let mut picker = picker(&[("a/a", "1"), ("a/b", "1"), ("a/c", "1")]);
         let mut check = |key: PickerKey, expect: usize| {
             picker.press(key.clone(), 2);
-            assert_eq!(picker.cursor(), expect, "{key:?}");
+            assert_eq!(picker.cursor, expect, "{key:?}");
         };
         check(PickerKey::Move(-1), 0);
         check(PickerKey::Move(1), 1);
@@ -472,7 +423,7 @@ mod tests {
         picker.press(PickerKey::Mark(1), 10);
         picker.press(PickerKey::First, 10);
         picker.press(PickerKey::Mark(1), 10);
-        assert_eq!((picker.marked(), picker.cursor()), (2, 1));
+        assert_eq!((picker.marked(), picker.cursor), (2, 1));
         picker.press(text("b"), 10);
         assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["c:3", "a:1"]);
     }
@@ -493,11 +444,11 @@ mod tests {
         picker.press(PickerKey::Last, 10);
         for key in [PickerKey::Enter, PickerKey::Mark(0)] {
             assert!(matches!(picker.press(key, 10), PickerStep::Stay));
-            assert_eq!(picker.noted(), Some("cannot be opened: no TCP port"));
+            assert_eq!(picker.note.as_deref(), Some("cannot be opened: no TCP port"));
         }
         assert_eq!(picker.marked(), 0);
         picker.press(PickerKey::Move(-1), 10);
-        assert_eq!(picker.noted(), None);
+        assert_eq!(picker.note.as_deref(), None);
     }
 
     #[test]
@@ -525,7 +476,7 @@ mod tests {
         let known = |row: &PickerRow| Readiness { ready: usize::from(row.service.name == "a"), total: 2 };
         let mut picker = picker(&[("a/a", "1")]);
         let ready = |picker: &PickerState| -> Vec<String> {
-            picker.rows().iter().map(|row| row.cell(RowColumn::Ready).to_owned()).collect()
+            picker.rows.iter().map(|row| row.cell(RowColumn::Ready).to_owned()).collect()
         };
         assert_eq!(ready(&picker), [""]);
         picker.set_readiness(ReadinessLookup(Box::new(known)));
