@@ -23,6 +23,7 @@ use super::service_proxy::ServiceProxy;
 use super::unprefix::{HostPair, Unprefix};
 use super::upgraded::CutWatch;
 use super::{Body, RouteTaken, Transport, Upstream};
+use crate::cluster::api::endpoint_slices::{ready, wanted_port};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
@@ -71,7 +72,7 @@ struct DispatcherShared {
     hosts_back: Arc<Unprefix>,
     /// Looks after the WebSockets that go by the service proxy.
     cut_watch: CutWatch,
-    /// How many Pods are ready, once somebody has seen them.
+    /// How many endpoints are ready, once somebody has seen them.
     ready: watch::Sender<Option<usize>>,
 }
 
@@ -127,11 +128,12 @@ impl Dispatcher {
             pair.service_proxy.learn(slices);
         }
         let scheme = lock(&self.shared.known).scheme;
-        let ready = self.shared.pair(scheme).port_forward.learn(slices).await;
+        self.shared.pair(scheme).port_forward.learn(slices).await;
+        let ready = ready(slices, &wanted_port(&self.shared.target)).ready;
         self.shared.ready.send_replace(Some(ready));
     }
 
-    /// How many Pods are ready, as far as a watch saw.
+    /// How many endpoints are ready, as far as a watch saw.
     pub fn ready(&self) -> watch::Receiver<Option<usize>> {
         self.shared.ready.subscribe()
     }
