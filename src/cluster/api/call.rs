@@ -197,7 +197,7 @@ impl AnswerContent {
 fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     unfold(body, move |mut body| async move {
         let piece = match limit.of(body.frame()).await {
-            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(interrupted),
+            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| interrupted(&error)),
             Err(error) => Err(error),
         };
         Some((piece, body))
@@ -213,6 +213,6 @@ fn unpacked<W: Fn(&mut MultiGzDecoder<Vec<u8>>) -> std::io::Result<()>>(
     Ok(std::mem::take(decoder.get_mut()).into())
 }
 
-fn interrupted(error: BoxError) -> ApiError {
+fn interrupted(error: &BoxError) -> ApiError {
     SendError::Interrupted { cause: error.to_string() }.into()
 }

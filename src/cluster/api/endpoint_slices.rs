@@ -100,8 +100,15 @@ pub(crate) fn wanted_port(target: &Target) -> PortRef {
     }
 }
 
+impl EndpointSlice {
+    /// The number of the `wanted` port in the Pods of this slice; `None` where they have no such port, or every port.
+    pub(crate) fn container_port(&self, wanted: &PortRef) -> Option<u16> {
+        port_in(&self.ports, wanted)?.number
+    }
+}
+
 /// The one of a slice's `ports` that is `wanted`. Pure.
-pub(crate) fn port_in<'a>(ports: &'a [EndpointPort], wanted: &PortRef) -> Option<&'a EndpointPort> {
+fn port_in<'a>(ports: &'a [EndpointPort], wanted: &PortRef) -> Option<&'a EndpointPort> {
     let tcp: Vec<&EndpointPort> = ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
     match (wanted, &tcp[..]) {
         (PortRef::Name(name), _) => tcp.into_iter().find(|port| port.name == *name),

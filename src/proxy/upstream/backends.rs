@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{EndpointPort, EndpointSlice, Pod};
-use crate::service::{PortRef, Protocol, Service, Target};
+use crate::cluster::{EndpointSlice, Pod};
+use crate::service::{PortRef, Service, Target};
 
 /// A Pod that takes traffic, and its port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,34 +14,11 @@ pub(super) struct Backend {
     pub(super) port: u16,
 }
 
-/// Which of the endpoints' ports `target` means: by the Service port's name, empty for an unnamed one, or by the number
-/// that the user gave of a Service that they may not read.
-pub(super) fn wanted_port(target: &Target) -> PortRef {
-    match (&target.port, target.id.port()) {
-        (Some(port), _) => PortRef::Name(port.name.clone().unwrap_or_default()),
-        (None, Some(port)) => port.clone(),
-        (None, None) => PortRef::Name(String::new()),
-    }
-}
-
-/// The number of the `wanted` port in the Pods of a slice with `ports`.
-pub(super) fn port_in_slice(wanted: &PortRef, ports: &[EndpointPort]) -> Option<u16> {
-    let tcp = || ports.iter().filter(|port| port.protocol == Protocol::Tcp);
-    match wanted {
-        PortRef::Name(name) => tcp().find(|port| port.name == *name)?.number,
-        // Slices know no numbers of Service ports; with one port there is no doubt.
-        PortRef::Number(number) => match (tcp().next(), tcp().nth(1)) {
-            (Some(only), None) => only.number,
-            _ => tcp().find(|port| port.number == Some(*number))?.number,
-        },
-    }
-}
-
 /// The ready Pods of `slices`, each once: a dual-stack Service has every Pod in two.
 pub(super) fn ready_in_slices(slices: &[EndpointSlice], wanted: &PortRef) -> Vec<Backend> {
     let mut found: Vec<Backend> = Vec::new();
     for slice in slices {
-        let Some(port) = port_in_slice(wanted, &slice.ports) else { continue };
+        let Some(port) = slice.container_port(wanted) else { continue };
         for pod in
             slice.endpoints.iter().filter(|endpoint| endpoint.ready).filter_map(|endpoint| endpoint.pod.as_deref())
         {
@@ -78,7 +55,8 @@ pub(super) fn selector(service: &Service) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{AddressType, Endpoint};
+    use crate::cluster::{AddressType, Endpoint, EndpointPort};
+    use crate::service::Protocol;
 
     /// Ports as `name:number`, Pods as names; one with a `!` is not ready, `-` is no Pod.
     fn slice(addresses: AddressType, ports: &[&str], pods: &[&str]) -> EndpointSlice {

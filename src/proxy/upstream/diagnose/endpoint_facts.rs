@@ -1,7 +1,7 @@
 //! What the cluster shows of a Service's endpoints, when it can be asked.
 
 use crate::cluster::EndpointSlice;
-use crate::proxy::upstream::backends::{port_in_slice, wanted_port};
+use crate::cluster::api::endpoint_slices::wanted_port;
 use crate::service::Target;
 
 /// What is known beside the error itself. Nothing, where the user may not look.
@@ -66,7 +66,7 @@ impl EndpointFacts {
 
 fn has_port(slices: &[EndpointSlice], target: &Target) -> bool {
     let wanted = wanted_port(target);
-    slices.iter().any(|slice| port_in_slice(&wanted, &slice.ports).is_some())
+    slices.iter().any(|slice| slice.container_port(&wanted).is_some())
 }
 
 fn other_ports(slices: &[EndpointSlice], target: &Target) -> String {

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::failure::PodFailure;
+use crate::cluster::api::endpoint_slices::wanted_port;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::lock::lock;
-use crate::proxy::upstream::backends::{Backend, ready_among_pods, ready_in_slices, selector, wanted_port};
+use crate::proxy::upstream::backends::{Backend, ready_among_pods, ready_in_slices, selector};
 use crate::proxy::upstream::diagnose::FailureCause;
 use crate::service::{PortRef, Service, Target};
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::cluster::EndpointSlice;
+use crate::cluster::api::endpoint_slices::wanted_port;
 use crate::message::host_port::{split, unbracketed};
-use crate::proxy::upstream::backends::{port_in_slice, wanted_port};
 use crate::service::{PortRef, Service, Target};
 
 /// A Service's names and addresses in its cluster: what an app says in a redirect to itself when it does not go by
@@ -50,7 +50,7 @@ impl ServiceNames {
     #[must_use]
     pub fn with_endpoints(&self, slices: &[EndpointSlice]) -> Self {
         let endpoints = slices.iter().flat_map(|slice| {
-            let port = port_in_slice(&self.wanted, &slice.ports);
+            let port = slice.container_port(&self.wanted);
             let addresses = slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
             addresses.filter_map(move |address| Some((address.parse().ok()?, port)))
         });
