@@ -13,48 +13,38 @@ pub(crate) fn cookie_values<'a>(line: &'a HeaderValue, name: &'a str) -> impl It
     })
 }
 
-/// What is left of one `Cookie` header for the Service.
+/// What becomes of one line of a header that may have several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RemainingCookies {
-    /// All of it.
-    Everything,
-    /// This.
-    Only(HeaderValue),
-    /// Nothing.
-    Nothing,
+pub(crate) enum FieldEdit {
+    /// It passes as it is.
+    Keep,
+    /// This passes in its place.
+    Replace(HeaderValue),
+    /// Nothing passes.
+    Remove,
 }
 
 /// Takes our own cookies out of one `Cookie` header.
-pub(crate) fn without_own(line: &HeaderValue) -> RemainingCookies {
+pub(crate) fn without_own(line: &HeaderValue) -> FieldEdit {
     let is_foreign = |pair: &&[u8]| !split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes());
     if pairs(line.as_bytes()).all(|pair| is_foreign(&pair)) {
-        return RemainingCookies::Everything;
+        return FieldEdit::Keep;
     }
     let others: Vec<&[u8]> = pairs(line.as_bytes()).filter(is_foreign).collect();
     match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
-        Ok(value) if !value.is_empty() => RemainingCookies::Only(value),
-        _ => RemainingCookies::Nothing,
+        Ok(value) if !value.is_empty() => FieldEdit::Replace(value),
+        _ => FieldEdit::Remove,
     }
 }
 
-/// What becomes of one `Set-Cookie`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FittedCookie {
-    /// It fits as it is.
-    AsItIs,
-    /// It fits like this.
-    Changed(HeaderValue),
-    /// The Service must not set it.
-    Forbidden,
-}
-
 /// Fits one `Set-Cookie` (RFC 6265 section 4.1) to `host`, a name without port: a `Domain` that the browser would
-/// refuse goes, so that the cookie is the host's own. Below a proxy path `Path` begins with it.
-pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> FittedCookie {
+/// refuse goes, so that the cookie is the host's own. Below a proxy path `Path` begins with it. One of our own names the
+/// Service must not set.
+pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> FieldEdit {
     let mut parts = line.as_bytes().split(|octet| *octet == b';');
     let pair = parts.next().unwrap_or_default();
     if split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes()) {
-        return FittedCookie::Forbidden;
+        return FieldEdit::Remove;
     }
     let mut fitted = vec![pair.to_vec()];
     let mut is_changed = false;
@@ -64,8 +54,8 @@ pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> Fitted
         fitted.extend(attribute.unwrap_or_else(|| Some(part.to_vec())));
     }
     match HeaderValue::from_bytes(&fitted.join(&b';')) {
-        Ok(value) if is_changed => FittedCookie::Changed(value),
-        _ => FittedCookie::AsItIs,
+        Ok(value) if is_changed => FieldEdit::Replace(value),
+        _ => FieldEdit::Keep,
     }
 }
 
@@ -116,25 +106,25 @@ mod tests {
         HeaderValue::from_str(text).unwrap()
     }
 
-    fn check_cookie(line: &str, expect: &RemainingCookies) {
+    fn check_cookie(line: &str, expect: &FieldEdit) {
         assert_eq!(&without_own(&value(line)), expect, "{line}");
     }
 
     #[test]
     fn t11_our_cookies_stay_here() {
-        check_cookie("a=1; b=2", &RemainingCookies::Everything);
-        check_cookie("svcproxy-session-8001=x", &RemainingCookies::Nothing);
-        check_cookie("a=1; svcproxy-session-8001=x; b=\"2 3\"", &RemainingCookies::Only(value("a=1; b=\"2 3\"")));
-        check_cookie("svcproxy-session-8001=x;svcproxy-session-8002=y; a", &RemainingCookies::Only(value("a")));
-        check_cookie("xsvcproxy-session-8001=x", &RemainingCookies::Everything);
-        check_cookie(" svcproxy-session-8001 =x ;; ", &RemainingCookies::Nothing);
+        check_cookie("a=1; b=2", &FieldEdit::Keep);
+        check_cookie("svcproxy-session-8001=x", &FieldEdit::Remove);
+        check_cookie("a=1; svcproxy-session-8001=x; b=\"2 3\"", &FieldEdit::Replace(value("a=1; b=\"2 3\"")));
+        check_cookie("svcproxy-session-8001=x;svcproxy-session-8002=y; a", &FieldEdit::Replace(value("a")));
+        check_cookie("xsvcproxy-session-8001=x", &FieldEdit::Keep);
+        check_cookie(" svcproxy-session-8001 =x ;; ", &FieldEdit::Remove);
     }
 
     fn check_set(line: &str, below: Option<&str>, expect: &str) {
         let fitted = match fit(&value(line), "web--ns--abc123.localhost", below) {
-            FittedCookie::AsItIs => line.to_owned(),
-            FittedCookie::Changed(value) => value.to_str().unwrap().to_owned(),
-            FittedCookie::Forbidden => "forbidden".to_owned(),
+            FieldEdit::Keep => line.to_owned(),
+            FieldEdit::Replace(value) => value.to_str().unwrap().to_owned(),
+            FieldEdit::Remove => "forbidden".to_owned(),
         };
         assert_eq!(fitted, expect, "{line}");
     }
@@ -187,10 +177,10 @@ mod tests {
         #[test]
         fn t11_no_spelling_leaks_ours(before in "[a-z=; ]{0,8}", after in "[a-z=; ]{0,8}") {
             let line = value(&format!("{before};svcproxy-session-8001=secret;{after}"));
-            if let RemainingCookies::Only(left) = without_own(&line) {
+            if let FieldEdit::Replace(left) = without_own(&line) {
                 prop_assert!(!left.to_str().unwrap().contains("secret"));
             } else {
-                prop_assert_eq!(without_own(&line), RemainingCookies::Nothing);
+                prop_assert_eq!(without_own(&line), FieldEdit::Remove);
             }
         }
     }

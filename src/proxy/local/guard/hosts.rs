@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::message::host_port;
+
 /// What the client called us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnHost {
@@ -29,7 +31,7 @@ pub struct OwnHosts {
 }
 
 impl OwnHosts {
-    /// Whom `authority`, the value of `OwnHost`, means; `None` for anybody else.
+    /// Whom `authority`, the value of `Host`, means; `None` for anybody else.
     pub fn find(&self, authority: &str) -> Option<OwnHost> {
         let (name, port) = split_port(authority)?;
         if self.is_allowed(authority, name) {
@@ -71,26 +73,20 @@ impl OwnHosts {
     }
 }
 
-/// Name and port; the name of an IPv6 address keeps its brackets. `None` where it cannot be an authority.
+/// Name and port; the name of an IPv6 address keeps its brackets. `None` where the port is no number.
 fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let name_end = if authority.starts_with('[') {
-        authority.find(']')? + 1
-    } else {
-        authority.find(':').unwrap_or(authority.len())
+    let (name, port) = host_port::split(authority);
+    let is_whole = match port {
+        Some(port) => port.bytes().all(|octet| octet.is_ascii_digit()),
+        None => name == authority,
     };
-    let (name, rest) = authority.split_at(name_end);
-    if rest.is_empty() {
-        return Some((name, None));
-    }
-    let port = rest.strip_prefix(':')?;
-    let is_port = !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_digit());
-    is_port.then_some((name, Some(port)))
+    is_whole.then_some((name, port))
 }
 
 fn ip_address(name: &str) -> Option<IpAddr> {
-    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(address) => address.parse().ok().map(IpAddr::V6),
-        None => name.parse().ok().map(IpAddr::V4),
+    match host_port::unbracketed(name) {
+        bare if bare == name => name.parse().ok().map(IpAddr::V4),
+        address => address.parse().ok().map(IpAddr::V6),
     }
 }
 

@@ -8,8 +8,9 @@ use http::header::{
 use http::header::{Entry, OccupiedEntry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::message::cookie_fields::{self, FittedCookie, RemainingCookies};
-use crate::message::field_tokens::has_token;
+use crate::message::cookie_fields::{self, FieldEdit};
+use crate::message::field_tokens::{has_token, tokens};
+use crate::message::host_port;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -25,7 +26,7 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, authority: &HeaderValue, 
     let takes_trailers = has_token(headers, &TE, "trailers");
     remove_connection_fields(headers);
     remove_if(headers, |name| name == EXPECT || speaks_for_others(name.as_str()));
-    edit_lines(headers, &COOKIE, without_own_cookie);
+    edit_lines(headers, &COOKIE, cookie_fields::without_own);
     edit_lines(headers, &SEC_WEBSOCKET_PROTOCOL, without_bearer);
     headers.insert(X_FORWARDED_HOST, authority.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
@@ -56,13 +57,8 @@ pub(crate) fn prepare_agreement(headers: &mut HeaderMap, authority: &HeaderValue
 }
 
 fn fit_cookies(headers: &mut HeaderMap, authority: &HeaderValue, below: Option<&str>) {
-    let authority = authority.to_str().unwrap_or_default();
-    let host = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(authority, |(host, _)| host);
-    edit_lines(headers, &SET_COOKIE, |line| match cookie_fields::fit(line, host, below) {
-        FittedCookie::AsItIs => FieldEdit::Keep,
-        FittedCookie::Changed(value) => FieldEdit::Replace(value),
-        FittedCookie::Forbidden => FieldEdit::Remove,
-    });
+    let (host, _) = host_port::split(authority.to_str().unwrap_or_default());
+    edit_lines(headers, &SET_COOKIE, |line| cookie_fields::fit(line, host, below));
 }
 
 /// Says what a request and its proxies claim about somebody else: identities, audit entries, earlier hops.
@@ -95,12 +91,8 @@ fn remove_connection_fields(headers: &mut HeaderMap) {
 
 /// Without those that are no matter of the connection whatever it says.
 fn fields_named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let names = values.flat_map(|value| value.split(','));
-    names
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-        .collect()
+    let names = tokens(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    names.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect()
 }
 
 fn remove_if(headers: &mut HeaderMap, is_bad: impl Fn(&HeaderName) -> bool) {
@@ -108,13 +100,6 @@ fn remove_if(headers: &mut HeaderMap, is_bad: impl Fn(&HeaderName) -> bool) {
     for name in bad {
         headers.remove(name);
     }
-}
-
-/// What becomes of one line of a header that may have several.
-enum FieldEdit {
-    Keep,
-    Replace(HeaderValue),
-    Remove,
 }
 
 /// Edits each line of the header called `name`.
@@ -137,14 +122,6 @@ fn edit_lines(headers: &mut HeaderMap, name: &HeaderName, edit: impl Fn(&HeaderV
 
 fn lines(entry: OccupiedEntry<'_, HeaderValue>) -> impl Iterator<Item = HeaderValue> {
     entry.remove_entry_mult().1
-}
-
-fn without_own_cookie(line: &HeaderValue) -> FieldEdit {
-    match cookie_fields::without_own(line) {
-        RemainingCookies::Everything => FieldEdit::Keep,
-        RemainingCookies::Only(others) => FieldEdit::Replace(others),
-        RemainingCookies::Nothing => FieldEdit::Remove,
-    }
 }
 
 fn without_bearer(line: &HeaderValue) -> FieldEdit {
