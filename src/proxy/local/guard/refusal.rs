@@ -1,10 +1,11 @@
 //! How a refused request is told why, and which flag would let it pass. Pure.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::admit::GuardRefusal;
 use super::token::GateClosed;
 use crate::message::safe_path::PathFault;
+use crate::terminal::output::printable;
 
 /// A refusal in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,136 +21,121 @@ pub(crate) struct ExplainedRefusal {
 
 impl GuardRefusal {
     pub(crate) fn explained(&self) -> ExplainedRefusal {
-        let (status, word) = self.status();
-        let (reason, way_out) = self.words();
-        ExplainedRefusal { status, word, reason: printable(&reason), way_out: printable(&way_out) }
-    }
-
-    fn status(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Stranger(_) => (StatusCode::FORBIDDEN, "other-user"),
-            Self::NoSingleHost => (StatusCode::BAD_REQUEST, "host"),
-            Self::UnknownHost(_) => (StatusCode::MISDIRECTED_REQUEST, "host"),
-            Self::ForeignOrigin(_) | Self::NoOrigin(_) => (StatusCode::FORBIDDEN, "origin"),
-            Self::CrossSite => (StatusCode::FORBIDDEN, "cross-site"),
-            Self::Framed => (StatusCode::FORBIDDEN, "framed"),
-            Self::ReadOnly(_) => (StatusCode::METHOD_NOT_ALLOWED, "read-only"),
-            Self::ReadOnlyTunnel | Self::ReadOnlyOverride => (StatusCode::FORBIDDEN, "read-only"),
-            Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect"),
-            Self::NotAPath => (StatusCode::BAD_REQUEST, "target"),
-            Self::Path(_) => (StatusCode::BAD_REQUEST, "path"),
-        }
-    }
-
-    fn words(&self) -> (String, String) {
-        let (reason, way_out) = match self {
-            Self::Stranger(Some(user)) => {
-                let reason = format!("this connection belongs to another user of this machine (user ID {user})");
-                return (reason, ALLOW_OTHER_USERS.to_owned());
-            }
-            Self::Stranger(None) => {
-                ("cannot tell which user of this machine this connection belongs to", ALLOW_OTHER_USERS)
-            }
-            Self::UnknownHost(host) => return unknown_host(host),
-            Self::ForeignOrigin(origin) => return foreign_origin(origin),
-            Self::NoOrigin(own) => return no_origin(own),
-            Self::ReadOnly(method) => return read_only(method),
-            Self::NoSingleHost => ("the request needs exactly one Host header", "Send the host and port of the URL."),
-            Self::CrossSite => (
+            Self::Stranger(user) => stranger(*user),
+            Self::NoSingleHost => refused(
+                StatusCode::BAD_REQUEST,
+                "host",
+                "the request needs exactly one Host header",
+                "Send the host and port of the URL.",
+            ),
+            Self::UnknownHost(host) => unknown_host(host),
+            Self::ForeignOrigin(origin) => foreign_origin(origin),
+            Self::NoOrigin(own) => no_origin(own),
+            Self::CrossSite => refused(
+                StatusCode::FORBIDDEN,
+                "cross-site",
                 "a page of another site sent this request",
                 "Open the address itself, or start kubectl svcproxy with --allow-origin and that page's origin.",
             ),
-            Self::Framed => (
+            Self::Framed => refused(
+                StatusCode::FORBIDDEN,
+                "framed",
                 "a page of another site shows this inside of itself",
                 "No flag allows that, since such a page could steer clicks: open the address in a tab of its own.",
             ),
-            Self::ReadOnlyTunnel => (
-                "WebSockets can write, and kubectl svcproxy runs with --read-only",
-                "Start it without --read-only to allow them.",
-            ),
-            Self::ReadOnlyOverride => (
-                "a header asks for another method, and kubectl svcproxy runs with --read-only",
-                "Start it without --read-only to allow that.",
-            ),
-            Self::Connect => ("this is not a forward proxy", "Use the printed URL as it is, without a proxy setting."),
-            Self::NotAPath => {
-                ("the request's target is not a path", "Use the printed URL as it is, without a proxy setting.")
+            Self::ReadOnly(method) => {
+                let others = "other methods than GET, HEAD and OPTIONS";
+                read_only(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} can write"), others)
             }
-            Self::Path(fault) => (fault_of(*fault), "No flag allows that: such paths could lead out of the Service."),
-        };
-        (reason.to_owned(), way_out.to_owned())
+            Self::ReadOnlyTunnel => read_only(StatusCode::FORBIDDEN, "WebSockets can write", "them"),
+            Self::ReadOnlyOverride => read_only(StatusCode::FORBIDDEN, "a header asks for another method", "that"),
+            Self::Connect => no_path(StatusCode::METHOD_NOT_ALLOWED, "connect", "this is not a forward proxy"),
+            Self::NotAPath => no_path(StatusCode::BAD_REQUEST, "target", "the request's target is not a path"),
+            Self::Path(fault) => unsafe_path(*fault),
+        }
     }
 }
 
-const ALLOW_OTHER_USERS: &str =
-    "What is served here acts with somebody else's rights in the cluster. They can allow it with --allow-other-users.";
+/// A refusal whose words may come from outside.
+fn refused(status: StatusCode, word: &'static str, reason: &str, way_out: &str) -> ExplainedRefusal {
+    ExplainedRefusal { status, word, reason: printable(reason), way_out: printable(way_out) }
+}
 
-fn unknown_host(host: &str) -> (String, String) {
+fn stranger(user: Option<u32>) -> ExplainedRefusal {
+    let reason = match user {
+        Some(user) => format!("this connection belongs to another user of this machine (user ID {user})"),
+        None => "cannot tell which user of this machine this connection belongs to".to_owned(),
+    };
+    let way_out = "What is served here acts with somebody else's rights in the cluster. They can allow it with \
+                   --allow-other-users.";
+    refused(StatusCode::FORBIDDEN, "other-user", &reason, way_out)
+}
+
+fn unknown_host(host: &str) -> ExplainedRefusal {
+    let reason = format!("nothing is served under the name \"{host}\"");
     let way_out = format!("Use the printed URL, or start kubectl svcproxy with --allow-host {host}");
-    (format!("nothing is served under the name \"{host}\""), way_out)
+    refused(StatusCode::MISDIRECTED_REQUEST, "host", &reason, &way_out)
 }
 
-fn foreign_origin(origin: &str) -> (String, String) {
+fn foreign_origin(origin: &str) -> ExplainedRefusal {
+    let reason = format!("the request comes from a page of another origin, {origin}");
     let way_out = format!("To trust that page, start kubectl svcproxy with --allow-origin {origin}");
-    (format!("the request comes from a page of another origin, {origin}"), way_out)
+    refused(StatusCode::FORBIDDEN, "origin", &reason, &way_out)
 }
 
-fn no_origin(own: &str) -> (String, String) {
+fn no_origin(own: &str) -> ExplainedRefusal {
     let way_out = format!("Send the header Origin: {own} (or that of an --allow-origin).");
-    ("a WebSocket needs an Origin header".to_owned(), way_out)
+    refused(StatusCode::FORBIDDEN, "origin", "a WebSocket needs an Origin header", &way_out)
 }
 
-fn read_only(method: &Method) -> (String, String) {
-    let way_out = "Start it without --read-only to allow other methods than GET, HEAD and OPTIONS.".to_owned();
-    (format!("{method} can write, and kubectl svcproxy runs with --read-only"), way_out)
+/// `what` could write; without the flag `allowed` would be.
+fn read_only(status: StatusCode, what: &str, allowed: &str) -> ExplainedRefusal {
+    let reason = format!("{what}, and kubectl svcproxy runs with --read-only");
+    refused(status, "read-only", &reason, &format!("Start it without --read-only to allow {allowed}."))
 }
 
-fn fault_of(fault: PathFault) -> &'static str {
-    match fault {
+fn no_path(status: StatusCode, word: &'static str, reason: &str) -> ExplainedRefusal {
+    refused(status, word, reason, "Use the printed URL as it is, without a proxy setting.")
+}
+
+fn unsafe_path(fault: PathFault) -> ExplainedRefusal {
+    let reason = match fault {
         PathFault::Escape => "the path has a % without two hexadecimal digits after it",
         PathFault::Control => "the path has a control character in it",
         PathFault::Overlong => "the path has an overlong character in it",
         PathFault::DotSegment => "the path has a segment in it that is . or .., perhaps encoded",
-    }
+    };
+    let way_out = "No flag allows that: such paths could lead out of the Service.";
+    refused(StatusCode::BAD_REQUEST, "path", reason, way_out)
 }
 
 impl GateClosed {
     pub(crate) fn explained(self) -> ExplainedRefusal {
-        let (status, reason) = match self {
-            Self::NoToken => (StatusCode::UNAUTHORIZED, "this needs the token from the URL that was printed"),
-            Self::WrongToken => (StatusCode::UNAUTHORIZED, "that is not the token that was printed"),
-            Self::UsedToken => (StatusCode::UNAUTHORIZED, "the token was used already, and it is good only once"),
-            Self::SeveralCookies => {
-                (StatusCode::BAD_REQUEST, "there are several cookies of the name that holds the session")
+        const NEW_TOKEN: &str = "Open the printed URL in one browser, or start kubectl svcproxy again for a new token; \
+                                 without --require-token there is none.";
+        let (status, reason, way_out) = match self {
+            Self::NoToken => {
+                (StatusCode::UNAUTHORIZED, "this needs the token from the URL that was printed", NEW_TOKEN)
             }
-        };
-        let way_out = match self {
-            Self::SeveralCookies => "Delete the cookies of this address.",
-            _ => {
-                "Open the printed URL in one browser, or start kubectl svcproxy again for a new token; without --require-token there is none."
+            Self::WrongToken => (StatusCode::UNAUTHORIZED, "that is not the token that was printed", NEW_TOKEN),
+            Self::UsedToken => {
+                (StatusCode::UNAUTHORIZED, "the token was used already, and it is good only once", NEW_TOKEN)
             }
+            Self::SeveralCookies => (
+                StatusCode::BAD_REQUEST,
+                "there are several cookies of the name that holds the session",
+                "Delete the cookies of this address.",
+            ),
         };
-        ExplainedRefusal { status, word: "token", reason: reason.to_owned(), way_out: way_out.to_owned() }
+        refused(status, "token", reason, way_out)
     }
-}
-
-/// `text` with nothing in it that a terminal would obey or that would change the direction of writing.
-pub(crate) fn printable(text: &str) -> String {
-    let is_hidden = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
-    };
-    text.chars()
-        .flat_map(|character| match is_hidden(character) {
-            true => character.escape_unicode().collect::<Vec<_>>(),
-            false => vec![character],
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Method;
     use proptest::prelude::*;
 
     #[test]
@@ -181,7 +167,9 @@ mod tests {
     proptest! {
         #[test]
         fn t17_any_text_is_printable(text in any::<String>()) {
-            prop_assert!(!printable(&text).chars().any(char::is_control));
+            let explained = GuardRefusal::UnknownHost(text).explained();
+            let said = explained.reason + &explained.way_out;
+            prop_assert!(!said.chars().any(|character| character.is_control() && !matches!(character, '\t' | '\n')));
         }
     }
 }

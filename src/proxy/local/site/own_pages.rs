@@ -5,9 +5,10 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::proxy::local::Site;
-use crate::proxy::local::guard::refusal::{ExplainedRefusal, printable};
+use crate::proxy::local::guard::refusal::ExplainedRefusal;
 use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, escaped};
 use crate::proxy::upstream::Body;
+use crate::terminal::output::printable;
 
 /// A refusal: a page for a browser, two lines for everybody else.
 pub(crate) fn refusal(explained: &ExplainedRefusal, asker: RequestingClient) -> Response<Body> {
