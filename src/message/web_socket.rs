@@ -3,10 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use sha1::{Digest, Sha1};
 
-use super::field_tokens::has_token;
+use super::field_tokens::{has_token, only_value};
 
 /// What a server appends to the key before it hashes (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -21,9 +21,9 @@ pub(crate) fn is_asked(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE) && names_upgrade(headers)
 }
 
-/// The `Sec-WebSocket-Accept` that a server which understood the request must answer; `None` without a key.
+/// The `Sec-WebSocket-Accept` that a server which understood the request must answer; `None` without exactly one key.
 pub(crate) fn expected(request: &HeaderMap) -> Option<HeaderValue> {
-    let key = request.get(SEC_WEBSOCKET_KEY)?.to_str().ok()?;
+    let key = only_value(request, &SEC_WEBSOCKET_KEY)?;
     Some(HeaderValue::try_from(accept(key)).expect("base64 is ASCII"))
 }
 
@@ -32,12 +32,14 @@ pub(crate) fn accept(key: &str) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// Whether the headers of a `101` say that a WebSocket begins: the one that was asked for.
-pub(crate) fn is_accepted(answer: &HeaderMap, expected: &HeaderValue) -> bool {
-    let is_websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
-    answer.get(UPGRADE).is_some_and(is_websocket)
-        && names_upgrade(answer)
-        && answer.get(SEC_WEBSOCKET_ACCEPT) == Some(expected)
+/// Whether `answer` agrees to the WebSocket whose key asks for `expected` (RFC 6455 section 4.1). Anything less leaves a
+/// raw connection to something that never agreed to speak raw.
+pub(crate) fn is_accepted<B>(answer: &Response<B>, expected: &HeaderValue) -> bool {
+    let headers = answer.headers();
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        && only_value(headers, &UPGRADE).is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        && names_upgrade(headers)
+        && only_value(headers, &SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| accept == expected)
 }
 
 fn names_upgrade(headers: &HeaderMap) -> bool {
@@ -67,23 +69,38 @@ mod tests {
         assert!(!is_asked(&headers(&[("connection", "upgrade")])));
     }
 
+    /// The example of RFC 6455 section 1.3.
+    const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
     #[test]
-    fn the_example_of_rfc_6455() {
-        let request = headers(&[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]);
-        let key = expected(&request).unwrap();
-        assert_eq!(key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let good = [
-            ("connection", "Upgrade"),
-            ("upgrade", "WebSocket"),
-            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        ];
-        assert!(is_accepted(&headers(&good), &key));
-        for missing in 0..good.len() {
-            let mut fields = good.to_vec();
-            fields.remove(missing);
-            assert!(!is_accepted(&headers(&fields), &key), "{fields:?}");
+    fn the_key_of_the_standard() {
+        assert_eq!(expected(&headers(&[KEY])).unwrap(), ACCEPT);
+        assert_eq!(expected(&headers(&[])), None);
+        assert_eq!(expected(&headers(&[KEY, KEY])), None);
+    }
+
+    fn check(status: u16, fields: &[(&'static str, &str)], expect: bool) {
+        let mut answer = Response::new(());
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        *answer.headers_mut() = headers(fields);
+        assert_eq!(is_accepted(&answer, &HeaderValue::from_static(ACCEPT)), expect, "{status} {fields:?}");
+    }
+
+    #[test]
+    fn t14_only_an_agreement_opens_a_tunnel() {
+        let (connection, upgrade) = (("connection", "Upgrade"), ("upgrade", "WebSocket"));
+        let accept = ("sec-websocket-accept", ACCEPT);
+        check(101, &[connection, upgrade, accept], true);
+        check(101, &[connection, accept], false);
+        check(101, &[connection, upgrade], false);
+        check(101, &[upgrade, accept], false);
+        check(101, &[connection, ("upgrade", "h2c"), accept], false);
+        check(101, &[connection, upgrade, ("sec-websocket-accept", KEY.1)], false);
+        check(101, &[connection, upgrade, ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")], false);
+        check(101, &[connection, upgrade, accept, accept], false);
+        for status in [200, 204, 302, 400, 426, 500] {
+            check(status, &[connection, upgrade, accept], false);
         }
-        let other = [good[0], good[1], ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOO=")];
-        assert!(!is_accepted(&headers(&other), &key));
     }
 }

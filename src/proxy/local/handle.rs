@@ -27,6 +27,7 @@ use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
 use super::site::route::{RequestRoute, RouteQuery, SiteLayout, path_reference};
 use super::site::{own_pages, web_socket_pump};
 use crate::message::client_kind::RequestingClient;
+use crate::message::web_socket;
 use crate::proxy::upstream::{Body, upgraded};
 
 /// What all connections share.
@@ -254,12 +255,12 @@ fn finish(mut response: Response<Body>, mut exchange: Exchange) -> Response<Repl
 struct WebSocketHandshake {
     client: OnUpgrade,
     /// The `Sec-WebSocket-Accept` that agrees to it.
-    accept: String,
+    accept: HeaderValue,
 }
 
 impl WebSocketHandshake {
     fn begin(request: &mut Request<Incoming>) -> Option<Self> {
-        let accept = web_socket_pump::accept_value(request.headers())?;
+        let accept = web_socket::expected(request.headers())?;
         Some(Self { client: hyper::upgrade::on(request), accept })
     }
 
@@ -271,7 +272,7 @@ impl WebSocketHandshake {
         mut response: Response<Body>,
         mut exchange: Exchange,
     ) -> Response<ReplyBody> {
-        if !web_socket_pump::is_agreed(&response, &self.accept) {
+        if !web_socket::is_accepted(&response, &self.accept) {
             let said =
                 own_pages::bad_gateway("the Service's answer does not agree to the WebSocket that was asked for");
             return finish(said, exchange);

@@ -3,36 +3,18 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderMap, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::message::field_tokens::only_value;
-use crate::message::web_socket;
 use crate::proxy::local::server::exchange::Exchange;
-use crate::proxy::upstream::{Body, upgraded};
+use crate::proxy::upstream::upgraded;
 
 /// Octets buffered per direction at first: a thousand idle tunnels must stay cheap.
 const SMALL_BUFFER: usize = 4 * 1024;
 /// Octets buffered per direction once there is much to carry.
 const LARGE_BUFFER: usize = 64 * 1024;
-
-/// The answer that `Sec-WebSocket-Key` asks for.
-pub(crate) fn accept_value(request: &HeaderMap) -> Option<String> {
-    only_value(request, &SEC_WEBSOCKET_KEY).map(web_socket::accept)
-}
-
-/// Whether `response` agrees to the WebSocket whose key asks for `accept` (RFC 6455 section 4.1). Anything less leaves
-/// a raw connection to something that never agreed to speak raw.
-pub(crate) fn is_agreed(response: &Response<Body>, accept: &str) -> bool {
-    let headers = response.headers();
-    response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && only_value(headers, &UPGRADE).is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
-        && only_value(headers, &SEC_WEBSOCKET_ACCEPT) == Some(accept)
-}
 
 /// Carries bytes between the two sides until both have ended, one of them breaks, or `end` comes.
 pub(crate) async fn run(
@@ -105,43 +87,6 @@ async fn copy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
-
-    /// The example of RFC 6455 section 1.3.
-    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn the_key_of_the_standard() {
-        assert_eq!(accept_value(&headers(&[("sec-websocket-key", KEY)])).as_deref(), Some(ACCEPT));
-        assert_eq!(accept_value(&headers(&[])), None);
-        assert_eq!(accept_value(&headers(&[("sec-websocket-key", KEY), ("sec-websocket-key", KEY)])), None);
-    }
-
-    fn check(status: u16, lines: &[(&'static str, &'static str)], expect: bool) {
-        let mut response = Response::new(Body::Empty);
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        *response.headers_mut() = headers(lines);
-        assert_eq!(is_agreed(&response, ACCEPT), expect, "{status} {lines:?}");
-    }
-
-    #[test]
-    fn t14_only_an_agreement_opens_a_tunnel() {
-        let (upgrade, accept) = (("upgrade", "WebSocket"), ("sec-websocket-accept", ACCEPT));
-        check(101, &[upgrade, accept], true);
-        check(101, &[accept], false);
-        check(101, &[upgrade], false);
-        check(101, &[("upgrade", "h2c"), accept], false);
-        check(101, &[upgrade, ("sec-websocket-accept", KEY)], false);
-        check(101, &[upgrade, accept, accept], false);
-        for status in [200, 204, 302, 400, 426, 500] {
-            check(status, &[upgrade, accept], false);
-        }
-    }
 
     #[tokio::test]
     async fn an_end_is_passed_on_and_the_rest_still_arrives() {

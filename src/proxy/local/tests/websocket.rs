@@ -134,6 +134,7 @@ async fn t14_without_an_agreement_there_is_no_tunnel() {
         (agreed.replace(ACCEPT, KEY), 502),
         (agreed.replace("Upgrade: websocket", "Upgrade: h2c"), 502),
         (agreed.replace("Upgrade: websocket\r\n", ""), 502),
+        (agreed.replace("Connection: Upgrade\r\n", ""), 502),
     ] {
         let (serving, mut hands) = serving().await;
         let mut wire = ask(&serving, "").await;

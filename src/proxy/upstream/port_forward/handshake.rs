@@ -76,7 +76,7 @@ async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) ->
     headers.insert(SEC_WEBSOCKET_KEY, value(&key));
     headers.insert(SEC_WEBSOCKET_PROTOCOL, value(&protocols.join(", ")));
     let answer = switched(cluster, request).await?;
-    if !web_socket::is_accepted(answer.headers(), &accept) {
+    if !web_socket::is_accepted(&answer, &accept) {
         return Err(not_to("this handshake"));
     }
     let chosen = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);

@@ -156,6 +156,6 @@ fn check_upgrade(answer: &mut Response<Body>, expected: Option<&HeaderValue>) ->
         answer.extensions_mut().remove::<OnUpgrade>();
         return Ok(());
     }
-    let is_accepted = expected.is_some_and(|expected| web_socket::is_accepted(answer.headers(), expected));
+    let is_accepted = expected.is_some_and(|expected| web_socket::is_accepted(answer, expected));
     if is_accepted { Ok(()) } else { Err(ServiceProxyError::Handshake) }
 }
