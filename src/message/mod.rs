@@ -13,3 +13,4 @@ pub(crate) mod field_tokens;
 pub(crate) mod host_port;
 pub(crate) mod basic_auth;
 pub mod byte_stream;
+pub mod upgraded_stream;

@@ -3,7 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use super::upstream::Body;
+use crate::message::body::Body;
 
 /// Names what went wrong, in one word; only on answers that this program made.
 pub const ERROR_HEADER: HeaderName = HeaderName::from_static("svcproxy-error");

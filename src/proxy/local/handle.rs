@@ -26,9 +26,10 @@ use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
 use super::site::route::{RequestRoute, RouteQuery, SiteLayout, path_reference};
 use super::site::{own_pages, web_socket_pump};
+use crate::message::body::Body;
 use crate::message::client_kind::RequestingClient;
+use crate::message::upgraded_stream::take_stream;
 use crate::message::web_socket;
-use crate::proxy::upstream::{Body, upgraded};
 
 /// What all connections share.
 pub(crate) struct ServerState {
@@ -278,7 +279,7 @@ impl WebSocketHandshake {
             return finish(said, exchange);
         }
         server.counts.tunnels.fetch_add(1, Ordering::Relaxed);
-        let service = upgraded::take_stream(&mut response);
+        let service = take_stream(&mut response);
         exchange.answered(response.status(), response.extensions_mut());
         exchange.left_http();
         let end = server.stages.drain.clone();

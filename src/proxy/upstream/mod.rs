@@ -14,7 +14,7 @@ mod rights;
 mod send;
 pub mod service_proxy;
 pub mod unprefix;
-pub mod upgraded;
+mod upgraded;
 
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -31,8 +31,9 @@ pub use send::{DispatchOptions, Dispatcher};
 /// only a proxy may set; `Connection: upgrade` and `Upgrade: websocket` are there for a WebSocket handshake and for
 /// nothing else. `Authorization` is the page's own, meant for the Service.
 ///
-/// The answer is the Service's own. A `101` carries its byte stream, for [`upgraded::take_stream`]. Where no answer
-/// can be had, the transport answers itself and says why, in the form that the client reads best.
+/// The answer is the Service's own. A `101` carries its byte stream, for
+/// [`take_stream`](crate::message::upgraded_stream::take_stream). Where no answer can be had, the transport answers
+/// itself and says why, in the form that the client reads best.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends `request` and gives back the head of the answer as soon as it is there; bodies stream.
     fn send(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;

@@ -282,7 +282,7 @@ impl DispatcherShared {
             && answer.status() == StatusCode::SWITCHING_PROTOCOLS
             && attempt.transport == Transport::ServiceProxy
         {
-            answer.extensions_mut().insert(self.cut_watch.clone());
+            self.cut_watch.attach_to(&mut answer);
         }
         match hosts {
             Some(hosts) if must_be_mapped_back(&hosts, attempt.scheme, &answer) => {

@@ -1,48 +1,21 @@
-//! The byte stream of a `101`, and who is told when it is cut.
+//! Who is told when the byte stream of a `101` is cut.
 
-use crate::lock::lock;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use http::Response;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Notices;
 use super::cuts::{RecentCuts, WebSocketCut};
+use crate::lock::lock;
+use crate::message::byte_stream::ByteStream;
+use crate::message::upgraded_stream::wrap_stream;
 
-/// The stream between here and the Service.
-pub type ServiceStream = WatchedStream<TokioIo<Upgraded>>;
-
-/// A stream that is not there before the answer has been read to its end.
-pub struct PendingStream {
-    upgrade: OnUpgrade,
-    watch: Option<CutWatch>,
-}
-
-/// Takes the stream out of `response`, which is a `101`.
-pub fn take_stream<B>(response: &mut Response<B>) -> PendingStream {
-    let watch = response.extensions_mut().remove();
-    PendingStream { upgrade: hyper::upgrade::on(response), watch }
-}
-
-impl PendingStream {
-    /// Waits for the stream.
-    ///
-    /// # Errors
-    /// When the connection broke, or the answer had none.
-    pub async fn stream(self) -> Result<ServiceStream, hyper::Error> {
-        let stream = TokioIo::new(self.upgrade.await?);
-        Ok(WatchedStream { stream, watching: self.watch.map(|watch| Box::new(StreamEndWatch::new(watch))) })
-    }
-}
-
-/// Tells once when one Target's WebSockets are cut after always the same time. It is an extension of the `101` whose stream
-/// it watches; a clone is the same.
+/// Tells once when one Target's WebSockets are cut after always the same time. A clone is the same.
 #[derive(Clone)]
 pub(super) struct CutWatch(Arc<CutWatchShared>);
 
@@ -61,6 +34,16 @@ impl CutWatch {
         Self(Arc::new(CutWatchShared { service: service.to_owned(), notices, began: Instant::now(), cuts }))
     }
 
+    /// Watches the stream of `answer`, which is a `101`.
+    pub(super) fn attach_to<B>(&self, answer: &mut Response<B>) {
+        let watch = self.clone();
+        wrap_stream(answer, move |stream| watch.around(stream));
+    }
+
+    fn around(&self, stream: ByteStream) -> ByteStream {
+        Box::new(WatchedStream { stream, watching: StreamEndWatch::new(self.clone()) })
+    }
+
     fn note(&self, began: Instant, last: Instant) {
         let CutWatchShared { service, notices, began: start, cuts } = &*self.0;
         let now = Instant::now();
@@ -75,9 +58,9 @@ impl CutWatch {
 }
 
 /// A stream of which it is noted how it ends.
-pub struct WatchedStream<S> {
-    stream: S,
-    watching: Option<Box<StreamEndWatch>>,
+struct WatchedStream {
+    stream: ByteStream,
+    watching: StreamEndWatch,
 }
 
 struct StreamEndWatch {
@@ -157,26 +140,26 @@ impl<const LENGTH: usize> LastOctets<LENGTH> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
+impl AsyncRead for WatchedStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
-        let (Some(watching), Poll::Ready(result)) = (&mut this.watching, &read) else { return read };
+        let Poll::Ready(result) = &read else { return read };
         match &buffer.filled()[before..] {
-            octets if result.is_ok() && !octets.is_empty() => watching.arrived(octets),
-            _ => watching.ended(),
+            octets if result.is_ok() && !octets.is_empty() => this.watching.arrived(octets),
+            _ => this.watching.ended(),
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+impl AsyncWrite for WatchedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, octets);
-        if let (Some(watching), Poll::Ready(Ok(count))) = (&mut this.watching, &written) {
-            watching.sent(&octets[..*count]);
+        if let Poll::Ready(Ok(count)) = &written {
+            this.watching.sent(&octets[..*count]);
         }
         written
     }
@@ -188,9 +171,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     /// The page has ended it.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(watching) = &mut this.watching {
-            watching.is_over = true;
-        }
+        this.watching.is_over = true;
         Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }
@@ -215,9 +196,9 @@ mod tests {
             Self { watch, told }
         }
 
-        fn open(&self) -> (WatchedStream<DuplexStream>, DuplexStream) {
+        fn open(&self) -> (ByteStream, DuplexStream) {
             let (near, far) = tokio::io::duplex(4096);
-            (WatchedStream { stream: near, watching: Some(Box::new(StreamEndWatch::new(self.watch.clone()))) }, far)
+            (self.watch.around(Box::new(near)), far)
         }
 
         fn told(&self) -> Vec<String> {

@@ -8,8 +8,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+use crate::message::byte_stream::ByteStream;
+use crate::message::upgraded_stream::PendingStream;
 use crate::proxy::local::server::exchange::Exchange;
-use crate::proxy::upstream::upgraded;
 
 /// Octets buffered per direction at first: a thousand idle tunnels must stay cheap.
 const SMALL_BUFFER: usize = 4 * 1024;
@@ -17,12 +18,7 @@ const SMALL_BUFFER: usize = 4 * 1024;
 const LARGE_BUFFER: usize = 64 * 1024;
 
 /// Carries bytes between the two sides until both have ended, one of them breaks, or `end` comes.
-pub(crate) async fn run(
-    client: OnUpgrade,
-    service: upgraded::PendingStream,
-    end: CancellationToken,
-    mut exchange: Exchange,
-) {
+pub(crate) async fn run(client: OnUpgrade, service: PendingStream, end: CancellationToken, mut exchange: Exchange) {
     let carried = CarriedOctets::default();
     let carrying = async {
         if let (Ok(client), Ok(service)) = (client.await, service.stream().await) {
@@ -43,7 +39,7 @@ struct CarriedOctets {
     to_client: AtomicU64,
 }
 
-async fn carry(client: Upgraded, service: upgraded::ServiceStream, carried: &CarriedOctets, exchange: &Exchange) {
+async fn carry(client: Upgraded, service: ByteStream, carried: &CarriedOctets, exchange: &Exchange) {
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_service, to_service) = tokio::io::split(service);
     let both = async {
