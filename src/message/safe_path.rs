@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use http::uri::PathAndQuery;
+use percent_encoding::percent_decode;
+
 /// What is wrong with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathFault {
@@ -19,23 +22,44 @@ pub enum PathFault {
 /// How often a path is decoded in search of dot segments: once as the protocol says, twice for others on the way.
 const DECODINGS: usize = 3;
 
-/// Whether `path`, percent-encoded as it came and without its query, may be sent on.
-///
-/// `//`, `%2F` and octets that are not UTF-8 may: they mean something to some Services.
-///
-/// # Errors
-/// The first fault found.
-pub fn check(path: &str) -> Result<(), PathFault> {
+/// The path and query of a request, whose path has no [`PathFault`]: all that may be sent on. The local side makes one of
+/// what the client asked for, and puts it into the request as an extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SafePath(PathAndQuery);
+
+impl SafePath {
+    /// `target` with a path, percent-encoded as it came, that may be sent on. Its query may be anything.
+    ///
+    /// `//`, `%2F` and octets that are not UTF-8 may be there: they mean something to some Services.
+    ///
+    /// # Errors
+    /// The first fault found.
+    pub fn check(target: &PathAndQuery) -> Result<Self, PathFault> {
+        check(target.path()).map(|()| Self(target.clone()))
+    }
+
+    /// Path and query, as they came.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The same.
+    pub fn path_and_query(&self) -> &PathAndQuery {
+        &self.0
+    }
+}
+
+fn check(path: &str) -> Result<(), PathFault> {
     let mut text = Cow::Borrowed(path.as_bytes());
     check_text(&text)?;
     for decoding in 1..=DECODINGS {
         if !text.contains(&b'%') {
             break;
         }
-        let (decoded, whole) = decode(&text);
-        if decoding == 1 && !whole {
+        if decoding == 1 && has_broken_escape(&text) {
             return Err(PathFault::Escape);
         }
+        let decoded: Vec<u8> = percent_decode(&text).collect();
         if decoding == 1 && decoded.iter().any(u8::is_ascii_control) {
             return Err(PathFault::Control);
         }
@@ -71,25 +95,10 @@ fn has_overlong(text: &[u8]) -> bool {
     })
 }
 
-/// `text` decoded once, and whether every `%` began an escape; one that did not stays.
-fn decode(text: &[u8]) -> (Vec<u8>, bool) {
-    let mut decoded = Vec::with_capacity(text.len());
-    let (mut rest, mut whole) = (text, true);
-    while let Some((&octet, after)) = rest.split_first() {
-        let escaped = (octet == b'%').then(|| escape(after));
-        match escaped {
-            Some(Some(value)) => {
-                decoded.push(value);
-                rest = &after[2..];
-            }
-            escaped => {
-                whole &= escaped.is_none();
-                decoded.push(octet);
-                rest = after;
-            }
-        }
-    }
-    (decoded, whole)
+fn has_broken_escape(text: &[u8]) -> bool {
+    let mut after_percents =
+        text.iter().enumerate().filter(|(_, octet)| **octet == b'%').map(|(at, _)| &text[at + 1..]);
+    after_percents.any(|after| escape(after).is_none())
 }
 
 /// The octet that two hexadecimal digits at the beginning of `text` stand for.
@@ -208,6 +217,13 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_checked_up_to_its_query() {
+        let target = PathAndQuery::from_static("/a%2Fb?c=/../%zz");
+        assert_eq!(SafePath::check(&target).unwrap().as_str(), target.as_str());
+        assert_eq!(SafePath::check(&PathAndQuery::from_static("/a/..%2fb?c")), Err(PathFault::DotSegment));
+    }
+
+    #[test]
     fn prefixes_are_compared_decoded() {
         let prefix = "/ns/https:web:/proxy/";
         assert_eq!(strip_prefix("/ns/https:web:/proxy/a?b", prefix), Some("a?b"));
@@ -223,7 +239,7 @@ mod tests {
     fn has_way_out(text: &str) -> bool {
         let mut text = text.as_bytes().to_vec();
         (0..DECODINGS).any(|_| {
-            text = decode(&text).0;
+            text = percent_decode(&text).collect();
             has_dot_segment(&text)
         })
     }
@@ -231,7 +247,7 @@ mod tests {
     proptest! {
         #[test]
         fn t5_what_passes_has_no_way_out(path in "/([.]|%2[eEfF]|%25|%5c|2e|2f|5c|;|/|\\\\|a){0,12}") {
-            prop_assert_eq!(check(&path).is_err(), has_way_out(&path) || !decode(path.as_bytes()).1);
+            prop_assert_eq!(check(&path).is_err(), has_way_out(&path) || has_broken_escape(path.as_bytes()));
         }
 
         #[test]

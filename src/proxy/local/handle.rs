@@ -28,6 +28,7 @@ use super::site::route::{RequestRoute, RouteQuery, SiteLayout, path_reference};
 use super::site::{own_pages, web_socket_pump};
 use crate::message::body::Body;
 use crate::message::client_kind::RequestingClient;
+use crate::message::safe_path::SafePath;
 use crate::message::upgraded_stream::take_stream;
 use crate::message::web_socket;
 
@@ -112,8 +113,8 @@ enum RequestDecision {
 /// What to ask of a Service.
 struct Forward {
     site: usize,
-    /// The Service's own path and query; `None` where the request has them already.
-    target: Option<Uri>,
+    /// The Service's own path and query.
+    target: SafePath,
     mount: Option<ProxyPathPrefix>,
     is_handshake: bool,
     authority: HeaderValue,
@@ -127,27 +128,31 @@ fn decide(
     let (method, headers) = (request.method(), request.headers());
     let facts = RequestFacts { peer, method, uri: request.uri(), version: request.version(), headers };
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| refusal.explained())?;
-    let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
-    let user_agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
-    let ask = RouteQuery { host: admitted.host, method, target, is_navigation: admitted.is_navigation, user_agent };
-    let route = server.layout().route(&ask);
-    if let RequestRoute::Redirect { status, location } = route {
-        return Ok(RequestDecision::Respond(own_pages::redirect(status, &location)));
-    }
-    if let Some(held) = hold_at_gate(server, &admitted, target, request)? {
+    let query = RouteQuery {
+        host: admitted.host,
+        method,
+        target: admitted.target.as_str(),
+        is_navigation: admitted.is_navigation,
+        user_agent: headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+    };
+    let route = server.layout().route(&query);
+    // Redirects need no token: they tell nothing.
+    if !matches!(route, RequestRoute::Redirect { .. })
+        && let Some(held) = hold_at_gate(server, &admitted, request)?
+    {
         return Ok(RequestDecision::Respond(held));
     }
     follow(server, route, &admitted, request)
 }
 
-/// What stands between a request and its route where a token is asked for. Redirects need none: they tell nothing.
+/// What stands between a request and its route where a token is asked for.
 fn hold_at_gate(
     server: &ServerState,
     admitted: &AdmittedRequest<'_>,
-    target: &str,
     request: &Request<Incoming>,
 ) -> Result<Option<Response<Body>>, ExplainedRefusal> {
     let Some(gate) = &server.gate else { return Ok(None) };
+    let target = admitted.target.as_str();
     match gate.pass(admitted.host, request.method(), target, request.headers()) {
         Ok(GatePassage::Through) => Ok(None),
         Ok(GatePassage::Onward(target, cookie)) => {
@@ -166,33 +171,33 @@ fn follow(
     admitted: &AdmittedRequest<'_>,
     request: &Request<Incoming>,
 ) -> Result<RequestDecision, ExplainedRefusal> {
-    let sites = &server.local.sites;
-    let path = request.uri().path();
-    Ok(match route {
-        RequestRoute::Serve { site, target, below } => RequestDecision::Forward(Forward {
-            site,
-            target: own_target(target)?,
-            mount: below.map(|path| ProxyPathPrefix::new(path, admitted.authority)),
-            is_handshake: admitted.is_handshake,
-            authority: request.headers()[HOST].clone(),
-        }),
-        RequestRoute::Redirect { status, location } => RequestDecision::Respond(own_pages::redirect(status, &location)),
-        RequestRoute::StartPage => {
-            RequestDecision::Respond(own_pages::start_page(sites, &server.origin, RequestingClient::of(request)))
+    let (sites, origin) = (&server.local.sites, &server.origin);
+    let asker = || RequestingClient::of(request);
+    let response = match route {
+        RequestRoute::Serve { site, target, below } => {
+            return Ok(RequestDecision::Forward(Forward {
+                site,
+                target: own_target(target, admitted).map_err(|refusal| refusal.explained())?,
+                mount: below.map(|path| ProxyPathPrefix::new(path, admitted.authority)),
+                is_handshake: admitted.is_handshake,
+                authority: request.headers()[HOST].clone(),
+            }));
         }
-        RequestRoute::Nothing => RequestDecision::Respond(own_pages::not_found_page(
-            path,
-            sites,
-            &server.origin,
-            RequestingClient::of(request),
-        )),
-    })
+        RequestRoute::Redirect { status, location } => own_pages::redirect(status, &location),
+        RequestRoute::StartPage => own_pages::start_page(sites, origin, asker()),
+        RequestRoute::Nothing => own_pages::not_found_page(request.uri().path(), sites, origin, asker()),
+    };
+    Ok(RequestDecision::Respond(response))
 }
 
-fn own_target(target: Cow<'_, str>) -> Result<Option<Uri>, ExplainedRefusal> {
+/// The path and query to send, checked again where they are not all that the client asked for.
+fn own_target(target: Cow<'_, str>, admitted: &AdmittedRequest<'_>) -> Result<SafePath, GuardRefusal> {
     match target {
-        Cow::Borrowed(_) => Ok(None),
-        Cow::Owned(target) => Uri::try_from(target).map(Some).map_err(|_| GuardRefusal::NotAPath.explained()),
+        Cow::Borrowed(_) => Ok(admitted.target.clone()),
+        Cow::Owned(target) => {
+            let target = PathAndQuery::try_from(target).map_err(|_| GuardRefusal::NotAPath)?;
+            SafePath::check(&target).map_err(GuardRefusal::Path)
+        }
     }
 }
 
@@ -226,11 +231,10 @@ async fn forward(
 }
 
 fn service_request(mut request: Request<Incoming>, question: &Forward, exchange: &Exchange) -> Request<Body> {
-    if let Some(target) = &question.target {
-        *request.uri_mut() = target.clone();
-    }
+    *request.uri_mut() = Uri::from(question.target.path_and_query().clone());
     *request.version_mut() = Version::HTTP_11;
     *request.extensions_mut() = Extensions::new();
+    request.extensions_mut().insert(question.target.clone());
     prepare_request(request.headers_mut(), &question.authority, question.is_handshake);
     if question.mount.is_some() {
         ProxyPathPrefix::prepare_request(request.headers_mut());

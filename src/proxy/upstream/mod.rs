@@ -26,7 +26,8 @@ pub use send::{DispatchOptions, Dispatcher};
 /// Where the requests of one site go.
 ///
 /// The request has an origin-form target, the Service's own path and query, byte for byte as the client sent it and
-/// already allowed by the guard: no decoded dot segment, no control character; `//` and `%2F` may be there.
+/// already allowed by the guard: no decoded dot segment, no control character; `//` and `%2F` may be there. Its extension
+/// [`SafePath`](crate::message::safe_path::SafePath) is the same target, and shows that it was checked.
 /// `Host` is the local authority that the client used. Hop-by-hop headers are gone, and so are the headers that
 /// only a proxy may set; `Connection: upgrade` and `Upgrade: websocket` are there for a WebSocket handshake and for
 /// nothing else. `Authorization` is the page's own, meant for the Service.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version};
 
 use super::hosts::{OwnHost, OwnHosts};
 use crate::message::field_tokens::{has_token, only_value};
-use crate::message::safe_path::{self, PathFault};
+use crate::message::safe_path::{PathFault, SafePath};
 use crate::proxy::local::GuardPolicy;
 
 /// Fetch Metadata (W3C): how the request came to be.
@@ -48,11 +48,13 @@ pub struct RequestFacts<'a> {
 }
 
 /// A request that may pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdmittedRequest<'a> {
     /// Whom it is for.
     pub host: OwnHost,
-    /// `OwnHost` as it came: one of our names, perhaps with capitals.
+    /// Its path and query.
+    pub target: SafePath,
+    /// `Host` as it came: one of our names, perhaps with capitals.
     pub authority: &'a str,
     /// Whether a browser goes to this page, rather than fetching a part of one.
     pub is_navigation: bool,
@@ -67,9 +69,9 @@ pub struct AdmittedRequest<'a> {
 pub enum GuardRefusal {
     /// The connection is another user's, or nobody's.
     Stranger(Option<u32>),
-    /// There is no `OwnHost`, or more than one, or it is no text.
+    /// There is no `Host`, or more than one, or it is no text.
     NoSingleHost,
-    /// The `OwnHost` is not ours.
+    /// The `Host` is not ours.
     UnknownHost(String),
     /// The `Origin` is not the site's own.
     ForeignOrigin(String),
@@ -117,10 +119,11 @@ pub fn admit<'a>(
     let is_handshake = is_handshake(facts);
     check_origin(policy, facts, &fetch, is_handshake, own_origin(host, authority))?;
     check_method(policy, facts, is_handshake)?;
-    safe_path::check(facts.uri.path()).map_err(GuardRefusal::Path)?;
+    let target = facts.uri.path_and_query().ok_or(GuardRefusal::NotAPath)?;
+    let target = SafePath::check(target).map_err(GuardRefusal::Path)?;
     let is_navigation = is_navigation(facts, &fetch);
     let is_from_elsewhere = matches!(fetch.site, Some("cross-site" | "same-site"));
-    Ok(AdmittedRequest { host, authority, is_navigation, is_from_elsewhere, is_handshake })
+    Ok(AdmittedRequest { host, target, authority, is_navigation, is_from_elsewhere, is_handshake })
 }
 
 fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal> {
