@@ -16,10 +16,7 @@ use super::status_line::StatusLine;
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
-use crate::proxy::local::{
-    GuardPolicy, ListenOn, LocalListener, LocalPort, LocalProxy, Origin, RequestLog, ServeSummary, Site, TrafficStats,
-    serve,
-};
+use crate::proxy::local::{GuardPolicy, LocalListener, LocalProxy, Origin, RequestLog, Site, TrafficStats, serve};
 use crate::proxy::upstream::limitation::Via;
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::{Target, served_paths, site_label};
@@ -40,22 +37,8 @@ const WATCH_START_DELAY: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the address is taken, missing or not allowed.
 pub async fn bind(cluster: &Cluster, plan: &OpenPlan, found: &[FoundTarget]) -> Result<LocalListener, Error> {
-    let listen = match &plan.listen {
-        plan::ListenPlan::Unix(path) => ListenOn::UnixSocket(path.clone()),
-        plan::ListenPlan::Tcp { addresses, port } => {
-            let port = port_choice(*port, found.first().map_or(0, |found| derived_port(cluster, &found.target)));
-            if addresses.is_empty() { ListenOn::Loopback(port) } else { ListenOn::Addresses(addresses.clone(), port) }
-        }
-    };
-    Ok(LocalListener::bind(&listen).await?)
-}
-
-fn port_choice(asked: Option<u16>, derived: u16) -> LocalPort {
-    match asked {
-        Some(0) => LocalPort::Any,
-        Some(port) => LocalPort::Exact(port),
-        None => LocalPort::Preferred(vec![DEFAULT_PORT, derived, derived + 1, derived + 2]),
-    }
+    let derived = found.first().map_or(0, |found| derived_port(cluster, &found.target));
+    LocalListener::bind(&plan.listen, &[DEFAULT_PORT, derived, derived + 1, derived + 2]).await
 }
 
 /// The same port for the same Target on every run, so that bookmarks and cookies stay good.
@@ -72,15 +55,15 @@ fn label(cluster: &Cluster, target: &Target) -> String {
 
 /// Prints a line for each finished request, if `plan` says so.
 pub fn request_log(plan: &OpenPlan, output: &Output) -> RequestLog {
-    let Some(format) = plan.log_requests else { return RequestLog::off() };
+    let format = plan.log_requests?;
     let output = output.clone();
-    RequestLog::new(move |record| {
+    Some(Arc::new(move |record| {
         let line = RequestLine::new(record);
         match format {
             LogFormat::Text => output.print_notice(&line.text()),
             LogFormat::Json => output.print_notice(&line.json()),
         }
-    })
+    }))
 }
 
 /// The way to each Target.
@@ -330,9 +313,9 @@ async fn wait_for_the_end(
 }
 
 /// Waits for what is under way, and says what did not finish in time; not when a second signal ends it all.
-async fn wait_for_drain(server: JoinHandle<ServeSummary>, signals: &mut StopSignals, output: &Output) {
+async fn wait_for_drain(server: JoinHandle<usize>, signals: &mut StopSignals, output: &Output) {
     tokio::select! {
-        summary = server => match summary.map_or(0, |summary| summary.cut) {
+        cut = server => match cut.unwrap_or(0) {
             0 => {}
             1 => output.print_hint(&format!("cut off a connection that was still busy after {} s", DRAIN_GRACE.as_secs())),
             cut => output.print_hint(&format!("cut off {cut} connections that were still busy after {} s", DRAIN_GRACE.as_secs())),

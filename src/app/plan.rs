@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -13,6 +12,7 @@ use super::args::{
 use crate::error::Error;
 use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
+use crate::proxy::local::ListenOn;
 use crate::service::choose_port::TargetWish;
 use crate::service::{Scheme, ServiceSpelling, SpellingError, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
@@ -62,7 +62,7 @@ pub struct OpenPlan {
     /// Which ones, and where to look for them.
     pub query: ServiceQuery,
     /// Where to listen.
-    pub listen: ListenPlan,
+    pub listen: ListenOn,
     /// How they are presented.
     pub origin: OriginFlag,
     /// How requests reach the Pods.
@@ -91,20 +91,6 @@ pub struct OpenPlan {
     pub can_prompt: bool,
     /// Whether a line at the bottom of the terminal says what is going on.
     pub live_status: bool,
-}
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenPlan {
-    /// Both loopback addresses, or these.
-    Tcp {
-        /// Empty for both loopback addresses.
-        addresses: Vec<IpAddr>,
-        /// As asked; `None` for the default and what follows it.
-        port: Option<u16>,
-    },
-    /// A Unix socket.
-    Unix(PathBuf),
 }
 
 /// The guard's settings.
@@ -283,10 +269,10 @@ fn once<T: PartialEq + std::fmt::Display>(
     }
 }
 
-fn listen(serving: &ServingFlags) -> ListenPlan {
+fn listen(serving: &ServingFlags) -> ListenOn {
     match &serving.unix_socket {
-        Some(path) => ListenPlan::Unix(path.clone()),
-        None => ListenPlan::Tcp { addresses: addresses(&serving.address), port: serving.port },
+        Some(path) => ListenOn::UnixSocket(path.clone()),
+        None => ListenOn::Tcp { addresses: addresses(&serving.address), port: serving.port },
     }
 }
 

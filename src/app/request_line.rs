@@ -24,18 +24,18 @@ pub struct RequestLine<'a> {
 
 impl<'a> RequestLine<'a> {
     /// What `record` says; never the query, which may hold secrets.
-    pub fn new(record: &'a RequestRecord<'a>) -> Self {
+    pub fn new(record: &'a RequestRecord) -> Self {
         let carried = record.extensions.get::<RouteTaken>();
         Self {
             method: record.method.as_str(),
-            path: record.path,
+            path: &record.path,
             status: record.status.as_u16(),
             bytes_in: record.bytes_in,
             bytes_out: record.bytes_out,
             milliseconds: record.duration.as_millis(),
             transport: carried.map(|carried| carried.transport.as_str()),
             pod: carried.and_then(|carried| carried.pod.as_deref()),
-            site: record.site,
+            site: record.site.as_deref(),
         }
     }
 

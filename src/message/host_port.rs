@@ -28,6 +28,14 @@ pub(crate) fn join(host: &str, port: u16) -> String {
     format!("{}:{port}", bracketed(host))
 }
 
+/// The authority of an HTTP URL, without the port where HTTP's own is meant or there is none.
+pub(crate) fn http_authority(host: &str, port: Option<u16>) -> String {
+    match port {
+        None | Some(80) => bracketed(host).into_owned(),
+        Some(port) => join(host, port),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,85 +2,29 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio_util::task::TaskTracker;
 
-use super::LocalProxy;
 use super::guard::admit::{AdmittedRequest, ClientPeer, GuardRefusal, RequestFacts, admit};
-use super::guard::hosts::OwnHosts;
 use super::guard::refusal::ExplainedRefusal;
-use super::guard::token::{GateClosed, GatePassage, TokenGate};
+use super::guard::token::{GateClosed, GatePassage};
 use super::server::connection::RunningAnswer;
 use super::server::exchange::{Exchange, ReplyBody};
-use super::server::listener::LocalListener;
-use super::server::serve::{ShutdownStages, SummaryCounts};
+use super::server_state::ServerState;
 use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
-use super::site::route::{RequestRoute, RouteQuery, SiteLayout, path_reference};
+use super::site::route::{RequestRoute, RouteQuery, path_reference};
 use super::site::{own_pages, web_socket_pump};
 use crate::message::body::Body;
 use crate::message::client_kind::RequestingClient;
 use crate::message::safe_path::SafePath;
 use crate::message::upgraded_stream::take_stream;
 use crate::message::web_socket;
-
-/// What all connections share.
-pub(crate) struct ServerState {
-    pub(crate) local: LocalProxy,
-    hosts: OwnHosts,
-    gate: Option<TokenGate>,
-    /// Where the start page says that things are, for those who read it as text.
-    origin: String,
-    pub(crate) stages: ShutdownStages,
-    pub(crate) tasks: TaskTracker,
-    pub(crate) counts: SummaryCounts,
-}
-
-impl ServerState {
-    pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
-        let port = listener.port();
-        let gate =
-            local.policy.token.clone().map(|token| TokenGate::new(token, random_text(), port, local.sites.len()));
-        Self {
-            hosts: hosts(&local, listener),
-            gate,
-            origin: format!("http://{}", listener.authority()),
-            stages: ShutdownStages::default(),
-            tasks: TaskTracker::new(),
-            counts: SummaryCounts::default(),
-            local,
-        }
-    }
-
-    fn layout(&self) -> SiteLayout<'_> {
-        SiteLayout { sites: &self.local.sites, presentation: self.local.presentation, port: self.hosts.port }
-    }
-}
-
-fn hosts(local: &LocalProxy, listener: &LocalListener) -> OwnHosts {
-    let addresses = listener.local_addrs().iter().map(SocketAddr::ip);
-    OwnHosts {
-        labels: local.sites.iter().map(|site| site.label.clone()).collect(),
-        port: listener.port(),
-        addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
-        allowed: local.policy.allow_hosts.clone(),
-    }
-}
-
-/// 128 random bits.
-fn random_text() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system gave random bits for the token a moment ago");
-    data_encoding::HEXLOWER.encode(&bytes)
-}
 
 /// Answers `request`, whatever happens.
 pub(crate) async fn handle(
@@ -89,13 +33,11 @@ pub(crate) async fn handle(
     answering: RunningAnswer,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    server.counts.requests.fetch_add(1, Ordering::Relaxed);
     let exchange = Exchange::new(server.local.activity.begin(), answering, &server.local.log, &request);
     Ok(match decide(&server, peer, &request) {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await,
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
-            server.counts.refused.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(reason = refused.word, "refused a request");
             finish(own_pages::refusal(&refused, RequestingClient::of(&request)), exchange)
         }
@@ -253,7 +195,7 @@ fn client_response(mut response: Response<Body>, question: Forward) -> Response<
 
 fn finish(mut response: Response<Body>, mut exchange: Exchange) -> Response<ReplyBody> {
     exchange.answered(response.status(), response.extensions_mut());
-    response.map(|body| ReplyBody::new(body, exchange))
+    response.map(|body| ReplyBody::new(body, Some(exchange)))
 }
 
 /// A WebSocket that the client has asked for.
@@ -282,13 +224,12 @@ impl WebSocketHandshake {
                 own_pages::bad_gateway("the Service's answer does not agree to the WebSocket that was asked for");
             return finish(said, exchange);
         }
-        server.counts.tunnels.fetch_add(1, Ordering::Relaxed);
         let service = take_stream(&mut response);
         exchange.answered(response.status(), response.extensions_mut());
         exchange.left_http();
         let end = server.stages.drain.clone();
         server.tasks.spawn(web_socket_pump::run(self.client, service, end, exchange));
         prepare_agreement(response.headers_mut(), authority);
-        response.map(|_| ReplyBody::nothing())
+        response.map(|_| ReplyBody::new(Body::Empty, None))
     }
 }

@@ -7,9 +7,9 @@ use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VE
 use http::{HeaderMap, HeaderName, Method, Uri, Version};
 
 use super::hosts::{OwnHost, OwnHosts};
+use super::policy::GuardPolicy;
 use crate::message::field_tokens::{has_token, only_value};
 use crate::message::safe_path::{PathFault, SafePath};
-use crate::proxy::local::GuardPolicy;
 
 /// Fetch Metadata (W3C): how the request came to be.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -221,7 +221,8 @@ fn is_navigation(facts: &RequestFacts<'_>, fetch: &FetchMetadata<'_>) -> bool {
         }
 }
 
-fn is_reading(method: &Method) -> bool {
+/// Whether browsers only read by this method (RFC 9110 section 9.2.1).
+pub(crate) fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 

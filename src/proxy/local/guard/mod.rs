@@ -1,5 +1,6 @@
 //! Whether a request may pass, and what a refused one is told.
 
+pub mod policy;
 pub mod admit;
 pub mod hosts;
 pub(crate) mod refusal;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::admit::is_reading;
 use super::hosts::OwnHost;
 use crate::message::cookie_fields::{OWN_COOKIE, cookie_values};
 
@@ -66,8 +67,7 @@ impl TokenGate {
         headers: &HeaderMap,
     ) -> Result<GatePassage, GateClosed> {
         let has_session = self.has_session(headers)?;
-        let is_reading = matches!(*method, Method::GET | Method::HEAD);
-        match take_token(target).filter(|_| is_reading) {
+        match take_token(target).filter(|_| is_reading(method)) {
             Some((_, target)) if has_session => Ok(GatePassage::Onward(target, None)),
             Some((token, target)) => Ok(GatePassage::Onward(target, Some(self.open(host, token)?))),
             None if has_session => Ok(GatePassage::Through),

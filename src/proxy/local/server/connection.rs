@@ -1,6 +1,7 @@
-//! One client's connection: what it is as a byte stream, and how it is served.
+//! One client's connection: who is at its other end, and what it is as a byte stream.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,9 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::peer::{self, ConnectionEnds};
+#[cfg(target_os = "linux")]
+use super::socket_owner::{self, ConnectionEnds};
+use crate::message::byte_stream::ByteStream;
 use crate::proxy::local::guard::admit::ClientPeer;
 
 /// How long an answer may be silent once the client has closed its sending side. Who only half-closed it still waits
@@ -21,7 +24,6 @@ use crate::proxy::local::guard::admit::ClientPeer;
 const HALF_CLOSED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection as the system gives it.
-#[derive(Debug)]
 pub(crate) enum ClientSocket {
     Tcp(TcpStream),
     #[cfg(unix)]
@@ -33,15 +35,49 @@ impl ClientSocket {
     pub(crate) fn peer(&self) -> ClientPeer {
         match self {
             Self::Tcp(socket) => match (socket.local_addr(), socket.peer_addr()) {
-                (Ok(local), Ok(remote)) => peer::of_tcp(ConnectionEnds { local, remote }),
+                (Ok(local), Ok(remote)) => peer_at(local, remote),
                 _ => ClientPeer::Unknown,
             },
             #[cfg(unix)]
             Self::Unix(socket) => {
-                socket.peer_cred().map_or(ClientPeer::Unknown, |credentials| peer::of_user(credentials.uid()))
+                socket.peer_cred().map_or(ClientPeer::Unknown, |credentials| peer_of_user(credentials.uid()))
             }
         }
     }
+
+    fn into_stream(self) -> ByteStream {
+        match self {
+            Self::Tcp(socket) => Box::new(socket),
+            #[cfg(unix)]
+            Self::Unix(socket) => Box::new(socket),
+        }
+    }
+}
+
+/// Who sent what arrives over the TCP connection between these ends: on Linux the kernel knows which user a socket on
+/// this machine belongs to. Connections to a loopback address come from this machine whatever address they come from;
+/// to another address, those whose other end this machine does not have come from elsewhere, which the user asked for
+/// by listening there.
+#[cfg(target_os = "linux")]
+fn peer_at(local: SocketAddr, remote: SocketAddr) -> ClientPeer {
+    match socket_owner::find(ConnectionEnds { local, remote }) {
+        Some(owner) => peer_of_user(owner),
+        None if local.ip().to_canonical().is_loopback() => ClientPeer::Unknown,
+        None => ClientPeer::Trusted,
+    }
+}
+
+/// Other systems do not say whose connection it is.
+#[cfg(not(target_os = "linux"))]
+fn peer_at(_: SocketAddr, _: SocketAddr) -> ClientPeer {
+    ClientPeer::Trusted
+}
+
+/// Root may do as it likes anyway.
+#[cfg(unix)]
+fn peer_of_user(user: u32) -> ClientPeer {
+    let own = rustix::process::geteuid().as_raw();
+    if user == own || user == 0 { ClientPeer::Trusted } else { ClientPeer::OtherUser(user) }
 }
 
 /// How many requests of one connection are not answered to the end.
@@ -71,16 +107,15 @@ impl Drop for RunningAnswer {
 
 /// The connection as the HTTP server sees it: the end of the client's stream shows only when no answer is under way
 /// any more, or the one under way has been silent for [`HALF_CLOSED_TIMEOUT`].
-#[derive(Debug)]
 pub(crate) struct ClientStream {
-    socket: ClientSocket,
+    socket: ByteStream,
     unanswered: UnansweredRequests,
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
     pub(crate) fn new(socket: ClientSocket, unanswered: UnansweredRequests) -> Self {
-        Self { socket, unanswered, silence: None }
+        Self { socket: socket.into_stream(), unanswered, silence: None }
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -139,48 +174,5 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
-    }
-}
-
-/// The same call on whichever kind of socket it is.
-macro_rules! each {
-    ($socket:expr, $bound:ident => $call:expr) => {
-        match $socket {
-            ClientSocket::Tcp($bound) => $call,
-            #[cfg(unix)]
-            ClientSocket::Unix($bound) => $call,
-        }
-    };
-}
-
-impl AsyncRead for ClientSocket {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), socket => Pin::new(socket).poll_read(context, buffer))
-    }
-}
-
-impl AsyncWrite for ClientSocket {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), socket => Pin::new(socket).poll_write(context, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        each!(self.get_mut(), socket => Pin::new(socket).poll_write_vectored(context, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        each!(self, socket => socket.is_write_vectored())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), socket => Pin::new(socket).poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self.get_mut(), socket => Pin::new(socket).poll_shutdown(context))
     }
 }

@@ -4,21 +4,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Extensions, Method, Request, StatusCode};
+use http::{Extensions, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::RunningAnswer;
-use super::request_log::{RequestLog, RequestRecord};
-use super::stats::{OctetMeter, OngoingActivity};
-use crate::message::body::BoxError;
-use crate::proxy::upstream::Body;
+use super::request_log::{RecordHook, RequestLog, RequestRecord};
+use super::stats::{OngoingActivity, TrafficStats};
+use crate::message::body::{Body, BoxError};
 
 /// What lasts as long as one request: from its head to the last octet of its answer, or to the end of its tunnel.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     busy: OngoingActivity,
     _answering: Option<RunningAnswer>,
@@ -26,17 +24,12 @@ pub(crate) struct Exchange {
 }
 
 /// What is told to the log at the end.
-#[derive(Debug)]
 struct LogEntry {
-    log: RequestLog,
+    hook: RecordHook,
     started: Instant,
-    method: Method,
-    path: String,
-    status: StatusCode,
+    /// Octets of the request body, which is read elsewhere.
     bytes_in: Arc<AtomicU64>,
-    bytes_out: u64,
-    site: Option<String>,
-    extensions: Extensions,
+    record: RequestRecord,
 }
 
 impl Exchange {
@@ -46,45 +39,33 @@ impl Exchange {
         log: &RequestLog,
         request: &Request<Incoming>,
     ) -> Self {
-        let entry = log.hook().is_some().then(|| {
-            Box::new(LogEntry {
-                log: log.clone(),
-                started: Instant::now(),
-                method: request.method().clone(),
-                path: request.uri().path().to_owned(),
-                status: StatusCode::OK,
-                bytes_in: Arc::default(),
-                bytes_out: 0,
-                site: None,
-                extensions: Extensions::new(),
-            })
-        });
+        let entry = log.as_ref().map(|hook| Box::new(LogEntry::new(hook.clone(), request)));
         Self { busy, _answering: Some(answering), entry }
     }
 
     /// The site is known.
     pub(crate) fn at_site(&mut self, label: &str) {
         if let Some(entry) = &mut self.entry {
-            entry.site = Some(label.to_owned());
+            entry.record.site = Some(label.to_owned());
         }
     }
 
     /// The answer's head is known.
     pub(crate) fn answered(&mut self, status: StatusCode, extensions: &mut Extensions) {
         if let Some(entry) = &mut self.entry {
-            entry.status = status;
-            entry.extensions = std::mem::take(extensions);
+            entry.record.status = status;
+            entry.record.extensions = std::mem::take(extensions);
         }
     }
 
     /// `body`, counted if anybody wants to know.
     pub(crate) fn watch_request(&self, body: Incoming) -> Body {
-        let meter = self.busy.meter();
-        if body.is_end_stream() || (meter.is_none() && self.entry.is_none()) {
+        let stats = self.busy.watched_stats();
+        if body.is_end_stream() || (stats.is_none() && self.entry.is_none()) {
             return Body::Incoming(body);
         }
         let octets = self.entry.as_ref().map(|entry| Arc::clone(&entry.bytes_in)).unwrap_or_default();
-        Body::boxed(CountedRequest { body, octets, meter })
+        Body::boxed(CountedBody { body, counter: RequestCounter { octets, stats } })
     }
 
     /// Octets that a tunnel has just carried, in whichever direction.
@@ -96,7 +77,7 @@ impl Exchange {
     pub(crate) fn tunnelled(&mut self, from_client: u64, to_client: u64) {
         if let Some(entry) = &mut self.entry {
             entry.bytes_in.fetch_add(from_client, Ordering::Relaxed);
-            entry.bytes_out += to_client;
+            entry.record.bytes_out += to_client;
         }
     }
 
@@ -105,93 +86,92 @@ impl Exchange {
         self._answering = None;
         self.busy.tunnels();
     }
+}
 
-    fn sent(&mut self, octets: usize) {
-        self.busy.carried(octets as u64);
-        if let Some(entry) = &mut self.entry {
-            entry.bytes_out += octets as u64;
-        }
+impl LogEntry {
+    fn new(hook: RecordHook, request: &Request<Incoming>) -> Self {
+        let record = RequestRecord {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            status: StatusCode::OK,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration: Duration::ZERO,
+            site: None,
+            extensions: Extensions::new(),
+        };
+        Self { hook, started: Instant::now(), bytes_in: Arc::default(), record }
     }
 }
 
 impl Drop for LogEntry {
     fn drop(&mut self) {
-        let record = RequestRecord {
-            method: &self.method,
-            path: &self.path,
-            status: self.status,
-            bytes_in: self.bytes_in.load(Ordering::Relaxed),
-            bytes_out: self.bytes_out,
-            duration: self.started.elapsed(),
-            site: self.site.as_deref(),
-            extensions: &self.extensions,
-        };
-        if let Some(hook) = self.log.hook() {
-            hook(&record);
-        }
+        self.record.bytes_in = self.bytes_in.load(Ordering::Relaxed);
+        self.record.duration = self.started.elapsed();
+        (self.hook)(&self.record);
     }
 }
 
-/// A request body whose octets are counted.
-struct CountedRequest {
-    body: Incoming,
-    octets: Arc<AtomicU64>,
-    meter: Option<OctetMeter>,
+/// Who is told how many octets a body has just carried.
+pub(crate) trait OctetCounter {
+    fn count(&mut self, octets: usize);
 }
 
-impl HttpBody for CountedRequest {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
-            self.octets.fetch_add(data.len() as u64, Ordering::Relaxed);
-            if let Some(meter) = &self.meter {
-                meter.carried(data.len() as u64);
-            }
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// A body whose octets are counted.
+pub(crate) struct CountedBody<B, C> {
+    body: B,
+    counter: C,
 }
 
-/// The body of an answer on its way to the client. The exchange ends when the server is done with it.
-#[derive(Debug)]
-pub(crate) struct ReplyBody {
-    body: Body,
-    exchange: Option<Exchange>,
-}
+/// The body of an answer on its way to the client. The exchange ends when the server is done with it; without one, it
+/// goes on elsewhere.
+pub(crate) type ReplyBody = CountedBody<Body, Option<Exchange>>;
 
 impl ReplyBody {
-    pub(crate) fn new(body: Body, exchange: Exchange) -> Self {
-        Self { body, exchange: Some(exchange) }
-    }
-
-    /// Nothing: the exchange goes on elsewhere.
-    pub(crate) fn nothing() -> Self {
-        Self { body: Body::Empty, exchange: None }
+    pub(crate) fn new(body: Body, exchange: Option<Exchange>) -> Self {
+        Self { body, counter: exchange }
     }
 }
 
-impl HttpBody for ReplyBody {
+impl OctetCounter for Option<Exchange> {
+    fn count(&mut self, octets: usize) {
+        let Some(exchange) = self else { return };
+        exchange.busy.carried(octets as u64);
+        if let Some(entry) = &mut exchange.entry {
+            entry.record.bytes_out += octets as u64;
+        }
+    }
+}
+
+struct RequestCounter {
+    octets: Arc<AtomicU64>,
+    stats: Option<TrafficStats>,
+}
+
+impl OctetCounter for RequestCounter {
+    fn count(&mut self, octets: usize) {
+        self.octets.fetch_add(octets as u64, Ordering::Relaxed);
+        if let Some(stats) = &self.stats {
+            stats.carried(octets as u64);
+        }
+    }
+}
+
+impl<B, C> HttpBody for CountedBody<B, C>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    C: OctetCounter + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-        if let (Some(exchange), Some(Ok(frame))) = (&mut this.exchange, &frame) {
-            exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
+            this.counter.count(data.len());
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

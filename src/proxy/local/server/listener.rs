@@ -1,21 +1,18 @@
 //! Where to listen. Both loopback addresses on one port or none: a browser that finds `::1` taken by somebody else
 //! would send them the user's requests (Chromium tries it first).
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Type};
 use tokio::net::TcpListener;
-#[cfg(unix)]
-use tokio::net::UnixListener;
 
 use super::connection::ClientSocket;
 #[cfg(unix)]
 use super::unix_socket::UnixSocket;
 use crate::error::{Error, system_words};
-use crate::proxy::local::{authority_of, with_port};
+use crate::message::host_port::http_authority;
 
 /// Connections that may wait to be accepted; the system caps it.
 const BACKLOG: i32 = 1024;
@@ -25,125 +22,33 @@ const ANY_PORT_TRIES: usize = 32;
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenOn {
-    /// On 127.0.0.1 and ::1, or on the one of them that the machine has.
-    Loopback(LocalPort),
-    /// On exactly these addresses, all on one port.
-    Addresses(Vec<IpAddr>, LocalPort),
+    /// On these addresses, all on one port.
+    Tcp {
+        /// None for 127.0.0.1 and ::1, or the one of them that the machine has.
+        addresses: Vec<IpAddr>,
+        /// This one, with 0 any that is free; `None` for the first free one of the preferred ports, or else any.
+        port: Option<u16>,
+    },
     /// On a Unix socket that only this user may open.
     UnixSocket(PathBuf),
-}
-
-/// Which port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LocalPort {
-    /// This one or none.
-    Exact(u16),
-    /// The first of these that is free, any other if none is.
-    Preferred(Vec<u16>),
-    /// Any that is free.
-    Any,
-}
-
-/// Why nothing listens.
-#[derive(Debug)]
-pub enum BindError {
-    /// Another program listens there.
-    Taken(SocketAddr),
-    /// Only an administrator may listen there.
-    Denied(SocketAddr),
-    /// The machine does not have the address.
-    NotHere(IpAddr),
-    /// The machine has no loopback address at all.
-    NoLoopback,
-    /// Another program answers on that socket.
-    SocketTaken(PathBuf),
-    /// There is something at that path, and it is not a socket.
-    NotASocket(PathBuf),
-    /// The system has no Unix sockets.
-    NoUnixSockets,
-    /// Something else about that path.
-    Socket(PathBuf, io::Error),
-    /// Something else about that address.
-    Other(SocketAddr, io::Error),
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Taken(address) => write!(f, "{address} is already in use"),
-            Self::Denied(address) => write!(f, "not allowed to listen on {address}"),
-            Self::NotHere(address) => write!(f, "this machine does not have the address {address}"),
-            Self::NoLoopback => f.write_str("this machine has no loopback address to listen on"),
-            Self::SocketTaken(path) => write!(f, "another program listens on {}", path.display()),
-            Self::NotASocket(path) => write!(f, "{} exists and is not a socket", path.display()),
-            Self::NoUnixSockets => f.write_str("this system has no Unix sockets"),
-            Self::Socket(path, cause) => write!(f, "cannot listen on {}: {}", path.display(), system_words(cause)),
-            Self::Other(address, cause) => write!(f, "cannot listen on {address}: {}", system_words(cause)),
-        }
-    }
-}
-
-impl std::error::Error for BindError {}
-
-impl BindError {
-    /// What to do about it.
-    fn way_out(&self) -> Option<&'static str> {
-        match self {
-            Self::Taken(_) => Some("choose another port with --port, or leave the choice to the program without it"),
-            Self::Denied(_) => Some("choose a port from 1024 up with --port"),
-            Self::NotHere(_) => Some("--address takes addresses of this machine's own interfaces"),
-            Self::SocketTaken(_) | Self::NotASocket(_) | Self::Socket(..) => {
-                Some("choose another path with --unix-socket")
-            }
-            Self::NoLoopback | Self::NoUnixSockets | Self::Other(..) => None,
-        }
-    }
-}
-
-impl From<BindError> for Error {
-    fn from(error: BindError) -> Self {
-        let said = Self::failed(error.to_string());
-        match error.way_out() {
-            Some(hint) => said.hint(hint),
-            None => said,
-        }
-    }
 }
 
 /// Bound and reserved; connections queue up until [`super::serve`] takes them.
 #[derive(Debug)]
 pub struct LocalListener {
-    pub(crate) sockets: BoundSockets,
+    pub(crate) sockets: Vec<ListeningSocket>,
+    addresses: Vec<SocketAddr>,
 }
 
+/// One place where clients come in.
 #[derive(Debug)]
-pub(crate) enum BoundSockets {
-    Tcp {
-        listeners: Vec<TcpListener>,
-        addresses: Vec<SocketAddr>,
-    },
+pub(crate) enum ListeningSocket {
+    Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixSocket),
 }
 
-/// One place where clients come in.
-pub(crate) enum ListeningSocket<'a> {
-    Tcp(&'a TcpListener),
-    #[cfg(unix)]
-    Unix(&'a UnixListener),
-}
-
-impl BoundSockets {
-    pub(crate) fn doors(&self) -> Vec<ListeningSocket<'_>> {
-        match self {
-            Self::Tcp { listeners, .. } => listeners.iter().map(ListeningSocket::Tcp).collect(),
-            #[cfg(unix)]
-            Self::Unix(socket) => vec![ListeningSocket::Unix(socket.listener())],
-        }
-    }
-}
-
-impl ListeningSocket<'_> {
+impl ListeningSocket {
     pub(crate) async fn accept(&self) -> io::Result<ClientSocket> {
         match self {
             Self::Tcp(listener) => {
@@ -152,7 +57,7 @@ impl ListeningSocket<'_> {
                 Ok(ClientSocket::Tcp(socket))
             }
             #[cfg(unix)]
-            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| ClientSocket::Unix(socket)),
+            Self::Unix(socket) => socket.listener().accept().await.map(|(socket, _)| ClientSocket::Unix(socket)),
         }
     }
 }
@@ -162,14 +67,19 @@ impl LocalListener {
     ///
     /// # Errors
     /// When the place is taken, forbidden, or not on this machine.
-    pub async fn bind(listen: &ListenOn) -> Result<Self, BindError> {
+    pub async fn bind(listen: &ListenOn, preferred_ports: &[u16]) -> Result<Self, Error> {
         match listen {
-            ListenOn::Loopback(port) => bind_port(&loopback_addresses()?, port),
-            ListenOn::Addresses(addresses, port) => bind_port(addresses, port),
+            ListenOn::Tcp { addresses, port } if addresses.is_empty() => {
+                bind_port(&loopback_addresses()?, *port, preferred_ports)
+            }
+            ListenOn::Tcp { addresses, port } => bind_port(addresses, *port, preferred_ports),
             #[cfg(unix)]
-            ListenOn::UnixSocket(path) => Ok(Self { sockets: BoundSockets::Unix(UnixSocket::bind(path).await?) }),
+            ListenOn::UnixSocket(path) => {
+                let socket = UnixSocket::bind(path).await?;
+                Ok(Self { sockets: vec![ListeningSocket::Unix(socket)], addresses: Vec::new() })
+            }
             #[cfg(not(unix))]
-            ListenOn::UnixSocket(_) => Err(BindError::NoUnixSockets),
+            ListenOn::UnixSocket(_) => Err(Error::failed("this system has no Unix sockets")),
         }
     }
 
@@ -180,20 +90,16 @@ impl LocalListener {
 
     /// All addresses listened on; none on a Unix socket.
     pub fn local_addrs(&self) -> &[SocketAddr] {
-        match &self.sockets {
-            BoundSockets::Tcp { addresses, .. } => addresses,
-            #[cfg(unix)]
-            BoundSockets::Unix(_) => &[],
-        }
+        &self.addresses
     }
 
     /// The path of the Unix socket.
     pub fn socket_path(&self) -> Option<&std::path::Path> {
-        match &self.sockets {
-            BoundSockets::Tcp { .. } => None,
+        self.sockets.iter().find_map(|socket| match socket {
+            ListeningSocket::Tcp(_) => None,
             #[cfg(unix)]
-            BoundSockets::Unix(socket) => Some(socket.path()),
-        }
+            ListeningSocket::Unix(socket) => Some(socket.path()),
+        })
     }
 
     /// Whether a client on this machine that connects to `localhost` gets here.
@@ -208,8 +114,8 @@ impl LocalListener {
         let addresses = self.local_addrs();
         let ipv4 = addresses.iter().find(|address| address.ip() == Ipv4Addr::LOCALHOST);
         match ipv4.or_else(|| addresses.first()) {
-            Some(address) => authority_of(reachable(*address)),
-            None => with_port("localhost", None),
+            Some(address) => http_authority(&reachable(*address).ip().to_string(), Some(address.port())),
+            None => "localhost".to_owned(),
         }
     }
 }
@@ -224,56 +130,72 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Binds `addresses` on the port, or the first free port, that `port` asks for. Port 0 stands for any.
-fn bind_port(addresses: &[IpAddr], port: &LocalPort) -> Result<LocalListener, BindError> {
-    let listeners = match port {
-        LocalPort::Exact(port) => bind_all(addresses, *port)?,
-        LocalPort::Any => bind_all(addresses, 0)?,
-        LocalPort::Preferred(ports) => match ports.iter().find_map(|port| bind_all(addresses, *port).ok()) {
+/// Binds `addresses` on the port that was asked for, or the first free one of the preferred ports, or else any.
+fn bind_port(addresses: &[IpAddr], asked: Option<u16>, preferred_ports: &[u16]) -> Result<LocalListener, Error> {
+    let listeners = match asked {
+        Some(port) => bind_all(addresses, port)?,
+        None => match preferred_ports.iter().find_map(|port| bind_all(addresses, *port).ok()) {
             Some(listeners) => listeners,
             None => bind_all(addresses, 0)?,
         },
     };
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    Ok(LocalListener { sockets: BoundSockets::Tcp { listeners, addresses } })
+    Ok(LocalListener { sockets: listeners.into_iter().map(ListeningSocket::Tcp).collect(), addresses })
 }
 
-fn loopback_addresses() -> Result<Vec<IpAddr>, BindError> {
+fn loopback_addresses() -> Result<Vec<IpAddr>, Error> {
     let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let here: Vec<IpAddr> = both.into_iter().filter(|address| is_here(*address)).collect();
-    if here.is_empty() { Err(BindError::NoLoopback) } else { Ok(here) }
+    if here.is_empty() {
+        return Err(Error::failed("this machine has no loopback address to listen on"));
+    }
+    Ok(here)
 }
 
 /// Whether the machine has `address`: IPv6 may be switched off.
 fn is_here(address: IpAddr) -> bool {
-    bind_one(SocketAddr::new(address, 0)).is_ok()
+    listen_on(SocketAddr::new(address, 0)).is_ok()
 }
 
 /// Binds all `addresses` on one port; with port 0 one that is free on all of them.
-fn bind_all(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, BindError> {
-    if port != 0 {
-        return addresses.iter().map(|address| bind_one(SocketAddr::new(*address, port))).collect();
-    }
-    let Some((first, others)) = addresses.split_first() else { return Err(BindError::NoLoopback) };
+fn bind_all(addresses: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Error> {
     let mut tries = 0;
     loop {
-        let listener = bind_one(SocketAddr::new(*first, 0))?;
-        let port = listener.local_addr().map_err(|cause| BindError::Other(SocketAddr::new(*first, 0), cause))?.port();
-        let others = others.iter().map(|address| bind_one(SocketAddr::new(*address, port)));
-        match others.collect::<Result<Vec<_>, _>>() {
-            Err(BindError::Taken(_)) if tries < ANY_PORT_TRIES => tries += 1,
-            others => return others.map(|others| std::iter::once(listener).chain(others).collect()),
+        match try_bind_all(addresses, port) {
+            Ok(listeners) => return Ok(listeners),
+            Err((_, cause)) if port == 0 && cause.kind() == io::ErrorKind::AddrInUse && tries < ANY_PORT_TRIES => {
+                tries += 1;
+            }
+            Err((address, cause)) => return Err(cannot_listen(address, &cause)),
         }
     }
 }
 
-fn bind_one(address: SocketAddr) -> Result<TcpListener, BindError> {
-    listen_on(address).map_err(|cause| match cause.kind() {
-        io::ErrorKind::AddrInUse => BindError::Taken(address),
-        io::ErrorKind::PermissionDenied => BindError::Denied(address),
-        io::ErrorKind::AddrNotAvailable => BindError::NotHere(address.ip()),
-        _ => BindError::Other(address, cause),
-    })
+/// Binds the first address on `port`, or with port 0 on any, and the others on the same.
+fn try_bind_all(addresses: &[IpAddr], mut port: u16) -> Result<Vec<TcpListener>, (SocketAddr, io::Error)> {
+    let mut listeners = Vec::new();
+    for ip in addresses {
+        let address = SocketAddr::new(*ip, port);
+        let listener = listen_on(address).map_err(|cause| (address, cause))?;
+        port = listener.local_addr().map_err(|cause| (address, cause))?.port();
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn cannot_listen(address: SocketAddr, cause: &io::Error) -> Error {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => Error::failed(format!("{address} is already in use"))
+            .hint("choose another port with --port, or leave the choice to the program without it"),
+        io::ErrorKind::PermissionDenied => {
+            Error::failed(format!("not allowed to listen on {address}")).hint("choose a port from 1024 up with --port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            Error::failed(format!("this machine does not have the address {}", address.ip()))
+                .hint("--address takes addresses of this machine's own interfaces")
+        }
+        _ => Error::failed(format!("cannot listen on {address}: {}", system_words(cause))),
+    }
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {

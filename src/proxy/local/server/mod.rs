@@ -4,10 +4,7 @@ pub(crate) mod listener;
 #[cfg(unix)]
 pub(crate) mod unix_socket;
 pub(crate) mod serve;
-#[cfg(unix)]
-pub(crate) mod open_files;
 pub(crate) mod connection;
-pub(crate) mod peer;
 #[cfg(target_os = "linux")]
 pub(crate) mod socket_owner;
 pub(crate) mod exchange;

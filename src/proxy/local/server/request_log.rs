@@ -1,24 +1,22 @@
 //! The hook that hears of every finished request. Costs a branch per request while nobody listens.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, Method, StatusCode};
 
-type RecordHook = Arc<dyn Fn(&RequestRecord<'_>) + Send + Sync>;
+/// Called once per request, on the task that served it: it must not block.
+pub(crate) type RecordHook = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 
-/// Who is told of finished requests.
-#[derive(Clone, Default)]
-pub struct RequestLog(Option<RecordHook>);
+/// Who is told of finished requests, if anybody is.
+pub type RequestLog = Option<RecordHook>;
 
 /// One finished request: its answer was sent whole, or the client went away.
-#[derive(Debug)]
-pub struct RequestRecord<'a> {
+pub struct RequestRecord {
     /// Its method.
-    pub method: &'a Method,
+    pub method: Method,
     /// The path that the client asked for, as it came: percent-encoded, without the query, which may hold secrets.
-    pub path: &'a str,
+    pub path: String,
     /// The status of the answer.
     pub status: StatusCode,
     /// Octets of the request body that were read.
@@ -28,29 +26,7 @@ pub struct RequestRecord<'a> {
     /// From the request's head to the end of the answer; of a WebSocket, to its end.
     pub duration: Duration,
     /// Label of the site that answered; `None` where the request never got that far.
-    pub site: Option<&'a str>,
+    pub site: Option<String>,
     /// What the upstream attached to its answer: its transport, the Pod.
-    pub extensions: &'a Extensions,
-}
-
-impl RequestLog {
-    /// Nobody is told.
-    pub fn off() -> Self {
-        Self(None)
-    }
-
-    /// `hook` is called once per request, on the task that served it: it must not block.
-    pub fn new(hook: impl Fn(&RequestRecord<'_>) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(hook)))
-    }
-
-    pub(crate) fn hook(&self) -> Option<&RecordHook> {
-        self.0.as_ref()
-    }
-}
-
-impl fmt::Debug for RequestLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "RequestLog(on)" } else { "RequestLog(off)" })
-    }
+    pub extensions: Extensions,
 }

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Request;
@@ -11,13 +10,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio_util::sync::CancellationToken;
+#[cfg(unix)]
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::connection::{ClientSocket, ClientStream, UnansweredRequests};
-use super::listener::{BoundSockets, ListeningSocket, LocalListener};
-use crate::proxy::local::LocalProxy;
+use super::listener::{ListeningSocket, LocalListener};
 use crate::proxy::local::guard::admit::ClientPeer;
-use crate::proxy::local::handle::{ServerState, handle};
+use crate::proxy::local::handle::handle;
+use crate::proxy::local::server_state::{LocalProxy, ServerState};
 
 /// Octets buffered per direction of a connection, and the limit of a request's head. More is no
 /// faster, and costs memory when many connections are open.
@@ -27,29 +27,17 @@ const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the system has no file descriptor or memory left.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What was served, once it is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ServeSummary {
-    /// Requests answered, whatever the answer; refused ones too.
-    pub requests: u64,
-    /// Requests that the guard refused.
-    pub refused: u64,
-    /// WebSockets opened.
-    pub tunnels: u64,
-    /// Connections cut because they were still busy when the grace was over.
-    pub cut: u64,
-}
-
 /// Serves until `shutdown` completes, then lets requests under way finish for at most `grace`. Open tunnels end at
-/// once. Dropping the future cuts everything. A second signal is the caller's affair.
+/// once. Dropping the future cuts everything. A second signal is the caller's affair. Gives the number of connections
+/// that were cut because they were still busy when the grace was over.
 pub async fn serve(
     listener: LocalListener,
     local: LocalProxy,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
-) -> ServeSummary {
+) -> usize {
     #[cfg(unix)]
-    super::open_files::allow_many();
+    allow_many_open_files();
     let server = Arc::new(ServerState::new(local, &listener));
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     tokio::select! {
@@ -57,30 +45,31 @@ pub async fn serve(
         () = shutdown => {}
     }
     drop(listener);
-    drain(&server, grace).await;
-    server.counts.summary()
+    drain(&server, grace).await
 }
 
-/// Lets what is under way finish, and cuts what has not when `grace` is over.
-async fn drain(server: &ServerState, grace: Duration) {
+/// Lets what is under way finish, and cuts what has not when `grace` is over: so many connections.
+async fn drain(server: &ServerState, grace: Duration) -> usize {
     server.stages.drain.cancel();
     server.tasks.close();
-    if tokio::time::timeout(grace, server.tasks.wait()).await.is_err() {
-        server.counts.cut.store(server.tasks.len() as u64, Ordering::Relaxed);
-        server.stages.cut.cancel();
-        server.tasks.wait().await;
+    if tokio::time::timeout(grace, server.tasks.wait()).await.is_ok() {
+        return 0;
     }
+    let busy = server.tasks.len();
+    server.stages.cut.cancel();
+    server.tasks.wait().await;
+    busy
 }
 
 /// Accepts for ever.
-async fn accept_on(sockets: &BoundSockets, server: &Arc<ServerState>) {
-    let loops = sockets.doors().into_iter().map(|door| accept_loop(Arc::clone(server), door));
+async fn accept_on(sockets: &[ListeningSocket], server: &Arc<ServerState>) {
+    let loops = sockets.iter().map(|socket| accept_loop(Arc::clone(server), socket));
     futures_util::future::join_all(loops).await;
 }
 
-async fn accept_loop(server: Arc<ServerState>, door: ListeningSocket<'_>) {
+async fn accept_loop(server: Arc<ServerState>, listening: &ListeningSocket) {
     loop {
-        match door.accept().await {
+        match listening.accept().await {
             Ok(socket) => {
                 server.tasks.spawn(serve_connection(Arc::clone(&server), socket));
             }
@@ -130,38 +119,20 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     }
 }
 
-/// The end comes in two stages; the second includes the first.
-#[derive(Debug, Clone)]
-pub(crate) struct ShutdownStages {
-    /// No new requests, no tunnels.
-    pub(crate) drain: CancellationToken,
-    /// Nothing at all.
-    pub(crate) cut: CancellationToken,
-}
+/// Enough for five thousand connections, each of which takes two open files, one on either side; as many as macOS allows
+/// everybody (`OPEN_MAX`).
+#[cfg(unix)]
+const ENOUGH_OPEN_FILES: u64 = 10_240;
 
-impl Default for ShutdownStages {
-    fn default() -> Self {
-        let cut = CancellationToken::new();
-        Self { drain: cut.child_token(), cut }
-    }
-}
-
-/// Numbers of the summary, as they grow.
-#[derive(Debug, Default)]
-pub(crate) struct SummaryCounts {
-    pub(crate) requests: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) tunnels: AtomicU64,
-    cut: AtomicU64,
-}
-
-impl SummaryCounts {
-    fn summary(&self) -> ServeSummary {
-        ServeSummary {
-            requests: self.requests.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            tunnels: self.tunnels.load(Ordering::Relaxed),
-            cut: self.cut.load(Ordering::Relaxed),
-        }
+/// Raises the soft limit, which is for programs that ask in vain for files of higher numbers (`select`), as Go programs
+/// such as kubectl do. 1,024 is usual on Linux, 256 on macOS.
+#[cfg(unix)]
+fn allow_many_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(ENOUGH_OPEN_FILES, |maximum| maximum.min(ENOUGH_OPEN_FILES));
+    if current.is_some_and(|current| current < wanted)
+        && let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    {
+        tracing::debug!(%cause, "no more open files than the system allows at first");
     }
 }

@@ -7,7 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with};
 
-use super::peer::ConnectionEnds;
+/// Both ends of a TCP connection, as we see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionEnds {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
 
 /// The user who owns the remote end, if it is a live socket of this machine. A socket that its program has closed
 /// already has no owner any more, though it may still deliver what was sent before: the kernel shows it as root's.

@@ -54,8 +54,8 @@ impl TrafficStats {
     pub(crate) fn begin(&self) -> OngoingActivity {
         self.0.open.fetch_add(1, Ordering::AcqRel);
         self.0.requests.fetch_add(1, Ordering::Relaxed);
-        self.0.tell();
-        OngoingActivity { state: Arc::clone(&self.0), is_tunnel: false }
+        self.tell();
+        OngoingActivity { stats: self.clone(), is_tunnel: false }
     }
 
     /// From now on octets are counted too, and [`TrafficStats::changed`] tells of changes.
@@ -80,6 +80,20 @@ impl TrafficStats {
         }
     }
 
+    fn tell(&self) {
+        if let Some(watcher) = self.0.watcher.get() {
+            watcher.notify_one();
+        }
+    }
+
+    /// So many more octets were carried, in whichever direction.
+    pub(crate) fn carried(&self, octets: u64) {
+        if self.0.watcher.get().is_some() {
+            self.0.octets.fetch_add(octets, Ordering::Relaxed);
+            self.tell();
+        }
+    }
+
     /// Waits until nothing has been open for `limit`. An open WebSocket or an answer still streaming is not idle.
     pub async fn idle_for(&self, limit: Duration) {
         loop {
@@ -99,25 +113,10 @@ impl TrafficStats {
     }
 }
 
-impl TrafficShared {
-    fn tell(&self) {
-        if let Some(watcher) = self.watcher.get() {
-            watcher.notify_one();
-        }
-    }
-
-    fn carried(&self, octets: u64) {
-        if self.watcher.get().is_some() {
-            self.octets.fetch_add(octets, Ordering::Relaxed);
-            self.tell();
-        }
-    }
-}
-
 /// One thing that is open.
 #[derive(Debug)]
 pub(crate) struct OngoingActivity {
-    state: Arc<TrafficShared>,
+    stats: TrafficStats,
     is_tunnel: bool,
 }
 
@@ -125,40 +124,30 @@ impl OngoingActivity {
     /// It has become a tunnel.
     pub(crate) fn tunnels(&mut self) {
         self.is_tunnel = true;
-        self.state.tunnels.fetch_add(1, Ordering::Relaxed);
-        self.state.tell();
+        self.stats.0.tunnels.fetch_add(1, Ordering::Relaxed);
+        self.stats.tell();
     }
 
     /// It has carried so many octets, in whichever direction.
     pub(crate) fn carried(&self, octets: u64) {
-        self.state.carried(octets);
+        self.stats.carried(octets);
     }
 
-    /// Counts octets for as long as it lives, if anybody wants to know.
-    pub(crate) fn meter(&self) -> Option<OctetMeter> {
-        self.state.watcher.get().is_some().then(|| OctetMeter(Arc::clone(&self.state)))
-    }
-}
-
-/// Counts octets.
-#[derive(Debug)]
-pub(crate) struct OctetMeter(Arc<TrafficShared>);
-
-impl OctetMeter {
-    /// So many more.
-    pub(crate) fn carried(&self, octets: u64) {
-        self.0.carried(octets);
+    /// Where to count octets, if anybody wants to know.
+    pub(crate) fn watched_stats(&self) -> Option<TrafficStats> {
+        self.stats.0.watcher.get().is_some().then(|| self.stats.clone())
     }
 }
 
 impl Drop for OngoingActivity {
     fn drop(&mut self) {
-        let now = u64::try_from(self.state.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.state.last_end.fetch_max(now, Ordering::AcqRel);
-        self.state.open.fetch_sub(1, Ordering::AcqRel);
+        let shared = &self.stats.0;
+        let now = u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shared.last_end.fetch_max(now, Ordering::AcqRel);
+        shared.open.fetch_sub(1, Ordering::AcqRel);
         if self.is_tunnel {
-            self.state.tunnels.fetch_sub(1, Ordering::Relaxed);
-            self.state.tell();
+            shared.tunnels.fetch_sub(1, Ordering::Relaxed);
+            self.stats.tell();
         }
     }
 }
@@ -176,7 +165,7 @@ mod tests {
         assert_eq!(activity.counts(), TrafficCounts { requests: 1, octets: 0, tunnels: 0 }, "nobody watches");
         activity.watch();
         first.carried(7);
-        first.meter().unwrap().carried(3);
+        first.watched_stats().unwrap().carried(3);
         first.tunnels();
         let second = activity.begin();
         assert_eq!(activity.counts(), TrafficCounts { requests: 2, octets: 10, tunnels: 1 });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::listener::BindError;
+use crate::error::{Error, system_words};
 
 /// Read and write for the owner, nothing for anybody else.
 const OWNER_ONLY: u32 = 0o600;
@@ -21,11 +21,11 @@ pub(crate) struct UnixSocket {
 }
 
 impl UnixSocket {
-    pub(crate) async fn bind(path: &Path) -> Result<Self, BindError> {
+    pub(crate) async fn bind(path: &Path) -> Result<Self, Error> {
         make_room(path).await?;
         let listener = bind_for_owner(path).map_err(|cause| match cause.kind() {
-            io::ErrorKind::AddrInUse => BindError::SocketTaken(path.to_owned()),
-            _ => BindError::Socket(path.to_owned(), cause),
+            io::ErrorKind::AddrInUse => taken(path),
+            _ => cannot_listen(path, &cause),
         })?;
         Ok(Self { listener, path: path.to_owned(), file: identity(path) })
     }
@@ -53,18 +53,30 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Removes a socket that nobody answers on any more.
-async fn make_room(path: &Path) -> Result<(), BindError> {
+async fn make_room(path: &Path) -> Result<(), Error> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
-        return Err(BindError::NotASocket(path.to_owned()));
+        return Err(with_way_out(format!("{} exists and is not a socket", path.display())));
     }
     match UnixStream::connect(path).await {
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|cause| BindError::Socket(path.to_owned(), cause))
+            fs::remove_file(path).map_err(|cause| cannot_listen(path, &cause))
         }
-        Err(cause) => Err(BindError::Socket(path.to_owned(), cause)),
-        Ok(_) => Err(BindError::SocketTaken(path.to_owned())),
+        Err(cause) => Err(cannot_listen(path, &cause)),
+        Ok(_) => Err(taken(path)),
     }
+}
+
+fn taken(path: &Path) -> Error {
+    with_way_out(format!("another program listens on {}", path.display()))
+}
+
+fn cannot_listen(path: &Path, cause: &io::Error) -> Error {
+    with_way_out(format!("cannot listen on {}: {}", path.display(), system_words(cause)))
+}
+
+fn with_way_out(words: String) -> Error {
+    Error::failed(words).hint("choose another path with --unix-socket")
 }
 
 /// The mask makes the file the owner's from the first moment; the mode then says so whatever the mask was.

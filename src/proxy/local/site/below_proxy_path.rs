@@ -5,9 +5,9 @@
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue, Response};
 
+use crate::message::body::Body;
 use crate::message::html_links;
 use crate::message::link_fields;
-use crate::proxy::upstream::Body;
 
 /// The place where a Service's `/` is.
 #[derive(Debug, Clone, PartialEq, Eq)]

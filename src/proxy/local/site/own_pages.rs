@@ -3,11 +3,11 @@
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, LOCATION, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
+use super::Site;
+use crate::message::body::Body;
 use crate::message::client_kind::{ClientKind, RequestingClient};
-use crate::proxy::local::Site;
 use crate::proxy::local::guard::refusal::ExplainedRefusal;
 use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, escaped};
-use crate::proxy::upstream::Body;
 use crate::terminal::output::printable;
 
 /// A refusal: a page for a browser, two lines for everybody else.

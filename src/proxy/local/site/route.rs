@@ -5,9 +5,11 @@ use std::borrow::Cow;
 
 use http::{Method, StatusCode};
 
+use super::{Origin, Site};
+use crate::message::host_port::http_authority;
 use crate::message::safe_path::strip_prefix;
+use crate::proxy::local::guard::admit::is_reading;
 use crate::proxy::local::guard::hosts::OwnHost;
-use crate::proxy::local::{Origin, Site, with_port};
 
 /// What of a request counts for its route.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +52,7 @@ pub enum RequestRoute<'a> {
 }
 
 /// Everything that does not change from request to request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SiteLayout<'a> {
     /// The open Services.
     pub sites: &'a [Site],
@@ -97,7 +99,7 @@ impl SiteLayout<'_> {
 
     /// Below a proxy path, where pages are not shown if there is a better place for them.
     fn below<'a>(&self, below: BelowProxyPath, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
-        if below.is_bare && matches!(*ask.method, Method::GET | Method::HEAD) {
+        if below.is_bare && is_reading(ask.method) {
             return RequestRoute::Redirect {
                 status: StatusCode::MOVED_PERMANENTLY,
                 location: with_final_slash(ask.target),
@@ -133,13 +135,13 @@ impl SiteLayout<'_> {
     fn origin_for_pages(&self, site: usize, ask: &RouteQuery<'_>) -> Option<String> {
         let port = self.port?;
         let is_only = self.sites.len() == 1;
-        let localhost = is_only.then(|| format!("http://{}", with_port("localhost", Some(port))));
+        let localhost = is_only.then(|| format!("http://{}", http_authority("localhost", Some(port))));
         match (self.presentation, ask.host) {
             (Origin::Path, _) => None,
             (_, OwnHost::Named) => is_only.then(String::new),
             (Origin::Localhost, _) => localhost,
             (Origin::Site, _) if !resolves_names_below_localhost(ask.user_agent) => localhost,
-            (Origin::Site, _) => Some(format!("http://{}", with_port(&self.sites[site].host_name(), Some(port)))),
+            (Origin::Site, _) => Some(format!("http://{}", http_authority(&self.sites[site].host_name(), Some(port)))),
         }
     }
 
@@ -192,7 +194,8 @@ fn resolves_names_below_localhost(user_agent: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::{Body, Upstream};
+    use crate::message::body::Body;
+    use crate::proxy::upstream::Upstream;
     use futures_util::future::BoxFuture;
     use proptest::prelude::*;
     use std::sync::Arc;

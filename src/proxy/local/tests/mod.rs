@@ -9,11 +9,11 @@ mod websocket;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::net::TcpStream;
@@ -22,7 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::proxy::upstream::Body;
+use crate::error::Error;
+use crate::message::body::Body;
+use crate::proxy::upstream::Upstream;
 
 /// When a test gives up waiting.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -62,7 +64,7 @@ fn local(sites: Vec<Site>) -> LocalProxy {
         sites,
         presentation: Origin::Site,
         policy: GuardPolicy::default(),
-        log: RequestLog::off(),
+        log: None,
         activity: TrafficStats::default(),
     }
 }
@@ -90,11 +92,44 @@ fn description(request: &Request<Body>) -> String {
     lines.join("\n")
 }
 
+/// Both loopback addresses, or the one that there is, on whatever port is free.
+fn anywhere() -> ListenOn {
+    ListenOn::Tcp { addresses: Vec::new(), port: Some(0) }
+}
+
+/// What became of requests: counts what the log hears of.
+#[derive(Clone, Default)]
+struct LoggedRequests(Arc<Mutex<RequestCounts>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct RequestCounts {
+    requests: usize,
+    /// Not answered by a Service, and with an error.
+    refused: usize,
+    tunnels: usize,
+}
+
+impl LoggedRequests {
+    fn log(&self) -> RequestLog {
+        let counts = Arc::clone(&self.0);
+        Some(Arc::new(move |record| {
+            let mut counts = counts.lock().unwrap();
+            counts.requests += 1;
+            counts.refused += usize::from(record.site.is_none() && record.status.as_u16() >= 400);
+            counts.tunnels += usize::from(record.status == StatusCode::SWITCHING_PROTOCOLS);
+        }))
+    }
+
+    fn counts(&self) -> RequestCounts {
+        *self.0.lock().unwrap()
+    }
+}
+
 /// A running local side.
 struct Serving {
     addresses: Vec<SocketAddr>,
     stop: oneshot::Sender<()>,
-    done: JoinHandle<ServeSummary>,
+    done: JoinHandle<usize>,
 }
 
 impl Serving {
@@ -103,7 +138,7 @@ impl Serving {
     }
 
     async fn with_grace(local: LocalProxy, grace: Duration) -> Self {
-        let listener = LocalListener::bind(&ListenOn::Loopback(LocalPort::Any)).await.unwrap();
+        let listener = LocalListener::bind(&anywhere(), &[]).await.unwrap();
         let addresses = listener.local_addrs().to_vec();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { drop(stopped.await) };
@@ -136,7 +171,8 @@ impl Serving {
         wire.rest().await
     }
 
-    async fn stop(self) -> ServeSummary {
+    /// Ends it, and gives the number of connections that were cut.
+    async fn stop(self) -> usize {
         drop(self.stop);
         soon(self.done).await.unwrap()
     }

@@ -9,9 +9,11 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const HANDSHAKE: &str = "GET /socket?token=1 HTTP/1.1\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-async fn serving() -> (Serving, Hands) {
+async fn serving() -> (Serving, Hands, LoggedRequests) {
     let (service, hands) = by_hand();
-    (Serving::start(local(vec![site(LABEL, PROXY_PATH, service)])).await, hands)
+    let logged = LoggedRequests::default();
+    let local = LocalProxy { log: logged.log(), ..local(vec![site(LABEL, PROXY_PATH, service)]) };
+    (Serving::start(local).await, hands, logged)
 }
 
 /// Asks for a WebSocket as the site's own page would, with more header lines.
@@ -39,7 +41,7 @@ fn agreement() -> String {
 
 #[tokio::test]
 async fn the_handshake_reaches_the_service_and_comes_back() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, _) = serving().await;
     let more = "Sec-WebSocket-Protocol: chat, base64url.bearer.authorization.k8s.io.c2VjcmV0\r\n\
                 Sec-WebSocket-Extensions: permessage-deflate\r\nCookie: svcproxy-session-8001=x\r\n";
     let mut wire = ask(&serving, more).await;
@@ -71,7 +73,7 @@ async fn the_handshake_reaches_the_service_and_comes_back() {
 
 #[tokio::test]
 async fn octets_go_both_ways_and_each_end_is_passed_on() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, logged) = serving().await;
     let (mut wire, mut connection) = open(&serving, &mut hands).await;
     for piece in ["\0\u{1}ping", "more"] {
         wire.send(piece).await;
@@ -86,12 +88,13 @@ async fn octets_go_both_ways_and_each_end_is_passed_on() {
     connection.write_all(b"late").await.unwrap();
     connection.shutdown().await.unwrap();
     assert_eq!(wire.rest().await, "late");
-    assert_eq!(serving.stop().await.tunnels, 1);
+    serving.stop().await;
+    assert_eq!(logged.counts().tunnels, 1);
 }
 
 #[tokio::test]
 async fn a_mebibyte_each_way_at_once() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, _) = serving().await;
     let (wire, mut connection) = open(&serving, &mut hands).await;
     let long = "x".repeat(1 << 20);
     let echo = tokio::spawn(async move {
@@ -115,7 +118,7 @@ async fn a_mebibyte_each_way_at_once() {
 
 #[tokio::test]
 async fn when_the_service_is_gone_so_is_the_socket() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, _) = serving().await;
     let (mut wire, connection) = open(&serving, &mut hands).await;
     drop(connection);
     wire.finish().await;
@@ -136,20 +139,21 @@ async fn t14_without_an_agreement_there_is_no_tunnel() {
         (agreed.replace("Upgrade: websocket\r\n", ""), 502),
         (agreed.replace("Connection: Upgrade\r\n", ""), 502),
     ] {
-        let (serving, mut hands) = serving().await;
+        let (serving, mut hands, logged) = serving().await;
         let mut wire = ask(&serving, "").await;
         let (mut connection, _) = next(&mut hands).await;
         connection.write_all(answer.as_bytes()).await.unwrap();
         let got = wire.rest().await;
         assert_eq!((status_of(&got), field(&got, "connection")), (expect, Some("close")), "{answer} {got}");
         assert_eq!(field(&got, "upgrade"), None);
-        assert_eq!(serving.stop().await.tunnels, 0);
+        serving.stop().await;
+        assert_eq!(logged.counts().tunnels, 0);
     }
 }
 
 #[tokio::test]
 async fn t14_an_agreement_nobody_asked_for_is_none() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, _) = serving().await;
     let mut wire = serving.connect().await;
     wire.send(&request_text(&serving.host(), "GET /", "")).await;
     let (mut connection, _) = next(&mut hands).await;
@@ -159,7 +163,7 @@ async fn t14_an_agreement_nobody_asked_for_is_none() {
 
 #[tokio::test]
 async fn t3_a_foreign_page_gets_no_socket() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, logged) = serving().await;
     let host = serving.host();
     for origin in ["", "Origin: http://evil.example\r\n", "Origin: null\r\n", "Origin: http://localhost\r\n"] {
         let mut wire = serving.connect().await;
@@ -167,18 +171,19 @@ async fn t3_a_foreign_page_gets_no_socket() {
         assert_eq!(status_of(&wire.head().await), 403, "{origin}");
     }
     assert!(is_untouched(&mut hands));
-    assert_eq!(serving.stop().await, ServeSummary { requests: 4, refused: 4, tunnels: 0, cut: 0 });
+    assert_eq!(serving.stop().await, 0);
+    assert_eq!(logged.counts(), RequestCounts { requests: 4, refused: 4, tunnels: 0 });
 }
 
 #[tokio::test]
 async fn open_sockets_do_not_hold_the_end() {
-    let (serving, mut hands) = serving().await;
+    let (serving, mut hands, logged) = serving().await;
     let mut open_ones = Vec::new();
     for _ in 0..50 {
         open_ones.push(open(&serving, &mut hands).await);
     }
-    let summary = serving.stop().await;
-    assert_eq!((summary.tunnels, summary.cut), (50, 0));
+    assert_eq!(serving.stop().await, 0);
+    assert_eq!(logged.counts().tunnels, 50);
     for (mut wire, _connection) in open_ones {
         assert_eq!(wire.rest().await, "");
     }

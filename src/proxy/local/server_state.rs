@@ -1,0 +1,135 @@
+//! What is served, at which URLs, and what all connections share.
+
+use std::net::SocketAddr;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::guard::hosts::OwnHosts;
+use super::guard::policy::GuardPolicy;
+use super::guard::token::{self, TokenGate};
+use super::server::listener::LocalListener;
+use super::server::request_log::RequestLog;
+use super::server::stats::TrafficStats;
+use super::site::route::SiteLayout;
+use super::site::{Origin, Site};
+use crate::message::host_port::http_authority;
+
+/// Everything that is served on one listener, and to whom.
+pub struct LocalProxy {
+    /// The open Services, at least one.
+    pub sites: Vec<Site>,
+    /// How they are presented to browsers.
+    pub presentation: Origin,
+    /// Who may use them.
+    pub policy: GuardPolicy,
+    /// Told of every finished request.
+    pub log: RequestLog,
+    /// Told of every request as it comes and goes; the caller keeps a clone to notice idleness.
+    pub activity: TrafficStats,
+}
+
+impl LocalProxy {
+    /// The computed proxy URL of `site`, as the kubectl book builds it, at the address that clients reach first.
+    pub fn proxy_url(&self, site: &Site, listener: &LocalListener) -> String {
+        format!("http://{}{}", listener.authority(), site.proxy_path())
+    }
+
+    /// Where browsers find `site`, ending in `/`.
+    pub fn site_url(&self, site: &Site, listener: &LocalListener) -> String {
+        let is_only = self.sites.len() == 1;
+        let host = match self.presentation {
+            Origin::Path => return self.proxy_url(site, listener),
+            // Names below `localhost` lead to this machine only.
+            _ if !listener.is_at_loopback() => is_only.then(|| listener.authority()),
+            Origin::Localhost => is_only.then(|| http_authority("localhost", listener.port())),
+            Origin::Site => Some(http_authority(&site.host_name(), listener.port())),
+        };
+        host.map_or_else(|| self.proxy_url(site, listener), |host| format!("http://{host}/"))
+    }
+
+    /// What to open in the browser: the computed proxy URL, the landing page below it and the token, if there is one.
+    /// A secret where there is a token: for the browser and the user's own terminal, never for a log.
+    pub fn open_url(&self, site: &Site, listener: &LocalListener) -> String {
+        let url = self.proxy_url(site, listener);
+        let landing = site.landing.strip_prefix('/').unwrap_or(&site.landing);
+        match &self.policy.token {
+            None => format!("{url}{landing}"),
+            Some(token) => with_parameter(&format!("{url}{landing}"), token::PARAMETER, token),
+        }
+    }
+}
+
+/// `url` with a query parameter more, before its fragment.
+fn with_parameter(url: &str, name: &str, value: &str) -> String {
+    let (url, fragment) = match url.split_once('#') {
+        Some((url, fragment)) => (url, format!("#{fragment}")),
+        None => (url, String::new()),
+    };
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{name}={value}{fragment}")
+}
+
+/// What all connections share.
+pub(crate) struct ServerState {
+    pub(crate) local: LocalProxy,
+    pub(crate) hosts: OwnHosts,
+    pub(crate) gate: Option<TokenGate>,
+    /// Where the start page says that things are, for those who read it as text.
+    pub(crate) origin: String,
+    pub(crate) stages: ShutdownStages,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl ServerState {
+    pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
+        let port = listener.port();
+        let gate =
+            local.policy.token.clone().map(|token| TokenGate::new(token, random_text(), port, local.sites.len()));
+        Self {
+            hosts: hosts(&local, listener),
+            gate,
+            origin: format!("http://{}", listener.authority()),
+            stages: ShutdownStages::default(),
+            tasks: TaskTracker::new(),
+            local,
+        }
+    }
+
+    pub(crate) fn layout(&self) -> SiteLayout<'_> {
+        SiteLayout { sites: &self.local.sites, presentation: self.local.presentation, port: self.hosts.port }
+    }
+}
+
+fn hosts(local: &LocalProxy, listener: &LocalListener) -> OwnHosts {
+    let addresses = listener.local_addrs().iter().map(SocketAddr::ip);
+    OwnHosts {
+        labels: local.sites.iter().map(|site| site.label.clone()).collect(),
+        port: listener.port(),
+        addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
+        allowed: local.policy.allow_hosts.clone(),
+    }
+}
+
+/// 128 random bits.
+fn random_text() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system gave random bits for the token a moment ago");
+    data_encoding::HEXLOWER.encode(&bytes)
+}
+
+/// The end comes in two stages; the second includes the first.
+#[derive(Debug, Clone)]
+pub(crate) struct ShutdownStages {
+    /// No new requests, no tunnels.
+    pub(crate) drain: CancellationToken,
+    /// Nothing at all.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Default for ShutdownStages {
+    fn default() -> Self {
+        let cut = CancellationToken::new();
+        Self { drain: cut.child_token(), cut }
+    }
+}
