@@ -9,7 +9,7 @@ use crate::proxy::upstream::backends::selector;
 use crate::service::{Service, Target};
 
 /// Looks with the user's own rights; what they may not see is left out.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LiveClusterView {
     cluster: Cluster,
     target: Target,

@@ -13,7 +13,6 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::codec::{BytesCodec, Framed};
 
 /// Pieces both ways over one upgraded connection.
-#[derive(Debug)]
 pub(super) enum StreamCarrier<S> {
     /// Each piece is a message.
     WebSocket(Box<WebSocketStream<S>>),

@@ -1,6 +1,5 @@
 //! A new connection into a ready Pod: `pods/portforward`, and TLS inside for https.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -116,11 +115,5 @@ impl PoolConnector for PodDialer {
                 Err(failure) => return Err(failure),
             }
         }
-    }
-}
-
-impl fmt::Debug for PodDialer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PodDialer").field("finder", &self.finder).finish_non_exhaustive()
     }
 }

@@ -16,7 +16,6 @@ use crate::service::{PortRef, Service, Target};
 const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
 
 /// Finds the Pods of one Target.
-#[derive(Debug)]
 pub(super) struct PodFinder {
     cluster: Cluster,
     target: Target,
@@ -28,7 +27,6 @@ pub(super) struct PodFinder {
     kept: Mutex<Option<Arc<str>>>,
 }
 
-#[derive(Debug)]
 struct SeenBackends {
     at: Instant,
     backends: Arc<[Backend]>,
