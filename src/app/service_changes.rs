@@ -72,7 +72,7 @@ pub fn changes(target: &Target, old: &SeenService, new: &SeenService) -> Vec<Ser
     changes
 }
 
-/// What of the open port decides where requests go: which one it is, and the port of the Pods behind it.
+/// What of the open port decides where requests go: which one it is, and the port of the Pods behind it. Pure.
 fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'a str>, u16, String)> {
     let open = target.port.as_ref()?;
     let port = ports.iter().find(|port| port.name == open.name && port.number == open.number)?;

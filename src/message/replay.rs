@@ -86,7 +86,7 @@ pub(crate) fn record(request: Request<Body>) -> (Request<Body>, Option<ReplayReq
     (again.request(), Some(again))
 }
 
-/// Whether a method may be repeated where its first answer was lost (RFC 9110 section 9.2.2).
+/// Whether a method may be repeated where its first answer was lost (RFC 9110 section 9.2.2). Pure.
 pub(crate) fn is_idempotent(method: &Method) -> bool {
     matches!(
         method.as_str(),

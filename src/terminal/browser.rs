@@ -45,7 +45,7 @@ pub struct OpenerFacts {
     pub has_display: bool,
 }
 
-/// Decides.
+/// Decides whether, and how. Pure.
 pub fn opening(facts: &OpenerFacts) -> BrowserOpening {
     if let Some(command) = &facts.command {
         return BrowserOpening::With(command.clone());

@@ -206,6 +206,7 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// Whether a terminal could obey it, or it could hide the rest. Pure.
 fn is_unsafe(character: char) -> bool {
     match character {
         '\n' | '\t' => false,

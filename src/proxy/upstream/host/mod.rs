@@ -33,7 +33,7 @@ pub(super) fn others(
     others
 }
 
-/// The Service's names, as clients in the cluster write them to speak `scheme`, the fullest first.
+/// The Service's names, as clients in the cluster write them to speak `scheme`, the fullest first. Pure.
 fn names(target: &Target, scheme: Scheme) -> Vec<String> {
     let service = target.service();
     let short = format!("{service}.{}.svc", target.namespace);
