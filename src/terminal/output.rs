@@ -191,7 +191,7 @@ fn is_in_foreground() -> bool {
     true
 }
 
-/// `text` with everything that a terminal could obey or that could hide the rest made visible: controls (C0, C1, DEL)
+/// `text` with everything that a terminal could obey or that could hide the rest made visible: controls (C0, C1, DEL),
 /// what has no width, and the bidirectional overrides of Unicode; tabs and line ends stay. Names, messages and paths come
 /// from outside. Pure.
 pub fn printable(text: &str) -> String {
