@@ -57,13 +57,8 @@ async fn keep_up(output: Output, activity: TrafficStats, mut ready: Vec<watch::R
 }
 
 fn status(activity: &TrafficStats, ready: &mut [watch::Receiver<Option<usize>>]) -> StatusCounts {
-    let counts = activity.counts();
-    StatusCounts {
-        requests: counts.requests,
-        octets: counts.octets,
-        web_sockets: counts.tunnels,
-        ready: ready.iter_mut().map(|ready| *ready.borrow_and_update()).sum(),
-    }
+    let ready = ready.iter_mut().map(|ready| *ready.borrow_and_update()).sum();
+    StatusCounts { traffic: activity.counts(), ready }
 }
 
 async fn any_changed(ready: &mut [watch::Receiver<Option<usize>>]) {

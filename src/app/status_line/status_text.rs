@@ -1,18 +1,15 @@
 //! What the status line says. Pure.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use crate::app::request_line::bytes;
+use crate::proxy::local::TrafficCounts;
 
 /// What is going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StatusCounts {
-    /// Requests so far.
-    pub requests: u64,
-    /// Octets of bodies and WebSockets so far, both ways.
-    pub octets: u64,
-    /// WebSockets that are open.
-    pub web_sockets: usize,
+    /// What goes through.
+    pub traffic: TrafficCounts,
     /// Ready endpoints of all open Services; `None` where they are not all known.
     pub ready: Option<usize>,
 }
@@ -29,13 +26,14 @@ impl StatusCounts {
             line.push_str(gap);
             line.push_str(&part);
         }
-        if line.is_empty() { cut(&self.parts()[0], width) } else { line }
+        if line.is_empty() { self.parts().remove(0).chars().take(width).collect() } else { line }
     }
 
     fn parts(&self) -> Vec<String> {
-        let mut parts = vec![counted(self.requests, "request"), bytes(self.octets)];
-        if self.web_sockets > 0 {
-            parts.push(format!("{} open", counted(self.web_sockets as u64, "WebSocket")));
+        let TrafficCounts { requests, octets, tunnels } = self.traffic;
+        let mut parts = vec![counted(requests, "request"), bytes(octets)];
+        if tunnels > 0 {
+            parts.push(format!("{} open", counted(tunnels as u64, "WebSocket")));
         }
         if let Some(ready) = self.ready {
             parts.push(format!("{} ready", counted(ready as u64, "endpoint")));
@@ -52,22 +50,12 @@ fn counted(count: u64, thing: &str) -> String {
     }
 }
 
-fn cut(text: &str, width: usize) -> String {
-    let mut left = width;
-    let fits = |character: &char| {
-        let columns = character.width().unwrap_or_default();
-        let fits = columns <= left;
-        left = left.saturating_sub(columns);
-        fits
-    };
-    text.chars().take_while(fits).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BUSY: StatusCounts = StatusCounts { requests: 1204, octets: 34 << 20, web_sockets: 2, ready: Some(3) };
+    const BUSY: StatusCounts =
+        StatusCounts { traffic: TrafficCounts { requests: 1204, octets: 34 << 20, tunnels: 2 }, ready: Some(3) };
 
     fn check(status: StatusCounts, width: usize, expect: &str) {
         assert_eq!(status.text(width), expect, "{width} columns of {status:?}");
@@ -78,7 +66,7 @@ mod tests {
         check(StatusCounts::default(), 80, "no request, 0 B");
         check(StatusCounts { ready: Some(0), ..StatusCounts::default() }, 80, "no request, 0 B, no endpoint ready");
         check(
-            StatusCounts { requests: 1, octets: 1023, web_sockets: 1, ready: Some(1) },
+            StatusCounts { traffic: TrafficCounts { requests: 1, octets: 1023, tunnels: 1 }, ready: Some(1) },
             80,
             "1 request, 1023 B, 1 WebSocket open, 1 endpoint ready",
         );

@@ -25,7 +25,7 @@ struct TrafficShared {
 }
 
 /// How much has been going on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TrafficCounts {
     /// Requests so far.
     pub requests: u64,
