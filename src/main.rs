@@ -10,12 +10,13 @@ use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 use svcproxy::app::args::{CommandLine, LogFormat};
 use svcproxy::app::completion;
-use svcproxy::app::plan::{TerminalFacts, plan};
+use svcproxy::app::plan::plan;
 use svcproxy::app::run::run;
 use svcproxy::cluster::ProcessEnvironment;
 use svcproxy::error::{Error, Exit};
 use svcproxy::find::history::state_folder;
 use svcproxy::terminal::output::Output;
+use svcproxy::terminal::terminal_facts::TerminalFacts;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -85,7 +86,7 @@ fn run_to_end(cli: CommandLine, output: &Output) -> Result<Exit, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::failed(format!("cannot start threads: {error}")))?;
-    let connect = cli.kubectl.connect_flags();
+    let connect = cli.kubectl.clone();
     let plan = plan(cli, &facts())?;
     let environment = environment(std::io::stdin().is_terminal());
     let exit = runtime.block_on(run(plan, connect, environment, history_folder(), output));

@@ -8,11 +8,11 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, ValueEnum, ValueHint};
 use http::uri::Authority;
 
-use secrecy::SecretString;
-
-use crate::cluster::ConnectFlags;
-use crate::service::PortRef;
-use crate::service::{Scheme, parse_port};
+use crate::cluster::{ConnectFlags, parse_duration};
+use crate::proxy::local::guard::policy::host;
+use crate::proxy::local::{GuardPolicy, Origin};
+use crate::proxy::upstream::limitation::Via;
+use crate::service::{PortRef, Scheme, parse_port};
 use crate::terminal::output::OutputFormat;
 
 /// The whole command line.
@@ -49,7 +49,7 @@ pub struct CommandLine {
 
     /// Who may use it.
     #[command(flatten)]
-    pub guarding: GuardFlags,
+    pub guarding: GuardPolicy,
 
     /// What is printed.
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub struct CommandLine {
 
     /// kubectl's own.
     #[command(flatten)]
-    pub kubectl: KubectlFlags,
+    pub kubectl: ConnectFlags,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -99,7 +99,7 @@ pub struct ChoosingFlags {
 
     /// What the Pods speak on that port, instead of what port and annotations say
     #[arg(long, value_enum)]
-    pub scheme: Option<SchemeFlag>,
+    pub scheme: Option<Scheme>,
 
     /// Path (and query) below the Service's / to open first
     #[arg(long, value_name = "/PATH/")]
@@ -107,7 +107,7 @@ pub struct ChoosingFlags {
 }
 
 /// Flags that say where and how it is served.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Serving")]
 pub struct ServingFlags {
     /// Local port; 0 is any free one. Without: 8001, or if that is taken one that stays the same for this Service
@@ -124,12 +124,12 @@ pub struct ServingFlags {
 
     /// How a Service is presented: under a name of its own at /, at http://localhost:PORT/, or only below its proxy
     /// path as `kubectl proxy` does
-    #[arg(long, value_enum, default_value_t = OriginFlag::Site)]
-    pub origin: OriginFlag,
+    #[arg(long, value_enum, default_value_t = Origin::Site)]
+    pub origin: Origin,
 
     /// How requests reach the Pods
-    #[arg(long, value_enum, default_value_t = ViaFlag::Auto)]
-    pub via: ViaFlag,
+    #[arg(long, value_enum, default_value_t = Via::Auto)]
+    pub via: Via,
 
     /// With port-forward to https: check the Pods' certificate
     #[arg(long)]
@@ -150,37 +150,12 @@ pub struct ServingFlags {
 
     /// Wait until the Service has a ready endpoint, at most DURATION
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
-          value_parser = duration)]
+          value_parser = parse_duration)]
     pub wait: Option<Duration>,
 
     /// End after this long without a request; 0 is never
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub idle_timeout: Option<Duration>,
-}
-
-/// Flags of the guard.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Who may use it")]
-pub struct GuardFlags {
-    /// Let only GET, HEAD and OPTIONS through, and no WebSockets
-    #[arg(long)]
-    pub read_only: bool,
-
-    /// Also answer to this Host (NAME or NAME:PORT)
-    #[arg(long, value_name = "HOST", value_delimiter = ',', value_parser = host)]
-    pub allow_host: Vec<Authority>,
-
-    /// Also let pages of this origin in (http://NAME:PORT)
-    #[arg(long, value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
-    pub allow_origin: Vec<String>,
-
-    /// Let other users of this machine in
-    #[arg(long)]
-    pub allow_other_users: bool,
-
-    /// Ask for a one-time token, which is in the URL that is opened
-    #[arg(long)]
-    pub require_token: bool,
 }
 
 /// Flags about output.
@@ -214,106 +189,6 @@ pub struct PrintingFlags {
     pub log_format: LogFormat,
 }
 
-/// kubectl's global flags, with kubectl's meaning.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "kubectl's flags")]
-pub struct KubectlFlags {
-    /// Namespace
-    #[arg(short = 'n', long)]
-    pub namespace: Option<String>,
-    /// Path to the kubeconfig file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig
-    #[arg(long)]
-    pub context: Option<String>,
-    /// Cluster of the kubeconfig
-    #[arg(long)]
-    pub cluster: Option<String>,
-    /// User of the kubeconfig
-    #[arg(long)]
-    pub user: Option<String>,
-    /// User to impersonate
-    #[arg(long = "as", value_name = "USER")]
-    pub as_user: Option<String>,
-    /// Group to impersonate, may be repeated
-    #[arg(long, value_name = "GROUP")]
-    pub as_group: Vec<String>,
-    /// UID to impersonate
-    #[arg(long, value_name = "UID")]
-    pub as_uid: Option<String>,
-    /// Extra of the impersonated user (KEY=VALUE), may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub as_user_extra: Vec<String>,
-    /// Address of the API server
-    #[arg(short = 's', long, value_name = "URL")]
-    pub server: Option<String>,
-    /// Bearer token
-    #[arg(long)]
-    pub token: Option<String>,
-    /// File with the CA certificates of the API server
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub certificate_authority: Option<PathBuf>,
-    /// File with the client certificate
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub client_certificate: Option<PathBuf>,
-    /// File with the client certificate's key
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub client_key: Option<PathBuf>,
-    /// Do not check the API server's certificate
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub insecure_skip_tls_verify: Option<bool>,
-    /// Name to check the API server's certificate against
-    #[arg(long, value_name = "NAME")]
-    pub tls_server_name: Option<String>,
-    /// How long one request to the API server itself may take; proxied requests have no limit
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub request_timeout: Option<Duration>,
-    /// User name for basic authentication
-    #[arg(long)]
-    pub username: Option<String>,
-    /// Password for basic authentication
-    #[arg(long)]
-    pub password: Option<String>,
-    /// Accepted for kubectl's sake: nothing is cached
-    #[arg(long, value_name = "FOLDER", hide = true)]
-    pub cache_dir: Option<PathBuf>,
-    /// Do not ask the API server for compressed lists
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
-    pub disable_compression: Option<bool>,
-    /// Refuse to run if the API server's version is not this program's Kubernetes version
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
-    pub match_server_version: Option<bool>,
-}
-
-impl KubectlFlags {
-    /// As the cluster module takes them.
-    pub fn connect_flags(&self) -> ConnectFlags {
-        ConnectFlags {
-            kubeconfig: self.kubeconfig.clone(),
-            context: self.context.clone(),
-            cluster: self.cluster.clone(),
-            user: self.user.clone(),
-            namespace: self.namespace.clone(),
-            server: self.server.clone(),
-            token: self.token.clone().map(SecretString::from),
-            username: self.username.clone(),
-            password: self.password.clone().map(SecretString::from),
-            certificate_authority: self.certificate_authority.clone(),
-            client_certificate: self.client_certificate.clone(),
-            client_key: self.client_key.clone(),
-            insecure_skip_tls_verify: self.insecure_skip_tls_verify.unwrap_or_default(),
-            tls_server_name: self.tls_server_name.clone(),
-            as_user: self.as_user.clone(),
-            as_group: self.as_group.clone(),
-            as_uid: self.as_uid.clone(),
-            as_user_extra: self.as_user_extra.clone(),
-            request_timeout: self.request_timeout,
-            disable_compression: self.disable_compression.unwrap_or_default(),
-        }
-    }
-}
-
 /// One of `--address`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalAddress {
@@ -321,46 +196,6 @@ pub enum LocalAddress {
     Localhost,
     /// This one.
     Ip(IpAddr),
-}
-
-/// `--scheme`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SchemeFlag {
-    /// Plain HTTP.
-    Http,
-    /// TLS.
-    Https,
-}
-
-impl From<SchemeFlag> for Scheme {
-    fn from(flag: SchemeFlag) -> Self {
-        match flag {
-            SchemeFlag::Http => Self::Http,
-            SchemeFlag::Https => Self::Https,
-        }
-    }
-}
-
-/// `--origin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OriginFlag {
-    /// http://SERVICE--NAMESPACE--HASH.localhost:PORT/
-    Site,
-    /// http://localhost:PORT/
-    Localhost,
-    /// Below the proxy path only
-    Path,
-}
-
-/// `--via`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ViaFlag {
-    /// Through the API server's service proxy; by port-forward what that cannot carry
-    Auto,
-    /// Through the API server's service proxy only
-    ServiceProxy,
-    /// By port-forward to a ready Pod only
-    PortForward,
 }
 
 /// `--log-format`.
@@ -396,30 +231,6 @@ fn browser_command(text: &str) -> Result<String, String> {
     }
 }
 
-fn host(text: &str) -> Result<Authority, String> {
-    let authority = text.parse().ok().filter(|authority: &Authority| !authority.as_str().contains('@'));
-    authority.ok_or_else(|| "not a host such as dev.example or dev.example:8443".to_owned())
-}
-
-/// Browsers write an origin without a path (RFC 6454 section 6.2); a `/` at the end is a habit of people.
-fn origin(text: &str) -> Result<String, String> {
-    let plain = text.strip_suffix('/').unwrap_or(text);
-    let is_origin = |(scheme, authority): (&str, &str)| !scheme.is_empty() && host(authority).is_ok();
-    match plain.split_once("://") {
-        Some(parts) if is_origin(parts) => Ok(plain.to_owned()),
-        _ => Err("not an origin such as http://localhost:3000".to_owned()),
-    }
-}
-
-/// A duration as kubectl reads it: `90s`, `1m30s`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| duration.try_into().ok());
-    parsed.ok_or_else(|| "not a duration such as 30s, 5m or 1h30m".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,38 +239,6 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        let check = |text: &str, expect: Option<u64>| {
-            assert_eq!(duration(text).ok(), expect.map(Duration::from_millis), "{text:?}");
-        };
-        check("30s", Some(30_000));
-        check("1m30s", Some(90_000));
-        check("500ms", Some(500));
-        check("2h", Some(7_200_000));
-        check("10", Some(10_000));
-        check("0", Some(0));
-        check("", None);
-        check("-1s", None);
-        check("soon", None);
-    }
-
-    #[test]
-    fn origins_and_hosts() {
-        for text in ["http://localhost:3000", "https://dev.example/", "chrome-extension://abcdef"] {
-            assert_eq!(origin(text).as_deref(), Ok(text.trim_end_matches('/')), "{text:?}");
-        }
-        for text in ["", "dev.example", "http://", "://dev.example", "http://dev.example/ui", "http://me@dev.example"] {
-            assert!(origin(text).is_err(), "{text:?}");
-        }
-        for text in ["dev.example", "dev.example:8443", "[::1]:80", "10.0.0.1"] {
-            assert_eq!(host(text).unwrap().as_str(), text);
-        }
-        for text in ["", "http://dev.example", "dev.example/", "me@dev.example", "a b"] {
-            assert!(host(text).is_err(), "{text:?}");
-        }
     }
 
     #[test]

@@ -7,19 +7,20 @@ use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::args::{LogFormat, OriginFlag, ViaFlag};
-use super::plan::{self, DEFAULT_PORT, OpenPlan};
+use super::args::LogFormat;
+use super::plan::{DEFAULT_PORT, OpenPlan};
 use super::ready_line::{self, ReadyLine};
 use super::request_line::RequestLine;
-use super::service_changes;
+use super::service_changes::{self, SeenService, ServiceChange};
 use super::status_line::StatusLine;
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
-use crate::proxy::local::{GuardPolicy, LocalListener, LocalProxy, Origin, RequestLog, Site, TrafficStats, serve};
-use crate::proxy::upstream::limitation::Via;
+use crate::proxy::local::guard::token::random_text;
+use crate::proxy::local::{LocalListener, LocalProxy, RequestLog, Site, TrafficStats, serve};
 use crate::proxy::upstream::{self, Dispatcher, Notices};
-use crate::service::{Target, served_paths, site_label};
+use crate::service::choose_port::PortChoice;
+use crate::service::{Service, Target, served_paths, site_label};
 use crate::terminal::browser::{self, BrowserOpening, NoBrowserReason};
 use crate::terminal::command::{self, ServedUrls};
 use crate::terminal::output::{Output, OutputFormat};
@@ -32,294 +33,295 @@ const DRAIN_GRACE: Duration = Duration::from_secs(2);
 /// Before watching begins: until then the first page has the machine and the connections to itself.
 const WATCH_START_DELAY: Duration = Duration::from_secs(1);
 
-/// Binds where `plan` says.
-///
-/// # Errors
-/// When the address is taken, missing or not allowed.
-pub async fn bind(cluster: &Cluster, plan: &OpenPlan, found: &[FoundTarget]) -> Result<LocalListener, Error> {
-    let derived = found.first().map_or(0, |found| derived_port(cluster, &found.target));
-    LocalListener::bind(&plan.listen, &[DEFAULT_PORT, derived, derived + 1, derived + 2]).await
+/// One open Service: what was found, how requests reach it, where it is served, and what is said of it.
+pub struct OpenService {
+    /// What is open.
+    pub target: Target,
+    /// The Service and why that port and scheme; `None` where the user may not read it.
+    pub read: Option<(Service, PortChoice)>,
+    /// How requests reach its Pods.
+    pub transport: Dispatcher,
+    /// Where it is served.
+    pub site: Site,
+    /// Its ready line.
+    pub ready: ReadyLine,
 }
 
-/// The same port for the same Target on every run, so that bookmarks and cookies stay good.
-fn derived_port(cluster: &Cluster, target: &Target) -> u16 {
-    let label = label(cluster, target);
+/// What all steps of one run share, from the listener to the end.
+#[derive(Debug, Clone, Copy)]
+pub struct ServingSession<'a> {
+    /// Where the Services are.
+    pub cluster: &'a Cluster,
+    /// What to do.
+    pub plan: &'a OpenPlan,
+    /// Where everything is said.
+    pub output: &'a Output,
+}
+
+impl ServingSession<'_> {
+    /// Binds where the plan says; the port that is used where none is asked for goes by the `first` Target.
+    ///
+    /// # Errors
+    /// When the address is taken, missing or not allowed.
+    pub async fn bind(&self, first: &Target) -> Result<LocalListener, Error> {
+        let derived = derived_port(&self.label(first));
+        let preferred = [DEFAULT_PORT, derived, derived + 1, derived + 2];
+        LocalListener::bind(&self.plan.listen, &preferred).await
+    }
+
+    fn label(&self, target: &Target) -> String {
+        site_label(self.cluster.server(), &target.proxy_path(), target.service(), &target.namespace)
+    }
+
+    /// What is served: a site for each Target, under every spelling of its proxy path.
+    ///
+    /// # Errors
+    /// When certificates are to be verified and the system trusts nobody, or it has no random bits for a token.
+    pub fn open(
+        &self,
+        found: Vec<FoundTarget>,
+        listener: &LocalListener,
+    ) -> Result<(LocalProxy, Vec<OpenService>), Error> {
+        let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
+        let parts = found.into_iter().zip(served_paths(&targets)).map(|(found, paths)| {
+            let transport = self.transport(&found)?;
+            let site = self.site(&found.target, paths, transport.clone());
+            Ok((found, transport, site))
+        });
+        let parts = parts.collect::<Result<Vec<_>, Error>>()?;
+        let local = self.local_proxy(parts.iter().map(|(_, _, site)| site.clone()).collect())?;
+        let services = parts.into_iter().map(|(FoundTarget { target, read }, transport, site)| {
+            let ready = self.ready_line(&target, local.proxy_url(&site, listener), local.site_url(&site, listener));
+            OpenService { target, read, transport, site, ready }
+        });
+        let services = services.collect();
+        Ok((local, services))
+    }
+
+    fn transport(&self, found: &FoundTarget) -> Result<Dispatcher, Error> {
+        let output = self.output.clone();
+        let options = upstream::DispatchOptions {
+            via: self.plan.serving.via,
+            verify_tls: self.plan.serving.verify_tls,
+            host_header: self.plan.serving.host_header.clone(),
+            notices: Notices::new(move |line| output.print_notice(line)),
+        };
+        Dispatcher::new(self.cluster, &found.target, found.read.as_ref().map(|(service, _)| service), options)
+    }
+
+    fn site(&self, target: &Target, paths: Vec<String>, transport: Dispatcher) -> Site {
+        Site {
+            label: self.label(target),
+            title: format!("{} in {}", target.service(), target.namespace),
+            paths,
+            landing: target.path.clone(),
+            upstream: Arc::new(transport),
+        }
+    }
+
+    fn local_proxy(&self, sites: Vec<Site>) -> Result<LocalProxy, Error> {
+        let token = self.plan.guard.require_token.then(random_text).transpose();
+        Ok(LocalProxy {
+            sites,
+            presentation: self.plan.serving.origin,
+            policy: self.plan.guard.clone(),
+            token: token.map_err(|error| Error::failed(format!("cannot make a random token: {error}")))?,
+            log: self.request_log(),
+            activity: TrafficStats::default(),
+        })
+    }
+
+    /// Prints a line for each finished request, if the plan says so.
+    fn request_log(&self) -> RequestLog {
+        let format = self.plan.log_requests?;
+        let output = self.output.clone();
+        Some(Arc::new(move |record| {
+            let line = RequestLine::new(record);
+            output.print_notice(&match format {
+                LogFormat::Text => line.text(),
+                LogFormat::Json => line.json(),
+            });
+        }))
+    }
+
+    fn ready_line(&self, target: &Target, proxy_url: String, site_url: String) -> ReadyLine {
+        ReadyLine {
+            context: self.cluster.context().map(str::to_owned),
+            server: self.cluster.server().to_owned(),
+            namespace: target.namespace.clone(),
+            service: target.service().to_owned(),
+            port: target.port_text(),
+            scheme: target.scheme,
+            via: self.plan.serving.via,
+            proxy_url,
+            site_url,
+        }
+    }
+
+    /// Says what would be opened, and why.
+    pub fn explain(&self, services: &[OpenService]) {
+        for OpenService { target, read, ready, .. } in services {
+            if self.plan.format == OutputFormat::Text {
+                let choice = read.as_ref().map(|(_, choice)| choice);
+                ready_line::explanation(target, choice, ready).iter().for_each(|line| self.output.print_data(line));
+            } else {
+                self.output.print_data(&ready.line(self.plan.format));
+            }
+        }
+    }
+
+    /// Waits for a ready endpoint of each Service, if the plan says so.
+    ///
+    /// # Errors
+    /// When there is none in time, or the user does not want to wait any more.
+    pub async fn wait_until_ready(&self, services: &[OpenService], signals: &mut StopSignals) -> Result<(), Error> {
+        let Some(limit) = self.plan.serving.wait else { return Ok(()) };
+        self.output.print_hint("waiting for a ready endpoint");
+        let targets = services.iter().map(|service| &service.target);
+        let waits = targets.map(|target| service_changes::wait_for_endpoint(self.cluster, target, limit));
+        tokio::select! {
+            outcome = try_join_all(waits) => outcome.map(drop),
+            _ = signals.next() => Err(Error::cancelled()),
+        }
+    }
+
+    /// Tells what happens to each Service, and its transport about its endpoints, rights permitting, until the result
+    /// is dropped.
+    pub fn watch(&self, services: &[OpenService]) -> JoinSet<()> {
+        let mut watching = JoinSet::new();
+        for OpenService { target, read, transport, .. } in services {
+            // Its ports were seen when it was read, if it could be.
+            let ports = read.as_ref().map(|(service, _)| Some(service.ports.clone()));
+            let (target, told, output) = (target.clone(), target.clone(), self.output.clone());
+            let tell = move |change: &ServiceChange| output.print_notice(&change.line(&told));
+            let (cluster, transport) = (self.cluster.clone(), transport.clone());
+            watching.spawn(async move {
+                transport.warm().await;
+                tokio::time::sleep(WATCH_START_DELAY).await;
+                let seen = SeenService { ready: None, ports };
+                service_changes::report_changes(cluster, target, transport, seen, tell).await;
+            });
+        }
+        watching
+    }
+
+    /// Says what is served and to whom; the context too, since the wrong one costs hours.
+    pub fn print_ready(&self, services: &[OpenService], listener: &LocalListener) {
+        let Self { cluster, plan, output } = self;
+        let context = cluster.context().map_or_else(|| "in-cluster".to_owned(), |context| format!("context {context}"));
+        output.print_hint(&format!("{context}, server {}", cluster.server()));
+        for OpenService { target, .. } in services.iter().filter(|service| service.read.is_none()) {
+            let (service, namespace) = (target.service(), &target.namespace);
+            output.print_hint(&format!(
+                "you may not read Service {service} in {namespace}: port and scheme are as typed"
+            ));
+        }
+        for OpenService { target, ready, .. } in services {
+            output.print_data(&ready.line(plan.format));
+            if plan.format == OutputFormat::Text && ready.site_url != ready.proxy_url {
+                let landing = target.path.trim_start_matches('/');
+                output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url));
+            }
+        }
+        if let Some(path) = listener.socket_path() {
+            output.print_hint(&format!("  curl --unix-socket {} {}", path.display(), services[0].ready.proxy_url));
+        }
+        for address in listener.local_addrs().iter().filter(|address| !address.ip().is_loopback()) {
+            let reached = format!("{address} can be reached from other machines, and they act with your rights");
+            output.print_warning(&reached);
+        }
+    }
+
+    /// Opens the first Service, or the start page where there are several, without waiting for it.
+    pub fn open_browser(&self, local: &LocalProxy, services: &[OpenService], listener: &LocalListener) {
+        let url = if services.len() == 1 || local.token.is_some() {
+            local.open_url(&services[0].site, listener)
+        } else {
+            format!("http://{}/", listener.authority())
+        };
+        if local.token.is_some() && self.plan.opening != BrowserOpening::Default {
+            self.output.print_notice(&format!("open once: {url}"));
+        }
+        match &self.plan.opening {
+            BrowserOpening::Not(NoBrowserReason::Ssh) => self.output.print_hint(&ssh_hint(listener)),
+            BrowserOpening::Not(_) => {}
+            opening => {
+                let (opening, output) = (opening.clone(), self.output.clone());
+                tokio::task::spawn_blocking(move || {
+                    if let Err(cause) = browser::open(&opening, &url) {
+                        output.print_hint(&format!("could not open a browser ({cause}); open the URL yourself"));
+                    }
+                });
+            }
+        }
+    }
+
+    /// Serves until the first signal, the idle limit or COMMAND's end, then drains. A second signal ends at once.
+    ///
+    /// # Errors
+    /// When COMMAND cannot be started.
+    pub async fn serve_until_stopped(
+        &self,
+        local: LocalProxy,
+        listener: LocalListener,
+        services: &[OpenService],
+        mut signals: StopSignals,
+    ) -> Result<Exit, Error> {
+        let activity = local.activity.clone();
+        let ready = services.iter().map(|service| service.transport.ready()).collect();
+        let status = self.plan.live_status.then(|| StatusLine::show(self.output, activity.clone(), ready));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
+        let exit = if self.plan.command.is_empty() {
+            self.wait_for_the_end(&activity, &mut signals).await;
+            Ok(Exit::Ok)
+        } else {
+            let ReadyLine { proxy_url, site_url, .. } = services[0].ready.clone();
+            let urls = ServedUrls { url: proxy_url, site_url };
+            command::run(&self.plan.command, &urls, self.plan.can_prompt, &mut signals).await
+        };
+        drop(status);
+        drop(stop);
+        self.wait_for_drain(server, &mut signals).await;
+        exit
+    }
+
+    async fn wait_for_the_end(&self, activity: &TrafficStats, signals: &mut StopSignals) {
+        let idle = async {
+            match self.plan.serving.idle_timeout.filter(|limit| !limit.is_zero()) {
+                Some(limit) => activity.idle_for(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = signals.next() => {}
+            () = idle => self.output.print_hint("idle for as long as --idle-timeout allows"),
+        }
+    }
+
+    /// Waits for what is under way, and says what did not finish in time; not when a second signal ends it all.
+    async fn wait_for_drain(&self, server: JoinHandle<usize>, signals: &mut StopSignals) {
+        let cut = tokio::select! {
+            cut = server => cut.unwrap_or(0),
+            _ = signals.next() => 0,
+        };
+        let busy = match cut {
+            0 => return,
+            1 => "a connection that was".to_owned(),
+            cut => format!("{cut} connections that were"),
+        };
+        self.output.print_hint(&format!("cut off {busy} still busy after {} s", DRAIN_GRACE.as_secs()));
+    }
+}
+
+/// The same port for the same site on every run, so that bookmarks and cookies stay good.
+fn derived_port(label: &str) -> u16 {
     let sum = label.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let width = u32::from(DERIVED_PORTS.end - DERIVED_PORTS.start);
     DERIVED_PORTS.start + u16::try_from(sum % width).expect("smaller than a range of ports")
 }
 
-fn label(cluster: &Cluster, target: &Target) -> String {
-    site_label(cluster.server(), &target.proxy_path(), target.service(), &target.namespace)
-}
-
-/// Prints a line for each finished request, if `plan` says so.
-pub fn request_log(plan: &OpenPlan, output: &Output) -> RequestLog {
-    let format = plan.log_requests?;
-    let output = output.clone();
-    Some(Arc::new(move |record| {
-        let line = RequestLine::new(record);
-        match format {
-            LogFormat::Text => output.print_notice(&line.text()),
-            LogFormat::Json => output.print_notice(&line.json()),
-        }
-    }))
-}
-
-/// The way to each Target.
-///
-/// # Errors
-/// When certificates are to be verified and the system trusts nobody.
-pub fn transports(
-    cluster: &Cluster,
-    plan: &OpenPlan,
-    found: &[FoundTarget],
-    output: &Output,
-) -> Result<Vec<Dispatcher>, Error> {
-    let output = output.clone();
-    let options = upstream::DispatchOptions {
-        via: match plan.via {
-            ViaFlag::Auto => Via::Auto,
-            ViaFlag::ServiceProxy => Via::ServiceProxy,
-            ViaFlag::PortForward => Via::PortForward,
-        },
-        verify_tls: plan.verify_tls,
-        host_header: plan.host_header.clone(),
-        notices: Notices::new(move |line| output.print_notice(line)),
-    };
-    let open = |found: &FoundTarget| {
-        let service = found.read.as_ref().map(|(service, _)| service);
-        Dispatcher::new(cluster, &found.target, service, options.clone())
-    };
-    found.iter().map(open).collect()
-}
-
-/// What is served: a site for each Target, under every spelling of its proxy path.
-pub fn local_proxy(
-    cluster: &Cluster,
-    plan: &OpenPlan,
-    found: &[FoundTarget],
-    log: RequestLog,
-    ways: &[Dispatcher],
-) -> Result<LocalProxy, Error> {
-    let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
-    let site = |((found, paths), way): ((&FoundTarget, Vec<String>), &Dispatcher)| Site {
-        label: label(cluster, &found.target),
-        title: format!("{} in {}", found.target.service(), found.target.namespace),
-        paths,
-        landing: found.target.path.clone(),
-        upstream: Arc::new(way.clone()),
-    };
-    Ok(LocalProxy {
-        sites: found.iter().zip(served_paths(&targets)).zip(ways).map(site).collect(),
-        presentation: match plan.origin {
-            OriginFlag::Site => Origin::Site,
-            OriginFlag::Localhost => Origin::Localhost,
-            OriginFlag::Path => Origin::Path,
-        },
-        policy: policy(&plan.guard)?,
-        log,
-        activity: TrafficStats::default(),
-    })
-}
-
-fn policy(guard: &plan::GuardPlan) -> Result<GuardPolicy, Error> {
-    Ok(GuardPolicy {
-        read_only: guard.read_only,
-        allow_hosts: guard.allow_hosts.clone(),
-        allow_origins: guard.allow_origins.clone(),
-        allow_other_users: guard.allow_other_users,
-        token: guard.require_token.then(new_token).transpose()?,
-    })
-}
-
-/// 128 random bits, more than anybody can try.
-fn new_token() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("cannot make a random token: {error}")))?;
-    Ok(data_encoding::HEXLOWER.encode(&bytes))
-}
-
-/// The ready lines of `local`, in the order of `found`.
-pub fn ready(
-    cluster: &Cluster,
-    plan: &OpenPlan,
-    found: &[FoundTarget],
-    local: &LocalProxy,
-    listener: &LocalListener,
-) -> Vec<ReadyLine> {
-    let line = |(found, site): (&FoundTarget, &Site)| ReadyLine {
-        context: cluster.context().map(str::to_owned),
-        server: cluster.server().to_owned(),
-        namespace: found.target.namespace.clone(),
-        service: found.target.service().to_owned(),
-        port: ready_line::port_text(&found.target),
-        scheme: found.target.scheme.as_str(),
-        via: match plan.via {
-            ViaFlag::Auto => "auto",
-            ViaFlag::ServiceProxy => "service-proxy",
-            ViaFlag::PortForward => "port-forward",
-        },
-        proxy_url: local.proxy_url(site, listener),
-        site_url: local.site_url(site, listener),
-    };
-    found.iter().zip(&local.sites).map(line).collect()
-}
-
-/// Waits for a ready endpoint of each Target, if `plan` says so.
-///
-/// # Errors
-/// When there is none in time, or the user does not want to wait any more.
-pub async fn wait_until_ready(
-    cluster: &Cluster,
-    plan: &OpenPlan,
-    found: &[FoundTarget],
-    signals: &mut StopSignals,
-    output: &Output,
-) -> Result<(), Error> {
-    let Some(limit) = plan.wait else { return Ok(()) };
-    output.print_hint("waiting for a ready endpoint");
-    let all_ready =
-        try_join_all(found.iter().map(|found| service_changes::wait_for_endpoint(cluster, &found.target, limit)));
-    tokio::select! {
-        outcome = all_ready => outcome.map(drop),
-        _ = signals.next() => Err(Error::cancelled()),
-    }
-}
-
-/// Tells what happens to each Target, and each of `ways` about its endpoints, rights permitting, until the result is
-/// dropped.
-pub fn watch(cluster: &Cluster, found: &[FoundTarget], ways: &[Dispatcher], output: &Output) -> JoinSet<()> {
-    let mut watching = JoinSet::new();
-    for (FoundTarget { target, read }, way) in found.iter().zip(ways) {
-        let seen = service_changes::SeenService::at_start(read.as_ref().map(|(service, _)| service));
-        let (target, told, output) = (target.clone(), target.clone(), output.clone());
-        let tell = move |change: &service_changes::ServiceChange| output.print_notice(&change.line(&told));
-        let (cluster, way) = (cluster.clone(), way.clone());
-        watching.spawn(async move {
-            way.warm().await;
-            tokio::time::sleep(WATCH_START_DELAY).await;
-            service_changes::report_changes(cluster, target, way, seen, tell).await;
-        });
-    }
-    watching
-}
-
-/// Says what is served and to whom; the context too, since the wrong one costs hours.
-pub fn print_ready(
-    cluster: &Cluster,
-    plan: &OpenPlan,
-    found: &[FoundTarget],
-    ready: &[ReadyLine],
-    listener: &LocalListener,
-    output: &Output,
-) {
-    let context = cluster.context().map_or_else(|| "in-cluster".to_owned(), |context| format!("context {context}"));
-    output.print_hint(&format!("{context}, server {}", cluster.server()));
-    for found in found.iter().filter(|found| found.read.is_none()) {
-        let (service, namespace) = (found.target.service(), &found.target.namespace);
-        output.print_hint(&format!("you may not read Service {service} in {namespace}: port and scheme are as typed"));
-    }
-    for (found, ready) in found.iter().zip(ready) {
-        output.print_data(&ready.line(plan.format));
-        if plan.format == OutputFormat::Text && ready.site_url != ready.proxy_url {
-            let landing = found.target.path.trim_start_matches('/');
-            output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url));
-        }
-    }
-    if let Some(path) = listener.socket_path() {
-        output.print_hint(&format!("  curl --unix-socket {} {}", path.display(), ready[0].proxy_url));
-    }
-    for address in listener.local_addrs().iter().filter(|address| !address.ip().is_loopback()) {
-        output.print_warning(&format!("{address} can be reached from other machines, and they act with your rights"));
-    }
-}
-
-/// Opens the first Target, or the start page where there are several, without waiting for it.
-pub fn open_browser(plan: &OpenPlan, local: &LocalProxy, listener: &LocalListener, output: &Output) {
-    let url = if local.sites.len() == 1 || local.policy.token.is_some() {
-        local.open_url(&local.sites[0], listener)
-    } else {
-        format!("http://{}/", listener.authority())
-    };
-    if local.policy.token.is_some() && plan.opening != BrowserOpening::Default {
-        output.print_notice(&format!("open once: {url}"));
-    }
-    match &plan.opening {
-        BrowserOpening::Not(NoBrowserReason::Ssh) => output.print_hint(&ssh_hint(listener)),
-        BrowserOpening::Not(_) => {}
-        opening => {
-            let (opening, output) = (opening.clone(), output.clone());
-            tokio::task::spawn_blocking(move || {
-                if let Err(cause) = browser::open(&opening, &url) {
-                    output.print_hint(&format!("could not open a browser ({cause}); open the URL yourself"));
-                }
-            });
-        }
-    }
-}
-
 fn ssh_hint(listener: &LocalListener) -> String {
     let port = listener.port().unwrap_or(DEFAULT_PORT);
     format!("  no browser over SSH; on your own machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE")
-}
-
-/// Serves until the first signal, the idle limit or COMMAND's end, then drains. A second signal ends at once.
-///
-/// # Errors
-/// When COMMAND cannot be started.
-pub async fn serve_until_stopped(
-    plan: &OpenPlan,
-    local: LocalProxy,
-    listener: LocalListener,
-    mut signals: StopSignals,
-    urls: ServedUrls,
-    ways: &[Dispatcher],
-    output: &Output,
-) -> Result<Exit, Error> {
-    let activity = local.activity.clone();
-    let ready = ways.iter().map(Dispatcher::ready).collect();
-    let status = plan.live_status.then(|| StatusLine::show(output, activity.clone(), ready));
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
-    let exit = if plan.command.is_empty() {
-        wait_for_the_end(plan.idle_timeout, &activity, &mut signals, output).await;
-        Ok(Exit::Ok)
-    } else {
-        command::run(&plan.command, &urls, plan.can_prompt, &mut signals).await
-    };
-    drop(status);
-    drop(stop);
-    wait_for_drain(server, &mut signals, output).await;
-    exit
-}
-
-async fn wait_for_the_end(
-    limit: Option<Duration>,
-    activity: &TrafficStats,
-    signals: &mut StopSignals,
-    output: &Output,
-) {
-    let idle = async {
-        match limit {
-            Some(limit) => activity.idle_for(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = signals.next() => {}
-        () = idle => output.print_hint("idle for as long as --idle-timeout allows"),
-    }
-}
-
-/// Waits for what is under way, and says what did not finish in time; not when a second signal ends it all.
-async fn wait_for_drain(server: JoinHandle<usize>, signals: &mut StopSignals, output: &Output) {
-    tokio::select! {
-        cut = server => match cut.unwrap_or(0) {
-            0 => {}
-            1 => output.print_hint(&format!("cut off a connection that was still busy after {} s", DRAIN_GRACE.as_secs())),
-            cut => output.print_hint(&format!("cut off {cut} connections that were still busy after {} s", DRAIN_GRACE.as_secs())),
-        },
-        _ = signals.next() => {}
-    }
 }

@@ -2,53 +2,23 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use http::uri::Authority;
-
-use super::args::{
-    ChoosingFlags, CommandLine, GuardFlags, LocalAddress, LogFormat, OriginFlag, PrintingFlags, ServingFlags, ViaFlag,
-};
+use super::args::{ChoosingFlags, CommandLine, LocalAddress, LogFormat, PrintingFlags, ServingFlags};
 use crate::error::Error;
 use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
-use crate::proxy::local::ListenOn;
+use crate::proxy::local::{GuardPolicy, ListenOn};
 use crate::service::choose_port::TargetWish;
-use crate::service::{Scheme, ServiceSpelling, SpellingError, rooted};
+use crate::service::{ServiceSpelling, SpellingError, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
 use crate::terminal::output::OutputFormat;
+use crate::terminal::terminal_facts::TerminalFacts;
 
 /// Where `kubectl proxy` listens, and so what documents show.
 pub(crate) const DEFAULT_PORT: u16 = 8001;
 
-/// What `main` finds out about where it runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TerminalFacts {
-    /// Whether a person can type.
-    pub stdin_is_terminal: bool,
-    /// Whether a person reads stdout.
-    pub stdout_is_terminal: bool,
-    /// Whether a person reads stderr.
-    pub stderr_is_terminal: bool,
-    /// Whether that terminal takes no orders: `TERM` is `dumb`.
-    pub terminal_is_dumb: bool,
-    /// Whether the session came by SSH.
-    pub over_ssh: bool,
-    /// Whether a window can be opened.
-    pub has_display: bool,
-    /// Whether `BROWSER` names a program.
-    pub has_browser_variable: bool,
-}
-
-impl TerminalFacts {
-    /// Whether a prompt can be shown and answered. Without a terminal on both sides it would spin or hang.
-    pub fn can_prompt(&self) -> bool {
-        self.stdin_is_terminal && self.stderr_is_terminal
-    }
-}
-
 /// What this run will do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Plan {
     /// Open Services.
     Open(Box<OpenPlan>),
@@ -57,28 +27,18 @@ pub enum Plan {
 }
 
 /// Opening Services.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct OpenPlan {
     /// Which ones, and where to look for them.
     pub query: ServiceQuery,
+    /// How they are served.
+    pub serving: ServingFlags,
     /// Where to listen.
     pub listen: ListenOn,
-    /// How they are presented.
-    pub origin: OriginFlag,
-    /// How requests reach the Pods.
-    pub via: ViaFlag,
-    /// Check the Pods' certificate on port-forwards.
-    pub verify_tls: bool,
-    /// The Host that the app sees.
-    pub host_header: Option<Authority>,
     /// Who may use it.
-    pub guard: GuardPlan,
+    pub guard: GuardPolicy,
     /// How the URL gets to the user.
     pub opening: BrowserOpening,
-    /// How long to wait for a ready endpoint.
-    pub wait: Option<Duration>,
-    /// When to end without being asked.
-    pub idle_timeout: Option<Duration>,
     /// What to run once ready.
     pub command: Vec<OsString>,
     /// The form of the ready line.
@@ -91,21 +51,6 @@ pub struct OpenPlan {
     pub can_prompt: bool,
     /// Whether a line at the bottom of the terminal says what is going on.
     pub live_status: bool,
-}
-
-/// The guard's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuardPlan {
-    /// Only GET, HEAD and OPTIONS.
-    pub read_only: bool,
-    /// Further Hosts.
-    pub allow_hosts: Vec<String>,
-    /// Further origins.
-    pub allow_origins: Vec<String>,
-    /// Other users of this machine.
-    pub allow_other_users: bool,
-    /// A one-time token.
-    pub require_token: bool,
 }
 
 /// Decides what to do.
@@ -121,29 +66,27 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
     if cli.choosing.list {
         return list(&cli, search).map(Plan::List);
     }
-    let format = ready_format(cli.printing.output)?;
-    let opening = browser::opening(&browser_facts(&cli, format, facts));
-    let wanted = wanted(&cli.choosing, cli.services, facts)?;
-    let CommandLine { serving, guarding, printing, command, .. } = cli;
-    let live_status = live_status(&printing, format, &command, facts);
+    let CommandLine { services, command, choosing, serving, guarding, printing, .. } = cli;
+    let format = ready_format(printing.output)?;
+    let wanted = wanted(&choosing, services, facts)?;
     check_together(&serving, &printing, &command)?;
+    let for_programs = format != OutputFormat::Text || !command.is_empty();
+    let no_browser = serving.no_browser || serving.unix_socket.is_some() || for_programs;
+    let logs_for_programs = printing.log_format != LogFormat::Text;
     Ok(Plan::Open(Box::new(OpenPlan {
         query: ServiceQuery { wanted, search },
         listen: listen(&serving),
-        origin: serving.origin,
-        via: serving.via,
-        verify_tls: serving.verify_tls,
-        host_header: serving.host_header,
-        guard: guard(guarding),
-        opening,
-        wait: serving.wait,
-        idle_timeout: serving.idle_timeout.filter(|limit| !limit.is_zero()),
+        guard: guarding,
+        opening: browser::opening(no_browser, serving.browser.clone(), facts),
+        serving,
         command,
         format,
         dry_run: printing.dry_run,
         log_requests: printing.log_requests.then_some(printing.log_format),
         can_prompt: facts.can_prompt(),
-        live_status,
+        // Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for
+        // itself.
+        live_status: !for_programs && !logs_for_programs && facts.stderr_is_terminal && !facts.terminal_is_dumb,
     })))
 }
 
@@ -168,20 +111,6 @@ fn ready_format(flag: Option<OutputFormat>) -> Result<OutputFormat, Error> {
     match flag.unwrap_or_default() {
         format @ (OutputFormat::Text | OutputFormat::Json | OutputFormat::Url) => Ok(format),
         _ => Err(Error::usage("-o wide, yaml and name are for --list").hint("use -o text, json or url")),
-    }
-}
-
-fn browser_facts(cli: &CommandLine, format: OutputFormat, facts: &TerminalFacts) -> browser::OpenerFacts {
-    browser::OpenerFacts {
-        unwanted: cli.serving.no_browser
-            || format != OutputFormat::Text
-            || !cli.command.is_empty()
-            || cli.serving.unix_socket.is_some(),
-        command: cli.serving.browser.clone(),
-        has_browser_variable: facts.has_browser_variable,
-        on_terminal: facts.stdout_is_terminal && facts.stderr_is_terminal,
-        over_ssh: facts.over_ssh,
-        has_display: facts.has_display,
     }
 }
 
@@ -211,17 +140,13 @@ fn pick(choosing: &ChoosingFlags, services: &[String], facts: &TerminalFacts) ->
 
 /// What flags alone say of port, scheme and path.
 fn flagged(choosing: &ChoosingFlags) -> TargetWish {
-    TargetWish {
-        port: choosing.svc_port.clone(),
-        scheme: choosing.scheme.map(Scheme::from),
-        path: choosing.path.as_deref().map(rooted),
-    }
+    TargetWish { port: choosing.svc_port.clone(), scheme: choosing.scheme, path: choosing.path.as_deref().map(rooted) }
 }
 
 fn named(text: String, choosing: &ChoosingFlags) -> Result<NamedService, Error> {
     let spelling = ServiceSpelling::parse(&text).map_err(|error| misspelled(&text, &error))?;
     let port = once("--svc-port", choosing.svc_port.clone(), spelling.id.port().cloned(), &text)?;
-    let scheme = once("--scheme", choosing.scheme.map(Scheme::from), spelling.id.scheme(), &text)?;
+    let scheme = once("--scheme", choosing.scheme, spelling.id.scheme(), &text)?;
     let path = choosing.path.as_deref().map(rooted).or_else(|| spelling.path.clone());
     Ok(NamedService { text, spelling, wish: TargetWish { port, scheme, path } })
 }
@@ -291,16 +216,6 @@ fn addresses(flags: &[LocalAddress]) -> Vec<IpAddr> {
     addresses
 }
 
-fn guard(flags: GuardFlags) -> GuardPlan {
-    GuardPlan {
-        read_only: flags.read_only,
-        allow_hosts: flags.allow_host.iter().map(ToString::to_string).collect(),
-        allow_origins: flags.allow_origin,
-        allow_other_users: flags.allow_other_users,
-        require_token: flags.require_token,
-    }
-}
-
 fn check_together(serving: &ServingFlags, printing: &PrintingFlags, command: &[OsString]) -> Result<(), Error> {
     if !command.is_empty() && printing.dry_run {
         return Err(Error::usage("--dry-run opens nothing, so there is nothing for COMMAND to use"));
@@ -309,12 +224,6 @@ fn check_together(serving: &ServingFlags, printing: &PrintingFlags, command: &[O
         return Err(Error::usage("COMMAND gets a URL, and a --unix-socket has none"));
     }
     Ok(())
-}
-
-/// Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
-fn live_status(printing: &PrintingFlags, format: OutputFormat, command: &[OsString], facts: &TerminalFacts) -> bool {
-    let for_people = format == OutputFormat::Text && printing.log_format == LogFormat::Text && command.is_empty();
-    for_people && facts.stderr_is_terminal && !facts.terminal_is_dumb
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::find::FoundTarget;
-use crate::service::Target;
+use crate::proxy::upstream::limitation::Via;
+use crate::service::choose_port::PortChoice;
+use crate::service::{Scheme, Target};
 use crate::terminal::output::OutputFormat;
 
 /// Everything that the ready line may say of one Target.
@@ -21,9 +22,9 @@ pub struct ReadyLine {
     /// Its port, by name or else by number; none where the Service could not be read and no port was typed.
     pub port: Option<String>,
     /// What the Pods speak.
-    pub scheme: &'static str,
+    pub scheme: Scheme,
     /// The transport asked for.
-    pub via: &'static str,
+    pub via: Via,
     /// The computed proxy URL.
     pub proxy_url: String,
     /// The Service's own origin.
@@ -44,25 +45,13 @@ impl ReadyLine {
     }
 }
 
-/// The port of `target` as people name it.
-pub fn port_text(target: &Target) -> Option<String> {
-    match &target.port {
-        Some(port) => Some(port.name.clone().unwrap_or_else(|| port.number.to_string())),
-        None => target.id.port().map(ToString::to_string),
-    }
-}
-
-/// What would be opened, why, and the right it needs: the lines of `--dry-run`.
-pub fn explanation(found: &FoundTarget, ready: &ReadyLine) -> Vec<String> {
-    let target = &found.target;
-    let (port_reason, scheme_reason) = match &found.read {
-        Some((_, choice)) => (choice.why_port.to_string(), choice.why_scheme.to_string()),
-        None => ("as typed: the Service cannot be read".to_owned(), "as typed: the Service cannot be read".to_owned()),
-    };
-    let port = target.port.as_ref().map_or_else(
-        || ready.port.clone().unwrap_or_else(|| "none".to_owned()),
-        |port| port.name.as_ref().map_or(port.number.to_string(), |name| format!("{name} ({})", port.number)),
-    );
+/// What would be opened, why, and the right it needs: the lines of `--dry-run`. `read` is the choice that was made from
+/// the Service, where it could be read.
+pub fn explanation(target: &Target, read: Option<&PortChoice>, ready: &ReadyLine) -> Vec<String> {
+    let as_typed = || "as typed: the Service cannot be read".to_owned();
+    let port_reason = read.map_or_else(as_typed, |choice| choice.why_port.to_string());
+    let scheme_reason = read.map_or_else(as_typed, |choice| choice.why_scheme.to_string());
+    let port = target.shown_port().unwrap_or_else(|| "none".to_owned());
     let mut lines = vec![
         format!("Service   {}/{}", target.namespace, target.service()),
         format!("port      {port}, {port_reason}"),
@@ -96,8 +85,8 @@ mod tests {
             namespace: "default".to_owned(),
             service: "nginx".to_owned(),
             port: Some("http".to_owned()),
-            scheme: "http",
-            via: "auto",
+            scheme: Scheme::Http,
+            via: Via::Auto,
             proxy_url: "http://127.0.0.1:8001/p/".to_owned(),
             site_url: "http://nginx.localhost:8001/".to_owned(),
         }

@@ -5,18 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 
-use super::open;
+use super::open::{OpenService, ServingSession};
 use super::plan::{OpenPlan, Plan};
-use super::ready_line;
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, Exit};
-use crate::find::FoundTarget;
 use crate::find::history::History;
 use crate::find::list::list;
 use crate::find::resolve::TargetResolver;
 use crate::service::Target;
-use crate::terminal::command::ServedUrls;
-use crate::terminal::output::{Output, OutputFormat};
+use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
 
 /// Does what `plan` says.
@@ -48,7 +45,7 @@ pub async fn run(
 async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, output: &Output) -> Result<Exit, Error> {
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
-    let choosing = TargetResolver {
+    let resolver = TargetResolver {
         cluster,
         query: &plan.query,
         can_prompt: plan.can_prompt,
@@ -56,31 +53,28 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
         now: now(),
         output,
     };
-    let found = choosing.targets(&mut signals).await?;
-    let listener = open::bind(cluster, plan, &found).await?;
-    let log = open::request_log(plan, output);
-    let ways = open::transports(cluster, plan, &found, output)?;
-    let local = open::local_proxy(cluster, plan, &found, log, &ways)?;
-    let ready = open::ready(cluster, plan, &found, &local, &listener);
+    let found = resolver.targets(&mut signals).await?;
+    let session = ServingSession { cluster, plan, output };
+    let listener = session.bind(&found[0].target).await?;
+    let (local, services) = session.open(found, &listener)?;
     if plan.dry_run {
-        explain(plan, &found, &ready, output);
+        session.explain(&services);
         return Ok(Exit::Ok);
     }
-    open::wait_until_ready(cluster, plan, &found, &mut signals, output).await?;
-    let remembered = remember(history, &found, output);
-    open::print_ready(cluster, plan, &found, &ready, &listener, output);
-    open::open_browser(plan, &local, &listener, output);
-    let urls = ServedUrls { url: ready[0].proxy_url.clone(), site_url: ready[0].site_url.clone() };
-    let watching = open::watch(cluster, &found, &ways, output);
-    let exit = open::serve_until_stopped(plan, local, listener, signals, urls, &ways, output).await;
+    session.wait_until_ready(&services, &mut signals).await?;
+    let remembered = remember(history, &services, output);
+    session.print_ready(&services, &listener);
+    session.open_browser(&local, &services, &listener);
+    let watching = session.watch(&services);
+    let exit = session.serve_until_stopped(local, listener, &services, signals).await;
     drop(watching);
     let _ = remembered.await;
     exit
 }
 
 /// Beside everything else: a slow disk must not hold up the browser.
-fn remember(history: History, found: &[FoundTarget], output: &Output) -> JoinHandle<()> {
-    let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
+fn remember(history: History, services: &[OpenService], output: &Output) -> JoinHandle<()> {
+    let targets: Vec<Target> = services.iter().map(|service| service.target.clone()).collect();
     let output = output.clone();
     tokio::task::spawn_blocking(move || {
         if let Some(warning) = history.remember(&targets) {
@@ -93,13 +87,4 @@ fn remember(history: History, found: &[FoundTarget], output: &Output) -> JoinHan
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn explain(plan: &OpenPlan, found: &[FoundTarget], ready: &[ready_line::ReadyLine], output: &Output) {
-    for (found, ready) in found.iter().zip(ready) {
-        match plan.format {
-            OutputFormat::Text => ready_line::explanation(found, ready).iter().for_each(|line| output.print_data(line)),
-            format => output.print_data(&ready.line(format)),
-        }
-    }
 }

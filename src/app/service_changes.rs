@@ -3,14 +3,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 
 use crate::cluster::api::endpoint_slices::{ready, wanted_port};
-use crate::cluster::{ApiError, Cluster, EndpointSlice};
+use crate::cluster::{ApiError, Cluster};
 use crate::error::Error;
 use crate::proxy::upstream::Dispatcher;
-use crate::service::Target;
-use crate::service::{Service, ServicePort};
+use crate::service::{ServicePort, Target};
 
 /// What is seen of a Service; `None` where nothing has been seen yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,54 +79,35 @@ fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'
     Some((port.name.as_deref(), port.number, behind))
 }
 
-impl SeenService {
-    /// What was seen when `service` was read; `None` where it may not be read.
-    pub fn at_start(service: Option<&Service>) -> Self {
-        Self { ready: None, ports: service.map(|service| Some(service.ports.clone())) }
-    }
-}
-
-/// Tells every change of `target` after it was `seen`, and `way` of its endpoints, until a right is missing, as long as it
-/// is polled.
+/// Tells every change of `target` after it was `seen`, and `transport` of its endpoints, until a right is missing, as long
+/// as it is polled.
 pub async fn report_changes(
     cluster: Cluster,
     target: Target,
-    way: Dispatcher,
+    transport: Dispatcher,
     mut seen: SeenService,
     tell: impl Fn(&ServiceChange),
 ) {
-    let mut news = pin!(news(&cluster, &target));
-    while let Some(one) = news.next().await {
+    let port = wanted_port(&target);
+    let mut endpoints = pin!(cluster.watch_endpoints(&target.namespace, target.service()).fuse());
+    let mut services = pin!(cluster.watch_service(&target.namespace, target.service()).fuse());
+    loop {
         let mut now = seen.clone();
-        match one {
-            ServiceNews::Endpoints(slices) => {
-                now.ready = Some(ready(&slices, &wanted_port(&target)).ready);
-                way.learn(&slices).await;
+        tokio::select! {
+            Some(slices) = endpoints.next() => {
+                let Ok(slices) = slices else { continue };
+                now.ready = Some(ready(&slices, &port).ready);
+                transport.learn(&slices).await;
             }
-            ServiceNews::Ports(ports) => now.ports = Some(ports),
+            Some(services) = services.next() => {
+                let Ok(services) = services else { continue };
+                now.ports = Some(services.into_iter().next().map(|service| service.ports));
+            }
+            else => return,
         }
         changes(&target, &seen, &now).iter().for_each(&tell);
         seen = now;
     }
-}
-
-/// One thing that was looked at anew.
-enum ServiceNews {
-    Endpoints(Vec<EndpointSlice>),
-    Ports(Option<Vec<ServicePort>>),
-}
-
-fn news(cluster: &Cluster, target: &Target) -> impl Stream<Item = ServiceNews> + use<> {
-    let endpoints = cluster.watch_endpoints(&target.namespace, target.service());
-    let ready = endpoints.filter_map(|slices| async { slices.ok().map(ServiceNews::Endpoints) });
-    let services = cluster.watch_service(&target.namespace, target.service());
-    let ports =
-        services.filter_map(|services| async { services.ok().map(|services| ServiceNews::Ports(ports(services))) });
-    futures_util::stream::select(ready.boxed(), ports.boxed())
-}
-
-fn ports(services: Vec<Service>) -> Option<Vec<ServicePort>> {
-    services.into_iter().next().map(|service| service.ports)
 }
 
 /// Waits until `target` has a ready endpoint, at most `limit`.

@@ -22,7 +22,7 @@ pub use api::pods::Pod;
 pub use api::readiness::{ReadinessInOrder, ReadinessTable};
 pub use api::rule::AccessRule;
 pub use client::send_error::SendError;
-pub use config::inputs::{ConnectFlags, ProcessEnvironment, ProxyVariables};
+pub use config::inputs::{ConnectFlags, ProcessEnvironment, ProxyVariables, parse_duration};
 
 pub use client::tls::TlsProblem;
 

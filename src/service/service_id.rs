@@ -3,14 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
+use clap::ValueEnum;
+use serde::Serialize;
+
 use super::PortRef;
 
 /// What the API server speaks to the Pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// Plain HTTP/1.1.
+    /// Plain HTTP
     Http,
-    /// TLS, with a certificate that the API server never verifies.
+    // With a certificate that the API server never verifies.
+    /// TLS
     Https,
 }
 

@@ -71,6 +71,22 @@ impl Target {
         self.id.name()
     }
 
+    /// The port as one types it: its name, or else its number; none where none is known.
+    pub fn port_text(&self) -> Option<String> {
+        match &self.port {
+            Some(port) => Some(port.name.clone().unwrap_or_else(|| port.number.to_string())),
+            None => self.id.port().map(ToString::to_string),
+        }
+    }
+
+    /// The port as people read it: `http (80)`, or whichever of the two there is; none where none is known.
+    pub fn shown_port(&self) -> Option<String> {
+        match &self.port {
+            Some(TargetPort { name: Some(name), number, .. }) => Some(format!("{name} ({number})")),
+            _ => self.port_text(),
+        }
+    }
+
     /// `/api/v1/namespaces/NS/services/ID/proxy/`, without the path that `server` in the kubeconfig may have.
     pub fn proxy_path(&self) -> String {
         proxy_path(&self.namespace, &self.id)

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use super::terminal_facts::TerminalFacts;
 use crate::error::system_words;
 
 /// How the URL gets to the user.
@@ -28,31 +29,14 @@ pub enum NoBrowserReason {
     NoDisplay,
 }
 
-/// What decides about opening a browser.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OpenerFacts {
-    /// `--no-browser`, `-o json`, `-o url`, `-- COMMAND` or `--unix-socket`.
-    pub unwanted: bool,
-    /// `--browser CMD`.
-    pub command: Option<String>,
-    /// Whether `BROWSER` names a program.
-    pub has_browser_variable: bool,
-    /// Whether a person reads what is printed.
-    pub on_terminal: bool,
-    /// Whether the session came by SSH.
-    pub over_ssh: bool,
-    /// Whether a window can be opened.
-    pub has_display: bool,
-}
-
-/// Decides whether, and how. Pure.
-pub fn opening(facts: &OpenerFacts) -> BrowserOpening {
-    if let Some(command) = &facts.command {
-        return BrowserOpening::With(command.clone());
-    }
+/// Decides: `unwanted` is `--no-browser`, `-o json`, `-o url`, `-- COMMAND` or `--unix-socket`, `command` is `--browser`.
+/// Pure.
+pub fn opening(unwanted: bool, command: Option<String>, facts: &TerminalFacts) -> BrowserOpening {
     let not = |condition: bool, why: NoBrowserReason| condition.then_some(BrowserOpening::Not(why));
-    not(facts.unwanted, NoBrowserReason::Asked)
-        .or_else(|| not(!facts.on_terminal, NoBrowserReason::NoTerminal))
+    command
+        .map(BrowserOpening::With)
+        .or_else(|| not(unwanted, NoBrowserReason::Asked))
+        .or_else(|| not(!facts.stdout_is_terminal || !facts.stderr_is_terminal, NoBrowserReason::NoTerminal))
         .or_else(|| facts.has_browser_variable.then_some(BrowserOpening::Default))
         .or_else(|| not(facts.over_ssh, NoBrowserReason::Ssh))
         .or_else(|| not(!facts.has_display, NoBrowserReason::NoDisplay))
@@ -101,16 +85,30 @@ mod tests {
 
     #[test]
     fn decides() {
-        let at_desk = OpenerFacts { on_terminal: true, has_display: true, ..OpenerFacts::default() };
-        let check = |facts: OpenerFacts, expect: BrowserOpening| assert_eq!(opening(&facts), expect, "{facts:?}");
-        check(at_desk.clone(), BrowserOpening::Default);
-        check(OpenerFacts { unwanted: true, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::Asked));
-        check(OpenerFacts { on_terminal: false, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::NoTerminal));
-        check(OpenerFacts { over_ssh: true, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::Ssh));
-        check(OpenerFacts { has_display: false, ..at_desk.clone() }, BrowserOpening::Not(NoBrowserReason::NoDisplay));
-        check(OpenerFacts { over_ssh: true, has_browser_variable: true, ..at_desk.clone() }, BrowserOpening::Default);
-        let named = OpenerFacts { command: Some("firefox".to_owned()), ..OpenerFacts::default() };
-        check(named, BrowserOpening::With("firefox".to_owned()));
+        let at_desk = TerminalFacts {
+            stdout_is_terminal: true,
+            stderr_is_terminal: true,
+            has_display: true,
+            ..TerminalFacts::default()
+        };
+        let check = |unwanted: bool, facts: TerminalFacts, expect: BrowserOpening| {
+            assert_eq!(opening(unwanted, None, &facts), expect, "{unwanted} {facts:?}");
+        };
+        let not = BrowserOpening::Not;
+        check(false, at_desk.clone(), BrowserOpening::Default);
+        check(true, at_desk.clone(), not(NoBrowserReason::Asked));
+        for piped in [
+            TerminalFacts { stdout_is_terminal: false, ..at_desk.clone() },
+            TerminalFacts { stderr_is_terminal: false, ..at_desk.clone() },
+        ] {
+            check(false, piped, not(NoBrowserReason::NoTerminal));
+        }
+        check(false, TerminalFacts { over_ssh: true, ..at_desk.clone() }, not(NoBrowserReason::Ssh));
+        check(false, TerminalFacts { has_display: false, ..at_desk.clone() }, not(NoBrowserReason::NoDisplay));
+        let named = TerminalFacts { over_ssh: true, has_browser_variable: true, ..at_desk };
+        check(false, named, BrowserOpening::Default);
+        let firefox = opening(true, Some("firefox".to_owned()), &TerminalFacts::default());
+        assert_eq!(firefox, BrowserOpening::With("firefox".to_owned()));
     }
 
     #[test]

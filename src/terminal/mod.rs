@@ -5,3 +5,4 @@ pub mod browser;
 pub mod output;
 pub mod private_file;
 pub mod signals;
+pub mod terminal_facts;

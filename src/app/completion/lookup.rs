@@ -35,7 +35,7 @@ impl CandidateLookup {
         history_folder: Option<PathBuf>,
     ) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        let flags = typed.kubectl.connect_flags();
+        let flags = typed.kubectl.clone();
         Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, flags, environment, history_folder })
     }
 

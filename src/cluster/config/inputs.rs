@@ -4,77 +4,108 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::{ArgAction, Args, ValueHint};
 use secrecy::{ExposeSecret, SecretString};
 
-/// kubectl's global flags as typed. An empty text counts as not typed, as for kubectl.
-#[derive(Debug, Clone, Default)]
+/// kubectl's global flags, with kubectl's meaning. An empty text counts as not typed, as for kubectl.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "kubectl's flags")]
 pub struct ConnectFlags {
-    /// `--kubeconfig`: this file alone.
-    pub kubeconfig: Option<PathBuf>,
-    /// `--context`.
-    pub context: Option<String>,
-    /// `--cluster`.
-    pub cluster: Option<String>,
-    /// `--user`.
-    pub user: Option<String>,
-    /// `--namespace`.
+    /// Namespace
+    #[arg(short = 'n', long)]
     pub namespace: Option<String>,
-    /// `--server`.
-    pub server: Option<String>,
-    /// `--token`: beats every other login.
-    pub token: Option<SecretString>,
-    /// `--username`.
-    pub username: Option<String>,
-    /// `--password`.
-    pub password: Option<SecretString>,
-    /// `--certificate-authority`.
-    pub certificate_authority: Option<PathBuf>,
-    /// `--client-certificate`.
-    pub client_certificate: Option<PathBuf>,
-    /// `--client-key`.
-    pub client_key: Option<PathBuf>,
-    /// `--insecure-skip-tls-verify`.
-    pub insecure_skip_tls_verify: bool,
-    /// `--tls-server-name`.
-    pub tls_server_name: Option<String>,
-    /// `--as`.
+    /// Path to the kubeconfig file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Cluster of the kubeconfig
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// User of the kubeconfig
+    #[arg(long)]
+    pub user: Option<String>,
+    /// User to impersonate
+    #[arg(long = "as", value_name = "USER")]
     pub as_user: Option<String>,
-    /// `--as-group`, each one.
+    /// Group to impersonate, may be repeated
+    #[arg(long, value_name = "GROUP")]
     pub as_group: Vec<String>,
-    /// `--as-uid`.
+    /// UID to impersonate
+    #[arg(long, value_name = "UID")]
     pub as_uid: Option<String>,
-    /// `--as-user-extra`, each one as `KEY=VALUE`.
+    /// Extra of the impersonated user (KEY=VALUE), may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
     pub as_user_extra: Vec<String>,
-    /// `--request-timeout`: of our own calls only; proxied requests have no limit. Zero means none.
+    /// Address of the API server
+    #[arg(short = 's', long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Bearer token
+    #[arg(long)]
+    pub token: Option<SecretString>,
+    /// File with the CA certificates of the API server
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub certificate_authority: Option<PathBuf>,
+    /// File with the client certificate
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub client_certificate: Option<PathBuf>,
+    /// File with the client certificate's key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub client_key: Option<PathBuf>,
+    /// Do not check the API server's certificate
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
+          action = ArgAction::Set, default_value_t = false, hide_default_value = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// Name to check the API server's certificate against
+    #[arg(long, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// How long one request to the API server itself may take; proxied requests have no limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub request_timeout: Option<Duration>,
-    /// `--disable-compression`: of lists.
+    /// User name for basic authentication
+    #[arg(long)]
+    pub username: Option<String>,
+    /// Password for basic authentication
+    #[arg(long)]
+    pub password: Option<SecretString>,
+    /// Accepted for kubectl's sake: nothing is cached
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub cache_dir: Option<PathBuf>,
+    /// Do not ask the API server for compressed lists
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
+          action = ArgAction::Set, default_value_t = false, hide_default_value = true)]
     pub disable_compression: bool,
+    /// Refuse to run if the API server's version is not this program's Kubernetes version
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
+    pub match_server_version: Option<bool>,
 }
 
 impl ConnectFlags {
     /// Forgets what was typed as an empty text.
     pub(crate) fn without_empty(&self) -> Self {
-        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let path = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-        let secret = |secret: &Option<SecretString>| secret.clone().filter(|secret| !secret.expose_secret().is_empty());
-        Self {
-            kubeconfig: path(&self.kubeconfig),
-            context: text(&self.context),
-            cluster: text(&self.cluster),
-            user: text(&self.user),
-            namespace: text(&self.namespace),
-            server: text(&self.server),
-            token: secret(&self.token),
-            username: text(&self.username),
-            password: secret(&self.password),
-            certificate_authority: path(&self.certificate_authority),
-            client_certificate: path(&self.client_certificate),
-            client_key: path(&self.client_key),
-            tls_server_name: text(&self.tls_server_name),
-            as_user: text(&self.as_user),
-            as_uid: text(&self.as_uid),
-            ..self.clone()
+        let mut flags = self.clone();
+        for text in [
+            &mut flags.context,
+            &mut flags.cluster,
+            &mut flags.user,
+            &mut flags.namespace,
+            &mut flags.server,
+            &mut flags.username,
+            &mut flags.tls_server_name,
+            &mut flags.as_user,
+            &mut flags.as_uid,
+        ] {
+            text.take_if(|text| text.is_empty());
         }
+        let files = [&mut flags.certificate_authority, &mut flags.client_certificate, &mut flags.client_key];
+        for file in files.into_iter().chain([&mut flags.kubeconfig]) {
+            file.take_if(|file| file.as_os_str().is_empty());
+        }
+        for secret in [&mut flags.token, &mut flags.password] {
+            secret.take_if(|secret| secret.expose_secret().is_empty());
+        }
+        flags
     }
 }
 
@@ -129,5 +160,38 @@ impl ProcessEnvironment {
             service_account: PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"),
             terminal,
         }
+    }
+}
+
+/// A duration as kubectl reads it: `90s`, `1m30s`, or a number of seconds.
+///
+/// # Errors
+/// When it is none, or a negative one.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| duration.try_into().ok());
+    parsed.ok_or_else(|| "not a duration such as 30s, 5m or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let check = |text: &str, expect: Option<u64>| {
+            assert_eq!(parse_duration(text).ok(), expect.map(Duration::from_millis), "{text:?}");
+        };
+        check("30s", Some(30_000));
+        check("1m30s", Some(90_000));
+        check("500ms", Some(500));
+        check("2h", Some(7_200_000));
+        check("10", Some(10_000));
+        check("0", Some(0));
+        check("", None);
+        check("-1s", None);
+        check("soon", None);
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::hosts::OwnHosts;
 use super::guard::policy::GuardPolicy;
-use super::guard::token::{self, TokenGate};
+use super::guard::token::{PARAMETER, TokenGate, random_text};
 use super::server::listener::LocalListener;
 use super::server::request_log::RequestLog;
 use super::server::stats::TrafficStats;
@@ -23,6 +23,8 @@ pub struct LocalProxy {
     pub presentation: Origin,
     /// Who may use them.
     pub policy: GuardPolicy,
+    /// A token that opens each site once; without, there is none.
+    pub token: Option<String>,
     /// Told of every finished request.
     pub log: RequestLog,
     /// Told of every request as it comes and goes; the caller keeps a clone to notice idleness.
@@ -53,9 +55,9 @@ impl LocalProxy {
     pub fn open_url(&self, site: &Site, listener: &LocalListener) -> String {
         let url = self.proxy_url(site, listener);
         let landing = site.landing.strip_prefix('/').unwrap_or(&site.landing);
-        match &self.policy.token {
+        match &self.token {
             None => format!("{url}{landing}"),
-            Some(token) => with_parameter(&format!("{url}{landing}"), token::PARAMETER, token),
+            Some(token) => with_parameter(&format!("{url}{landing}"), PARAMETER, token),
         }
     }
 }
@@ -84,8 +86,8 @@ pub(crate) struct ServerState {
 impl ServerState {
     pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
         let port = listener.port();
-        let gate =
-            local.policy.token.clone().map(|token| TokenGate::new(token, random_text(), port, local.sites.len()));
+        let session = || random_text().expect("the system gave random bits for the token a moment ago");
+        let gate = local.token.clone().map(|token| TokenGate::new(token, session(), port, local.sites.len()));
         Self {
             hosts: hosts(&local, listener),
             gate,
@@ -109,13 +111,6 @@ fn hosts(local: &LocalProxy, listener: &LocalListener) -> OwnHosts {
         addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
         allowed: local.policy.allow_hosts.clone(),
     }
-}
-
-/// 128 random bits.
-fn random_text() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the system gave random bits for the token a moment ago");
-    data_encoding::HEXLOWER.encode(&bytes)
 }
 
 /// The end comes in two stages; the second includes the first.

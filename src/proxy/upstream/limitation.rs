@@ -3,19 +3,22 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use clap::ValueEnum;
 use http::Request;
 use http::header::{AUTHORIZATION, TRAILER, UPGRADE};
 use percent_encoding::{percent_decode, percent_decode_str};
+use serde::Serialize;
 
 /// `--via`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Via {
-    /// The service proxy; port-forward for what that cannot carry.
+    /// Through the API server's service proxy; by port-forward what that cannot carry
     #[default]
     Auto,
-    /// The service proxy only.
+    /// Through the API server's service proxy only
     ServiceProxy,
-    /// Port-forward only.
+    /// By port-forward to a ready Pod only
     PortForward,
 }
 

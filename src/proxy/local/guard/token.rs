@@ -46,6 +46,16 @@ pub(crate) enum GateClosed {
     SeveralCookies,
 }
 
+/// 128 random bits, more than anybody can try, as hexadecimal digits.
+///
+/// # Errors
+/// When the system has none.
+pub(crate) fn random_text() -> Result<String, getrandom::Error> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits)?;
+    Ok(data_encoding::HEXLOWER.encode(&bits))
+}
+
 impl TokenGate {
     /// A gate for `sites` sites that `token` opens. `session` is another secret; `port` keeps two programs of one
     /// host name apart, which share their cookies (RFC 6265 section 8.5).

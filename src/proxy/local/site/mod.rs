@@ -8,9 +8,12 @@ pub(crate) mod own_pages;
 
 use std::sync::Arc;
 
+use clap::ValueEnum;
+
 use crate::proxy::upstream::Upstream;
 
 /// One open Service.
+#[derive(Clone)]
 pub struct Site {
     /// First label of its own host name: a DNS label, never empty, different from every other site's.
     pub label: String,
@@ -37,13 +40,14 @@ impl Site {
 }
 
 /// `--origin`: where browsers find a Service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Origin {
-    /// At `/` of a host name of its own, `LABEL.localhost`.
+    /// http://SERVICE--NAMESPACE--HASH.localhost:PORT/
     #[default]
     Site,
-    /// At `/` of `localhost`, which only one Service can have; with several it is as [`Origin::Path`].
+    // Only one Service can have that; with several it is as `Path`.
+    /// http://localhost:PORT/
     Localhost,
-    /// Only below its proxy path, as `kubectl proxy` does.
+    /// Below the proxy path only
     Path,
 }

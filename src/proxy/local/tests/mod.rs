@@ -64,6 +64,7 @@ fn local(sites: Vec<Site>) -> LocalProxy {
         sites,
         presentation: Origin::Site,
         policy: GuardPolicy::default(),
+        token: None,
         log: None,
         activity: TrafficStats::default(),
     }

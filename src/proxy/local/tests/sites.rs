@@ -85,7 +85,7 @@ async fn urls_as_they_are_printed() {
     assert_eq!(local.proxy_url(first, &listener), format!("http://127.0.0.1:{port}{PROXY_PATH}"));
     assert_eq!(local.site_url(second, &listener), format!("http://{OTHER_LABEL}.localhost:{port}/"));
     assert_eq!(local.open_url(first, &listener), format!("http://127.0.0.1:{port}{PROXY_PATH}ui/?a=b#c"));
-    local.policy.token = Some("t0ken".to_owned());
+    local.token = Some("t0ken".to_owned());
     let (first, second) = (&local.sites[0], &local.sites[1]);
     assert_eq!(
         local.open_url(first, &listener),
@@ -155,7 +155,7 @@ async fn a_refused_request_never_reaches_the_service() {
 
 #[tokio::test]
 async fn t4_the_token_opens_a_site_once_and_becomes_a_cookie() {
-    let (local, mut seen) = watched(|local| local.policy.token = Some("t0ken".to_owned()));
+    let (local, mut seen) = watched(|local| local.token = Some("t0ken".to_owned()));
     let serving = Serving::start(local).await;
     assert_eq!(status_of(&serving.ask("GET /").await), 401);
     assert_eq!(status_of(&serving.ask("GET /?svcproxy-token=guess").await), 401);

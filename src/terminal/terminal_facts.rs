@@ -1,0 +1,27 @@
+//! What is known of the terminal, and of the desk that it stands on, before a run begins.
+
+/// What `main` finds out about where it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TerminalFacts {
+    /// Whether a person can type.
+    pub stdin_is_terminal: bool,
+    /// Whether a person reads stdout.
+    pub stdout_is_terminal: bool,
+    /// Whether a person reads stderr.
+    pub stderr_is_terminal: bool,
+    /// Whether that terminal takes no orders: `TERM` is `dumb`.
+    pub terminal_is_dumb: bool,
+    /// Whether the session came by SSH.
+    pub over_ssh: bool,
+    /// Whether a window can be opened.
+    pub has_display: bool,
+    /// Whether `BROWSER` names a program.
+    pub has_browser_variable: bool,
+}
+
+impl TerminalFacts {
+    /// Whether a prompt can be shown and answered. Without a terminal on both sides it would spin or hang. Pure.
+    pub fn can_prompt(&self) -> bool {
+        self.stdin_is_terminal && self.stderr_is_terminal
+    }
+}
