@@ -37,9 +37,10 @@ impl EndpointFacts {
             ),
             (0, _) if self.unready.is_empty() => (format!("{service} has no Pods"), self.no_pods(&target.namespace)),
             (_, 0) => (format!("No Pod of {service} is ready"), self.unready_pods()),
-            _ if !has_port(slices, target) => {
-                (format!("No Pod of {service} has the port {}", shown_port(target)), other_ports(slices, target))
-            }
+            _ if !has_port(slices, target) => (
+                format!("No Pod of {service} has the port {}", target.shown_port().unwrap_or_default()),
+                other_ports(slices, target),
+            ),
             _ if ready().all(|endpoint| endpoint.pod.is_none()) => (
                 format!("{service} leads to addresses that are no Pods"),
                 "The API server proxies only to Pods of the same namespace.".to_owned(),
@@ -81,17 +82,5 @@ fn other_ports(slices: &[EndpointSlice], target: &Target) -> String {
         ([], Some(name)) => format!("The Service leads to a port named {name}, and no container of the Pods has one."),
         ([], None) => "Its endpoints have no port at all.".to_owned(),
         (names, _) => format!("Its endpoints have: {}.", names.join(", ")),
-    }
-}
-
-/// The port of `target` as people write it; empty where it is not known.
-pub(super) fn shown_port(target: &Target) -> String {
-    match (&target.port, target.id.port()) {
-        (Some(port), _) => match &port.name {
-            Some(name) => format!("{name} ({})", port.number),
-            None => port.number.to_string(),
-        },
-        (None, Some(port)) => port.to_string(),
-        (None, None) => String::new(),
     }
 }

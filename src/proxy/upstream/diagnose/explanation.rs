@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
-use super::endpoint_facts::{EndpointFacts, shown_port};
+use super::endpoint_facts::EndpointFacts;
 use crate::cluster::{CredentialsNotSeen, MissingRight};
 use crate::service::{ServiceId, Target};
 
@@ -217,7 +217,7 @@ fn of_target(cause: &FailureCause, subject: &FailingService) -> Explanation {
     match cause {
         FailureCause::NoSuchPort => Explanation::of(
             "no-such-port",
-            format!("{service} has no port {}", shown_port(&subject.target)),
+            format!("{service} has no port {}", subject.target.shown_port().unwrap_or_default()),
             "It had one when this program started, or the number is that of a container or node.",
             vec![SuggestedCheck::run("its ports", subject.kubectl(&format!("get service {service}")))],
         ),
