@@ -33,7 +33,7 @@ impl ClusterIngressHosts {
     }
 
     async fn find(self) -> Vec<String> {
-        let (ingresses, routes) = futures_util::join!(
+        let (ingresses, routes) = tokio::join!(
             self.list("networking.k8s.io", "ingresses"),
             self.list("gateway.networking.k8s.io", "httproutes"),
         );
