@@ -138,7 +138,7 @@ fn start_logging(cli: &CommandLine, output: &Output) {
     let format = tracing_subscriber::fmt::layer().with_writer(move || output.clone()).with_target(false);
     let ansi = std::io::stderr().is_terminal() && variable("NO_COLOR").is_none();
     let layer = match cli.printing.log_format {
-        LogFormat::Text => format.with_ansi(ansi).without_time().boxed(),
+        LogFormat::Text => format.with_ansi(ansi).boxed(),
         LogFormat::Json => format.json().with_ansi(false).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));

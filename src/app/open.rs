@@ -66,7 +66,9 @@ impl ServingSession<'_> {
     pub async fn bind(&self, first: &Target) -> Result<LocalListener, Error> {
         let derived = derived_port(&self.label(first));
         let preferred = [DEFAULT_PORT, derived, derived + 1, derived + 2];
-        LocalListener::bind(&self.plan.listen, &preferred).await
+        let listener = LocalListener::bind(&self.plan.listen, &preferred).await?;
+        tracing::info!(addresses = ?listener.local_addrs(), socket = ?listener.socket_path(), "listens");
+        Ok(listener)
     }
 
     fn label(&self, target: &Target) -> String {
@@ -84,6 +86,7 @@ impl ServingSession<'_> {
     ) -> Result<(LocalProxy, Vec<OpenService>), Error> {
         let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
         let parts = found.into_iter().zip(served_paths(&targets)).map(|(found, paths)| {
+            log_choice(&found);
             let transport = self.transport(&found)?;
             let site = self.site(&found.target, paths, transport.clone());
             Ok((found, transport, site))
@@ -100,6 +103,7 @@ impl ServingSession<'_> {
 
     fn transport(&self, found: &FoundTarget) -> Result<Dispatcher, Error> {
         let output = self.output.clone();
+        tracing::info!(via = ?self.plan.serving.via, "carries requests");
         let options = upstream::DispatchOptions {
             via: self.plan.serving.via,
             verify_tls: self.plan.serving.verify_tls,
@@ -195,6 +199,7 @@ impl ServingSession<'_> {
             let (target, told, output) = (target.clone(), target.clone(), self.output.clone());
             let tell = move |change: &ServiceChange| output.print_notice(&change.line(&told));
             let (cluster, transport) = (self.cluster.clone(), transport.clone());
+            tracing::info!(service = target.service(), "watches the Service and its endpoints");
             watching.spawn(async move {
                 transport.warm().await;
                 tokio::time::sleep(WATCH_START_DELAY).await;
@@ -311,6 +316,17 @@ impl ServingSession<'_> {
             cut => format!("{cut} connections that were"),
         };
         self.output.print_hint(&format!("cut off {busy} still busy after {} s", DRAIN_GRACE.as_secs()));
+    }
+}
+
+fn log_choice(FoundTarget { target, read }: &FoundTarget) {
+    let (service, namespace, id) = (target.service(), &target.namespace, &target.id);
+    match read {
+        Some((_, PortChoice { why_port, why_scheme, .. })) => {
+            let (port, scheme) = (target.shown_port(), target.scheme);
+            tracing::info!(service, namespace, port, %why_port, %scheme, %why_scheme, %id, "opens");
+        }
+        None => tracing::info!(service, namespace, %id, "opens as typed: the Service may not be read"),
     }
 }
 

@@ -72,8 +72,44 @@ async fn every_flag_is_understood() {
     for flags in FLAGS.iter().chain(&KUBECTL) {
         let plugin = Plugin::new(&fake).plain().args(["web", "--dry-run", "--port=0"]).args(flags.split(' '));
         let finished = plugin.finish().await;
-        assert_eq!((finished.code(), &finished.stderr[..]), (0, ""), "{flags}");
+        let told = finished.stderr.lines().filter(|line| !is_logged(line)).count();
+        assert_eq!((finished.code(), told), (0, 0), "{flags}: {}", finished.stderr);
+        assert_eq!(finished.stderr.is_empty(), !flags.starts_with("-v") && !flags.starts_with("--v="), "{flags}");
     }
+}
+
+/// Whether a line on stderr is one of the log: a time, then a level.
+fn is_logged(line: &str) -> bool {
+    line.split_whitespace().nth(1).is_some_and(|level| ["INFO", "DEBUG", "TRACE"].contains(&level))
+}
+
+/// What a run decided, told in about ten lines.
+#[tokio::test]
+async fn v_tells_what_was_decided() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let finished = Plugin::new(&fake).plain().args(["web", "--dry-run", "--port=0", "-v"]).finish().await;
+    for decision in [
+        "reads the kubeconfig",
+        "context=\"test\"",
+        "credentials=",
+        "proxy=",
+        "port=",
+        "why_port=",
+        "via=Auto",
+        "listens",
+    ] {
+        assert!(finished.stderr.contains(decision), "{decision} in {}", finished.stderr);
+    }
+    let lines = finished.stderr.lines().count();
+    assert!((6..=12).contains(&lines), "{}", finished.stderr);
+    let finished = Plugin::new(&fake).plain().args(["web", "--dry-run", "--port=0", "-v=2"]).finish().await;
+    let call = finished.stderr.lines().find(|line| line.contains("/api/v1/namespaces/default/services/web"));
+    assert!(
+        call.is_some_and(|call| call.contains("status=200") && call.contains("milliseconds=")),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[tokio::test]

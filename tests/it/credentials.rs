@@ -193,7 +193,8 @@ async fn impersonation_is_said_once_and_not_by_the_page() {
 /// T18.
 #[tokio::test]
 async fn no_log_level_shows_a_secret() {
-    const SECRETS: [&str; 4] = ["t0p-s3cret-token", "s3cret-cookie", "s3cret-query", "s3cret-basic"];
+    const SECRETS: [&str; 6] =
+        ["t0p-s3cret-token", "s3cret-cookie", "s3cret-query", "s3cret-basic", "s3cret-body", "s3cret-key"];
     for format in ["text", "json"] {
         let fake = FakeApiServer::start().await;
         let backend = web(&fake).await;
@@ -206,6 +207,8 @@ async fn no_log_level_shows_a_secret() {
         assert_eq!(client::send(&url, request).await.status, StatusCode::OK);
         let basic = http::Request::builder().header("Authorization", format!("Basic {}", SECRETS[3]));
         client::send(&served.proxy_url(), basic).await;
+        let posted = http::Request::builder().method("POST").header("X-Api-Key", SECRETS[5]);
+        client::send_body(&served.proxy_url(), posted, SECRETS[4]).await;
         fake.fault("/proxy/", 1, Fault::Cut(0));
         client::get(&served.proxy_url()).await;
         eventually("a line for each request", async || (served.stderr().matches("/a").count() > 0).then_some(())).await;

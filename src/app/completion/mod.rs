@@ -38,9 +38,9 @@ pub fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<OsStri
 /// The answer to `words`, for stdout. Asks the cluster only for what is being typed, and for 2 seconds at most.
 pub fn answer(words: &[OsString], environment: ProcessEnvironment, history_folder: Option<PathBuf>) -> String {
     let wants_files = Arc::new(AtomicBool::new(false));
-    let Some((typed, before)) = words.split_last() else { return lines(Vec::new(), false) };
+    let Some((typed, before)) = words.split_last() else { return lines(&[], false) };
     if before.iter().any(|word| word == "--") {
-        return lines(Vec::new(), true); // COMMAND and its arguments
+        return lines(&[], true); // COMMAND and its arguments
     }
     let lookup = CandidateLookup::new(parsed(before), environment, history_folder).map(Arc::new);
     let found = lookup.map(|lookup| {
@@ -52,7 +52,7 @@ pub fn answer(words: &[OsString], environment: ProcessEnvironment, history_folde
         }
         found
     });
-    lines(found.unwrap_or_default(), wants_files.load(Ordering::Relaxed))
+    lines(&found.unwrap_or_default(), wants_files.load(Ordering::Relaxed))
 }
 
 /// What was typed before, as far as it can be read: a flag may still lack its value.
@@ -126,7 +126,7 @@ fn left_to_the_shell(wants_files: &Arc<AtomicBool>) -> ArgValueCompleter {
 }
 
 /// The protocol: candidates, then Cobra's directive (`ShellCompDirective`), what the shell does besides offering them.
-fn lines(candidates: Vec<CompletionCandidate>, wants_files: bool) -> String {
+fn lines(candidates: &[CompletionCandidate], wants_files: bool) -> String {
     const NO_SPACE_AFTER: u8 = 2;
     const NO_FILES: u8 = 4;
     let mut offered: Vec<(String, String)> = candidates.iter().map(value_and_help).collect();
@@ -214,7 +214,7 @@ mod tests {
     fn one_line_a_candidate() {
         let candidate = |value: &str| CompletionCandidate::new(value);
         let found = vec![candidate("b").help(Some("x".into())), candidate("a"), candidate("a"), candidate("evil\n:0")];
-        assert_eq!(lines(found, false), "a\nb\tx\n:4\n");
-        assert_eq!(lines(vec![candidate("https:a:")], false), "https:a:\n:6\n");
+        assert_eq!(lines(&found, false), "a\nb\tx\n:4\n");
+        assert_eq!(lines(&[candidate("https:a:")], false), "https:a:\n:6\n");
     }
 }

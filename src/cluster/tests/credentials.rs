@@ -242,7 +242,7 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let error = failure(&server.kubeconfig(&missing), &environment).await;
     let message = format!(r#"the credential plugin {} of user "u" is not installed"#, plugin.display());
     assert_eq!(error.message(), message);
-    assert_eq!(printable(error.hint_text().unwrap()), "install \u{1b}[31mfoo");
+    assert_eq!(printable(error.hint_text().unwrap()), "install \\u{1b}[31mfoo");
 
     let script = Script::new(&[token("one")]);
     let error = failure(&server.kubeconfig(&script.user(", interactiveMode: Always")), &environment).await;

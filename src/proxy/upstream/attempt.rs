@@ -65,6 +65,8 @@ pub(super) enum AttemptReason {
     Taught,
     /// It may have been bad luck, or this request alone wants another way.
     Repeat,
+    /// It was lost on a connection that had been kept, which may have been dead.
+    LostOnKept,
     /// The app may want another host.
     OtherHost,
     /// The service proxy answered a handshake with this status, and that was doubted.
@@ -265,7 +267,7 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
     match attempt.reason {
         AttemptReason::Handshake(doubt, status) => return after_handshake(head, doubt, status, seen, known),
         AttemptReason::OtherHost => return after_other_host(head, attempt, seen, known),
-        AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat => {}
+        AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat | AttemptReason::LostOnKept => {}
     }
     let by_service_proxy = attempt.transport == Transport::ServiceProxy;
     if let (Some(path), Some(doubt), true) = (&head.handshake, seen.suspect, by_service_proxy) {
@@ -274,6 +276,10 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
     let outcome = match &seen.cause {
         Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
         Some(FailureCause::PodBreaksOff) if seen.facts.sends > 0 => Ok(repeat(head, attempt)),
+        // Where port-forward is not to be had, the connection was just dead.
+        Some(_) if attempt.reason == AttemptReason::LostOnKept && seen.facts.sends == 0 => {
+            Ok(repeat(head, &Attempt { transport: Transport::ServiceProxy, ..attempt.clone() }))
+        }
         Some(_) => Ok(Next::Deliver),
         None => Ok(judge_host(head, attempt, seen, known)),
     };
@@ -333,9 +339,10 @@ fn after_service_proxy(
         FailureCause::BadEncoding | FailureCause::BadRedirect | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
             if may_port_forward(head, known)? =>
         {
-            if !facts.lost_on_kept {
-                known.tell(Notice::AnswerNotPassedOn);
+            if facts.lost_on_kept {
+                return Ok(by_port_forward(head, attempt, AttemptReason::LostOnKept));
             }
+            known.tell(Notice::AnswerNotPassedOn);
             match attempt.reason {
                 AttemptReason::Repeat => Ok(Next::Deliver),
                 _ => Ok(by_port_forward(head, attempt, AttemptReason::Repeat)),
@@ -497,6 +504,10 @@ mod tests {
 
         /// What follows an answer; an attempt is told by what it changes.
         fn see(&mut self, status: u16, cause: Option<FailureCause>) -> String {
+            self.see_sent(status, cause, SendFacts { sends: 1, lost_on_kept: false })
+        }
+
+        fn see_sent(&mut self, status: u16, cause: Option<FailureCause>, facts: SendFacts) -> String {
             let mut answer = Response::new(Body::Empty);
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();
             answer.extensions_mut().extend(
@@ -508,7 +519,7 @@ mod tests {
                     })
                     .unwrap_or_default(),
             );
-            let seen = Observation::of(&answer, SendFacts { sends: 1, lost_on_kept: false });
+            let seen = Observation::of(&answer, facts);
             let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
             let searches = if then == Next::FindHost { "search " } else { "" };
             if then == Next::FindHost {
@@ -601,6 +612,20 @@ mod tests {
         let https = || Some(FailureCause::WrongScheme { right: Scheme::Https });
         get(true, &[(502, https(), "https"), (200, None, "deliver")]);
         check("POST /a", &[FETCH], true, &[(502, https(), "deliver")]);
+    }
+
+    #[test]
+    fn a_kept_connection_may_have_been_dead() {
+        let kept = SendFacts { sends: 1, lost_on_kept: true };
+        let unsent = SendFacts { sends: 0, lost_on_kept: false };
+        let broke_off = || Some(FailureCause::ApiServer(BrokeOff));
+        let mut story = Story::new("GET /a", &[FETCH], true);
+        assert_eq!(story.see_sent(502, broke_off(), kept), "port-forward");
+        assert_eq!(story.see_sent(501, Some(FailureCause::NoPortForward), unsent), "service-proxy");
+        assert_eq!(story.see(502, broke_off()), "deliver");
+        let mut story = Story::new("GET /a", &[FETCH], false);
+        assert_eq!(story.see_sent(502, broke_off(), kept), "the same");
+        assert!(story.known.take_news().is_empty());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl CutWatch {
         let now = Instant::now();
         let cut = WebSocketCut { at: now - *start, life: now - began, idle: now - last };
         tracing::debug!(?cut, "a WebSocket ended without a close");
-        let mut cuts = lock(&cuts);
+        let mut cuts = lock(cuts);
         if let Some(limit) = cuts.as_mut().and_then(|cuts| cuts.note(cut)) {
             *cuts = None;
             notices.tell(format_args!("{service}: WebSockets are {limit}"));

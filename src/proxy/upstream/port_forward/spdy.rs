@@ -235,7 +235,7 @@ pub(super) mod tests {
                 match (events.last_mut(), event) {
                     (Some(FramingEvent::End), FramingEvent::End) => break,
                     (Some(FramingEvent::Data(before)), FramingEvent::Data(more)) => {
-                        *before = [&before[..], &more].concat().into()
+                        *before = [&before[..], &more].concat().into();
                     }
                     (_, event) => events.push(event),
                 }
