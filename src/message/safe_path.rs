@@ -7,15 +7,19 @@ use http::uri::PathAndQuery;
 use percent_encoding::percent_decode;
 
 /// What is wrong with a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
     /// A `%` without two hexadecimal digits after it.
+    #[error("the path has a % that begins no escape")]
     Escape,
-    /// A decoded control character, NUL included.
+    /// A control character, NUL included, as it is or decoded.
+    #[error("the path has a control character in it")]
     Control,
     /// A character in more octets than UTF-8 allows, which some programs read as `.` or `/`.
+    #[error("the path has a character in too many octets in it")]
     Overlong,
     /// A segment that is `.` or `..`, now or after decoding once or twice more.
+    #[error("the path has a dot segment in it")]
     DotSegment,
 }
 
@@ -51,6 +55,9 @@ impl SafePath {
 
 fn check(path: &str) -> Result<(), PathFault> {
     let mut text = Cow::Borrowed(path.as_bytes());
+    if text.iter().any(u8::is_ascii_control) {
+        return Err(PathFault::Control);
+    }
     check_text(&text)?;
     for decoding in 1..=DECODINGS {
         if !text.contains(&b'%') {

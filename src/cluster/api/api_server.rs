@@ -93,7 +93,7 @@ impl ApiServer {
     /// A request is sent a second time in two cases, and only if it has no body of unknown length: when the API server itself
     /// does not accept the credentials and there are newer ones, and, for GET, HEAD and OPTIONS, when a connection that had
     /// been kept turns out to be dead (RFC 9110 section 9.2.2; Go's transport does so), unless
-    /// the request has a [`SendTrace`]: then whoever reads that decides.
+    /// the request has a `SendTrace`: then whoever reads that decides.
     ///
     /// # Errors
     /// When there is no answer. An error status is an answer.

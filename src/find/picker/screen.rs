@@ -19,7 +19,7 @@ const USUAL_SIZE: ScreenSize = ScreenSize { width: 80, height: 24 };
 /// Whether the terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The terminal behind stderr while the picker has it. Dropping it, a panic and [`give_back`] give it back.
+/// The terminal behind stderr while the picker has it. Dropping it, a panic and `give_back` give it back.
 #[derive(Debug)]
 pub struct PickerScreen {
     colour: bool,
@@ -39,7 +39,7 @@ impl PickerScreen {
         Ok(screen)
     }
 
-    /// Takes the terminal again after [`give_back`], or after others may have changed its modes.
+    /// Takes the terminal again after `give_back`, or after others may have changed its modes.
     ///
     /// # Errors
     /// As [`PickerScreen::take`].

@@ -3,13 +3,15 @@
 
 use http::uri::PathAndQuery;
 use libfuzzer_sys::fuzz_target;
+use svcproxy::message::safe_path::SafePath;
 use svcproxy::proxy::upstream::service_proxy::prefixed_path;
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web:http/proxy";
 
 fuzz_target!(|data: &[u8]| {
     let Ok(asked) = PathAndQuery::try_from([b"/", data].concat()) else { return };
-    let Ok(target) = prefixed_path(PREFIX, &asked) else { return };
+    let Ok(safe) = SafePath::check(&asked) else { return };
+    let target = prefixed_path(PREFIX, &safe);
     assert_eq!(target.query(), asked.query());
     let mut reading = target.path().as_bytes().to_vec();
     for _ in 0..4 {
@@ -20,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         reading = decoded(&reading);
     }
     let again = PathAndQuery::try_from(&target.as_str()[PREFIX.len()..]).unwrap();
-    assert_eq!(prefixed_path(PREFIX, &again).unwrap(), target);
+    assert_eq!(prefixed_path(PREFIX, &SafePath::check(&again).unwrap()), target);
 });
 
 /// As lenient as anybody is.

@@ -33,7 +33,7 @@ pub enum ListenOn {
     UnixSocket(PathBuf),
 }
 
-/// Bound and reserved; connections queue up until [`super::serve`] takes them.
+/// Bound and reserved; connections queue up until `serve` takes them.
 #[derive(Debug)]
 pub struct LocalListener {
     pub(crate) sockets: Vec<ListeningSocket>,

@@ -9,19 +9,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 
 use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingClient};
 use super::unprefix::{HostPair, ServiceNames, Unprefix};
 use super::{Body, RouteTaken, Transport};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
+use crate::message::safe_path::{PathFault, SafePath};
 use crate::message::web_socket;
 use crate::service::Service;
 use crate::service::{Scheme, Target};
 use gateway::ApiGateway;
 
-pub use proxy_path::{PathRefusal, prefixed_path};
+pub use proxy_path::prefixed_path;
 
 /// Sends requests below one Target's proxy path.
 pub struct ServiceProxy {
@@ -39,7 +40,7 @@ pub struct ServiceProxy {
 pub enum ServiceProxyError {
     /// Its path might lead elsewhere.
     #[error("{0}, which a gateway may read as another path")]
-    Path(#[from] PathRefusal),
+    Path(#[from] PathFault),
     /// The API server drops the query of a WebSocket handshake (kubernetes/kubernetes#77142).
     #[error("the API server's service proxy loses the query of a WebSocket's URL")]
     WebSocketQuery,
@@ -91,7 +92,7 @@ impl ServiceProxy {
     }
 
     async fn try_send(&self, mut request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
-        self.lead_below(request.uri_mut())?;
+        self.lead_below(&mut request)?;
         let expected = self.prepare(&mut request)?;
         let hosts = self.choose_host(&mut request).await;
         let mut answer = self.api.send(request).await?;
@@ -100,13 +101,14 @@ impl ServiceProxy {
         Ok(self.unprefix.load_full().answer(hosts, answer))
     }
 
-    fn lead_below(&self, uri: &mut Uri) -> Result<(), PathRefusal> {
+    /// What did not come through the guard, such as a request of our own, is checked here.
+    fn lead_below(&self, request: &mut Request<Body>) -> Result<(), PathFault> {
         const ROOT: PathAndQuery = PathAndQuery::from_static("/");
-        let target = match uri.path_and_query() {
-            Some(asked) => prefixed_path(&self.prefix, asked)?,
-            None => prefixed_path(&self.prefix, &ROOT)?,
+        let safe = match request.extensions().get::<SafePath>() {
+            Some(safe) => safe.clone(),
+            None => SafePath::check(request.uri().path_and_query().unwrap_or(&ROOT))?,
         };
-        *uri = target.into();
+        *request.uri_mut() = prefixed_path(&self.prefix, &safe).into();
         Ok(())
     }
 

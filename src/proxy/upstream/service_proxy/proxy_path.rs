@@ -2,27 +2,15 @@
 //!
 //! The API server decodes a path once, cleans it and encodes it again (apiserver
 //! `pkg/endpoints/request/requestinfo.go` splits the decoded path); gateways before it may do so too, or do it twice,
-//! and then choose by the result where the request goes. So what is sent is already clean, and what would lead out of
-//! the proxy path in any reading is not sent.
+//! and then choose by the result where the request goes. So what is sent is already clean, and only a [`SafePath`], which
+//! leads out of the proxy path in no reading, is sent. Pure.
 
 use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode};
 
-/// Why a path is not sent to the API server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PathRefusal {
-    /// A `%` that is not followed by two hexadecimal digits.
-    #[error("the path has a % that begins no escape")]
-    Escape,
-    /// NUL, a line end or another control character.
-    #[error("the path has a control character in it")]
-    Control,
-    /// `.` or `..` between slashes, or what somebody may read as that: encoded, encoded twice, with `\` for `/`.
-    #[error("the path has a dot segment in it")]
-    DotSegment,
-}
+use crate::message::safe_path::SafePath;
 
 /// What stands in a path segment as it is (RFC 3986 3.3, `pchar`).
 const ENCODED: AsciiSet = CONTROLS
@@ -43,20 +31,14 @@ const ENCODED: AsciiSet = CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// How often a path may be decoded on its way.
-const DECODINGS: usize = 3;
-
 /// The target to send for `asked`: `prefix` (without a slash at its end), the path with its segments encoded anew, and
 /// the query byte for byte. Empty segments go, as they would at the API server.
-///
-/// # Errors
-/// When the path could be read as one outside `prefix`, or as nothing at all.
-pub fn prefixed_path(prefix: &str, asked: &PathAndQuery) -> Result<PathAndQuery, PathRefusal> {
-    let text = asked.as_str();
-    let (path, query) = text.split_at(asked.path().len());
-    let path = if is_clean(path) { Cow::Borrowed(path) } else { Cow::Owned(clean(path)?) };
+pub fn prefixed_path(prefix: &str, asked: &SafePath) -> PathAndQuery {
+    let path = asked.path_and_query().path();
+    let query = &asked.as_str()[path.len()..];
+    let path = if is_clean(path) { Cow::Borrowed(path) } else { Cow::Owned(clean(path)) };
     let target = [prefix, &path, query].concat();
-    Ok(PathAndQuery::try_from(target).expect("a prefix, encoded segments and a query that was one"))
+    PathAndQuery::try_from(target).expect("a prefix, encoded segments and a query that was one")
 }
 
 /// Whether `path` can go as it is; most can.
@@ -68,12 +50,8 @@ fn is_clean(path: &str) -> bool {
         && !bytes.windows(2).any(|pair| pair == b"//" || pair == b"/.")
 }
 
-fn clean(path: &str) -> Result<String, PathRefusal> {
-    let decoded = decode(path.as_bytes())?;
-    if decoded.iter().any(u8::is_ascii_control) {
-        return Err(PathRefusal::Control);
-    }
-    refuse_dot_segments(&decoded)?;
+fn clean(path: &str) -> String {
+    let decoded: Vec<u8> = percent_decode(path.as_bytes()).collect();
     let mut clean = String::with_capacity(path.len() + 1);
     for segment in decoded.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()) {
         clean.push('/');
@@ -82,63 +60,26 @@ fn clean(path: &str) -> Result<String, PathRefusal> {
     if clean.is_empty() || decoded.ends_with(b"/") {
         clean.push('/');
     }
-    Ok(clean)
-}
-
-fn decode(path: &[u8]) -> Result<Vec<u8>, PathRefusal> {
-    let is_escape = |rest: &[u8]| rest.len() >= 2 && rest[..2].iter().all(u8::is_ascii_hexdigit);
-    let mut percents = path.iter().enumerate().filter(|(_, byte)| **byte == b'%');
-    if percents.all(|(at, _)| is_escape(&path[at + 1..])) {
-        Ok(percent_decode(path).collect())
-    } else {
-        Err(PathRefusal::Escape)
-    }
-}
-
-fn refuse_dot_segments(decoded: &[u8]) -> Result<(), PathRefusal> {
-    let mut reading = Cow::Borrowed(decoded);
-    for _ in 0..DECODINGS {
-        let plain = without_overlong(&reading);
-        if plain.split(|byte| b"/\\".contains(byte)).any(is_dots) {
-            return Err(PathRefusal::DotSegment);
-        }
-        reading = Cow::Owned(percent_decode(&reading).collect());
-    }
-    Ok(())
-}
-
-/// Some servers cut `;…` off a segment before they look at it.
-fn is_dots(segment: &[u8]) -> bool {
-    let name = segment.split(|&byte| byte == b';').next().unwrap_or_default();
-    matches!(name, b"." | b"..")
-}
-
-/// ASCII that is written in two octets, which no UTF-8 is but some decoders take (RFC 3629 section 10), as ASCII.
-fn without_overlong(path: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        match (first, after.first()) {
-            (0xc0 | 0xc1, Some(&second @ 0x80..=0xbf)) => {
-                plain.push((first & 1) << 6 | (second & 0x3f));
-                rest = &after[1..];
-            }
-            _ => plain.push(first),
-        }
-    }
-    plain
+    clean
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::safe_path::PathFault;
     use proptest::prelude::*;
 
     const PREFIX: &str = "/api/v1/namespaces/ns/services/web:http/proxy";
 
-    fn target(asked: &str) -> Result<String, PathRefusal> {
-        prefixed_path(PREFIX, &asked.parse().unwrap()).map(|target| target.as_str()[PREFIX.len()..].to_owned())
+    /// How often a path may be decoded on its way.
+    const DECODINGS: usize = 3;
+
+    fn prefixed(asked: &PathAndQuery) -> Result<PathAndQuery, PathFault> {
+        SafePath::check(asked).map(|safe| prefixed_path(PREFIX, &safe))
+    }
+
+    fn target(asked: &str) -> Result<String, PathFault> {
+        prefixed(&asked.parse().unwrap()).map(|target| target.as_str()[PREFIX.len()..].to_owned())
     }
 
     fn check(asked: &str, expect: &str) {
@@ -214,18 +155,18 @@ mod tests {
             "/%252e%252e/x",
             "/a%252f..%252fb",
             "/%25252e./x",
-            "/%c0%ae%c0%ae/x",
-            "/a%c0%af../b",
-            "/%25c0%25ae./x",
             "/..%252f",
         ] {
-            assert_eq!(target(asked), Err(PathRefusal::DotSegment), "{asked}");
+            assert_eq!(target(asked), Err(PathFault::DotSegment), "{asked}");
+        }
+        for asked in ["/%c0%ae%c0%ae/x", "/a%c0%af../b", "/%25c0%25ae./x"] {
+            assert_eq!(target(asked), Err(PathFault::Overlong), "{asked}");
         }
         for asked in ["/%", "/%z", "/%2", "/%2gx", "/a%", "/%%41"] {
-            assert_eq!(target(asked), Err(PathRefusal::Escape), "{asked}");
+            assert_eq!(target(asked), Err(PathFault::Escape), "{asked}");
         }
         for asked in ["/%00", "/a%0Ab", "/a%0d", "/%7f", "/%1b[0m"] {
-            assert_eq!(target(asked), Err(PathRefusal::Control), "{asked}");
+            assert_eq!(target(asked), Err(PathFault::Control), "{asked}");
         }
     }
 
@@ -250,18 +191,18 @@ mod tests {
             path in "(/|%2[fF]|%5[cC]|\\\\|%25|\\.|%2[eE]|%252[eE]|;|a|%00|%c0%ae|%c0%af|%|\\?|%3[fF]|%23|//)*",
         ) {
             let asked: PathAndQuery = format!("/{path}").parse().unwrap();
-            if let Ok(target) = prefixed_path(PREFIX, &asked) {
+            if let Ok(target) = prefixed(&asked) {
                 prop_assert!(holds(target.as_str()), "{target}");
                 prop_assert_eq!(target.query(), asked.query());
                 let again: PathAndQuery = target.as_str()[PREFIX.len()..].parse().unwrap();
-                prop_assert_eq!(prefixed_path(PREFIX, &again), Ok(target));
+                prop_assert_eq!(prefixed(&again), Ok(target));
             }
         }
 
         #[test]
         fn any_target_is_taken(text in "[!-~]{0,40}") {
             let asked = format!("/{text}").parse::<PathAndQuery>();
-            if let Ok(Ok(target)) = asked.map(|asked| prefixed_path(PREFIX, &asked)) {
+            if let Ok(Ok(target)) = asked.map(|asked| prefixed(&asked)) {
                 prop_assert!(holds(target.as_str()), "{target}");
             }
         }

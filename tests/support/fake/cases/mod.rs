@@ -1,8 +1,8 @@
 //! What the API server's service proxy does, as a list of cases: a request and a Pod's answer in; what the Pod must see and
 //! what the client must get out. Run against the fake and against a real API server: where they differ, the fake is wrong.
 //!
-//! - [`stage`]: the Services the cases need, the scripted Pod and the client that sends exactly what it is told
-//! - [`script`]: how a case is written down
+//! - `stage`: the Services the cases need, the scripted Pod and the client that sends exactly what it is told
+//! - `script`: how a case is written down
 //! - the other modules: the cases
 
 mod errors;

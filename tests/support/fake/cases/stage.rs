@@ -63,7 +63,7 @@ pub fn ports_of(service: &Service, target: u16) -> Value {
     service.ports.iter().map(port).collect()
 }
 
-/// The RBAC rule of [`Who::Narrow`].
+/// The RBAC rule of `Who::Narrow`.
 pub fn narrow_rules() -> Value {
     json!([{
         "apiGroups": [""], "resources": ["services/proxy"], "resourceNames": ["named:http"], "verbs": ["get", "create"],
@@ -78,9 +78,9 @@ pub struct Door {
     pub authority: Vec<u8>,
     /// The token of somebody who may do everything.
     pub admin_token: String,
-    /// The token of [`Who::Narrow`].
+    /// The token of `Who::Narrow`.
     pub narrow_token: String,
-    /// The name of [`Who::Narrow`].
+    /// The name of `Who::Narrow`.
     pub narrow_user: String,
     /// Where [`SERVICES`] are.
     pub namespace: String,
