@@ -14,7 +14,7 @@ use super::guard::admit::{AdmittedRequest, ClientPeer, GuardRefusal, RequestFact
 use super::guard::refusal::ExplainedRefusal;
 use super::guard::token::{GateClosed, GatePassage};
 use super::server::connection::RunningAnswer;
-use super::server::exchange::{Exchange, ReplyBody};
+use super::server::exchange::{CountedBody, Exchange};
 use super::server_state::ServerState;
 use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
@@ -32,7 +32,7 @@ pub(crate) async fn handle(
     peer: ClientPeer,
     answering: RunningAnswer,
     request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
+) -> Result<Response<CountedBody>, Infallible> {
     let exchange = Exchange::new(server.local.activity.begin(), answering, &server.local.log, &request);
     Ok(match decide(&server, peer, &request) {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await,
@@ -148,7 +148,7 @@ async fn forward(
     question: Forward,
     mut request: Request<Incoming>,
     mut exchange: Exchange,
-) -> Response<ReplyBody> {
+) -> Response<CountedBody> {
     let site = &server.local.sites[question.site];
     exchange.at_site(&site.label);
     let handshake = question.is_handshake.then(|| WebSocketHandshake::begin(&mut request)).flatten();
@@ -185,7 +185,7 @@ fn service_request(mut request: Request<Incoming>, question: &Forward, exchange:
 }
 
 fn client_response(mut response: Response<Body>, question: Forward) -> Response<Body> {
-    let below = question.mount.as_ref().map(ProxyPathPrefix::path);
+    let below = question.mount.as_ref().map(|mount| mount.path.as_str());
     prepare_answer(response.headers_mut(), &question.authority, below);
     match question.mount {
         Some(mount) => mount.put_below(response),
@@ -193,9 +193,9 @@ fn client_response(mut response: Response<Body>, question: Forward) -> Response<
     }
 }
 
-fn finish(mut response: Response<Body>, mut exchange: Exchange) -> Response<ReplyBody> {
+fn finish(mut response: Response<Body>, mut exchange: Exchange) -> Response<CountedBody> {
     exchange.answered(response.status(), response.extensions_mut());
-    response.map(|body| ReplyBody::new(body, Some(exchange)))
+    response.map(|body| CountedBody::ending(exchange, body))
 }
 
 /// A WebSocket that the client has asked for.
@@ -218,7 +218,7 @@ impl WebSocketHandshake {
         authority: &HeaderValue,
         mut response: Response<Body>,
         mut exchange: Exchange,
-    ) -> Response<ReplyBody> {
+    ) -> Response<CountedBody> {
         if !web_socket::is_accepted(&response, &self.accept) {
             let said =
                 own_pages::bad_gateway("the Service's answer does not agree to the WebSocket that was asked for");
@@ -228,8 +228,9 @@ impl WebSocketHandshake {
         exchange.answered(response.status(), response.extensions_mut());
         exchange.left_http();
         let end = server.stages.drain.clone();
+        let counter = exchange.to_client();
         server.tasks.spawn(web_socket_pump::run(self.client, service, end, exchange));
         prepare_agreement(response.headers_mut(), authority);
-        response.map(|_| ReplyBody::new(Body::Empty, None))
+        response.map(|_| CountedBody::without_end(counter))
     }
 }

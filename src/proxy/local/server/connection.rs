@@ -3,8 +3,6 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +11,8 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 #[cfg(target_os = "linux")]
 use super::socket_owner::{self, ConnectionEnds};
@@ -80,46 +80,25 @@ fn peer_of_user(user: u32) -> ClientPeer {
     if user == own || user == 0 { ClientPeer::Trusted } else { ClientPeer::OtherUser(user) }
 }
 
-/// How many requests of one connection are not answered to the end.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct UnansweredRequests(Arc<AtomicUsize>);
-
-/// One of them, until dropped.
-#[derive(Debug)]
-pub(crate) struct RunningAnswer(UnansweredRequests);
-
-impl UnansweredRequests {
-    pub(crate) fn begin(&self) -> RunningAnswer {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        RunningAnswer(self.clone())
-    }
-
-    fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Drop for RunningAnswer {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// One request of a connection that is not answered to the end, until dropped.
+pub(crate) type RunningAnswer = TaskTrackerToken;
 
 /// The connection as the HTTP server sees it: the end of the client's stream shows only when no answer is under way
 /// any more, or the one under way has been silent for [`HALF_CLOSED_TIMEOUT`].
 pub(crate) struct ClientStream {
     socket: ByteStream,
-    unanswered: UnansweredRequests,
+    /// Has a [`RunningAnswer`] for each request that is not answered to the end.
+    unanswered: TaskTracker,
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
-    pub(crate) fn new(socket: ClientSocket, unanswered: UnansweredRequests) -> Self {
+    pub(crate) fn new(socket: ClientSocket, unanswered: TaskTracker) -> Self {
         Self { socket: socket.into_stream(), unanswered, silence: None }
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.unanswered.any() {
+        if self.unanswered.is_empty() {
             return Poll::Ready(Ok(()));
         }
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_TIMEOUT)));

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Extensions, Request, StatusCode};
@@ -27,8 +27,8 @@ pub(crate) struct Exchange {
 struct LogEntry {
     hook: RecordHook,
     started: Instant,
-    /// Octets of the request body, which is read elsewhere.
     bytes_in: Arc<AtomicU64>,
+    bytes_out: Arc<AtomicU64>,
     record: RequestRecord,
 }
 
@@ -39,8 +39,13 @@ impl Exchange {
         log: &RequestLog,
         request: &Request<Incoming>,
     ) -> Self {
-        let entry = log.as_ref().map(|hook| Box::new(LogEntry::new(hook.clone(), request)));
-        Self { busy, _answering: Some(answering), entry }
+        let entry = |hook: &RecordHook| {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let record = RequestRecord { method, path, ..RequestRecord::default() };
+            let (bytes_in, bytes_out) = Default::default();
+            Box::new(LogEntry { hook: hook.clone(), started: Instant::now(), bytes_in, bytes_out, record })
+        };
+        Self { busy, _answering: Some(answering), entry: log.as_ref().map(entry) }
     }
 
     /// The site is known.
@@ -60,25 +65,25 @@ impl Exchange {
 
     /// `body`, counted if anybody wants to know.
     pub(crate) fn watch_request(&self, body: Incoming) -> Body {
-        let stats = self.busy.watched_stats();
-        if body.is_end_stream() || (stats.is_none() && self.entry.is_none()) {
+        if body.is_end_stream() || (!self.busy.stats.is_watched() && self.entry.is_none()) {
             return Body::Incoming(body);
         }
-        let octets = self.entry.as_ref().map(|entry| Arc::clone(&entry.bytes_in)).unwrap_or_default();
-        Body::boxed(CountedBody { body, counter: RequestCounter { octets, stats } })
+        Body::boxed(CountedBody { body: Body::Incoming(body), counter: self.from_client(), _exchange: None })
     }
 
-    /// Octets that a tunnel has just carried, in whichever direction.
-    pub(crate) fn tunnels(&self, octets: usize) {
-        self.busy.carried(octets as u64);
+    /// Counts what comes from the client.
+    pub(crate) fn from_client(&self) -> OctetCounter {
+        self.counter(|entry| &entry.bytes_in)
     }
 
-    /// Octets that a tunnel carried.
-    pub(crate) fn tunnelled(&mut self, from_client: u64, to_client: u64) {
-        if let Some(entry) = &mut self.entry {
-            entry.bytes_in.fetch_add(from_client, Ordering::Relaxed);
-            entry.record.bytes_out += to_client;
-        }
+    /// Counts what goes to the client.
+    pub(crate) fn to_client(&self) -> OctetCounter {
+        self.counter(|entry| &entry.bytes_out)
+    }
+
+    fn counter(&self, octets: impl Fn(&LogEntry) -> &Arc<AtomicU64>) -> OctetCounter {
+        let logged = self.entry.as_ref().map(|entry| octets(entry).clone());
+        OctetCounter { stats: self.busy.stats.clone(), logged }
     }
 
     /// The connection is the tunnel's now, and its HTTP side has nothing left to answer.
@@ -88,90 +93,60 @@ impl Exchange {
     }
 }
 
-impl LogEntry {
-    fn new(hook: RecordHook, request: &Request<Incoming>) -> Self {
-        let record = RequestRecord {
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            status: StatusCode::OK,
-            bytes_in: 0,
-            bytes_out: 0,
-            duration: Duration::ZERO,
-            site: None,
-            extensions: Extensions::new(),
-        };
-        Self { hook, started: Instant::now(), bytes_in: Arc::default(), record }
-    }
-}
-
 impl Drop for LogEntry {
     fn drop(&mut self) {
         self.record.bytes_in = self.bytes_in.load(Ordering::Relaxed);
+        self.record.bytes_out = self.bytes_out.load(Ordering::Relaxed);
         self.record.duration = self.started.elapsed();
         (self.hook)(&self.record);
     }
 }
 
-/// Who is told how many octets a body has just carried.
-pub(crate) trait OctetCounter {
-    fn count(&mut self, octets: usize);
+/// Who is told how many octets a body or a tunnel has just carried in one direction.
+pub(crate) struct OctetCounter {
+    stats: TrafficStats,
+    logged: Option<Arc<AtomicU64>>,
 }
 
-/// A body whose octets are counted.
-pub(crate) struct CountedBody<B, C> {
-    body: B,
-    counter: C,
-}
-
-/// The body of an answer on its way to the client. The exchange ends when the server is done with it; without one, it
-/// goes on elsewhere.
-pub(crate) type ReplyBody = CountedBody<Body, Option<Exchange>>;
-
-impl ReplyBody {
-    pub(crate) fn new(body: Body, exchange: Option<Exchange>) -> Self {
-        Self { body, counter: exchange }
-    }
-}
-
-impl OctetCounter for Option<Exchange> {
-    fn count(&mut self, octets: usize) {
-        let Some(exchange) = self else { return };
-        exchange.busy.carried(octets as u64);
-        if let Some(entry) = &mut exchange.entry {
-            entry.record.bytes_out += octets as u64;
+impl OctetCounter {
+    pub(crate) fn count(&self, octets: usize) {
+        self.stats.carried(octets as u64);
+        if let Some(logged) = &self.logged {
+            logged.fetch_add(octets as u64, Ordering::Relaxed);
         }
     }
 }
 
-struct RequestCounter {
-    octets: Arc<AtomicU64>,
-    stats: Option<TrafficStats>,
+/// A body whose octets are counted. The exchange ends when the server is done with the body of its answer; without one,
+/// it goes on elsewhere.
+pub(crate) struct CountedBody {
+    body: Body,
+    counter: OctetCounter,
+    _exchange: Option<Exchange>,
 }
 
-impl OctetCounter for RequestCounter {
-    fn count(&mut self, octets: usize) {
-        self.octets.fetch_add(octets as u64, Ordering::Relaxed);
-        if let Some(stats) = &self.stats {
-            stats.carried(octets as u64);
-        }
+impl CountedBody {
+    /// The body of an answer, with which `exchange` ends.
+    pub(crate) fn ending(exchange: Exchange, body: Body) -> Self {
+        Self { body, counter: exchange.to_client(), _exchange: Some(exchange) }
+    }
+
+    /// No body, of an answer after which the exchange goes on.
+    pub(crate) fn without_end(counter: OctetCounter) -> Self {
+        Self { body: Body::Empty, counter, _exchange: None }
     }
 }
 
-impl<B, C> HttpBody for CountedBody<B, C>
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
-    C: OctetCounter + Unpin,
-{
+impl HttpBody for CountedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
-            this.counter.count(data.len());
+            self.counter.count(data.len());
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

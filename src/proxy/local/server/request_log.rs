@@ -12,6 +12,7 @@ pub(crate) type RecordHook = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 pub type RequestLog = Option<RecordHook>;
 
 /// One finished request: its answer was sent whole, or the client went away.
+#[derive(Default)]
 pub struct RequestRecord {
     /// Its method.
     pub method: Method,

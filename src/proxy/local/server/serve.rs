@@ -12,8 +12,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 #[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio_util::task::TaskTracker;
 
-use super::connection::{ClientSocket, ClientStream, UnansweredRequests};
+use super::connection::{ClientSocket, ClientStream};
 use super::listener::{ListeningSocket, LocalListener};
 use crate::proxy::local::guard::admit::ClientPeer;
 use crate::proxy::local::handle::handle;
@@ -91,11 +92,11 @@ fn ends_one_connection_only(cause: &io::Error) -> bool {
 /// Serves one client until it leaves or the end comes. What goes wrong on its connection concerns nobody else.
 async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     let peer = if server.local.policy.allow_other_users { ClientPeer::Trusted } else { socket.peer() };
-    let unanswered = UnansweredRequests::default();
+    let unanswered = TaskTracker::new();
     let stream = TokioIo::new(ClientStream::new(socket, unanswered.clone()));
     let stages = server.stages.clone();
     let service =
-        service_fn(move |request: Request<Incoming>| handle(Arc::clone(&server), peer, unanswered.begin(), request));
+        service_fn(move |request: Request<Incoming>| handle(Arc::clone(&server), peer, unanswered.token(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD_TIMEOUT)

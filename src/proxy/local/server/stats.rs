@@ -9,14 +9,16 @@ use tokio::time::Instant;
 
 /// Counts requests, octets and tunnels, and remembers when the last one ended. Clones share the count.
 #[derive(Debug, Clone)]
-pub struct TrafficStats(Arc<TrafficShared>);
+pub struct TrafficStats {
+    started: Instant,
+    shared: Arc<TrafficShared>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct TrafficShared {
     open: AtomicUsize,
     /// Milliseconds from `started` to the end of the last one.
     last_end: AtomicU64,
-    started: Instant,
     requests: AtomicU64,
     tunnels: AtomicUsize,
     /// Counted only while somebody watches.
@@ -37,59 +39,56 @@ pub struct TrafficCounts {
 
 impl Default for TrafficStats {
     fn default() -> Self {
-        Self(Arc::new(TrafficShared {
-            open: AtomicUsize::new(0),
-            last_end: AtomicU64::new(0),
-            started: Instant::now(),
-            requests: AtomicU64::new(0),
-            tunnels: AtomicUsize::new(0),
-            octets: AtomicU64::new(0),
-            watcher: OnceLock::new(),
-        }))
+        Self { started: Instant::now(), shared: Arc::default() }
     }
 }
 
 impl TrafficStats {
     /// Something begins; it lasts until the result is dropped.
     pub(crate) fn begin(&self) -> OngoingActivity {
-        self.0.open.fetch_add(1, Ordering::AcqRel);
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.shared.open.fetch_add(1, Ordering::AcqRel);
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
         self.tell();
         OngoingActivity { stats: self.clone(), is_tunnel: false }
     }
 
     /// From now on octets are counted too, and [`TrafficStats::changed`] tells of changes.
     pub fn watch(&self) {
-        let _ = self.0.watcher.set(Notify::new()); // or somebody watches already
+        let _ = self.shared.watcher.set(Notify::new()); // or somebody watches already
+    }
+
+    /// Whether anybody wants to know of octets.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.shared.watcher.get().is_some()
     }
 
     /// What was counted so far.
     pub fn counts(&self) -> TrafficCounts {
         TrafficCounts {
-            requests: self.0.requests.load(Ordering::Relaxed),
-            octets: self.0.octets.load(Ordering::Relaxed),
-            tunnels: self.0.tunnels.load(Ordering::Relaxed),
+            requests: self.shared.requests.load(Ordering::Relaxed),
+            octets: self.shared.octets.load(Ordering::Relaxed),
+            tunnels: self.shared.tunnels.load(Ordering::Relaxed),
         }
     }
 
     /// Waits for the next change since the last time, for one who watches; without [`TrafficStats::watch`] for ever.
     pub async fn changed(&self) {
-        match self.0.watcher.get() {
+        match self.shared.watcher.get() {
             Some(watcher) => watcher.notified().await,
             None => std::future::pending().await,
         }
     }
 
     fn tell(&self) {
-        if let Some(watcher) = self.0.watcher.get() {
+        if let Some(watcher) = self.shared.watcher.get() {
             watcher.notify_one();
         }
     }
 
     /// So many more octets were carried, in whichever direction.
     pub(crate) fn carried(&self, octets: u64) {
-        if self.0.watcher.get().is_some() {
-            self.0.octets.fetch_add(octets, Ordering::Relaxed);
+        if self.is_watched() {
+            self.shared.octets.fetch_add(octets, Ordering::Relaxed);
             self.tell();
         }
     }
@@ -106,17 +105,17 @@ impl TrafficStats {
     }
 
     fn idle_time(&self) -> Duration {
-        if self.0.open.load(Ordering::Acquire) > 0 {
+        if self.shared.open.load(Ordering::Acquire) > 0 {
             return Duration::ZERO;
         }
-        self.0.started.elapsed().saturating_sub(Duration::from_millis(self.0.last_end.load(Ordering::Acquire)))
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.shared.last_end.load(Ordering::Acquire)))
     }
 }
 
 /// One thing that is open.
 #[derive(Debug)]
 pub(crate) struct OngoingActivity {
-    stats: TrafficStats,
+    pub(crate) stats: TrafficStats,
     is_tunnel: bool,
 }
 
@@ -124,25 +123,15 @@ impl OngoingActivity {
     /// It has become a tunnel.
     pub(crate) fn tunnels(&mut self) {
         self.is_tunnel = true;
-        self.stats.0.tunnels.fetch_add(1, Ordering::Relaxed);
+        self.stats.shared.tunnels.fetch_add(1, Ordering::Relaxed);
         self.stats.tell();
-    }
-
-    /// It has carried so many octets, in whichever direction.
-    pub(crate) fn carried(&self, octets: u64) {
-        self.stats.carried(octets);
-    }
-
-    /// Where to count octets, if anybody wants to know.
-    pub(crate) fn watched_stats(&self) -> Option<TrafficStats> {
-        self.stats.0.watcher.get().is_some().then(|| self.stats.clone())
     }
 }
 
 impl Drop for OngoingActivity {
     fn drop(&mut self) {
-        let shared = &self.stats.0;
-        let now = u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let shared = &self.stats.shared;
+        let now = u64::try_from(self.stats.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.last_end.fetch_max(now, Ordering::AcqRel);
         shared.open.fetch_sub(1, Ordering::AcqRel);
         if self.is_tunnel {
@@ -161,11 +150,11 @@ mod tests {
     fn what_was_counted() {
         let activity = TrafficStats::default();
         let mut first = activity.begin();
-        first.carried(7);
+        first.stats.carried(7);
         assert_eq!(activity.counts(), TrafficCounts { requests: 1, octets: 0, tunnels: 0 }, "nobody watches");
         activity.watch();
-        first.carried(7);
-        first.watched_stats().unwrap().carried(3);
+        first.stats.carried(7);
+        first.stats.clone().carried(3);
         first.tunnels();
         let second = activity.begin();
         assert_eq!(activity.counts(), TrafficCounts { requests: 2, octets: 10, tunnels: 1 });
@@ -181,7 +170,7 @@ mod tests {
         activity.watch();
         assert_eq!(activity.changed().now_or_never(), None);
         let busy = activity.begin();
-        busy.carried(1);
+        busy.stats.carried(1);
         assert_eq!(activity.changed().now_or_never(), Some(()), "even of what happened before");
         assert_eq!(activity.changed().now_or_never(), None, "once");
     }

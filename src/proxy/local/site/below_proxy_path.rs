@@ -13,7 +13,7 @@ use crate::message::link_fields;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProxyPathPrefix {
     /// The proxy path, ending in `/`.
-    path: String,
+    pub(crate) path: String,
     /// Host and port that the client used.
     authority: String,
 }
@@ -21,10 +21,6 @@ pub(crate) struct ProxyPathPrefix {
 impl ProxyPathPrefix {
     pub(crate) fn new(path: String, authority: &str) -> Self {
         Self { path, authority: authority.to_owned() }
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.path
     }
 
     /// Asks for pages in an encoding whose links can be changed.

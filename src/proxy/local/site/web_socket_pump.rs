@@ -1,7 +1,6 @@
 //! WebSockets: once both sides have agreed, bytes both ways until one side ends.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -18,40 +17,26 @@ const SMALL_BUFFER: usize = 4 * 1024;
 const LARGE_BUFFER: usize = 64 * 1024;
 
 /// Carries bytes between the two sides until both have ended, one of them breaks, or `end` comes.
-pub(crate) async fn run(client: OnUpgrade, service: PendingStream, end: CancellationToken, mut exchange: Exchange) {
-    let carried = CarriedOctets::default();
+pub(crate) async fn run(client: OnUpgrade, service: PendingStream, end: CancellationToken, exchange: Exchange) {
     let carrying = async {
         if let (Ok(client), Ok(service)) = (client.await, service.stream().await) {
-            carry(client, service, &carried, &exchange).await;
+            carry(client, service, &exchange).await;
         }
     };
     tokio::select! {
         () = carrying => {}
         () = end.cancelled() => {}
     }
-    exchange.tunnelled(carried.from_client.into_inner(), carried.to_client.into_inner());
 }
 
-/// Octets so far.
-#[derive(Debug, Default)]
-struct CarriedOctets {
-    from_client: AtomicU64,
-    to_client: AtomicU64,
-}
-
-async fn carry(client: Upgraded, service: ByteStream, carried: &CarriedOctets, exchange: &Exchange) {
+async fn carry(client: Upgraded, service: ByteStream, exchange: &Exchange) {
+    let (upward, downward) = (exchange.from_client(), exchange.to_client());
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_service, to_service) = tokio::io::split(service);
     let both = async {
         tokio::try_join!(
-            copy(from_client, to_service, |octets| {
-                carried.from_client.fetch_add(octets as u64, Ordering::Relaxed);
-                exchange.tunnels(octets);
-            }),
-            copy(from_service, to_client, |octets| {
-                carried.to_client.fetch_add(octets as u64, Ordering::Relaxed);
-                exchange.tunnels(octets);
-            }),
+            copy(from_client, to_service, |octets| upward.count(octets)),
+            copy(from_service, to_client, |octets| downward.count(octets)),
         )
     };
     if let Err(cause) = both.await {
@@ -83,6 +68,7 @@ async fn copy(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[tokio::test]
     async fn an_end_is_passed_on_and_the_rest_still_arrives() {
