@@ -57,7 +57,7 @@ impl ListeningSocket {
                 Ok(ClientSocket::Tcp(socket))
             }
             #[cfg(unix)]
-            Self::Unix(socket) => socket.listener().accept().await.map(|(socket, _)| ClientSocket::Unix(socket)),
+            Self::Unix(socket) => socket.listener.accept().await.map(|(socket, _)| ClientSocket::Unix(socket)),
         }
     }
 }
@@ -98,7 +98,7 @@ impl LocalListener {
         self.sockets.iter().find_map(|socket| match socket {
             ListeningSocket::Tcp(_) => None,
             #[cfg(unix)]
-            ListeningSocket::Unix(socket) => Some(socket.path()),
+            ListeningSocket::Unix(socket) => Some(socket.path.as_path()),
         })
     }
 
@@ -132,12 +132,10 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// Binds `addresses` on the port that was asked for, or the first free one of the preferred ports, or else any.
 fn bind_port(addresses: &[IpAddr], asked: Option<u16>, preferred_ports: &[u16]) -> Result<LocalListener, Error> {
-    let listeners = match asked {
-        Some(port) => bind_all(addresses, port)?,
-        None => match preferred_ports.iter().find_map(|port| bind_all(addresses, *port).ok()) {
-            Some(listeners) => listeners,
-            None => bind_all(addresses, 0)?,
-        },
+    let preferred = || preferred_ports.iter().find_map(|port| bind_all(addresses, *port).ok());
+    let listeners = match asked.is_none().then(preferred).flatten() {
+        Some(listeners) => listeners,
+        None => bind_all(addresses, asked.unwrap_or(0))?,
     };
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     Ok(LocalListener { sockets: listeners.into_iter().map(ListeningSocket::Tcp).collect(), addresses })
@@ -145,16 +143,13 @@ fn bind_port(addresses: &[IpAddr], asked: Option<u16>, preferred_ports: &[u16]) 
 
 fn loopback_addresses() -> Result<Vec<IpAddr>, Error> {
     let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let here: Vec<IpAddr> = both.into_iter().filter(|address| is_here(*address)).collect();
+    // IPv6 may be switched off.
+    let is_here = |address: &IpAddr| listen_on(SocketAddr::new(*address, 0)).is_ok();
+    let here: Vec<IpAddr> = both.into_iter().filter(is_here).collect();
     if here.is_empty() {
         return Err(Error::failed("this machine has no loopback address to listen on"));
     }
     Ok(here)
-}
-
-/// Whether the machine has `address`: IPv6 may be switched off.
-fn is_here(address: IpAddr) -> bool {
-    listen_on(SocketAddr::new(address, 0)).is_ok()
 }
 
 /// Binds all `addresses` on one port; with port 0 one that is free on all of them.

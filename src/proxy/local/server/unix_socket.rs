@@ -14,8 +14,8 @@ const OWNER_ONLY: u32 = 0o600;
 
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
-    listener: UnixListener,
-    path: PathBuf,
+    pub(crate) listener: UnixListener,
+    pub(crate) path: PathBuf,
     /// Device and inode of the file we made.
     file: Option<(u64, u64)>,
 }
@@ -28,14 +28,6 @@ impl UnixSocket {
             _ => cannot_listen(path, &cause),
         })?;
         Ok(Self { listener, path: path.to_owned(), file: identity(path) })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn listener(&self) -> &UnixListener {
-        &self.listener
     }
 }
 
