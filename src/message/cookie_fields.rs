@@ -1,6 +1,11 @@
 //! Cookies: ours, which the Service never sees, and the Service's, which must fit the name it is served under. Pure.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
+
+use super::field_tokens::without_items;
+use super::host_port::strip_suffix_ignoring_case;
 
 /// What the names of our own cookies begin with. The Service can neither read nor set them.
 pub(crate) const OWN_COOKIE: &str = "svcproxy-session";
@@ -13,62 +18,39 @@ pub(crate) fn cookie_values<'a>(line: &'a HeaderValue, name: &'a str) -> impl It
     })
 }
 
-/// What becomes of one line of a header that may have several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum FieldEdit {
-    /// It passes as it is.
-    Keep,
-    /// This passes in its place.
-    Replace(HeaderValue),
-    /// Nothing passes.
-    Remove,
-}
-
-/// Takes our own cookies out of one `Cookie` header.
-pub(crate) fn without_own(line: &HeaderValue) -> FieldEdit {
-    let is_foreign = |pair: &&[u8]| !split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes());
-    if pairs(line.as_bytes()).all(|pair| is_foreign(&pair)) {
-        return FieldEdit::Keep;
-    }
-    let others: Vec<&[u8]> = pairs(line.as_bytes()).filter(is_foreign).collect();
-    match HeaderValue::from_bytes(&others.join(&b"; "[..])) {
-        Ok(value) if !value.is_empty() => FieldEdit::Replace(value),
-        _ => FieldEdit::Remove,
-    }
+/// One `Cookie` header without our own cookies; `None` if nothing is left of it.
+pub(crate) fn without_own(line: &HeaderValue) -> Option<HeaderValue> {
+    let is_own = |pair: &[u8]| split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes());
+    without_items(line, pairs(line.as_bytes()), b"; ", is_own)
 }
 
 /// Fits one `Set-Cookie` (RFC 6265 section 4.1) to `host`, a name without port: a `Domain` that the browser would
 /// refuse goes, so that the cookie is the host's own. Below a proxy path `Path` begins with it. One of our own names the
 /// Service must not set.
-pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> FieldEdit {
+pub(crate) fn fit(line: &HeaderValue, host: &str, below: Option<&str>) -> Option<HeaderValue> {
     let mut parts = line.as_bytes().split(|octet| *octet == b';');
     let pair = parts.next().unwrap_or_default();
     if split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes()) {
-        return FieldEdit::Remove;
+        return None;
     }
-    let mut fitted = vec![pair.to_vec()];
-    let mut is_changed = false;
-    for part in parts {
-        let attribute = fit_attribute(part, host, below);
-        is_changed |= attribute.is_some();
-        fitted.extend(attribute.unwrap_or_else(|| Some(part.to_vec())));
-    }
-    match HeaderValue::from_bytes(&fitted.join(&b';')) {
-        Ok(value) if is_changed => FieldEdit::Replace(value),
-        _ => FieldEdit::Keep,
-    }
+    let attributes = parts.filter_map(|part| fit_attribute(part, host, below));
+    let fitted: Vec<Cow<'_, [u8]>> = std::iter::once(pair.into()).chain(attributes).collect();
+    Some(HeaderValue::from_bytes(&fitted.join(&b';')).unwrap_or_else(|_| line.clone()))
 }
 
-/// What to put in the place of an attribute, if anything: `Some(None)` takes it out.
-fn fit_attribute(part: &[u8], host: &str, below: Option<&str>) -> Option<Option<Vec<u8>>> {
+/// What to put in the place of an attribute, if anything.
+fn fit_attribute<'a>(part: &'a [u8], host: &str, below: Option<&str>) -> Option<Cow<'a, [u8]>> {
     let (name, value) = split_at_equals(part);
-    let value = std::str::from_utf8(value).ok()?;
-    if name.eq_ignore_ascii_case(b"domain") {
-        return (!is_accepted_domain(value, host)).then_some(None);
+    match (std::str::from_utf8(value), below) {
+        (Ok(domain), _) if name.eq_ignore_ascii_case(b"domain") => {
+            is_accepted_domain(domain, host).then(|| part.into())
+        }
+        (Ok(path), Some(below)) if name.eq_ignore_ascii_case(b"path") && !path.starts_with(below) => {
+            let below = path.strip_prefix('/').map(|path| format!(" Path={below}{path}").into_bytes().into());
+            below.or(Some(part.into()))
+        }
+        _ => Some(part.into()),
     }
-    let below = below.filter(|below| name.eq_ignore_ascii_case(b"path") && !value.starts_with(below))?;
-    let path = value.strip_prefix('/')?;
-    Some(Some(format!(" Path={below}{path}").into_bytes()))
 }
 
 /// RFC 6265 section 5.1.3, less what browsers take for a public suffix.
@@ -77,15 +59,10 @@ fn is_accepted_domain(domain: &str, host: &str) -> bool {
     if domain.is_empty() || domain.eq_ignore_ascii_case(host) {
         return true;
     }
-    let matches = host
-        .len()
-        .checked_sub(domain.len())
-        .and_then(|split| host.split_at_checked(split))
-        .is_some_and(|(subdomain, parent)| subdomain.ends_with('.') && parent.eq_ignore_ascii_case(domain));
-    matches && domain.contains('.')
+    strip_suffix_ignoring_case(host, domain).is_some_and(|subdomain| subdomain.ends_with('.')) && domain.contains('.')
 }
 
-fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     line.split(|octet| *octet == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
 }
 
@@ -106,25 +83,24 @@ mod tests {
         HeaderValue::from_str(text).unwrap()
     }
 
-    fn check_cookie(line: &str, expect: &FieldEdit) {
-        assert_eq!(&without_own(&value(line)), expect, "{line}");
+    fn check_cookie(line: &str, expect: Option<&str>) {
+        assert_eq!(without_own(&value(line)), expect.map(value), "{line}");
     }
 
     #[test]
     fn t11_our_cookies_stay_here() {
-        check_cookie("a=1; b=2", &FieldEdit::Keep);
-        check_cookie("svcproxy-session-8001=x", &FieldEdit::Remove);
-        check_cookie("a=1; svcproxy-session-8001=x; b=\"2 3\"", &FieldEdit::Replace(value("a=1; b=\"2 3\"")));
-        check_cookie("svcproxy-session-8001=x;svcproxy-session-8002=y; a", &FieldEdit::Replace(value("a")));
-        check_cookie("xsvcproxy-session-8001=x", &FieldEdit::Keep);
-        check_cookie(" svcproxy-session-8001 =x ;; ", &FieldEdit::Remove);
+        check_cookie("a=1; b=2", Some("a=1; b=2"));
+        check_cookie("svcproxy-session-8001=x", None);
+        check_cookie("a=1; svcproxy-session-8001=x; b=\"2 3\"", Some("a=1; b=\"2 3\""));
+        check_cookie("svcproxy-session-8001=x;svcproxy-session-8002=y; a", Some("a"));
+        check_cookie("xsvcproxy-session-8001=x", Some("xsvcproxy-session-8001=x"));
+        check_cookie(" svcproxy-session-8001 =x ;; ", None);
     }
 
     fn check_set(line: &str, below: Option<&str>, expect: &str) {
         let fitted = match fit(&value(line), "web--ns--abc123.localhost", below) {
-            FieldEdit::Keep => line.to_owned(),
-            FieldEdit::Replace(value) => value.to_str().unwrap().to_owned(),
-            FieldEdit::Remove => "forbidden".to_owned(),
+            Some(value) => value.to_str().unwrap().to_owned(),
+            None => "forbidden".to_owned(),
         };
         assert_eq!(fitted, expect, "{line}");
     }
@@ -177,10 +153,10 @@ mod tests {
         #[test]
         fn t11_no_spelling_leaks_ours(before in "[a-z=; ]{0,8}", after in "[a-z=; ]{0,8}") {
             let line = value(&format!("{before};svcproxy-session-8001=secret;{after}"));
-            if let FieldEdit::Replace(left) = without_own(&line) {
+            if let Some(left) = without_own(&line) {
                 prop_assert!(!left.to_str().unwrap().contains("secret"));
             } else {
-                prop_assert_eq!(without_own(&line), FieldEdit::Remove);
+                prop_assert_eq!(without_own(&line), None);
             }
         }
     }

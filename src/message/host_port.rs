@@ -23,6 +23,13 @@ pub(crate) fn bracketed(host: &str) -> Cow<'_, str> {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]").into() } else { host.into() }
 }
 
+/// What stands before `suffix` at the end of `text`, if it stands there in whatever case.
+pub(crate) fn strip_suffix_ignoring_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
+    let split = text.len().checked_sub(suffix.len())?;
+    let (head, tail) = text.split_at_checked(split)?;
+    tail.eq_ignore_ascii_case(suffix).then_some(head)
+}
+
 /// Both together, as a URL has them.
 pub(crate) fn join(host: &str, port: u16) -> String {
     format!("{}:{port}", bracketed(host))

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::message::host_port;
+use crate::message::host_port::{self, strip_suffix_ignoring_case};
 
 /// What the client called us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OwnHost {
     /// The own name of the site with this index.
     Site(usize),
@@ -88,12 +88,6 @@ fn ip_address(name: &str) -> Option<IpAddr> {
         bare if bare == name => name.parse().ok().map(IpAddr::V4),
         address => address.parse().ok().map(IpAddr::V6),
     }
-}
-
-fn strip_suffix_ignoring_case<'a>(text: &'a str, suffix: &str) -> Option<&'a str> {
-    let split = text.len().checked_sub(suffix.len())?;
-    let (head, tail) = text.split_at_checked(split)?;
-    tail.eq_ignore_ascii_case(suffix).then_some(head)
 }
 
 #[cfg(test)]

@@ -2,14 +2,13 @@
 //! does what only a proxy or a client of the API server may say. Pure.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
     SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::header::{Entry, OccupiedEntry};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::message::cookie_fields::{self, FieldEdit};
-use crate::message::field_tokens::{has_token, tokens};
+use crate::message::cookie_fields;
+use crate::message::field_tokens::{has_token, tokens, without_items};
 use crate::message::host_port;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -19,13 +18,16 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A WebSocket subprotocol that the API server takes for a bearer token.
-const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+const BEARER_PROTOCOL: &[u8] = b"base64url.bearer.authorization.k8s.io.";
 
 /// Makes the headers of a request ready for the Service. `authority` is the `Host` that the client used.
 pub(crate) fn prepare_request(headers: &mut HeaderMap, authority: &HeaderValue, is_handshake: bool) {
     let takes_trailers = has_token(headers, &TE, "trailers");
     remove_connection_fields(headers);
-    remove_if(headers, |name| name == EXPECT || speaks_for_others(name.as_str()));
+    let forbidden: Vec<HeaderName> = headers.keys().filter(|name| is_forbidden(name.as_str())).cloned().collect();
+    for name in forbidden {
+        headers.remove(name);
+    }
     edit_lines(headers, &COOKIE, cookie_fields::without_own);
     edit_lines(headers, &SEC_WEBSOCKET_PROTOCOL, without_bearer);
     headers.insert(X_FORWARDED_HOST, authority.clone());
@@ -46,7 +48,8 @@ pub(crate) fn prepare_answer(headers: &mut HeaderMap, authority: &HeaderValue, b
     // They would be remembered for a name that means another Service tomorrow, on a port that speaks no TLS.
     headers.remove(STRICT_TRANSPORT_SECURITY);
     headers.remove(ALT_SVC);
-    fit_cookies(headers, authority, below);
+    let (host, _) = host_port::split(authority.to_str().unwrap_or_default());
+    edit_lines(headers, &SET_COOKIE, |line| cookie_fields::fit(line, host, below));
 }
 
 /// The same for the answer that agrees to a WebSocket.
@@ -56,26 +59,22 @@ pub(crate) fn prepare_agreement(headers: &mut HeaderMap, authority: &HeaderValue
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-fn fit_cookies(headers: &mut HeaderMap, authority: &HeaderValue, below: Option<&str>) {
-    let (host, _) = host_port::split(authority.to_str().unwrap_or_default());
-    edit_lines(headers, &SET_COOKIE, |line| cookie_fields::fit(line, host, below));
-}
-
-/// Says what a request and its proxies claim about somebody else: identities, audit entries, earlier hops.
-fn speaks_for_others(name: &str) -> bool {
+/// Whether a field says what a request and its proxies claim about somebody else (identities, audit entries, earlier
+/// hops), or asks for an answer before the request's end.
+fn is_forbidden(name: &str) -> bool {
     const BEGINNINGS: [&str; 3] = ["impersonate-", "x-remote-", "x-forwarded-"];
     matches!(name, "audit-id" | "x-real-ip")
         || name == FORWARDED.as_str()
+        || name == EXPECT.as_str()
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
-/// `Trailer` stays: it announces fields that are passed on.
+/// Those that `Connection` names too, but for those that are no matter of the connection whatever it says. `Trailer`
+/// stays: it announces fields that are passed on.
 fn remove_connection_fields(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named = fields_named_by_connection(headers);
-        named.iter().for_each(|name| drop(headers.remove(name)));
-    }
-    for name in [
+    let named = tokens(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let named: Vec<HeaderName> = named.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect();
+    for name in named.into_iter().chain([
         CONNECTION,
         KEEP_ALIVE,
         PROXY_CONNECTION,
@@ -84,60 +83,29 @@ fn remove_connection_fields(headers: &mut HeaderMap) {
         TE,
         TRANSFER_ENCODING,
         UPGRADE,
-    ] {
+    ]) {
         headers.remove(name);
     }
 }
 
-/// Without those that are no matter of the connection whatever it says.
-fn fields_named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let names = tokens(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    names.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect()
-}
-
-fn remove_if(headers: &mut HeaderMap, is_bad: impl Fn(&HeaderName) -> bool) {
-    let bad: Vec<HeaderName> = headers.keys().filter(|name| is_bad(name)).cloned().collect();
-    for name in bad {
-        headers.remove(name);
-    }
-}
-
-/// Edits each line of the header called `name`.
-fn edit_lines(headers: &mut HeaderMap, name: &HeaderName, edit: impl Fn(&HeaderValue) -> FieldEdit) {
-    if headers.get_all(name).iter().all(|line| matches!(edit(line), FieldEdit::Keep)) {
+/// Edits each line of the header called `name`; `None` takes one out.
+fn edit_lines(headers: &mut HeaderMap, name: &HeaderName, edit: impl Fn(&HeaderValue) -> Option<HeaderValue>) {
+    if headers.get_all(name).iter().all(|line| edit(line).as_ref() == Some(line)) {
         return;
     }
     let Entry::Occupied(entry) = headers.entry(name) else { return };
-    let edited: Vec<HeaderValue> = lines(entry)
-        .filter_map(|line| match edit(&line) {
-            FieldEdit::Keep => Some(line),
-            FieldEdit::Replace(line) => Some(line),
-            FieldEdit::Remove => None,
-        })
-        .collect();
+    let edited: Vec<HeaderValue> = entry.remove_entry_mult().1.filter_map(|line| edit(&line)).collect();
     for line in edited {
         headers.append(name, line);
     }
 }
 
-fn lines(entry: OccupiedEntry<'_, HeaderValue>) -> impl Iterator<Item = HeaderValue> {
-    entry.remove_entry_mult().1
-}
-
-fn without_bearer(line: &HeaderValue) -> FieldEdit {
-    let Ok(text) = line.to_str() else { return FieldEdit::Remove };
-    let is_bearer = |protocol: &&str| {
+fn without_bearer(line: &HeaderValue) -> Option<HeaderValue> {
+    let is_bearer = |protocol: &[u8]| {
         protocol.get(..BEARER_PROTOCOL.len()).is_some_and(|start| start.eq_ignore_ascii_case(BEARER_PROTOCOL))
     };
-    let protocols = || text.split(',').map(str::trim);
-    if !protocols().any(|protocol| is_bearer(&protocol)) {
-        return FieldEdit::Keep;
-    }
-    let others: Vec<&str> = protocols().filter(|protocol| !is_bearer(protocol)).collect();
-    match HeaderValue::from_str(&others.join(", ")) {
-        Ok(others) if !others.is_empty() => FieldEdit::Replace(others),
-        _ => FieldEdit::Remove,
-    }
+    let protocols = line.to_str().ok()?.split(',').map(|protocol| protocol.trim().as_bytes());
+    without_items(line, protocols, b", ", is_bearer)
 }
 
 #[cfg(test)]
@@ -324,7 +292,7 @@ mod tests {
             }
             prepare_request(&mut headers, &HeaderValue::from_static("web.localhost:8001"), false);
             for name in headers.keys().filter(|name| *name != X_FORWARDED_HOST && *name != X_FORWARDED_PROTO && *name != TE) {
-                prop_assert!(!speaks_for_others(name.as_str()), "{}", name);
+                prop_assert!(!is_forbidden(name.as_str()), "{}", name);
                 prop_assert!(!matches!(name.as_str(), "connection" | "upgrade" | "te" | "audit-id" | "forwarded"), "{}", name);
             }
             prop_assert_eq!(headers.get_all(X_FORWARDED_HOST).iter().count(), 1);
