@@ -64,10 +64,7 @@ impl LocalProxy {
 
 /// `url` with a query parameter more, before its fragment.
 fn with_parameter(url: &str, name: &str, value: &str) -> String {
-    let (url, fragment) = match url.split_once('#') {
-        Some((url, fragment)) => (url, format!("#{fragment}")),
-        None => (url, String::new()),
-    };
+    let (url, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}{name}={value}{fragment}")
 }
@@ -87,9 +84,16 @@ impl ServerState {
     pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
         let port = listener.port();
         let session = || random_text().expect("the system gave random bits for the token a moment ago");
-        let gate = local.token.clone().map(|token| TokenGate::new(token, session(), port, local.sites.len()));
+        let gate = local.token.clone().map(|token| TokenGate::new(token, session(), port));
+        let addresses = listener.local_addrs().iter().map(SocketAddr::ip);
+        let hosts = OwnHosts {
+            labels: local.sites.iter().map(|site| site.label.clone()).collect(),
+            port,
+            addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
+            allowed: local.policy.allow_hosts.clone(),
+        };
         Self {
-            hosts: hosts(&local, listener),
+            hosts,
             gate,
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
@@ -100,16 +104,6 @@ impl ServerState {
 
     pub(crate) fn layout(&self) -> SiteLayout<'_> {
         SiteLayout { sites: &self.local.sites, presentation: self.local.presentation, port: self.hosts.port }
-    }
-}
-
-fn hosts(local: &LocalProxy, listener: &LocalListener) -> OwnHosts {
-    let addresses = listener.local_addrs().iter().map(SocketAddr::ip);
-    OwnHosts {
-        labels: local.sites.iter().map(|site| site.label.clone()).collect(),
-        port: listener.port(),
-        addresses: addresses.filter(|address| !address.is_unspecified()).collect(),
-        allowed: local.policy.allow_hosts.clone(),
     }
 }
 

@@ -1,13 +1,15 @@
 //! `--require-token`: the URL that is opened carries a token, good once per host name, which becomes a cookie. So
 //! neither the URL in a browser's history nor the one in another user's process list lets anybody in later.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashSet;
+use std::sync::Mutex;
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::admit::is_reading;
 use super::hosts::OwnHost;
+use crate::lock::lock;
 use crate::message::cookie_fields::{OWN_COOKIE, cookie_values};
 
 /// Name of the query parameter that carries the token.
@@ -20,8 +22,8 @@ pub(crate) struct TokenGate {
     /// What the cookie says; never derived from the token, which others may have seen.
     session: String,
     cookie: String,
-    /// Which hosts the token has opened: `localhost`, loopback addresses, allowed names, then each site.
-    opened: Vec<AtomicBool>,
+    /// Which hosts the token has opened.
+    opened: Mutex<HashSet<OwnHost>>,
 }
 
 /// What the gate does with a request that it lets in.
@@ -57,12 +59,11 @@ pub(crate) fn random_text() -> Result<String, getrandom::Error> {
 }
 
 impl TokenGate {
-    /// A gate for `sites` sites that `token` opens. `session` is another secret; `port` keeps two programs of one
+    /// A gate that `token` opens. `session` is another secret; `port` keeps two programs of one
     /// host name apart, which share their cookies (RFC 6265 section 8.5).
-    pub(crate) fn new(token: String, session: String, port: Option<u16>, sites: usize) -> Self {
+    pub(crate) fn new(token: String, session: String, port: Option<u16>) -> Self {
         let cookie = format!("{OWN_COOKIE}-{}", port.unwrap_or_default());
-        let opened = (0..sites + 3).map(|_| AtomicBool::new(false)).collect();
-        Self { token, session, cookie, opened }
+        Self { token, session, cookie, opened: Mutex::default() }
     }
 
     /// Whether a request may pass.
@@ -99,21 +100,11 @@ impl TokenGate {
         if !is_same_secret(token.as_bytes(), self.token.as_bytes()) {
             return Err(GateClosed::WrongToken);
         }
-        if self.opened[place(host)].swap(true, Ordering::AcqRel) {
+        if !lock(&self.opened).insert(host) {
             return Err(GateClosed::UsedToken);
         }
         let cookie = format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie, self.session);
         Ok(HeaderValue::try_from(cookie).expect("both parts are letters, digits and dashes"))
-    }
-}
-
-/// Index of `host` among those that the token opens one by one.
-fn place(host: OwnHost) -> usize {
-    match host {
-        OwnHost::Localhost => 0,
-        OwnHost::Loopback => 1,
-        OwnHost::Named => 2,
-        OwnHost::Site(site) => 3 + site,
     }
 }
 
@@ -142,7 +133,7 @@ mod tests {
     use http::header::COOKIE;
 
     fn gate() -> TokenGate {
-        TokenGate::new("t0ken".to_owned(), "s3ssion".to_owned(), Some(8001), 2)
+        TokenGate::new("t0ken".to_owned(), "s3ssion".to_owned(), Some(8001))
     }
 
     fn cookies(lines: &[&'static str]) -> HeaderMap {
