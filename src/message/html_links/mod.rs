@@ -3,15 +3,13 @@
 //! The API server puts its proxy path in front of the links of the pages it passes on. Taking it off again, and putting
 //! it back for those who serve a site below a path, both go through here, so both know the same attributes.
 
-mod gzip;
 mod rewriter;
 mod rewritten_body;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-pub use gzip::takes_gzip;
-
 use crate::message::body::Body;
+use crate::message::field_tokens::tokens;
 use rewriter::LinkRewriter;
 use rewritten_body::RewrittenBody;
 
@@ -49,12 +47,29 @@ where
     F: FnMut(&str) -> Option<String> + Send + 'static,
 {
     let (mut head, body) = answer.into_parts();
-    let rewritten = match encoding(&head.headers) {
-        b"gzip" => RewrittenBody::gzip(body, LinkRewriter::new(link)),
-        _ => RewrittenBody::plain(body, LinkRewriter::new(link)),
-    };
+    let rewritten = RewrittenBody::new(body, encoding(&head.headers) == b"gzip", LinkRewriter::new(link));
     forget_the_bytes(&mut head.headers);
     Response::from_parts(head, Body::boxed(rewritten))
+}
+
+/// Whether a request's `Accept-Encoding` allows gzip, by name or by `*` (RFC 9110 12.5.3).
+pub fn takes_gzip(headers: &HeaderMap) -> bool {
+    let mut any = false;
+    for coding in tokens(headers, &header::ACCEPT_ENCODING) {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => return is_wanted(parameters),
+            "*" => any = is_wanted(parameters),
+            _ => {}
+        }
+    }
+    any
+}
+
+/// RFC 9110 12.4.2: a weight of 0 means "not acceptable".
+fn is_wanted(parameters: &str) -> bool {
+    let weight = parameters.trim().strip_prefix("q=").or_else(|| parameters.trim().strip_prefix("Q="));
+    weight.is_none_or(|weight| weight.trim().parse() != Ok(0.0))
 }
 
 fn is_html(headers: &HeaderMap) -> bool {
@@ -166,5 +181,30 @@ mod tests {
         let mut tag = HeaderValue::from_static("W/\"x\"");
         weaken(&mut tag);
         assert_eq!(tag, "W/\"x\"");
+    }
+
+    #[test]
+    fn by_name_or_by_star() {
+        for (lines, expect) in [
+            (&["gzip, deflate, br, zstd"][..], true),
+            (&["GZIP; q=0.5"], true),
+            (&["br", "gzip"], true),
+            (&["*"], true),
+            (&["gzip;q=0.001"], true),
+            (&["gzip;q=1, *;q=0"], true),
+            (&["gzip;q=0"], false),
+            (&["*, gzip;q=0.0"], false),
+            (&["*;q=0"], false),
+            (&["identity"], false),
+            (&["br, zstd, xgzip"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(line));
+            }
+            assert_eq!(takes_gzip(&headers), expect, "{lines:?}");
+        }
     }
 }

@@ -19,14 +19,8 @@ pub(super) struct RewrittenBody {
     stage: RewriteStage,
     /// What came from `source` and is not worked on yet.
     pending: Bytes,
-    end: SourceEnd,
-}
-
-/// How far `source` is.
-enum SourceEnd {
-    NotYet,
-    Trailers(HeaderMap),
-    Reached,
+    is_at_end: bool,
+    trailers: Option<HeaderMap>,
 }
 
 enum RewriteStage {
@@ -35,28 +29,38 @@ enum RewriteStage {
 }
 
 impl RewrittenBody {
-    pub(super) fn plain(source: Body, rewriter: LinkRewriter) -> Self {
-        Self::new(source, RewriteStage::Plain(rewriter))
+    /// What goes in compressed comes out plain: compressing again would only cost time, for a reader on the same machine.
+    pub(super) fn new(source: Body, is_gzip: bool, rewriter: LinkRewriter) -> Self {
+        let stage = match is_gzip {
+            true => RewriteStage::Gzip(Box::new(MultiGzDecoder::new(rewriter))),
+            false => RewriteStage::Plain(rewriter),
+        };
+        Self { source, stage, pending: Bytes::new(), is_at_end: false, trailers: None }
     }
 
-    /// Goes in compressed, comes out plain: compressing again would only cost time, for a reader on the same machine.
-    pub(super) fn gzip(source: Body, rewriter: LinkRewriter) -> Self {
-        Self::new(source, RewriteStage::Gzip(Box::new(MultiGzDecoder::new(rewriter))))
-    }
-
-    fn new(source: Body, stage: RewriteStage) -> Self {
-        Self { source, stage, pending: Bytes::new(), end: SourceEnd::NotYet }
-    }
-
+    /// Works on what is pending. A compressed piece is taken bit by bit: each call puts out some 32 KiB at most.
     fn work(&mut self) -> io::Result<()> {
-        let worked = self.stage.write(&self.pending)?;
-        self.pending.advance(worked);
-        if self.pending.is_empty() { self.stage.flush() } else { Ok(()) }
+        match &mut self.stage {
+            RewriteStage::Plain(rewriter) => rewriter.write_all(&std::mem::take(&mut self.pending)),
+            RewriteStage::Gzip(decoder) => {
+                let taken = decoder.write(&self.pending)?;
+                self.pending.advance(taken);
+                match self.pending.is_empty() {
+                    _ if taken == 0 => Err(io::ErrorKind::InvalidData.into()),
+                    true => decoder.flush(),
+                    false => Ok(()),
+                }
+            }
+        }
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
-        self.end = trailers.map_or(SourceEnd::Reached, SourceEnd::Trailers);
-        self.stage.finish()
+        (self.is_at_end, self.trailers) = (true, trailers);
+        if let RewriteStage::Gzip(decoder) = &mut self.stage {
+            decoder.try_finish()?;
+        }
+        self.stage.rewriter().end();
+        Ok(())
     }
 }
 
@@ -75,10 +79,8 @@ impl HttpBody for RewrittenBody {
                 this.work()?;
                 continue;
             }
-            match std::mem::replace(&mut this.end, SourceEnd::Reached) {
-                SourceEnd::NotYet => this.end = SourceEnd::NotYet,
-                SourceEnd::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-                SourceEnd::Reached => return Poll::Ready(None),
+            if this.is_at_end {
+                return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
             match ready!(Pin::new(&mut this.source).poll_frame(context)?) {
                 Some(frame) => match frame.into_data() {
@@ -96,34 +98,6 @@ impl RewriteStage {
         match self {
             Self::Plain(rewriter) => rewriter,
             Self::Gzip(decoder) => decoder.get_mut(),
-        }
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        if let Self::Gzip(decoder) = self {
-            decoder.try_finish()?;
-        }
-        self.rewriter().end();
-        Ok(())
-    }
-}
-
-/// A compressed piece is taken bit by bit: each call puts out some 32 KiB at most.
-impl Write for RewriteStage {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(rewriter) => rewriter.write(piece),
-            Self::Gzip(decoder) => match decoder.write(piece)? {
-                0 => Err(io::ErrorKind::InvalidData.into()),
-                taken => Ok(taken),
-            },
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(rewriter) => rewriter.flush(),
-            Self::Gzip(decoder) => decoder.flush(),
         }
     }
 }
@@ -162,8 +136,11 @@ mod tests {
     #[test]
     fn in_pieces_of_any_size() {
         for size in 1..=PAGE.len() {
-            assert_eq!(read(RewrittenBody::plain(pieces(PAGE, size), LinkRewriter::new(up))).unwrap(), EXPECT);
-            assert_eq!(read(RewrittenBody::gzip(pieces(&gzip(PAGE), size), LinkRewriter::new(up))).unwrap(), EXPECT);
+            assert_eq!(read(RewrittenBody::new(pieces(PAGE, size), false, LinkRewriter::new(up))).unwrap(), EXPECT);
+            assert_eq!(
+                read(RewrittenBody::new(pieces(&gzip(PAGE), size), true, LinkRewriter::new(up))).unwrap(),
+                EXPECT
+            );
         }
     }
 
@@ -171,7 +148,7 @@ mod tests {
     fn a_piece_comes_out_before_the_next_goes_in() {
         let frames = futures_util::stream::iter([Ok::<_, BoxError>(Frame::data(Bytes::from_static(PAGE)))]);
         let endless = futures_util::StreamExt::chain(frames, futures_util::stream::pending());
-        let mut body = RewrittenBody::plain(Body::boxed(StreamBody::new(endless)), LinkRewriter::new(up));
+        let mut body = RewrittenBody::new(Body::boxed(StreamBody::new(endless)), false, LinkRewriter::new(up));
         let first = block_on(body.frame()).unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, EXPECT);
     }
@@ -180,7 +157,7 @@ mod tests {
     fn trailers_come_last() {
         let trailers = HeaderMap::from_iter([(http::header::SERVER, "x".parse().unwrap())]);
         let source = body(vec![Frame::data(Bytes::from_static(PAGE)), Frame::trailers(trailers.clone())]);
-        let all = block_on(RewrittenBody::plain(source, LinkRewriter::new(up)).collect()).unwrap();
+        let all = block_on(RewrittenBody::new(source, false, LinkRewriter::new(up)).collect()).unwrap();
         assert_eq!(all.trailers(), Some(&trailers));
         assert_eq!(all.to_bytes(), EXPECT);
     }
@@ -189,7 +166,7 @@ mod tests {
     fn members_follow_one_another() {
         let both = [gzip(PAGE), gzip(PAGE)].concat();
         assert_eq!(
-            read(RewrittenBody::gzip(pieces(&both, 7), LinkRewriter::new(up))).unwrap(),
+            read(RewrittenBody::new(pieces(&both, 7), true, LinkRewriter::new(up))).unwrap(),
             [EXPECT, EXPECT].concat()
         );
     }
@@ -197,10 +174,10 @@ mod tests {
     #[test]
     fn half_a_page_is_an_error_and_so_is_nonsense() {
         let whole = gzip(PAGE);
-        assert!(read(RewrittenBody::gzip(pieces(&whole[..whole.len() - 9], 7), LinkRewriter::new(up))).is_err());
-        assert!(read(RewrittenBody::gzip(pieces(b"nonsense", 7), LinkRewriter::new(up))).is_err());
+        assert!(read(RewrittenBody::new(pieces(&whole[..whole.len() - 9], 7), true, LinkRewriter::new(up))).is_err());
+        assert!(read(RewrittenBody::new(pieces(b"nonsense", 7), true, LinkRewriter::new(up))).is_err());
         assert!(
-            read(RewrittenBody::gzip(pieces(&[whole, b"nonsense".to_vec()].concat(), 7), LinkRewriter::new(up)))
+            read(RewrittenBody::new(pieces(&[whole, b"nonsense".to_vec()].concat(), 7), true, LinkRewriter::new(up)))
                 .is_err()
         );
     }
@@ -208,7 +185,7 @@ mod tests {
     #[test]
     fn a_bomb_comes_out_in_small_pieces() {
         let zeros = gzip(&vec![0; 64 << 20]);
-        let mut body = RewrittenBody::gzip(pieces(&zeros, zeros.len()), LinkRewriter::new(up));
+        let mut body = RewrittenBody::new(pieces(&zeros, zeros.len()), true, LinkRewriter::new(up));
         let mut total = 0;
         while let Some(frame) = block_on(body.frame()) {
             let size = frame.unwrap().into_data().unwrap().len();
@@ -224,7 +201,7 @@ mod tests {
             let mut damaged = gzip(PAGE);
             let at = cut % damaged.len();
             damaged.splice(at..at, bytes);
-            let _ = read(RewrittenBody::gzip(pieces(&damaged, 16), LinkRewriter::new(up)));
+            let _ = read(RewrittenBody::new(pieces(&damaged, 16), true, LinkRewriter::new(up)));
         }
     }
 }
