@@ -24,22 +24,19 @@ pub(crate) struct PeekedBody {
 pub(crate) async fn peek(mut body: Body, enough: impl Fn(&[u8]) -> bool) -> PeekedBody {
     let mut start = BytesMut::new();
     let mut seen = VecDeque::new();
-    while !enough(&start) {
+    let mut failed = false;
+    while !failed && !enough(&start) {
         let Some(frame) = body.frame().await else { break };
         if let Ok(Some(data)) = frame.as_ref().map(Frame::data_ref) {
             start.extend_from_slice(data);
         }
-        let failed = frame.is_err();
+        failed = frame.is_err();
         seen.push_back(frame);
-        if failed {
-            return PeekedBody {
-                start: start.freeze(),
-                whole: false,
-                body: Body::boxed(RejoinedBody { seen, rest: Body::Empty }),
-            };
-        }
     }
-    let whole = !enough(&start);
+    if failed {
+        body = Body::Empty;
+    }
+    let whole = !failed && !enough(&start);
     PeekedBody { start: start.freeze(), whole, body: Body::boxed(RejoinedBody { seen, rest: body }) }
 }
 

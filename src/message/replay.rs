@@ -81,7 +81,8 @@ pub(crate) fn record(request: Request<Body>) -> (Request<Body>, Option<ReplayReq
         return (request, None);
     }
     let (parts, body) = request.into_parts();
-    let body = (!body.is_end_stream()).then(|| Arc::new(Mutex::new(ReplayBuffer::new(body))));
+    let body = (!body.is_end_stream())
+        .then(|| Arc::new(Mutex::new(ReplayBuffer { rest: body, kept: Vec::new(), length: 0, whole: true })));
     let again = ReplayRequest { parts, body };
     (again.request(), Some(again))
 }
@@ -111,10 +112,6 @@ impl ReplayRequest {
 }
 
 impl ReplayBuffer {
-    fn new(rest: Body) -> Self {
-        Self { rest, kept: Vec::new(), length: 0, whole: true }
-    }
-
     fn keep(&mut self, frame: &Frame<Bytes>) {
         let Some(data) = frame.data_ref() else {
             self.whole = false;
@@ -155,15 +152,13 @@ impl HttpBody for ReplayBody {
     /// hyper frames a message by what the body says before it is read.
     fn size_hint(&self) -> SizeHint {
         let shared = lock(&self.shared);
-        if !shared.whole {
-            return shared.rest.size_hint();
-        }
-        let unread: usize = shared.kept.iter().skip(self.next).map(Bytes::len).sum();
-        let rest = shared.rest.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower() + unread as u64);
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + unread as u64);
+        let mut hint = shared.rest.size_hint();
+        if shared.whole {
+            let unread: usize = shared.kept.iter().skip(self.next).map(Bytes::len).sum();
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + unread as u64);
+            }
+            hint.set_lower(hint.lower() + unread as u64);
         }
         hint
     }

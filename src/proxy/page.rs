@@ -19,7 +19,12 @@ pub fn answer(status: StatusCode, kind: AnswerForm, body: String) -> Response<Bo
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind.media_type()));
+    let media_type = match kind {
+        AnswerForm::Page => "text/html; charset=utf-8",
+        AnswerForm::Text => "text/plain; charset=utf-8",
+        AnswerForm::Json => "application/json",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if kind == AnswerForm::Page {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -38,16 +43,6 @@ pub enum AnswerForm {
     Json,
 }
 
-impl AnswerForm {
-    fn media_type(self) -> &'static str {
-        match self {
-            Self::Page => "text/html; charset=utf-8",
-            Self::Text => "text/plain; charset=utf-8",
-            Self::Json => "application/json",
-        }
-    }
-}
-
 /// A page. `mark` is a small line above the heading and `title` the heading, both as text; `content` is HTML.
 pub fn page(mark: &str, title: &str, content: &str) -> String {
     let (mark, title) = (escaped(mark), escaped(title));
@@ -62,16 +57,6 @@ pub fn page(mark: &str, title: &str, content: &str) -> String {
 
 /// `text` in element content or a quoted attribute (HTML section 13.3).
 pub fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
-        }
-    }
-    html
+    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    html.replace('"', "&quot;").replace('\'', "&#39;")
 }
