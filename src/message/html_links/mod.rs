@@ -42,10 +42,7 @@ pub fn are_in(answer: &Response<Body>) -> bool {
 ///
 /// The answer loses what is no longer true of it: `Content-Length`, `Content-Encoding`, digests, and the strength of
 /// its `ETag`. Memory stays bounded for endless and for hostile pages; what does not fit passes with its links as they are.
-pub fn rewrite<F>(answer: Response<Body>, link: F) -> Response<Body>
-where
-    F: FnMut(&str) -> Option<String> + Send + 'static,
-{
+pub fn rewrite(answer: Response<Body>, link: impl FnMut(&str) -> Option<String> + Send + 'static) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     let rewritten = RewrittenBody::new(body, encoding(&head.headers) == b"gzip", LinkRewriter::new(link));
     forget_the_bytes(&mut head.headers);

@@ -62,10 +62,7 @@ pub(super) struct LinkRewriter {
 type PageSink = Box<dyn FnMut(&[u8]) + Send>;
 
 impl LinkRewriter {
-    pub(super) fn new<F>(mut link: F) -> Self
-    where
-        F: FnMut(&str) -> Option<String> + Send + 'static,
-    {
+    pub(super) fn new(mut link: impl FnMut(&str) -> Option<String> + Send + 'static) -> Self {
         let output = Arc::new(Mutex::new(Vec::new()));
         let page = output.clone();
         let sink: PageSink = Box::new(move |chunk| lock(&page).extend_from_slice(chunk));

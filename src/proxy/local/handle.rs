@@ -33,7 +33,7 @@ pub(crate) async fn handle(
     answering: RunningAnswer,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, Infallible> {
-    let exchange = Exchange::new(server.local.activity.begin(), answering, &server.local.log, &request);
+    let exchange = Exchange::new(&server.local, answering, &request);
     Ok(match decide(&server, peer, &request) {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await,
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),

@@ -12,9 +12,10 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::RunningAnswer;
-use super::request_log::{RecordHook, RequestLog, RequestRecord};
+use super::request_log::{RecordHook, RequestRecord};
 use super::stats::{OngoingActivity, TrafficStats};
 use crate::message::body::{Body, BoxError};
+use crate::proxy::local::server_state::LocalProxy;
 
 /// What lasts as long as one request: from its head to the last octet of its answer, or to the end of its tunnel.
 pub(crate) struct Exchange {
@@ -33,19 +34,14 @@ struct LogEntry {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        busy: OngoingActivity,
-        answering: RunningAnswer,
-        log: &RequestLog,
-        request: &Request<Incoming>,
-    ) -> Self {
+    pub(crate) fn new(local: &LocalProxy, answering: RunningAnswer, request: &Request<Incoming>) -> Self {
         let entry = |hook: &RecordHook| {
             let (method, path) = (request.method().clone(), request.uri().path().to_owned());
             let record = RequestRecord { method, path, ..RequestRecord::default() };
             let (bytes_in, bytes_out) = Default::default();
             Box::new(LogEntry { hook: hook.clone(), started: Instant::now(), bytes_in, bytes_out, record })
         };
-        Self { busy, _answering: Some(answering), entry: log.as_ref().map(entry) }
+        Self { busy: local.activity.begin(), _answering: Some(answering), entry: local.log.as_ref().map(entry) }
     }
 
     /// The site is known.

@@ -100,10 +100,8 @@ impl SiteLayout<'_> {
     /// Below a proxy path, where pages are not shown if there is a better place for them.
     fn below<'a>(&self, below: BelowProxyPath, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
         if below.is_bare && is_reading(ask.method) {
-            return RequestRoute::Redirect {
-                status: StatusCode::MOVED_PERMANENTLY,
-                location: with_final_slash(ask.target),
-            };
+            let (status, location) = (StatusCode::MOVED_PERMANENTLY, with_final_slash(ask.target));
+            return RequestRoute::Redirect { status, location };
         }
         if let Some(origin) = self.origin_for_pages(below.site, ask).filter(|_| ask.is_navigation) {
             let location = if origin.is_empty() { path_reference(below.own) } else { format!("{origin}{}", below.own) };
