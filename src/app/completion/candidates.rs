@@ -29,9 +29,9 @@ impl<'a> TypedService<'a> {
         if !["", "svc/", "service/", "services/"].contains(&&text[..kind]) {
             return None;
         }
-        let scheme =
-            ["http:", "https:"].into_iter().find(|scheme| text[kind..].starts_with(scheme)).map_or(0, str::len);
-        let (lead, rest) = text.split_at(kind + scheme);
+        let named = &text[kind..];
+        let rest = ["http:", "https:"].iter().find_map(|scheme| named.strip_prefix(scheme)).unwrap_or(named);
+        let lead = &text[..text.len() - rest.len()];
         let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
         let (name, namespace) = host.split_once('.').map_or((host, None), |(name, rest)| (name, Some(rest)));
         Some(Self { lead, name, namespace, port })
@@ -42,14 +42,11 @@ impl<'a> TypedService<'a> {
         self.namespace.map(|namespace| namespace.split_once('.').map_or(namespace, |(namespace, _)| namespace))
     }
 
-    /// A colon that has to follow the name, since there is no two-part form with a scheme.
-    fn trail(&self) -> &'static str {
-        if self.lead.ends_with(':') { ":" } else { "" }
-    }
-
     /// The Services of `services` that the word is the beginning of. `with_namespace` spells them `NAME.NAMESPACE`.
     pub(super) fn services(&self, services: &[Service], with_namespace: bool) -> Vec<CompletionCandidate> {
         let with_namespace = with_namespace || self.namespace.is_some();
+        // There is no two-part form with a scheme.
+        let trail = if self.lead.ends_with(':') { ":" } else { "" };
         let fits = |service: &&Service| match self.namespace {
             Some(namespace) => service.name == self.name && service.namespace.starts_with(namespace),
             None => service.name.starts_with(self.name),
@@ -57,7 +54,7 @@ impl<'a> TypedService<'a> {
         let candidate = |service: &Service| {
             openable(service).ok()?;
             let namespace = if with_namespace { format!(".{}", service.namespace) } else { String::new() };
-            let value = format!("{}{}{namespace}{}", self.lead, service.name, self.trail());
+            let value = format!("{}{}{namespace}{trail}", self.lead, service.name);
             Some(CompletionCandidate::new(value).help(Some(about(service).into())))
         };
         services.iter().filter(fits).filter_map(candidate).collect()
@@ -93,8 +90,9 @@ fn about(service: &Service) -> String {
 }
 
 /// Names that begin with `typed`, without a word about them.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>, typed: &str) -> Vec<CompletionCandidate> {
-    names.into_iter().filter(|name| name.starts_with(typed)).map(CompletionCandidate::new).collect()
+pub(super) fn names(names: impl IntoIterator<Item: AsRef<str>>, typed: &str) -> Vec<CompletionCandidate> {
+    let fits = names.into_iter().filter(|name| name.as_ref().starts_with(typed));
+    fits.map(|name| CompletionCandidate::new(name.as_ref())).collect()
 }
 
 #[cfg(test)]

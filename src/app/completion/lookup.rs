@@ -10,10 +10,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::candidates::{TypedService, names, port_candidates};
 use crate::app::args::CommandLine;
-use crate::cluster::{Cluster, ConnectFlags, KubeconfigNames, ProcessEnvironment, Scope};
+use crate::cluster::{Cluster, KubeconfigNames, ProcessEnvironment, Scope};
 use crate::find::history::History;
-use crate::service::Service;
-use crate::service::ServiceSpelling;
+use crate::service::{Service, ServiceSpelling};
 
 /// How long somebody who pressed Tab is kept waiting at most.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,7 +22,6 @@ pub(super) struct CandidateLookup {
     runtime: Runtime,
     deadline: Instant,
     typed: CommandLine,
-    flags: ConnectFlags,
     environment: ProcessEnvironment,
     history_folder: Option<PathBuf>,
 }
@@ -35,24 +33,21 @@ impl CandidateLookup {
         history_folder: Option<PathBuf>,
     ) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        let flags = typed.kubectl.clone();
-        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, flags, environment, history_folder })
+        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, environment, history_folder })
     }
 
     /// SERVICE: names, or ports after a colon.
     pub(super) fn services(&self, typed: &str) -> Vec<CompletionCandidate> {
         let Some(word) = TypedService::read(typed) else { return Vec::new() };
-        let found = self.wait(async {
-            let cluster = self.cluster().await?;
+        let mut found = self.ask(async |cluster| {
             if word.port.is_some() {
                 let namespace = word.whole_namespace().unwrap_or_else(|| cluster.namespace());
                 return cluster.service(namespace, word.name).await.ok()?.map(|service| word.ports(&service));
             }
             let everywhere = self.typed.choosing.all_namespaces;
-            let services = self.list(&cluster, everywhere || word.namespace.is_some()).await;
+            let services = self.list(cluster, everywhere || word.namespace.is_some()).await;
             Some(word.services(&services, everywhere))
         });
-        let mut found = found.unwrap_or_default();
         found.retain(|found| self.typed.services.iter().all(|typed| found.get_value() != typed.as_str()));
         found
     }
@@ -62,46 +57,29 @@ impl CandidateLookup {
         let Some(spelling) = self.typed.services.first().and_then(|text| ServiceSpelling::parse(text).ok()) else {
             return Vec::new();
         };
-        let found = self.wait(async {
-            let cluster = self.cluster().await?;
+        self.ask(async |cluster| {
             let namespace = spelling.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
             let service = cluster.service(namespace, spelling.id.name()).await.ok()??;
             Some(port_candidates(&service, typed))
-        });
-        found.unwrap_or_default()
+        })
     }
 
     /// `--namespace`: those of the cluster, or where they may not be listed those known otherwise.
     pub(super) fn namespaces(&self, typed: &str) -> Vec<CompletionCandidate> {
-        let found = self.wait(async {
-            let cluster = self.cluster().await?;
-            Some(match cluster.namespaces().await {
-                Ok(all) => names(all.iter().map(String::as_str), typed),
-                Err(_) => self.known_namespaces(&cluster, typed),
-            })
-        });
-        found.unwrap_or_default()
-    }
-
-    fn known_namespaces(&self, cluster: &Cluster, typed: &str) -> Vec<CompletionCandidate> {
-        let opened = History::new(self.history_folder.clone(), cluster).glance();
-        let visited = opened.iter().map(|entry| entry.namespace.as_str());
-        names(std::iter::once(cluster.namespace()).chain(visited), typed)
+        self.ask(async |cluster| {
+            if let Ok(all) = cluster.namespaces().await {
+                return Some(names(&all, typed));
+            }
+            let opened = History::new(self.history_folder.clone(), cluster).glance();
+            let visited = opened.iter().map(|entry| entry.namespace.as_str());
+            Some(names(visited.chain([cluster.namespace()]), typed))
+        })
     }
 
     /// `--context`, `--cluster`, `--user`: what `which` takes of the names in the kubeconfig.
     pub(super) fn names(&self, which: fn(KubeconfigNames) -> Vec<String>, typed: &str) -> Vec<CompletionCandidate> {
-        let all = KubeconfigNames::read(&self.flags, &self.environment).map(which).unwrap_or_default();
-        names(all.iter().map(String::as_str), typed)
-    }
-
-    /// `--address`: what is meant most often.
-    pub(super) fn addresses(&self, typed: &str) -> Vec<CompletionCandidate> {
-        names(["127.0.0.1", "::1", "0.0.0.0", "::"], typed)
-    }
-
-    async fn cluster(&self) -> Option<Cluster> {
-        Cluster::load(&self.flags, &self.environment).await.ok()
+        let all = KubeconfigNames::read(&self.typed.kubectl, &self.environment).map(which).unwrap_or_default();
+        names(&all, typed)
     }
 
     /// The pages that arrive in time; the shell could not show all of a very long list anyway.
@@ -116,7 +94,12 @@ impl CandidateLookup {
         services
     }
 
-    fn wait<T>(&self, question: impl Future<Output = Option<T>>) -> Option<T> {
-        self.runtime.block_on(async { timeout_at(self.deadline, question).await.ok().flatten() })
+    /// What the cluster answers to `question` in time.
+    fn ask(
+        &self,
+        question: impl AsyncFnOnce(&Cluster) -> Option<Vec<CompletionCandidate>>,
+    ) -> Vec<CompletionCandidate> {
+        let answer = async { question(&Cluster::load(&self.typed.kubectl, &self.environment).await.ok()?).await };
+        self.runtime.block_on(async { timeout_at(self.deadline, answer).await.ok().flatten() }).unwrap_or_default()
     }
 }

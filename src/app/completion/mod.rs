@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Arg, Command, CommandFactory, Parser, ValueHint};
+use clap::{Command, CommandFactory, Parser, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
 use super::args::CommandLine;
 use crate::cluster::ProcessEnvironment;
+use candidates::names;
 use lookup::CandidateLookup;
 use shim::{SHIM, WORD};
 
@@ -57,19 +58,13 @@ pub fn answer(words: &[OsString], environment: ProcessEnvironment, history_folde
 
 /// What was typed before, as far as it can be read: a flag may still lack its value.
 fn parsed(words: &[OsString]) -> CommandLine {
-    let line = |count: usize| std::iter::once("svcproxy".into()).chain(words[..count].iter().cloned());
-    let read = |count: usize| CommandLine::try_parse_from(line(count)).ok();
+    let read = |count: usize| CommandLine::try_parse_from([&["svcproxy".into()], &words[..count]].concat()).ok();
     (0..=words.len()).rev().find_map(read).expect("no argument is required")
 }
 
 fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> Vec<CompletionCandidate> {
-    let line: Vec<OsString> = std::iter::once(OsStr::new("svcproxy"))
-        .chain(before.iter().map(OsString::as_os_str))
-        .chain([typed])
-        .map(OsStr::to_owned)
-        .collect();
-    let last = line.len() - 1;
-    let found = complete(command, line, last, None).unwrap_or_default();
+    let line = [&["svcproxy".into()], before, &[typed.to_owned()]].concat();
+    let found = complete(command, line, before.len() + 1, None).unwrap_or_default();
     let is_flag = typed.as_encoded_bytes().starts_with(b"-");
     // Flags are offered to who begins one, as kubectl does.
     let found = found.into_iter().filter(|found| is_flag || !found.get_value().as_encoded_bytes().starts_with(b"-"));
@@ -79,8 +74,7 @@ fn candidates_for(command: &mut Command, before: &[OsString], typed: &OsStr) -> 
 /// After `--flag=` only the value is offered: kubectl's scripts for the shells put the flag in front of it.
 fn value_alone(candidate: CompletionCandidate, typed: &str) -> CompletionCandidate {
     let flag = typed.split_once('=').map(|(flag, _)| format!("{flag}=")).filter(|flag| flag.starts_with('-'));
-    let value = flag.and_then(|flag| candidate.get_value().to_str()?.strip_prefix(&flag).map(str::to_owned));
-    match value {
+    match flag.and_then(|flag| candidate.get_value().to_str()?.strip_prefix(&flag)) {
         Some(value) => CompletionCandidate::new(value).help(candidate.get_help().cloned()),
         None => candidate,
     }
@@ -96,24 +90,19 @@ fn with_completers(command: Command, lookup: &Arc<CandidateLookup>, wants_files:
         ("context", |lookup, typed| lookup.names(|names| names.contexts, typed)),
         ("cluster", |lookup, typed| lookup.names(|names| names.clusters, typed)),
         ("user", |lookup, typed| lookup.names(|names| names.users, typed)),
-        ("address", CandidateLookup::addresses),
+        // What is meant most often.
+        ("address", |_, typed| names(["127.0.0.1", "::1", "0.0.0.0", "::"], typed)),
     ];
     command.mut_args(|arg| {
         if let Some((_, values)) = from_cluster.iter().find(|(id, _)| arg.get_id() == *id) {
             let (lookup, values) = (Arc::clone(lookup), *values);
             return arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
-                let found = typed.to_str().map(|typed| values(&lookup, typed));
-                found.unwrap_or_default()
+                typed.to_str().map(|typed| values(&lookup, typed)).unwrap_or_default()
             }));
         }
-        if is_file(&arg) { arg.add(left_to_the_shell(wants_files)) } else { arg }
+        // Files and programs: nothing else has a hint here.
+        if arg.get_value_hint() == ValueHint::Unknown { arg } else { arg.add(left_to_the_shell(wants_files)) }
     })
-}
-
-fn is_file(arg: &Arg) -> bool {
-    use ValueHint::{AnyPath, CommandName, CommandString, CommandWithArguments, DirPath, ExecutablePath, FilePath};
-    let hint = arg.get_value_hint();
-    [AnyPath, CommandName, CommandString, CommandWithArguments, DirPath, ExecutablePath, FilePath].contains(&hint)
 }
 
 /// Shells know files better: `~`, quotes, marks.

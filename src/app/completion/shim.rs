@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, system_words};
@@ -51,7 +51,10 @@ pub fn script() -> String {
 pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<PathBuf, Error> {
     let folder = match folder {
         Some(folder) => folder.to_owned(),
-        None => folder_on(search_path).ok_or_else(not_on_path)?,
+        None => folder_on(search_path).ok_or_else(|| {
+            Error::failed(format!("{PROGRAM} is in no folder of PATH, so there is no telling where kubectl looks"))
+                .hint("name a folder of your PATH: --install-completion=FOLDER")
+        })?,
     };
     install_all(&folder, &scripts(cfg!(windows)))
 }
@@ -60,7 +63,8 @@ pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<Pat
 fn install_all(folder: &Path, scripts: &[(String, String)]) -> Result<PathBuf, Error> {
     let files: Vec<PathBuf> = scripts.iter().map(|(name, _)| folder.join(name)).collect();
     if let Some(file) = files.iter().find(|file| is_something_else(file)) {
-        return Err(in_the_way(file));
+        return Err(Error::failed(format!("{} is something else, which is left as it is", file.display()))
+            .hint("remove it, or name another folder of your PATH: --install-completion=FOLDER"));
     }
     for (file, (_, text)) in files.iter().zip(scripts) {
         write_atomically(file, text.as_bytes(), 0o755).map_err(|error| {
@@ -72,10 +76,7 @@ fn install_all(folder: &Path, scripts: &[(String, String)]) -> Result<PathBuf, E
 }
 
 fn is_something_else(file: &Path) -> bool {
-    match fs::read_to_string(file) {
-        Ok(text) => !text.contains(MARK),
-        Err(error) => error.kind() == io::ErrorKind::InvalidData,
-    }
+    fs::read_to_string(file).map_or_else(|error| error.kind() == ErrorKind::InvalidData, |text| !text.contains(MARK))
 }
 
 /// Whether `folder` is one of `search_path`: elsewhere kubectl does not find the script.
@@ -86,16 +87,6 @@ pub fn is_on_path(folder: &Path, search_path: Option<&OsStr>) -> bool {
 fn folder_on(search_path: Option<&OsStr>) -> Option<PathBuf> {
     let program = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(search_path?).find(|folder| folder.join(&program).is_file())
-}
-
-fn not_on_path() -> Error {
-    Error::failed(format!("{PROGRAM} is in no folder of PATH, so there is no telling where kubectl looks"))
-        .hint("name a folder of your PATH: --install-completion=FOLDER")
-}
-
-fn in_the_way(file: &Path) -> Error {
-    Error::failed(format!("{} is something else, which is left as it is", file.display()))
-        .hint("remove it, or name another folder of your PATH: --install-completion=FOLDER")
 }
 
 #[cfg(test)]
