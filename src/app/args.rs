@@ -207,28 +207,23 @@ pub enum LogFormat {
     Json,
 }
 
-fn port_ref(text: &str) -> Result<PortRef, String> {
-    parse_port(text).map_err(|_| "neither a port name nor a number from 1 to 65535".to_owned())
+fn port_ref(text: &str) -> Result<PortRef, &'static str> {
+    parse_port(text).map_err(|_| "neither a port name nor a number from 1 to 65535")
 }
 
-fn local_port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "not a number from 0 to 65535".to_owned())
+fn local_port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| "not a number from 0 to 65535")
 }
 
-fn local_address(text: &str) -> Result<LocalAddress, String> {
-    match text.parse() {
-        Ok(address) => Ok(LocalAddress::Ip(address)),
-        Err(_) if text.eq_ignore_ascii_case("localhost") => Ok(LocalAddress::Localhost),
-        Err(_) => Err("neither an IP address nor localhost".to_owned()),
+fn local_address(text: &str) -> Result<LocalAddress, &'static str> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(LocalAddress::Localhost);
     }
+    text.parse().map(LocalAddress::Ip).map_err(|_| "neither an IP address nor localhost")
 }
 
-fn browser_command(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("it names no program; --no-browser opens none".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+fn browser_command(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it names no program; --no-browser opens none") } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

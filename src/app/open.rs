@@ -22,7 +22,7 @@ use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::PortChoice;
 use crate::service::{Service, Target, served_paths, site_label};
 use crate::terminal::browser::{self, BrowserOpening, NoBrowserReason};
-use crate::terminal::command::{self, ServedUrls};
+use crate::terminal::command;
 use crate::terminal::output::{Output, OutputFormat};
 use crate::terminal::signals::StopSignals;
 
@@ -281,8 +281,9 @@ impl ServingSession<'_> {
             self.wait_for_the_end(&activity, &mut signals).await;
             Ok(Exit::Ok)
         } else {
-            let ReadyLine { proxy_url, site_url, .. } = services[0].ready.clone();
-            let urls = ServedUrls { url: proxy_url, site_url };
+            let ReadyLine { proxy_url, site_url, .. } = &services[0].ready;
+            // The first is resolvable everywhere, the second where the client resolves `*.localhost`.
+            let urls = [("SVCPROXY_URL", &proxy_url[..]), ("SVCPROXY_SITE_URL", site_url)];
             command::run(&self.plan.command, &urls, self.plan.can_prompt, &mut signals).await
         };
         drop(status);
@@ -333,8 +334,7 @@ fn log_choice(FoundTarget { target, read }: &FoundTarget) {
 /// The same port for the same site on every run, so that bookmarks and cookies stay good.
 fn derived_port(label: &str) -> u16 {
     let sum = label.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    let width = u32::from(DERIVED_PORTS.end - DERIVED_PORTS.start);
-    DERIVED_PORTS.start + u16::try_from(sum % width).expect("smaller than a range of ports")
+    DERIVED_PORTS.start + u16::try_from(sum % DERIVED_PORTS.len() as u32).expect("smaller than a range of ports")
 }
 
 fn ssh_hint(listener: &LocalListener) -> String {

@@ -186,11 +186,11 @@ fn once<T: PartialEq + std::fmt::Display>(
     spelled: Option<T>,
     text: &str,
 ) -> Result<Option<T>, Error> {
-    match (flagged, spelled) {
-        (Some(flagged), Some(spelled)) if flagged != spelled => {
-            Err(Error::usage(format!("{flag} {flagged} contradicts \"{text}\"")))
+    match &flagged {
+        Some(wish) if spelled.is_some() && flagged != spelled => {
+            Err(Error::usage(format!("{flag} {wish} contradicts \"{text}\"")))
         }
-        (flagged, spelled) => Ok(flagged.or(spelled)),
+        _ => Ok(flagged.or(spelled)),
     }
 }
 
@@ -205,15 +205,11 @@ fn addresses(flags: &[LocalAddress]) -> Vec<IpAddr> {
     if flags.iter().all(|flag| *flag == LocalAddress::Localhost) {
         return Vec::new();
     }
-    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-    let mut addresses = Vec::new();
-    for flag in flags {
-        match flag {
-            LocalAddress::Localhost => addresses.extend(loopback),
-            LocalAddress::Ip(address) => addresses.push(*address),
-        }
-    }
-    addresses
+    let of_flag = |flag: &LocalAddress| match flag {
+        LocalAddress::Localhost => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        LocalAddress::Ip(address) => vec![*address],
+    };
+    flags.iter().flat_map(of_flag).collect()
 }
 
 fn check_together(serving: &ServingFlags, printing: &PrintingFlags, command: &[OsString]) -> Result<(), Error> {

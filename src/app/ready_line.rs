@@ -48,9 +48,9 @@ impl ReadyLine {
 /// What would be opened, why, and the right it needs: the lines of `--dry-run`. `read` is the choice that was made from
 /// the Service, where it could be read.
 pub fn explanation(target: &Target, read: Option<&PortChoice>, ready: &ReadyLine) -> Vec<String> {
-    let as_typed = || "as typed: the Service cannot be read".to_owned();
-    let port_reason = read.map_or_else(as_typed, |choice| choice.why_port.to_string());
-    let scheme_reason = read.map_or_else(as_typed, |choice| choice.why_scheme.to_string());
+    let as_typed = || ["as typed: the Service cannot be read"; 2].map(str::to_owned);
+    let [port_reason, scheme_reason] =
+        read.map_or_else(as_typed, |choice| [choice.why_port.to_string(), choice.why_scheme.to_string()]);
     let port = target.shown_port().unwrap_or_else(|| "none".to_owned());
     let mut lines = vec![
         format!("Service   {}/{}", target.namespace, target.service()),

@@ -1,7 +1,5 @@
 //! What `--log-requests` prints of a finished request. Pure.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::proxy::local::RequestRecord;
@@ -42,7 +40,9 @@ impl<'a> RequestLine<'a> {
     /// For people: `GET /ui/ 200 12 KiB 34 ms service-proxy`.
     pub fn text(&self) -> String {
         let sent = if self.bytes_in == 0 { String::new() } else { format!("{}+", bytes(self.bytes_in)) };
-        let time = duration(Duration::from_millis(u64::try_from(self.milliseconds).unwrap_or(u64::MAX)));
+        let milliseconds = self.milliseconds;
+        let time =
+            if milliseconds < 10_000 { format!("{milliseconds} ms") } else { format!("{} s", milliseconds / 1000) };
         let by = [self.transport, self.pod].into_iter().flatten().map(|by| format!(" {by}")).collect::<String>();
         format!("{} {} {} {sent}{} {time}{by}", self.method, self.path, self.status, bytes(self.bytes_out))
     }
@@ -63,13 +63,6 @@ pub fn bytes(amount: u64) -> String {
         unit += 1;
     }
     format!("{rest} {}", UNITS[unit])
-}
-
-fn duration(duration: Duration) -> String {
-    if duration < Duration::from_secs(10) {
-        return format!("{} ms", duration.as_millis());
-    }
-    format!("{} s", duration.as_secs())
 }
 
 #[cfg(test)]

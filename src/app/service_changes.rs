@@ -38,17 +38,15 @@ pub enum ServiceChange {
 impl ServiceChange {
     /// One line about `target`.
     pub fn line(&self, target: &Target) -> String {
-        let (service, namespace) = (target.service(), &target.namespace);
-        match self {
-            Self::NothingReady => format!("{service} in {namespace} has no ready endpoint"),
-            Self::ReadyAgain(1) => format!("{service} in {namespace} has a ready endpoint again"),
-            Self::ReadyAgain(count) => format!("{service} in {namespace} has {count} ready endpoints again"),
-            Self::PortChanged => {
-                format!("{service} in {namespace} has changed its ports: start again to open the new one")
-            }
-            Self::Deleted => format!("{service} in {namespace} has been deleted"),
-            Self::Recreated => format!("{service} in {namespace} is there again"),
-        }
+        let what = match self {
+            Self::NothingReady => "has no ready endpoint",
+            Self::ReadyAgain(1) => "has a ready endpoint again",
+            Self::ReadyAgain(count) => &format!("has {count} ready endpoints again"),
+            Self::PortChanged => "has changed its ports: start again to open the new one",
+            Self::Deleted => "has been deleted",
+            Self::Recreated => "is there again",
+        };
+        format!("{} in {} {what}", target.service(), target.namespace)
     }
 }
 
@@ -115,33 +113,25 @@ pub async fn report_changes(
 /// # Errors
 /// When there is none in time, or the endpoints may not be seen.
 pub async fn wait_for_endpoint(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), Error> {
-    match tokio::time::timeout(limit, ready_endpoint(cluster, target)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Error::failed(format!(
-            "Service \"{}\" in namespace {} still has no ready endpoint after {} s",
-            target.service(),
-            target.namespace,
-            limit.as_secs()
-        ))
-        .hint(format!("kubectl -n {} get pods shows why", target.namespace))),
-    }
+    tokio::time::timeout(limit, ready_endpoint(cluster, target)).await.unwrap_or_else(|_| {
+        let (service, namespace, seconds) = (target.service(), &target.namespace, limit.as_secs());
+        let message =
+            format!("Service \"{service}\" in namespace {namespace} still has no ready endpoint after {seconds} s");
+        Err(Error::failed(message).hint(format!("kubectl -n {namespace} get pods shows why")))
+    })
 }
 
 async fn ready_endpoint(cluster: &Cluster, target: &Target) -> Result<(), Error> {
     let port = wanted_port(target);
     let mut slices = pin!(cluster.watch_endpoints(&target.namespace, target.service()));
-    loop {
-        match slices.next().await {
-            Some(Ok(slices)) if ready(&slices, &port).ready > 0 => return Ok(()),
-            Some(Err(error @ (ApiError::Forbidden { .. } | ApiError::Unseen(_) | ApiError::Unauthorized))) => {
-                return Err(error.into());
-            }
-            Some(Ok(_) | Err(_)) => {}
-            None => {
-                return Err(Error::failed("the endpoints cannot be watched, so --wait cannot tell when one is ready"));
-            }
+    while let Some(seen) = slices.next().await {
+        match seen {
+            Ok(slices) if ready(&slices, &port).ready > 0 => return Ok(()),
+            Err(error @ (ApiError::Forbidden { .. } | ApiError::Unseen(_) | ApiError::Unauthorized)) => Err(error)?,
+            Ok(_) | Err(_) => {}
         }
     }
+    Err(Error::failed("the endpoints cannot be watched, so --wait cannot tell when one is ready"))
 }
 
 #[cfg(test)]

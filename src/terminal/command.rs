@@ -14,22 +14,13 @@ const NOT_FOUND: u8 = 127;
 /// Exit code for a COMMAND that cannot be run, as shells have it.
 const NOT_EXECUTABLE: u8 = 126;
 
-/// Where COMMAND finds what is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServedUrls {
-    /// `SVCPROXY_URL`: resolvable everywhere.
-    pub url: String,
-    /// `SVCPROXY_SITE_URL`: the Service at `/` of an origin of its own, where the client resolves `*.localhost`.
-    pub site_url: String,
-}
-
-/// Runs `command` to its end. `terminal` says that Ctrl-C reaches the child by itself.
+/// Runs `command` to its end, with `variables` more. `terminal` says that Ctrl-C reaches the child by itself.
 ///
 /// # Errors
 /// When it cannot be started, with the exit code of shells for that.
 pub async fn run(
     command: &[OsString],
-    urls: &ServedUrls,
+    variables: &[(&str, &str)],
     terminal: bool,
     signals: &mut StopSignals,
 ) -> Result<Exit, Error> {
@@ -38,8 +29,7 @@ pub async fn run(
     };
     let mut child = Command::new(program)
         .args(arguments)
-        .env("SVCPROXY_URL", &urls.url)
-        .env("SVCPROXY_SITE_URL", &urls.site_url)
+        .envs(variables.iter().copied())
         .spawn()
         .map_err(|error| cannot_run(program, &error))?;
     loop {
@@ -78,21 +68,10 @@ fn pass_on(signal: StopSignal, child: &Child, terminal: bool) {
 #[cfg(windows)]
 fn pass_on(_signal: StopSignal, _child: &Child, _terminal: bool) {}
 
+/// Of a process that a signal ended 128 and the signal's number, as shells have it.
 fn code(status: ExitStatus) -> u8 {
-    if let Some(code) = status.code() {
-        return u8::try_from(code).unwrap_or(u8::MAX);
-    }
-    signal_code(status)
-}
-
-/// 128 and the signal's number, as shells have it.
-#[cfg(unix)]
-fn signal_code(status: ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    status.signal().and_then(|signal| u8::try_from(128 + signal).ok()).unwrap_or(u8::MAX)
-}
-
-#[cfg(windows)]
-fn signal_code(_status: ExitStatus) -> u8 {
-    u8::MAX
+    let code = status.code();
+    #[cfg(unix)]
+    let code = code.or_else(|| std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }

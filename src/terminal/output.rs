@@ -1,9 +1,8 @@
 //! The only printer: data on stdout, words for people on stderr, nothing that a terminal would obey. A status line, if
 //! there is one, stays below everything else.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use clap::ValueEnum;
 use console::{Style, Term};
@@ -121,7 +120,7 @@ impl Output {
         let columns = Term::stderr().size_checked().map_or(USUAL_WIDTH, |(_, columns)| columns);
         // The last column stays empty: a cursor beyond it may be on the next line.
         let line = self.styled(Style::new().dim(), &text(usize::from(columns).saturating_sub(1)));
-        let mut bottom = self.bottom();
+        let mut bottom = lock(&self.bottom);
         if bottom.over || !is_in_foreground() {
             // What is on the terminal's last line by now is the shell's.
             bottom.line.clear();
@@ -133,7 +132,7 @@ impl Output {
 
     /// Takes the status line away for good.
     pub fn end_status(&self) {
-        let mut bottom = self.bottom();
+        let mut bottom = lock(&self.bottom);
         bottom.over = true;
         if !std::mem::take(&mut bottom.line).is_empty() && is_in_foreground() {
             let _ = write!(io::stderr().lock(), "{CLEAR}");
@@ -141,14 +140,12 @@ impl Output {
     }
 
     fn write(&self, line: &str) {
-        self.above_status(|stderr| {
-            let _ = writeln!(stderr, "{line}");
-        });
+        self.above_status(|stderr| stderr.extend([line, "\n"]));
     }
 
     /// Lets `print` print whole lines, as if there was no status line.
     fn above_status(&self, print: impl FnOnce(&mut String)) {
-        let mut bottom = self.bottom();
+        let mut bottom = lock(&self.bottom);
         if !bottom.line.is_empty() && !is_in_foreground() {
             bottom.line.clear();
         }
@@ -161,10 +158,6 @@ impl Output {
             text.push_str(&bottom.line);
         }
         let _ = io::stderr().lock().write_all(text.as_bytes());
-    }
-
-    fn bottom(&self) -> MutexGuard<'_, BottomLine> {
-        lock(&self.bottom)
     }
 }
 
@@ -198,7 +191,7 @@ pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_unsafe(character) {
-            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+            shown.extend(character.escape_unicode());
         } else {
             shown.push(character);
         }

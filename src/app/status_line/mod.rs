@@ -5,7 +5,7 @@ mod status_text;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::select_all;
+use futures_util::future::{pending, select_all};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -43,7 +43,8 @@ impl Drop for StatusLine {
 async fn keep_up(output: Output, activity: TrafficStats, mut ready: Vec<watch::Receiver<Option<usize>>>) {
     let mut shown = None;
     loop {
-        let status = status(&activity, &mut ready);
+        let endpoints = ready.iter_mut().map(|ready| *ready.borrow_and_update()).sum();
+        let status = StatusCounts { traffic: activity.counts(), ready: endpoints };
         if shown != Some(status) {
             output.status(|width| status.text(width));
             shown = Some(status);
@@ -56,20 +57,12 @@ async fn keep_up(output: Output, activity: TrafficStats, mut ready: Vec<watch::R
     }
 }
 
-fn status(activity: &TrafficStats, ready: &mut [watch::Receiver<Option<usize>>]) -> StatusCounts {
-    let ready = ready.iter_mut().map(|ready| *ready.borrow_and_update()).sum();
-    StatusCounts { traffic: activity.counts(), ready }
-}
-
 async fn any_changed(ready: &mut [watch::Receiver<Option<usize>>]) {
-    let changes = ready.iter_mut().map(|ready| {
-        async {
-            // Whoever knew of the endpoints is gone, and nothing will change any more.
-            if ready.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+    // An error: whoever knew of the endpoints is gone, and nothing will change any more.
+    let change = async |ready: &mut watch::Receiver<_>| {
+        if ready.changed().await.is_err() {
+            pending().await
         }
-        .boxed()
-    });
-    select_all(changes).await;
+    };
+    select_all(ready.iter_mut().map(|ready| change(ready).boxed())).await;
 }
