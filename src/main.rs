@@ -110,15 +110,11 @@ fn facts() -> TerminalFacts {
         stderr_is_terminal: std::io::stderr().is_terminal(),
         terminal_is_dumb: variable("TERM").is_some_and(|name| name == "dumb"),
         over_ssh: ["SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY"].iter().any(|name| variable(name).is_some()),
-        has_display: has_display(),
+        // Only X11 and Wayland need to be told of a display; WSL opens windows on Windows without one.
+        has_display: cfg!(any(windows, target_os = "macos"))
+            || ["WSL_DISTRO_NAME", "DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| variable(name).is_some()),
         has_browser_variable: variable("BROWSER").is_some(),
     }
-}
-
-/// Only X11 and Wayland need to be told of a display; WSL opens windows on Windows without one.
-fn has_display() -> bool {
-    let needs_none = cfg!(any(windows, target_os = "macos")) || variable("WSL_DISTRO_NAME").is_some();
-    needs_none || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| variable(name).is_some())
 }
 
 fn variable(name: &str) -> Option<std::ffi::OsString> {
@@ -134,9 +130,8 @@ fn start_logging(cli: &CommandLine, output: &Output) {
         _ => LevelFilter::TRACE,
     };
     let filter = Targets::new().with_target("svcproxy", level);
-    let output = output.clone();
+    let (output, ansi) = (output.clone(), output.colour());
     let format = tracing_subscriber::fmt::layer().with_writer(move || output.clone()).with_target(false);
-    let ansi = std::io::stderr().is_terminal() && variable("NO_COLOR").is_none();
     let layer = match cli.printing.log_format {
         LogFormat::Text => format.with_ansi(ansi).boxed(),
         LogFormat::Json => format.json().with_ansi(false).boxed(),

@@ -11,7 +11,7 @@ use super::args::LogFormat;
 use super::plan::{DEFAULT_PORT, OpenPlan};
 use super::ready_line::{self, ReadyLine};
 use super::request_line::RequestLine;
-use super::service_changes::{self, SeenService, ServiceChange};
+use super::service_changes::{self, SeenService};
 use super::status_line::StatusLine;
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
@@ -196,15 +196,14 @@ impl ServingSession<'_> {
         for OpenService { target, read, transport, .. } in services {
             // Its ports were seen when it was read, if it could be.
             let ports = read.as_ref().map(|(service, _)| Some(service.ports.clone()));
-            let (target, told, output) = (target.clone(), target.clone(), self.output.clone());
-            let tell = move |change: &ServiceChange| output.print_notice(&change.line(&told));
-            let (cluster, transport) = (self.cluster.clone(), transport.clone());
+            let (target, transport) = (target.clone(), transport.clone());
+            let (cluster, output) = (self.cluster.clone(), self.output.clone());
             tracing::info!(service = target.service(), "watches the Service and its endpoints");
             watching.spawn(async move {
                 transport.warm().await;
                 tokio::time::sleep(WATCH_START_DELAY).await;
                 let seen = SeenService { ready: None, ports };
-                service_changes::report_changes(cluster, target, transport, seen, tell).await;
+                service_changes::report_changes(cluster, target, transport, seen, output).await;
             });
         }
         watching
@@ -248,7 +247,11 @@ impl ServingSession<'_> {
             self.output.print_notice(&format!("open once: {url}"));
         }
         match &self.plan.opening {
-            BrowserOpening::Not(NoBrowserReason::Ssh) => self.output.print_hint(&ssh_hint(listener)),
+            BrowserOpening::Not(NoBrowserReason::Ssh) => {
+                let port = listener.port().unwrap_or(DEFAULT_PORT);
+                let tunnel = format!("ssh -L {port}:127.0.0.1:{port} THIS-MACHINE");
+                self.output.print_hint(&format!("  no browser over SSH; on your own machine: {tunnel}"));
+            }
             BrowserOpening::Not(_) => {}
             opening => {
                 let (opening, output) = (opening.clone(), self.output.clone());
@@ -293,15 +296,10 @@ impl ServingSession<'_> {
     }
 
     async fn wait_for_the_end(&self, activity: &TrafficStats, signals: &mut StopSignals) {
-        let idle = async {
-            match self.plan.serving.idle_timeout.filter(|limit| !limit.is_zero()) {
-                Some(limit) => activity.idle_for(limit).await,
-                None => std::future::pending().await,
-            }
-        };
+        let limit = self.plan.serving.idle_timeout.unwrap_or_default();
         tokio::select! {
             _ = signals.next() => {}
-            () = idle => self.output.print_hint("idle for as long as --idle-timeout allows"),
+            () = activity.idle_for(limit), if !limit.is_zero() => self.output.print_hint("idle for as long as --idle-timeout allows"),
         }
     }
 
@@ -334,10 +332,5 @@ fn log_choice(FoundTarget { target, read }: &FoundTarget) {
 /// The same port for the same site on every run, so that bookmarks and cookies stay good.
 fn derived_port(label: &str) -> u16 {
     let sum = label.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    DERIVED_PORTS.start + u16::try_from(sum % DERIVED_PORTS.len() as u32).expect("smaller than a range of ports")
-}
-
-fn ssh_hint(listener: &LocalListener) -> String {
-    let port = listener.port().unwrap_or(DEFAULT_PORT);
-    format!("  no browser over SSH; on your own machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE")
+    DERIVED_PORTS.start + u16::try_from(sum as usize % DERIVED_PORTS.len()).expect("smaller than a range of ports")
 }

@@ -1,6 +1,7 @@
 //! Flags and what is known of the terminal → what this run will do. Pure.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::args::{ChoosingFlags, CommandLine, LocalAddress, LogFormat, PrintingFlags, ServingFlags};
@@ -116,7 +117,13 @@ fn ready_format(flag: Option<OutputFormat>) -> Result<OutputFormat, Error> {
 
 fn wanted(choosing: &ChoosingFlags, services: Vec<String>, facts: &TerminalFacts) -> Result<WantedServices, Error> {
     if choosing.pick || services.is_empty() {
-        return pick(choosing, &services, facts);
+        if facts.can_prompt() {
+            return Ok(WantedServices::Pick { typed: services.join(" "), wish: flagged(choosing) });
+        }
+        let message =
+            if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
+        return Err(Error::usage(message)
+            .hint("name it: kubectl svcproxy SERVICE [-n NAMESPACE]; kubectl svcproxy --list shows them"));
     }
     if services == ["-"] {
         return Ok(WantedServices::Last(flagged(choosing)));
@@ -126,16 +133,6 @@ fn wanted(choosing: &ChoosingFlags, services: Vec<String>, facts: &TerminalFacts
             .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
     }
     services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(WantedServices::Named)
-}
-
-fn pick(choosing: &ChoosingFlags, services: &[String], facts: &TerminalFacts) -> Result<WantedServices, Error> {
-    if facts.can_prompt() {
-        return Ok(WantedServices::Pick { typed: services.join(" "), wish: flagged(choosing) });
-    }
-    let message =
-        if choosing.pick { "--pick needs a terminal" } else { "no SERVICE given, and no terminal to choose on" };
-    Err(Error::usage(message)
-        .hint("name it: kubectl svcproxy SERVICE [-n NAMESPACE]; kubectl svcproxy --list shows them"))
 }
 
 /// What flags alone say of port, scheme and path.
@@ -180,17 +177,17 @@ fn misspelled(text: &str, error: &SpellingError) -> Error {
 }
 
 /// A flag and the spelling may say the same, not different things.
-fn once<T: PartialEq + std::fmt::Display>(
+fn once<T: PartialEq + Display>(
     flag: &str,
-    flagged: Option<T>,
+    wish: Option<T>,
     spelled: Option<T>,
     text: &str,
 ) -> Result<Option<T>, Error> {
-    match &flagged {
-        Some(wish) if spelled.is_some() && flagged != spelled => {
+    match (wish, spelled) {
+        (Some(wish), Some(spelled)) if wish != spelled => {
             Err(Error::usage(format!("{flag} {wish} contradicts \"{text}\"")))
         }
-        _ => Ok(flagged.or(spelled)),
+        (wish, spelled) => Ok(wish.or(spelled)),
     }
 }
 

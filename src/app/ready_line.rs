@@ -52,26 +52,22 @@ pub fn explanation(target: &Target, read: Option<&PortChoice>, ready: &ReadyLine
     let [port_reason, scheme_reason] =
         read.map_or_else(as_typed, |choice| [choice.why_port.to_string(), choice.why_scheme.to_string()]);
     let port = target.shown_port().unwrap_or_else(|| "none".to_owned());
+    let verb = "verb get (create for POST, and so on)";
     let mut lines = vec![
         format!("Service   {}/{}", target.namespace, target.service()),
         format!("port      {port}, {port_reason}"),
         format!("scheme    {}, {scheme_reason}", target.scheme),
         format!("proxy URL {}", ready.proxy_url),
         format!("site      {}", ready.site_url),
-        format!("needs     {}", rule(target)),
+        format!(
+            "needs     {verb} on services/proxy, resourceNames [\"{}\"], in namespace {}",
+            target.id, target.namespace
+        ),
     ];
     if target.path != "/" {
         lines.insert(5, format!("page      {}", target.path));
     }
     lines
-}
-
-/// The RBAC rule that opening `target` needs; other methods need their own verbs.
-pub fn rule(target: &Target) -> String {
-    format!(
-        "verb get (create for POST, and so on) on services/proxy, resourceNames [\"{}\"], in namespace {}",
-        target.id, target.namespace
-    )
 }
 
 #[cfg(test)]

@@ -76,11 +76,7 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
 fn remember(history: History, services: &[OpenService], output: &Output) -> JoinHandle<()> {
     let targets: Vec<Target> = services.iter().map(|service| service.target.clone()).collect();
     let output = output.clone();
-    tokio::task::spawn_blocking(move || {
-        if let Some(warning) = history.remember(&targets) {
-            output.print_warning(&warning);
-        }
-    })
+    tokio::task::spawn_blocking(move || history.remember(&targets).iter().for_each(|text| output.print_warning(text)))
 }
 
 /// Seconds since the Unix epoch.

@@ -10,6 +10,7 @@ use crate::cluster::{ApiError, Cluster};
 use crate::error::Error;
 use crate::proxy::upstream::Dispatcher;
 use crate::service::{ServicePort, Target};
+use crate::terminal::output::Output;
 
 /// What is seen of a Service; `None` where nothing has been seen yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,14 +78,14 @@ fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'
     Some((port.name.as_deref(), port.number, behind))
 }
 
-/// Tells every change of `target` after it was `seen`, and `transport` of its endpoints, until a right is missing, as long
+/// Prints every change of `target` after it was `seen`, and `transport` of its endpoints, until a right is missing, as long
 /// as it is polled.
 pub async fn report_changes(
     cluster: Cluster,
     target: Target,
     transport: Dispatcher,
     mut seen: SeenService,
-    tell: impl Fn(&ServiceChange),
+    output: Output,
 ) {
     let port = wanted_port(&target);
     let mut endpoints = pin!(cluster.watch_endpoints(&target.namespace, target.service()).fuse());
@@ -103,7 +104,7 @@ pub async fn report_changes(
             }
             else => return,
         }
-        changes(&target, &seen, &now).iter().for_each(&tell);
+        changes(&target, &seen, &now).iter().for_each(|change| output.print_notice(&change.line(&target)));
         seen = now;
     }
 }

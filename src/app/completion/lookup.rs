@@ -23,17 +23,14 @@ pub(super) struct CandidateLookup {
     deadline: Instant,
     typed: CommandLine,
     environment: ProcessEnvironment,
-    history_folder: Option<PathBuf>,
+    /// The folder where it is.
+    history: Option<PathBuf>,
 }
 
 impl CandidateLookup {
-    pub(super) fn new(
-        typed: CommandLine,
-        environment: ProcessEnvironment,
-        history_folder: Option<PathBuf>,
-    ) -> Option<Self> {
+    pub(super) fn new(typed: CommandLine, environment: ProcessEnvironment, history: Option<PathBuf>) -> Option<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, environment, history_folder })
+        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, environment, history })
     }
 
     /// SERVICE: names, or ports after a colon.
@@ -70,7 +67,7 @@ impl CandidateLookup {
             if let Ok(all) = cluster.namespaces().await {
                 return Some(names(&all, typed));
             }
-            let opened = History::new(self.history_folder.clone(), cluster).glance();
+            let opened = History::new(self.history.clone(), cluster).glance();
             let visited = opened.iter().map(|entry| entry.namespace.as_str());
             Some(names(visited.chain([cluster.namespace()]), typed))
         })
@@ -95,10 +92,7 @@ impl CandidateLookup {
     }
 
     /// What the cluster answers to `question` in time.
-    fn ask(
-        &self,
-        question: impl AsyncFnOnce(&Cluster) -> Option<Vec<CompletionCandidate>>,
-    ) -> Vec<CompletionCandidate> {
+    fn ask<T: Default>(&self, question: impl AsyncFnOnce(&Cluster) -> Option<T>) -> T {
         let answer = async { question(&Cluster::load(&self.typed.kubectl, &self.environment).await.ok()?).await };
         self.runtime.block_on(async { timeout_at(self.deadline, answer).await.ok().flatten() }).unwrap_or_default()
     }

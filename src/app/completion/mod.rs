@@ -43,17 +43,15 @@ pub fn answer(words: &[OsString], environment: ProcessEnvironment, history_folde
     if before.iter().any(|word| word == "--") {
         return lines(&[], true); // COMMAND and its arguments
     }
-    let lookup = CandidateLookup::new(parsed(before), environment, history_folder).map(Arc::new);
-    let found = lookup.map(|lookup| {
-        let mut command = with_completers(CommandLine::command(), &lookup, &wants_files);
-        let mut found = candidates_for(&mut command, before, typed);
-        // The engine offers a flag once only, and at a single dash that is the short one.
-        if typed == "-" {
-            found.extend(candidates_for(&mut command, before, OsStr::new("--")));
-        }
-        found
-    });
-    lines(&found.unwrap_or_default(), wants_files.load(Ordering::Relaxed))
+    let lookup = CandidateLookup::new(parsed(before), environment, history_folder);
+    let Some(lookup) = lookup.map(Arc::new) else { return lines(&[], false) };
+    let mut command = with_completers(CommandLine::command(), &lookup, &wants_files);
+    let mut found = candidates_for(&mut command, before, typed);
+    // The engine offers a flag once only, and at a single dash that is the short one.
+    if typed == "-" {
+        found.extend(candidates_for(&mut command, before, OsStr::new("--")));
+    }
+    lines(&found, wants_files.load(Ordering::Relaxed))
 }
 
 /// What was typed before, as far as it can be read: a flag may still lack its value.
@@ -100,17 +98,15 @@ fn with_completers(command: Command, lookup: &Arc<CandidateLookup>, wants_files:
                 typed.to_str().map(|typed| values(&lookup, typed)).unwrap_or_default()
             }));
         }
-        // Files and programs: nothing else has a hint here.
-        if arg.get_value_hint() == ValueHint::Unknown { arg } else { arg.add(left_to_the_shell(wants_files)) }
-    })
-}
-
-/// Shells know files better: `~`, quotes, marks.
-fn left_to_the_shell(wants_files: &Arc<AtomicBool>) -> ArgValueCompleter {
-    let wants_files = Arc::clone(wants_files);
-    ArgValueCompleter::new(move |_: &OsStr| {
-        wants_files.store(true, Ordering::Relaxed);
-        Vec::new()
+        if arg.get_value_hint() == ValueHint::Unknown {
+            return arg;
+        }
+        // A file or a program, which shells know better: `~`, quotes, marks. Nothing else has a hint here.
+        let wants_files = Arc::clone(wants_files);
+        arg.add(ArgValueCompleter::new(move |_: &OsStr| {
+            wants_files.store(true, Ordering::Relaxed);
+            Vec::new()
+        }))
     })
 }
 

@@ -49,13 +49,10 @@ pub fn script() -> String {
 /// # Errors
 /// When there is no such folder, it cannot be written to, or something else is in the script's place.
 pub fn install(folder: Option<&Path>, search_path: Option<&OsStr>) -> Result<PathBuf, Error> {
-    let folder = match folder {
-        Some(folder) => folder.to_owned(),
-        None => folder_on(search_path).ok_or_else(|| {
-            Error::failed(format!("{PROGRAM} is in no folder of PATH, so there is no telling where kubectl looks"))
-                .hint("name a folder of your PATH: --install-completion=FOLDER")
-        })?,
-    };
+    let folder = folder.map(Path::to_owned).or_else(|| folder_on(search_path)).ok_or_else(|| {
+        Error::failed(format!("{PROGRAM} is in no folder of PATH, so there is no telling where kubectl looks"))
+            .hint("name a folder of your PATH: --install-completion=FOLDER")
+    })?;
     install_all(&folder, &scripts(cfg!(windows)))
 }
 
