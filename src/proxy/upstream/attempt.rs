@@ -11,8 +11,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::diagnose::{ApiServerFailure, FailureCause};
-use super::known::{AcceptedHost, HandshakeResult, Known, SuspectAnswer};
-use super::limitation::{AllowedTransports, ProxyLimitation, TransportChoice, Via, choose};
+use super::known::{AcceptedHost, Known, SuspectAnswer};
+use super::limitation::{ProxyLimitation, Via};
 use super::notices::Notice;
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
@@ -37,8 +37,10 @@ pub(super) struct RequestHead {
     pub(super) local_host: Option<HeaderValue>,
     /// `localhost` at the port that the client used, if it used another host.
     pub(super) localhost: Option<HeaderValue>,
-    /// What was heard of the user's rights since it came.
-    pub(super) rights: HeardRights,
+    /// Whether the user may port-forward, if that was asked since it came.
+    pub(super) may_port_forward: Option<bool>,
+    /// Whether the user may send OPTIONS through the service proxy, if that was asked since.
+    pub(super) may_options: Option<bool>,
 }
 
 /// One way to send the page's request.
@@ -94,15 +96,6 @@ pub(super) enum NeededRight {
     PortForward,
     /// To send OPTIONS through the service proxy.
     Options,
-}
-
-/// What was heard of the user's rights while one request is under way.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct HeardRights {
-    /// Whether the user may port-forward.
-    pub(super) port_forward: Option<bool>,
-    /// Whether the user may send OPTIONS through the service proxy.
-    pub(super) options: Option<bool>,
 }
 
 /// Why there is no first attempt yet, or none at all.
@@ -163,7 +156,8 @@ impl RequestHead {
             client: RequestingClient::of(request).reader,
             local_host: headers.get(header::HOST).cloned(),
             localhost: headers.get(header::HOST).and_then(localhost),
-            rights: HeardRights::default(),
+            may_port_forward: None,
+            may_options: None,
         }
     }
 
@@ -207,16 +201,6 @@ impl Observation {
     }
 }
 
-impl HeardRights {
-    /// Takes over an answer.
-    pub(super) fn hear(&mut self, right: NeededRight, is_given: bool) {
-        match right {
-            NeededRight::PortForward => self.port_forward = Some(is_given),
-            NeededRight::Options => self.options = Some(is_given),
-        }
-    }
-}
-
 /// What is tried first.
 ///
 /// # Errors
@@ -238,16 +222,14 @@ fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, N
     let usual = if has_moved { Transport::PortForward } else { Transport::ServiceProxy };
     let Some(limitation) = head.limitation else { return Ok(usual) };
     let may_port_forward = may_port_forward(head, known).map_err(NoAttempt::Ask)?;
-    let may_options =
-        limitation == ProxyLimitation::Options && head.rights.options.ok_or(NoAttempt::Ask(NeededRight::Options))?;
-    let choice = choose(Some(limitation), &AllowedTransports { via: known.via, may_port_forward, may_options });
-    if choice != TransportChoice::ServiceProxy || !may_options {
-        known.tell(Notice::Limitation(limitation, choice, known.via));
+    if limitation == ProxyLimitation::Options && head.may_options.ok_or(NoAttempt::Ask(NeededRight::Options))? {
+        return Ok(usual);
     }
-    match choice {
-        TransportChoice::PortForward => Ok(Transport::PortForward),
-        TransportChoice::ServiceProxy => Ok(usual),
-        TransportChoice::Refuse => Err(NoAttempt::Refuse(limitation)),
+    let choice = limitation.choose(may_port_forward);
+    known.tell(Notice::Limitation(limitation, choice, known.via));
+    match choice.ok_or(NoAttempt::Refuse(limitation))? {
+        Transport::PortForward => Ok(Transport::PortForward),
+        Transport::ServiceProxy => Ok(usual),
     }
 }
 
@@ -256,7 +238,7 @@ fn may_port_forward(head: &RequestHead, known: &Known) -> Result<bool, NeededRig
     if known.via != Via::Auto {
         return Ok(false);
     }
-    head.rights.port_forward.ok_or(NeededRight::PortForward)
+    head.may_port_forward.ok_or(NeededRight::PortForward)
 }
 
 /// What becomes of the answer to `attempt`: the rows of the table, the first that fits.
@@ -265,7 +247,10 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
         return turn(head, attempt, right, known);
     }
     match attempt.reason {
-        AttemptReason::Handshake(doubt, status) => return after_handshake(head, doubt, status, seen, known),
+        AttemptReason::Handshake(doubt, status) => {
+            let path = head.handshake.as_deref().unwrap_or_default();
+            return after_handshake(path, doubt, status, seen, known);
+        }
         AttemptReason::OtherHost => return after_other_host(head, attempt, seen, known),
         AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat | AttemptReason::LostOnKept => {}
     }
@@ -387,21 +372,24 @@ fn examine_handshake(
     }
 }
 
-fn after_handshake(
-    head: &RequestHead,
-    doubt: SuspectAnswer,
-    first: StatusCode,
-    seen: &Observation,
-    known: &mut Known,
-) -> Next {
-    let result = HandshakeResult::new(doubt, first, seen.status, seen.cause.as_ref());
-    known.handshakes.record(head.handshake.as_deref().unwrap_or_default(), result);
-    match result {
-        HandshakeResult::ByPortForward => known.tell(Notice::HandshakesMove(doubt, first)),
-        HandshakeResult::LostEverywhere => known.tell(Notice::UpgradesLost),
-        HandshakeResult::NoWebSocket | HandshakeResult::Other | HandshakeResult::Unknown => {}
+/// Port-forward's answer to the same handshake, or why there is none, shows what was wrong with the first.
+fn after_handshake(path: &str, doubt: SuspectAnswer, first: StatusCode, seen: &Observation, known: &mut Known) -> Next {
+    match seen.cause {
+        Some(FailureCause::UpgradeLost) => {
+            known.handshakes.lost_everywhere = true;
+            known.tell(Notice::UpgradesLost);
+            return Next::DeliverKept;
+        }
+        Some(_) => return Next::DeliverKept,
+        None if seen.status == StatusCode::SWITCHING_PROTOCOLS || doubt == SuspectAnswer::Lost => {
+            known.handshakes.by_port_forward = true;
+            known.tell(Notice::HandshakesMove(doubt, first));
+        }
+        None if seen.status == first => known.handshakes.settle(path),
+        // The app says something else when it sees the upgrade.
+        None => {}
     }
-    if result.prefers_second() { Next::Deliver } else { Next::DeliverKept }
+    Next::Deliver
 }
 
 /// The app answered: does it show itself under the local host?
@@ -473,6 +461,7 @@ fn is_page(status: StatusCode) -> bool {
 mod tests {
     use super::*;
     use crate::proxy::upstream::diagnose::ApiServerFailure::BrokeOff;
+    use crate::proxy::upstream::known::LearnedHandshakes;
 
     /// One request, what is known, and what was done so far.
     struct Story {
@@ -490,7 +479,7 @@ mod tests {
         let request = Request::builder().method(method).uri(path).header("host", "web.localhost:8001");
         let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let mut head = RequestHead::of(&request.body(Body::Empty).unwrap());
-        head.rights = HeardRights { port_forward: Some(may_port_forward), options: Some(false) };
+        (head.may_port_forward, head.may_options) = (Some(may_port_forward), Some(false));
         head
     }
 
@@ -653,6 +642,40 @@ mod tests {
     }
 
     #[test]
+    fn what_the_second_answer_to_a_handshake_shows() {
+        use SuspectAnswer::{Lost, PerhapsLost, Refused};
+        let check = |doubt, first: u16, second: u16, cause: Option<FailureCause>, next: Next, learned: &str| {
+            let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
+            let [first, status] = [first, second].map(|code| StatusCode::from_u16(code).unwrap());
+            let facts = SendFacts { sends: 1, lost_on_kept: false };
+            let seen = Observation { status, cause: cause.clone(), suspect: None, facts };
+            assert_eq!(
+                after_handshake("/s", doubt, first, &seen, &mut known),
+                next,
+                "{doubt:?} {first} {second} {cause:?}"
+            );
+            let mut expect = LearnedHandshakes::default();
+            match learned {
+                "by port-forward" => expect.by_port_forward = true,
+                "lost everywhere" => expect.lost_everywhere = true,
+                "no WebSocket" => expect.settle("/s"),
+                _ => {}
+            }
+            assert_eq!(known.handshakes, expect, "{doubt:?} {first} {second} {cause:?}");
+        };
+        check(PerhapsLost, 400, 101, None, Next::Deliver, "by port-forward");
+        check(Refused, 503, 101, None, Next::Deliver, "by port-forward");
+        check(Lost, 200, 101, None, Next::Deliver, "by port-forward");
+        check(Lost, 200, 403, None, Next::Deliver, "by port-forward");
+        check(PerhapsLost, 400, 400, None, Next::Deliver, "no WebSocket");
+        check(Refused, 503, 503, None, Next::Deliver, "no WebSocket");
+        check(PerhapsLost, 400, 403, None, Next::Deliver, "");
+        check(PerhapsLost, 400, 501, Some(FailureCause::UpgradeLost), Next::DeliverKept, "lost everywhere");
+        check(Lost, 200, 501, Some(FailureCause::UpgradeLost), Next::DeliverKept, "lost everywhere");
+        check(PerhapsLost, 400, 503, Some(FailureCause::NoEndpoints), Next::DeliverKept, "");
+    }
+
+    #[test]
     fn the_first_way() {
         let check = |line: &str, via: Via, may: bool, expect: Result<Transport, ProxyLimitation>| {
             let mut known = Known::at_start(via, false, Scheme::Http, None);
@@ -666,8 +689,57 @@ mod tests {
         check("GET /a%2Fb", Via::ServiceProxy, true, Err(ProxyLimitation::EncodedSlash));
         check("GET /a%2Fb", Via::PortForward, false, Ok(PortForward));
         check("GET /a//b", Via::Auto, false, Ok(ServiceProxy));
-        let unasked = RequestHead { rights: HeardRights::default(), ..head("GET /a%2Fb", &[], true) };
+        let unasked = RequestHead { may_port_forward: None, may_options: None, ..head("GET /a%2Fb", &[], true) };
         let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
         assert_eq!(first(&unasked, &mut known), Err(NoAttempt::Ask(NeededRight::PortForward)));
+    }
+
+    #[test]
+    fn every_choice() {
+        use Transport::{PortForward, ServiceProxy};
+        const PLAIN: &str = "GET /";
+        const WEB_SOCKET_QUERY: (&str, (&str, &str)) = ("GET /s?a", UPGRADE);
+        const AUTHORIZATION: (&str, (&str, &str)) = ("GET /", ("authorization", "Basic YTpi"));
+        const TRAILER: (&str, (&str, &str)) = ("POST /", ("trailer", "x-sum"));
+        let bare = |line: &'static str| (line, FETCH);
+        let table = [
+            // request, via, may port-forward, may OPTIONS → choice, `None` for a refusal
+            (bare(PLAIN), Via::Auto, true, false, Some(ServiceProxy)),
+            (bare(PLAIN), Via::Auto, false, false, Some(ServiceProxy)),
+            (bare(PLAIN), Via::ServiceProxy, true, false, Some(ServiceProxy)),
+            (bare(PLAIN), Via::PortForward, true, false, Some(PortForward)),
+            (bare(PLAIN), Via::PortForward, false, false, Some(PortForward)),
+            (WEB_SOCKET_QUERY, Via::Auto, true, false, Some(PortForward)),
+            (WEB_SOCKET_QUERY, Via::Auto, false, false, None),
+            (WEB_SOCKET_QUERY, Via::ServiceProxy, true, false, None),
+            (WEB_SOCKET_QUERY, Via::PortForward, false, false, Some(PortForward)),
+            (AUTHORIZATION, Via::Auto, true, false, Some(PortForward)),
+            (AUTHORIZATION, Via::Auto, false, false, None),
+            (AUTHORIZATION, Via::ServiceProxy, true, true, None),
+            (bare("GET /a%2Fb"), Via::Auto, true, false, Some(PortForward)),
+            (bare("GET /a%2Fb"), Via::Auto, false, false, None),
+            (bare("GET /?dryRun=All"), Via::Auto, true, false, Some(PortForward)),
+            (bare("GET /?dryRun=All"), Via::ServiceProxy, true, false, None),
+            (bare("PROPFIND /"), Via::Auto, true, false, Some(PortForward)),
+            (bare("PROPFIND /"), Via::Auto, false, true, None),
+            (TRAILER, Via::Auto, true, false, Some(PortForward)),
+            (TRAILER, Via::Auto, false, false, None),
+            (TRAILER, Via::ServiceProxy, true, false, None),
+            (bare("GET /(a)"), Via::Auto, true, false, Some(PortForward)),
+            (bare("GET /(a)"), Via::Auto, false, false, Some(ServiceProxy)),
+            (bare("GET /a//b"), Via::Auto, true, false, Some(PortForward)),
+            (bare("GET /a//b"), Via::Auto, false, false, Some(ServiceProxy)),
+            (bare("GET /a//b"), Via::ServiceProxy, true, false, Some(ServiceProxy)),
+            (bare("OPTIONS /"), Via::Auto, true, false, Some(PortForward)),
+            (bare("OPTIONS /"), Via::Auto, true, true, Some(ServiceProxy)),
+            (bare("OPTIONS /"), Via::Auto, false, false, Some(ServiceProxy)),
+            (bare("OPTIONS /"), Via::PortForward, true, true, Some(PortForward)),
+        ];
+        for ((line, field), via, may_port_forward, may_options, expect) in table {
+            let head = RequestHead { may_options: Some(may_options), ..head(line, &[field], may_port_forward) };
+            let mut known = Known::at_start(via, false, Scheme::Http, None);
+            let choice = first_transport(&head, &mut known).ok();
+            assert_eq!(choice, expect, "{line} {field:?} {via:?} {may_port_forward} {may_options}");
+        }
     }
 }

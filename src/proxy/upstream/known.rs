@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::diagnose::FailureCause;
 use super::limitation::Via;
-use super::notices::{Notice, NoticeKind};
+use super::notices::Notice;
 use crate::service::Scheme;
 
 /// Paths without a WebSocket that are remembered; an app has few.
@@ -33,7 +33,7 @@ pub(super) struct Known {
     /// Whether the API server could not read a page that was asked for as a whole.
     pub(super) has_unreadable_pages: bool,
     /// What the user was told already.
-    told: HashSet<NoticeKind>,
+    told: Vec<Notice>,
     /// What the user is still to be told.
     news: Vec<Notice>,
 }
@@ -50,12 +50,12 @@ pub(super) enum AcceptedHost {
 }
 
 /// What was learned of one Target's WebSocket handshakes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LearnedHandshakes {
     /// They go by port-forward.
     pub(super) by_port_forward: bool,
     /// They are lost whichever way they go.
-    lost_everywhere: bool,
+    pub(super) lost_everywhere: bool,
     /// The app has no WebSocket at these paths.
     without_web_socket: HashSet<String>,
 }
@@ -72,21 +72,6 @@ pub(super) enum SuspectAnswer {
     Refused,
 }
 
-/// What port-forward's answer to the same handshake shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HandshakeResult {
-    /// Port-forward carries what the service proxy does not.
-    ByPortForward,
-    /// The app has no WebSocket there.
-    NoWebSocket,
-    /// The upgrade is lost for port-forward too.
-    LostEverywhere,
-    /// The app says something else when it sees the upgrade.
-    Other,
-    /// Nothing: port-forward got no answer.
-    Unknown,
-}
-
 impl Known {
     /// What is known at the start: what flags say, and the scheme that was chosen. `shown` is the host that the app is to
     /// see whatever it says.
@@ -100,14 +85,15 @@ impl Known {
             app_host: shown.map_or(AcceptedHost::Unknown, AcceptedHost::Other),
             handshakes: LearnedHandshakes::default(),
             has_unreadable_pages: false,
-            told: HashSet::new(),
+            told: Vec::new(),
             news: Vec::new(),
         }
     }
 
     /// Tells the user, unless the user was told so before.
     pub(super) fn tell(&mut self, notice: Notice) {
-        if self.told.insert(notice.kind()) {
+        if !self.told.iter().any(|told| told.is_same_news(&notice)) {
+            self.told.push(notice.clone());
             self.news.push(notice);
         }
     }
@@ -160,45 +146,16 @@ impl SuspectAnswer {
     }
 }
 
-impl HandshakeResult {
-    /// Compares the answers that the same handshake got by the service proxy, which was doubted, and by port-forward,
-    /// which may have got none for a reason.
-    pub(super) fn new(
-        doubt: SuspectAnswer,
-        first: StatusCode,
-        second: StatusCode,
-        cause: Option<&FailureCause>,
-    ) -> Self {
-        match cause {
-            Some(FailureCause::UpgradeLost) => Self::LostEverywhere,
-            Some(_) => Self::Unknown,
-            None if second == StatusCode::SWITCHING_PROTOCOLS || doubt == SuspectAnswer::Lost => Self::ByPortForward,
-            None if second == first => Self::NoWebSocket,
-            None => Self::Other,
-        }
-    }
-
-    /// Whether port-forward's answer is nearer to what the app says.
-    pub(super) fn prefers_second(self) -> bool {
-        matches!(self, Self::ByPortForward | Self::NoWebSocket | Self::Other)
-    }
-}
-
 impl LearnedHandshakes {
     /// Whether it is known already what an answer at `path` is to be doubted for.
     pub(super) fn are_settled(&self, path: &str) -> bool {
         self.lost_everywhere || self.without_web_socket.contains(path)
     }
 
-    /// Takes over what became of a handshake at `path`.
-    pub(super) fn record(&mut self, path: &str, result: HandshakeResult) {
-        match result {
-            HandshakeResult::ByPortForward => self.by_port_forward = true,
-            HandshakeResult::LostEverywhere => self.lost_everywhere = true,
-            HandshakeResult::NoWebSocket if self.without_web_socket.len() < MAX_REMEMBERED_PATHS => {
-                self.without_web_socket.insert(path.to_owned());
-            }
-            HandshakeResult::NoWebSocket | HandshakeResult::Other | HandshakeResult::Unknown => {}
+    /// The app has no WebSocket at `path`.
+    pub(super) fn settle(&mut self, path: &str) {
+        if self.without_web_socket.len() < MAX_REMEMBERED_PATHS {
+            self.without_web_socket.insert(path.to_owned());
         }
     }
 }
@@ -206,10 +163,6 @@ impl LearnedHandshakes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn status(code: u16) -> StatusCode {
-        StatusCode::from_u16(code).unwrap()
-    }
 
     #[test]
     fn what_is_doubted() {
@@ -241,35 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_second_answer_shows() {
-        use SuspectAnswer::{Lost, PerhapsLost, Refused};
-        let check = |doubt, first: u16, second: u16, cause: Option<FailureCause>, expect| {
-            let verdict = HandshakeResult::new(doubt, status(first), status(second), cause.as_ref());
-            assert_eq!(verdict, expect, "{doubt:?} {first} {second} {cause:?}");
-        };
-        check(PerhapsLost, 400, 101, None, HandshakeResult::ByPortForward);
-        check(Refused, 503, 101, None, HandshakeResult::ByPortForward);
-        check(Lost, 200, 101, None, HandshakeResult::ByPortForward);
-        check(Lost, 200, 403, None, HandshakeResult::ByPortForward);
-        check(PerhapsLost, 400, 400, None, HandshakeResult::NoWebSocket);
-        check(Refused, 503, 503, None, HandshakeResult::NoWebSocket);
-        check(PerhapsLost, 400, 403, None, HandshakeResult::Other);
-        check(PerhapsLost, 400, 501, Some(FailureCause::UpgradeLost), HandshakeResult::LostEverywhere);
-        check(Lost, 200, 501, Some(FailureCause::UpgradeLost), HandshakeResult::LostEverywhere);
-        check(PerhapsLost, 400, 503, Some(FailureCause::NoEndpoints), HandshakeResult::Unknown);
-    }
-
-    #[test]
     fn what_is_learned_holds() {
         let mut handshakes = LearnedHandshakes::default();
-        handshakes.record("/a", HandshakeResult::Other);
-        handshakes.record("/a", HandshakeResult::Unknown);
         assert!(!handshakes.are_settled("/a"));
-        handshakes.record("/a", HandshakeResult::NoWebSocket);
+        handshakes.settle("/a");
         assert!(handshakes.are_settled("/a") && !handshakes.are_settled("/b") && !handshakes.by_port_forward);
-        handshakes.record("/b", HandshakeResult::ByPortForward);
-        assert!(handshakes.by_port_forward && !handshakes.are_settled("/b"));
-        handshakes.record("/b", HandshakeResult::LostEverywhere);
+        handshakes.by_port_forward = true;
+        assert!(!handshakes.are_settled("/b"));
+        handshakes.lost_everywhere = true;
         assert!(handshakes.are_settled("/b"));
     }
 
@@ -277,7 +209,7 @@ mod tests {
     fn not_every_path_in_the_world_is_remembered() {
         let mut handshakes = LearnedHandshakes::default();
         for number in 0..=MAX_REMEMBERED_PATHS {
-            handshakes.record(&format!("/{number}"), HandshakeResult::NoWebSocket);
+            handshakes.settle(&format!("/{number}"));
         }
         assert_eq!(handshakes.without_web_socket.len(), MAX_REMEMBERED_PATHS);
     }

@@ -9,6 +9,8 @@ use http::header::{AUTHORIZATION, TRAILER, UPGRADE};
 use percent_encoding::{percent_decode, percent_decode_str};
 use serde::Serialize;
 
+use super::Transport;
+
 /// `--via`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,28 +48,6 @@ pub enum ProxyLimitation {
     Options,
 }
 
-/// What is known when the choice is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AllowedTransports {
-    /// What the user wants.
-    pub via: Via,
-    /// Whether the user may port-forward.
-    pub may_port_forward: bool,
-    /// Whether the user may send OPTIONS through the service proxy.
-    pub may_options: bool,
-}
-
-/// What becomes of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TransportChoice {
-    /// By the service proxy.
-    ServiceProxy,
-    /// By port-forward.
-    PortForward,
-    /// Neither is honest.
-    Refuse,
-}
-
 impl ProxyLimitation {
     /// What the service proxy could not give `request`; the worst of it where it is several things.
     pub fn of<B>(request: &Request<B>) -> Option<Self> {
@@ -88,6 +68,15 @@ impl ProxyLimitation {
             "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => None,
             "OPTIONS" => Some(Self::Options),
             _ => Some(Self::Method),
+        }
+    }
+
+    /// How a request with it goes, where the service proxy was asked for or is usual; `None` where neither way is honest.
+    pub(super) fn choose(self, may_port_forward: bool) -> Option<Transport> {
+        match self {
+            _ if may_port_forward => Some(Transport::PortForward),
+            _ if self.is_bearable() => Some(Transport::ServiceProxy),
+            _ => None,
         }
     }
 
@@ -131,23 +120,6 @@ fn has_dry_run(query: &str) -> bool {
         percent_decode_str(key).decode_utf8().map(Cow::into_owned).is_ok_and(|key| key == "dryRun")
     };
     query.split('&').any(key)
-}
-
-/// Chooses for a request that needs `need`.
-pub fn choose(need: Option<ProxyLimitation>, known: &AllowedTransports) -> TransportChoice {
-    let Some(need) = need.filter(|need| *need != ProxyLimitation::Options || !known.may_options) else {
-        return if known.via == Via::PortForward {
-            TransportChoice::PortForward
-        } else {
-            TransportChoice::ServiceProxy
-        };
-    };
-    match known.via {
-        Via::PortForward => TransportChoice::PortForward,
-        Via::Auto if known.may_port_forward => TransportChoice::PortForward,
-        Via::Auto | Via::ServiceProxy if need.is_bearable() => TransportChoice::ServiceProxy,
-        Via::Auto | Via::ServiceProxy => TransportChoice::Refuse,
-    }
 }
 
 /// The kind of request, as the subject of a sentence.
@@ -236,47 +208,5 @@ mod tests {
         check("GET /?a=b&dryRun", &[], Some(ProxyLimitation::DryRun));
         check("GET /?dry%52un=1", &[], Some(ProxyLimitation::DryRun));
         check("GET /?dryrun=1&xdryRun=1&a=dryRun", &[], None);
-    }
-
-    #[test]
-    fn every_choice() {
-        use TransportChoice::{PortForward, Refuse, ServiceProxy};
-        let table = [
-            // need, via, may port-forward, may OPTIONS → choice
-            (None, Via::Auto, true, false, ServiceProxy),
-            (None, Via::Auto, false, false, ServiceProxy),
-            (None, Via::ServiceProxy, true, false, ServiceProxy),
-            (None, Via::PortForward, true, false, PortForward),
-            (None, Via::PortForward, false, false, PortForward),
-            (Some(ProxyLimitation::WebSocketQuery), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::WebSocketQuery), Via::Auto, false, false, Refuse),
-            (Some(ProxyLimitation::WebSocketQuery), Via::ServiceProxy, true, false, Refuse),
-            (Some(ProxyLimitation::WebSocketQuery), Via::PortForward, false, false, PortForward),
-            (Some(ProxyLimitation::Authorization), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::Authorization), Via::Auto, false, false, Refuse),
-            (Some(ProxyLimitation::Authorization), Via::ServiceProxy, true, true, Refuse),
-            (Some(ProxyLimitation::EncodedSlash), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::EncodedSlash), Via::Auto, false, false, Refuse),
-            (Some(ProxyLimitation::DryRun), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::DryRun), Via::ServiceProxy, true, false, Refuse),
-            (Some(ProxyLimitation::Method), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::Method), Via::Auto, false, true, Refuse),
-            (Some(ProxyLimitation::Trailer), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::Trailer), Via::Auto, false, false, Refuse),
-            (Some(ProxyLimitation::Trailer), Via::ServiceProxy, true, false, Refuse),
-            (Some(ProxyLimitation::Escapes), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::Escapes), Via::Auto, false, false, ServiceProxy),
-            (Some(ProxyLimitation::EmptySegment), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::EmptySegment), Via::Auto, false, false, ServiceProxy),
-            (Some(ProxyLimitation::EmptySegment), Via::ServiceProxy, true, false, ServiceProxy),
-            (Some(ProxyLimitation::Options), Via::Auto, true, false, PortForward),
-            (Some(ProxyLimitation::Options), Via::Auto, true, true, ServiceProxy),
-            (Some(ProxyLimitation::Options), Via::Auto, false, false, ServiceProxy),
-            (Some(ProxyLimitation::Options), Via::PortForward, true, true, PortForward),
-        ];
-        for (need, via, may_port_forward, may_options, expect) in table {
-            let known = AllowedTransports { via, may_port_forward, may_options };
-            assert_eq!(choose(need, &known), expect, "{need:?} {known:?}");
-        }
     }
 }

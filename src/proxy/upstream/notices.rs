@@ -2,13 +2,14 @@
 //! somebody else.
 
 use std::fmt;
-use std::mem::Discriminant;
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
+use super::Transport;
 use super::known::SuspectAnswer;
-use super::limitation::{ProxyLimitation, TransportChoice, Via};
+use super::limitation::{ProxyLimitation, Via};
 use crate::service::{Scheme, Target};
 
 /// Whoever tells the user. A clone tells the same one.
@@ -25,7 +26,7 @@ pub(super) enum Notice {
     /// The API server could not pass on an answer.
     AnswerNotPassedOn,
     /// A kind of request takes another way than usual, or none.
-    Limitation(ProxyLimitation, TransportChoice, Via),
+    Limitation(ProxyLimitation, Option<Transport>, Via),
     /// The app refuses the local host, and accepts this one.
     OtherHost { local: HeaderValue, accepted: HeaderValue },
     /// A handshake was answered as if it were none, and port-forward cannot show what is behind it.
@@ -36,17 +37,10 @@ pub(super) enum Notice {
     UpgradesLost,
 }
 
-/// What makes two notices the same news.
-pub(super) type NoticeKind = (Discriminant<Notice>, Option<(ProxyLimitation, TransportChoice)>);
-
 impl Notice {
-    /// The user is told once of each kind.
-    pub(super) fn kind(&self) -> NoticeKind {
-        let limitation = match self {
-            Self::Limitation(limitation, choice, _) => Some((*limitation, *choice)),
-            _ => None,
-        };
-        (std::mem::discriminant(self), limitation)
+    /// Whether whoever was told `other` knows this too.
+    pub(super) fn is_same_news(&self, other: &Self) -> bool {
+        self == other || (discriminant(self) == discriminant(other) && !matches!(self, Self::Limitation(..)))
     }
 
     /// The line, without its end; `None` where there is nothing to say that helps.
@@ -83,17 +77,17 @@ impl Notice {
     }
 }
 
-fn way_of(limitation: ProxyLimitation, choice: TransportChoice, via: Via, namespace: &str) -> String {
+fn way_of(limitation: ProxyLimitation, choice: Option<Transport>, via: Via, namespace: &str) -> String {
     let harm = limitation.harm();
     let why_not = why_no_port_forward(via, namespace);
     match choice {
-        TransportChoice::PortForward => {
+        Some(Transport::PortForward) => {
             format!("{limitation} goes by port-forward, the service proxy would {harm}")
         }
-        TransportChoice::ServiceProxy => {
+        Some(Transport::ServiceProxy) => {
             format!("{limitation} goes by the service proxy, which will {harm}: {why_not}")
         }
-        TransportChoice::Refuse => format!("{limitation} is refused, the service proxy would {harm}: {why_not}"),
+        None => format!("{limitation} is refused, the service proxy would {harm}: {why_not}"),
     }
 }
 

@@ -11,53 +11,42 @@ use crate::service::Target;
 const CREATE_SINCE: u32 = 35;
 
 /// The user's rights on one Target.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct TransportRights {
-    cluster: Cluster,
-    target: Target,
     port_forward: OnceCell<bool>,
     options: OnceCell<bool>,
 }
 
 impl TransportRights {
-    pub(super) fn new(cluster: &Cluster, target: &Target) -> Self {
-        Self {
-            cluster: cluster.clone(),
-            target: target.clone(),
-            port_forward: OnceCell::new(),
-            options: OnceCell::new(),
-        }
-    }
-
     /// Whether requests can go by port-forward. Where that cannot be found out, the attempt will show.
-    pub(super) async fn port_forward(&self) -> bool {
-        self.port_forward.get_or_try_init(|| self.ask_port_forward()).await.copied().unwrap_or(true)
+    pub(super) async fn port_forward(&self, cluster: &Cluster, namespace: &str) -> bool {
+        self.port_forward.get_or_try_init(|| ask_port_forward(cluster, namespace)).await.copied().unwrap_or(true)
     }
 
     /// Whether OPTIONS can go by the service proxy. Where that cannot be found out, the attempt will show.
-    pub(super) async fn options(&self) -> bool {
-        let id = self.target.id.to_string();
-        let rule = AccessRule::new("*", "services/proxy", Some(&self.target.namespace)).named(Some(&id));
-        self.options.get_or_try_init(|| self.cluster.allows(&rule)).await.copied().unwrap_or(true)
+    pub(super) async fn options(&self, cluster: &Cluster, target: &Target) -> bool {
+        let id = target.id.to_string();
+        let rule = AccessRule::new("*", "services/proxy", Some(&target.namespace)).named(Some(&id));
+        self.options.get_or_try_init(|| cluster.allows(&rule)).await.copied().unwrap_or(true)
     }
+}
 
-    async fn ask_port_forward(&self) -> Result<bool, ApiError> {
-        let rule = |verb, resource| AccessRule::new(verb, resource, Some(&self.target.namespace));
-        let [get, create] = ["get", "create"].map(|verb| rule(verb, "pods/portforward"));
-        let [slices, pods] = [rule("list", "endpointslices").group("discovery.k8s.io"), rule("list", "pods")];
-        let (get, create, slices, pods) = tokio::try_join!(
-            self.cluster.allows(&get),
-            self.cluster.allows(&create),
-            self.cluster.allows(&slices),
-            self.cluster.allows(&pods),
-        )?;
-        Ok(get && (create || self.is_old().await?) && (slices || pods))
-    }
+async fn ask_port_forward(cluster: &Cluster, namespace: &str) -> Result<bool, ApiError> {
+    let rule = |verb, resource| AccessRule::new(verb, resource, Some(namespace));
+    let [get, create] = ["get", "create"].map(|verb| rule(verb, "pods/portforward"));
+    let [slices, pods] = [rule("list", "endpointslices").group("discovery.k8s.io"), rule("list", "pods")];
+    let (get, create, slices, pods) = tokio::try_join!(
+        cluster.allows(&get),
+        cluster.allows(&create),
+        cluster.allows(&slices),
+        cluster.allows(&pods),
+    )?;
+    Ok(get && (create || is_old(cluster).await?) && (slices || pods))
+}
 
-    async fn is_old(&self) -> Result<bool, ApiError> {
-        let version: ServerVersion = self.cluster.read("/version", &AccessRule::new("get", "/version", None)).await?;
-        Ok(version.major == "1" && minor(&version.minor).is_some_and(|minor| minor < CREATE_SINCE))
-    }
+async fn is_old(cluster: &Cluster) -> Result<bool, ApiError> {
+    let version: ServerVersion = cluster.read("/version", &AccessRule::new("get", "/version", None)).await?;
+    Ok(version.major == "1" && minor(&version.minor).is_some_and(|minor| minor < CREATE_SINCE))
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use super::attempt::{self, Attempt, NeededRight, Next, NoAttempt, Observation, RequestHead};
 use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
-use super::host::{self, ClusterIngressHosts, IngressHosts as _};
+use super::host;
 use super::known::{AcceptedHost, Known};
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
@@ -59,13 +59,13 @@ pub struct Dispatcher {
 }
 
 struct DispatcherShared {
+    cluster: Cluster,
     target: Target,
     options: DispatchOptions,
     known: Mutex<Known>,
     rights: TransportRights,
     /// With the Target's own scheme, and with the other one.
     pairs: [TransportPair; 2],
-    ingress_hosts: ClusterIngressHosts,
     /// One request looks for a host; others that were refused meanwhile wait for what it finds.
     search: tokio::sync::Mutex<()>,
     /// Maps the host that the app sees back to the local one.
@@ -104,13 +104,13 @@ impl Dispatcher {
         let shown = shown.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
         let shared = DispatcherShared {
             known: Mutex::new(Known::at_start(options.via, options.verify_tls, target.scheme, shown)),
-            rights: TransportRights::new(cluster, target),
+            rights: TransportRights::default(),
             pairs: [own?, other?],
-            ingress_hosts: ClusterIngressHosts::new(cluster.clone(), target),
             search: tokio::sync::Mutex::new(()),
             hosts_back: Arc::new(Unprefix::hosts_only()),
             cut_watch: CutWatch::new(target.service(), options.notices.clone()),
             ready: watch::Sender::new(None),
+            cluster: cluster.clone(),
             target: target.clone(),
             options,
         };
@@ -206,12 +206,7 @@ impl DispatcherShared {
 
     async fn first(&self, head: &mut RequestHead) -> Result<Attempt, ProxyLimitation> {
         loop {
-            let (first, news) = {
-                let mut known = lock(&self.known);
-                (attempt::first(head, &mut known), known.take_news())
-            };
-            self.tell(&news);
-            match first {
+            match self.decide(|known| attempt::first(head, known)) {
                 Ok(attempt) => return Ok(attempt),
                 Err(NoAttempt::Refuse(limitation)) => return Err(limitation),
                 Err(NoAttempt::Ask(right)) => self.ask(head, right).await,
@@ -221,12 +216,7 @@ impl DispatcherShared {
 
     async fn next(&self, head: &mut RequestHead, attempt: &Attempt, seen: &Observation) -> Next {
         loop {
-            let (next, news) = {
-                let mut known = lock(&self.known);
-                (attempt::next(head, attempt, seen, &mut known), known.take_news())
-            };
-            self.tell(&news);
-            match next {
+            match self.decide(|known| attempt::next(head, attempt, seen, known)) {
                 Next::Ask(right) => self.ask(head, right).await,
                 Next::FindHost => {
                     self.find_host(head, attempt).await;
@@ -238,21 +228,29 @@ impl DispatcherShared {
     }
 
     async fn ask(&self, head: &mut RequestHead, right: NeededRight) {
-        let is_given = match right {
-            NeededRight::PortForward => self.rights.port_forward().await,
-            NeededRight::Options => self.rights.options().await,
+        let (heard, is_given) = match right {
+            NeededRight::PortForward => {
+                (&mut head.may_port_forward, self.rights.port_forward(&self.cluster, &self.target.namespace).await)
+            }
+            NeededRight::Options => (&mut head.may_options, self.rights.options(&self.cluster, &self.target).await),
         };
         tracing::debug!(?right, is_given, "asked for a right");
-        head.rights.hear(right, is_given);
+        *heard = Some(is_given);
     }
 
-    fn tell(&self, news: &[notices::Notice]) {
+    /// Decides by what is known, and tells the user what is new.
+    fn decide<T>(&self, decide: impl FnOnce(&mut Known) -> T) -> T {
+        let (decided, news) = {
+            let mut known = lock(&self.known);
+            (decide(&mut known), known.take_news())
+        };
         for notice in news {
             tracing::info!(?notice, "learned");
             if let Some(line) = notice.line(&self.target) {
                 self.options.notices.tell(line);
             }
         }
+        decided
     }
 
     fn pair(&self, scheme: Scheme) -> &TransportPair {
@@ -305,18 +303,13 @@ impl DispatcherShared {
         }
         for host in self.other_hosts(head, local, attempt.scheme).await {
             if self.shows_root(attempt, local, Some(&host)).await {
-                let news = {
-                    let mut known = lock(&self.known);
-                    attempt::settle(head, &host, &mut known);
-                    known.take_news()
-                };
-                return self.tell(&news);
+                return self.decide(|known| attempt::settle(head, &host, known));
             }
         }
     }
 
     async fn other_hosts(&self, head: &RequestHead, local: &HeaderValue, scheme: Scheme) -> Vec<HeaderValue> {
-        let ingress_hosts = self.ingress_hosts.hosts().await;
+        let ingress_hosts = host::outside_hosts(&self.cluster, &self.target).await;
         host::others(&self.target, scheme, head.localhost.as_ref(), ingress_hosts, local)
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::cluster::api::object_fields::each;
@@ -12,49 +11,26 @@ use crate::service::Target;
 /// Longer than this nobody's page waits for a guess.
 const INGRESS_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who knows under which hosts others reach a Service.
-pub trait IngressHosts: Send + Sync + 'static {
-    /// The hosts, without ports; none where it may not be known.
-    fn hosts(&self) -> BoxFuture<'static, Vec<String>>;
+/// Under which hosts others reach the Service of `target`, without ports; none where it may not be known.
+pub(in crate::proxy::upstream) async fn outside_hosts(cluster: &Cluster, target: &Target) -> Vec<String> {
+    let (namespace, service) = (&target.namespace, target.service());
+    let lists = async {
+        tokio::join!(
+            list(cluster, namespace, "networking.k8s.io", "ingresses"),
+            list(cluster, namespace, "gateway.networking.k8s.io", "httproutes"),
+        )
+    };
+    let (ingresses, routes) = tokio::time::timeout(INGRESS_LOOKUP_TIMEOUT, lists).await.unwrap_or_default();
+    let by_ingress = each(&ingresses, "items").flat_map(|ingress| ingress_hosts(ingress, service));
+    let by_route = each(&routes, "items").flat_map(|route| route_hosts(route, namespace, service));
+    by_ingress.chain(by_route).filter(|host| !host.starts_with('*')).map(str::to_owned).collect()
 }
 
-/// Asks the cluster.
-#[derive(Debug, Clone)]
-pub struct ClusterIngressHosts {
-    cluster: Cluster,
-    namespace: String,
-    service: String,
-}
-
-impl ClusterIngressHosts {
-    /// For the Service of `target`.
-    pub fn new(cluster: Cluster, target: &Target) -> Self {
-        Self { cluster, namespace: target.namespace.clone(), service: target.service().to_owned() }
-    }
-
-    async fn find(self) -> Vec<String> {
-        let (ingresses, routes) = tokio::join!(
-            self.list("networking.k8s.io", "ingresses"),
-            self.list("gateway.networking.k8s.io", "httproutes"),
-        );
-        let by_ingress = each(&ingresses, "items").flat_map(|ingress| ingress_hosts(ingress, &self.service));
-        let by_route = each(&routes, "items").flat_map(|route| route_hosts(route, &self.namespace, &self.service));
-        by_ingress.chain(by_route).filter(|host| !host.starts_with('*')).map(str::to_owned).collect()
-    }
-
-    /// Nothing where the user may not list, or the cluster has no such thing.
-    async fn list(&self, group: &str, resource: &str) -> Value {
-        let path = format!("/apis/{group}/v1/namespaces/{}/{resource}", self.namespace);
-        let rule = AccessRule::new("list", resource, Some(&self.namespace)).group(group);
-        self.cluster.read(&path, &rule).await.unwrap_or_default()
-    }
-}
-
-impl IngressHosts for ClusterIngressHosts {
-    fn hosts(&self) -> BoxFuture<'static, Vec<String>> {
-        let find = self.clone().find();
-        Box::pin(async { tokio::time::timeout(INGRESS_LOOKUP_TIMEOUT, find).await.unwrap_or_default() })
-    }
+/// Nothing where the user may not list, or the cluster has no such thing.
+async fn list(cluster: &Cluster, namespace: &str, group: &str, resource: &str) -> Value {
+    let path = format!("/apis/{group}/v1/namespaces/{namespace}/{resource}");
+    let rule = AccessRule::new("list", resource, Some(namespace)).group(group);
+    cluster.read(&path, &rule).await.unwrap_or_default()
 }
 
 /// The hosts of an Ingress (`networking.k8s.io/v1`) with a path that leads to `service`.

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use crate::service::{Scheme, Target};
 
-pub use cluster_routes::{ClusterIngressHosts, IngressHosts};
+pub(super) use cluster_routes::outside_hosts;
 pub(super) use present::{X_FORWARDED_HOST, set_app_host, set_forwarded};
 
 /// The hosts to try besides `local`, the likeliest first and none twice: `localhost`, the names of `target`'s Service in
