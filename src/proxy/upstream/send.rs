@@ -80,7 +80,7 @@ struct DispatcherShared {
 struct TransportPair {
     scheme: Scheme,
     service_proxy: ServiceProxy,
-    port_forward: PortForward,
+    port_forward: Arc<PortForward>,
     diagnostics: Diagnostics,
 }
 
@@ -119,7 +119,7 @@ impl Dispatcher {
 
     /// Finds out ahead what the first request would have to find out.
     pub async fn warm(&self) {
-        self.shared.pairs[0].service_proxy.warm().await;
+        self.shared.pairs[0].service_proxy.routes_by_host().await;
     }
 
     /// Takes over the endpoints that a watch saw.
@@ -354,7 +354,7 @@ impl TransportPair {
         verify_tls: bool,
         subject: FailingService,
     ) -> Result<Self, Error> {
-        let view = LiveClusterView::new(cluster, target, service);
+        let view = LiveClusterView { cluster: cluster.clone(), target: target.clone(), service: service.cloned() };
         let diagnostics = Diagnostics::new(subject, Some(Arc::new(view)));
         Ok(Self {
             scheme: target.scheme,

@@ -41,7 +41,9 @@ impl CutWatch {
     }
 
     fn around(&self, stream: ByteStream) -> ByteStream {
-        Box::new(WatchedStream { stream, watching: StreamEndWatch::new(self.clone()) })
+        let (watch, now) = (self.clone(), Instant::now());
+        let (from_service, to_service) = (LastOctets::default(), LastOctets::default());
+        Box::new(WatchedStream { stream, watch, began: now, last: now, from_service, to_service, is_over: false })
     }
 
     fn note(&self, began: Instant, last: Instant) {
@@ -60,15 +62,11 @@ impl CutWatch {
 /// A stream of which it is noted how it ends.
 struct WatchedStream {
     stream: ByteStream,
-    watching: StreamEndWatch,
-}
-
-struct StreamEndWatch {
     watch: CutWatch,
     began: Instant,
     last: Instant,
-    from_service: LastOctets<{ LONGEST_CLOSE - MASK }>,
-    to_service: LastOctets<LONGEST_CLOSE>,
+    from_service: LastOctets,
+    to_service: LastOctets,
     /// Nothing that comes now counts as a cut.
     is_over: bool,
 }
@@ -78,23 +76,7 @@ const MASK: usize = 4;
 /// Octets of the longest close frame: two, a mask, and up to 125 of content (RFC 6455 section 5.5).
 const LONGEST_CLOSE: usize = 2 + MASK + 125;
 
-impl StreamEndWatch {
-    fn new(watch: CutWatch) -> Self {
-        let now = Instant::now();
-        let (from_service, to_service) = (LastOctets::default(), LastOctets::default());
-        Self { watch, began: now, last: now, from_service, to_service, is_over: false }
-    }
-
-    fn arrived(&mut self, octets: &[u8]) {
-        self.last = Instant::now();
-        self.from_service.push(octets);
-    }
-
-    fn sent(&mut self, octets: &[u8]) {
-        self.last = Instant::now();
-        self.to_service.push(octets);
-    }
-
+impl WatchedStream {
     /// The Service's side has ended.
     fn ended(&mut self) {
         if self.is_over {
@@ -107,35 +89,23 @@ impl StreamEndWatch {
     }
 }
 
-/// The last octets of a direction.
-struct LastOctets<const LENGTH: usize> {
-    octets: [u8; LENGTH],
-    length: usize,
-}
+/// The last octets of a direction, as many as a close frame may have.
+#[derive(Default)]
+struct LastOctets(Vec<u8>);
 
-impl<const LENGTH: usize> Default for LastOctets<LENGTH> {
-    fn default() -> Self {
-        Self { octets: [0; LENGTH], length: 0 }
-    }
-}
-
-impl<const LENGTH: usize> LastOctets<LENGTH> {
+impl LastOctets {
     fn push(&mut self, octets: &[u8]) {
-        let octets = &octets[octets.len().saturating_sub(LENGTH)..];
-        let kept = self.length.min(LENGTH - octets.len());
-        self.octets.copy_within(self.length - kept..self.length, 0);
-        self.length = kept + octets.len();
-        self.octets[kept..self.length].copy_from_slice(octets);
+        self.0.extend_from_slice(&octets[octets.len().saturating_sub(LONGEST_CLOSE)..]);
+        self.0.drain(..self.0.len().saturating_sub(LONGEST_CLOSE));
     }
 
     /// Whether they end in a close frame. Other octets may look like one, and then a cut is missed.
     fn is_close(&self, is_masked: bool) -> bool {
         const CLOSE: u8 = 0x88;
         let (mask, bit) = if is_masked { (MASK, 0x80) } else { (0, 0) };
-        let octets = &self.octets[..self.length];
         (0..=125_u8).any(|content| {
             let length = 2 + mask + usize::from(content);
-            octets.len() >= length && octets[octets.len() - length..].starts_with(&[CLOSE, bit | content])
+            self.0.len() >= length && self.0[self.0.len() - length..].starts_with(&[CLOSE, bit | content])
         })
     }
 }
@@ -147,8 +117,11 @@ impl AsyncRead for WatchedStream {
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         let Poll::Ready(result) = &read else { return read };
         match &buffer.filled()[before..] {
-            octets if result.is_ok() && !octets.is_empty() => this.watching.arrived(octets),
-            _ => this.watching.ended(),
+            octets if result.is_ok() && !octets.is_empty() => {
+                this.last = Instant::now();
+                this.from_service.push(octets);
+            }
+            _ => this.ended(),
         }
         read
     }
@@ -159,7 +132,8 @@ impl AsyncWrite for WatchedStream {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, octets);
         if let Poll::Ready(Ok(count)) = &written {
-            this.watching.sent(&octets[..*count]);
+            this.last = Instant::now();
+            this.to_service.push(&octets[..*count]);
         }
         written
     }
@@ -171,7 +145,7 @@ impl AsyncWrite for WatchedStream {
     /// The page has ended it.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.watching.is_over = true;
+        this.is_over = true;
         Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }
@@ -268,19 +242,19 @@ mod tests {
 
     #[test]
     fn the_last_octets_are_kept() {
-        let mut tail = LastOctets::<4>::default();
-        for (piece, expect) in
-            [("ab", "ab"), ("", "ab"), ("c", "abc"), ("de", "bcde"), ("fghij", "ghij"), ("klmn", "klmn")]
-        {
-            tail.push(piece.as_bytes());
-            assert_eq!(&tail.octets[..tail.length], expect.as_bytes(), "after {piece}");
+        let (mut tail, mut all) = (LastOctets::default(), Vec::new());
+        for (number, length) in (0..).zip([1, 0, 100, 29, 1, 1, 60, 131, 3, 1000, 130]) {
+            let piece = vec![number; length];
+            tail.push(&piece);
+            all.extend(piece);
+            assert_eq!(tail.0, all[all.len().saturating_sub(LONGEST_CLOSE)..], "after {number}");
         }
     }
 
     #[test]
     fn close_frames() {
         let check = |octets: &[u8], is_masked: bool, expect: bool| {
-            let mut tail = LastOctets::<LONGEST_CLOSE>::default();
+            let mut tail = LastOctets::default();
             tail.push(octets);
             assert_eq!(tail.is_close(is_masked), expect, "{octets:?}");
         };

@@ -4,37 +4,37 @@ use futures_util::future::BoxFuture;
 
 use super::ClusterView;
 use super::endpoint_facts::EndpointFacts;
-use crate::cluster::{Cluster, CredentialsNotSeen, EndpointSlice, MissingRight, Pod};
+use crate::cluster::{Cluster, CredentialsNotSeen, MissingRight, Pod};
 use crate::proxy::upstream::backends::selector;
 use crate::service::{Service, Target};
 
 /// Looks with the user's own rights; what they may not see is left out.
 #[derive(Clone)]
 pub struct LiveClusterView {
-    cluster: Cluster,
-    target: Target,
-    service: Option<Service>,
+    pub(in crate::proxy::upstream) cluster: Cluster,
+    /// Whose endpoints are looked at.
+    pub(in crate::proxy::upstream) target: Target,
+    /// `None` where the user may not read it.
+    pub(in crate::proxy::upstream) service: Option<Service>,
 }
 
 impl LiveClusterView {
-    /// Looks at the endpoints of `target`; `service` is `None` where the user may not read it.
-    pub fn new(cluster: &Cluster, target: &Target, service: Option<&Service>) -> Self {
-        Self { cluster: cluster.clone(), target: target.clone(), service: service.cloned() }
-    }
-
-    async fn unready(&self) -> Vec<(String, String)> {
-        let Some(selector) = self.service.as_ref().and_then(selector) else { return Vec::new() };
-        let pods = self.cluster.pods(&self.target.namespace, &selector).await.unwrap_or_default();
+    async fn look(self) -> EndpointFacts {
+        let (namespace, name) = (&self.target.namespace, self.target.service());
+        let selector = self.service.as_ref().map(|service| selector(service).unwrap_or_default());
+        let pods = async {
+            let selector = selector.as_deref().filter(|selector| !selector.is_empty())?;
+            self.cluster.pods(namespace, selector).await.ok()
+        };
+        let (service, slices, pods) =
+            tokio::join!(self.cluster.service(namespace, name), self.cluster.endpoints(namespace, name), pods);
         let unready = |pod: Pod| pod.unready.map(|why| (pod.name, why));
-        pods.into_iter().filter_map(unready).collect()
-    }
-
-    async fn is_gone(&self) -> bool {
-        matches!(self.cluster.service(&self.target.namespace, self.target.service()).await, Ok(None))
-    }
-
-    async fn slices(&self) -> Option<Vec<EndpointSlice>> {
-        self.cluster.endpoints(&self.target.namespace, self.target.service()).await.ok()
+        EndpointFacts {
+            is_gone: matches!(service, Ok(None)),
+            slices: slices.ok(),
+            unready: pods.into_iter().flatten().filter_map(unready).collect(),
+            selector,
+        }
     }
 }
 
@@ -44,11 +44,6 @@ impl ClusterView for LiveClusterView {
     }
 
     fn facts(&self) -> BoxFuture<'static, EndpointFacts> {
-        let look = self.clone();
-        Box::pin(async move {
-            let selector = look.service.as_ref().map(|service| selector(service).unwrap_or_default());
-            let (is_gone, slices, unready) = tokio::join!(look.is_gone(), look.slices(), look.unready());
-            EndpointFacts { is_gone, selector, slices, unready }
-        })
+        Box::pin(self.clone().look())
     }
 }

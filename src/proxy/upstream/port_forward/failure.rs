@@ -33,17 +33,6 @@ impl PodFailure {
         Self { pod_is_gone: true, ..Self::new(FailureCause::PodBreaksOff, words) }
     }
 
-    /// Why a request that was sent got no answer.
-    pub(super) fn lost(error: &hyper::Error) -> Self {
-        if let Some(failure) = Self::of_stream(error) {
-            return failure;
-        }
-        if error.is_parse() {
-            return Self::new(FailureCause::NotHttp, error.to_string());
-        }
-        Self::gone("the connection ended before the answer")
-    }
-
     /// Why there is no TLS with the Pod.
     pub(super) fn tls(error: &io::Error) -> Self {
         if let Some(failure) = Self::of_stream(error) {
@@ -128,9 +117,16 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     None
 }
 
+/// Why a request that was sent got no answer.
 impl From<hyper::Error> for PodFailure {
     fn from(error: hyper::Error) -> Self {
-        Self::lost(&error)
+        if let Some(failure) = Self::of_stream(&error) {
+            return failure;
+        }
+        if error.is_parse() {
+            return Self::new(FailureCause::NotHttp, error.to_string());
+        }
+        Self::gone("the connection ended before the answer")
     }
 }
 

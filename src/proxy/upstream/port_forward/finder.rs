@@ -10,7 +10,7 @@ use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::lock::lock;
 use crate::proxy::upstream::backends::{Backend, ready_among_pods, ready_in_slices, selector};
 use crate::proxy::upstream::diagnose::FailureCause;
-use crate::service::{PortRef, Service, Target};
+use crate::service::{Service, Target};
 
 /// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.
 const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
@@ -20,31 +20,18 @@ pub(super) struct PodFinder {
     cluster: Cluster,
     target: Target,
     service: Option<Service>,
-    port: PortRef,
-    seen: tokio::sync::Mutex<Option<SeenBackends>>,
+    /// The ready Pods, and when they were seen.
+    seen: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
     turn: AtomicUsize,
     /// With `sessionAffinity`, the Pod that is kept to.
     kept: Mutex<Option<Arc<str>>>,
 }
 
-struct SeenBackends {
-    at: Instant,
-    backends: Arc<[Backend]>,
-}
-
 impl PodFinder {
     /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
     pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>) -> Self {
-        let port = wanted_port(&target);
-        Self {
-            cluster,
-            target,
-            service,
-            port,
-            seen: tokio::sync::Mutex::default(),
-            turn: AtomicUsize::new(0),
-            kept: Mutex::default(),
-        }
+        let (seen, kept) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self { cluster, target, service, seen, turn: AtomicUsize::new(0), kept }
     }
 
     /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready if
@@ -71,7 +58,7 @@ impl PodFinder {
     async fn backends(&self) -> Result<Arc<[Backend]>, PodFailure> {
         let mut seen = self.seen.lock().await;
         match &*seen {
-            Some(seen) if seen.at.elapsed() < MAX_BACKENDS_AGE => Ok(seen.backends.clone()),
+            Some((at, backends)) if at.elapsed() < MAX_BACKENDS_AGE => Ok(backends.clone()),
             _ => self.look_into(&mut seen).await,
         }
     }
@@ -81,21 +68,17 @@ impl PodFinder {
         self.look_into(&mut *self.seen.lock().await).await
     }
 
-    async fn look_into(&self, seen: &mut Option<SeenBackends>) -> Result<Arc<[Backend]>, PodFailure> {
+    async fn look_into(&self, seen: &mut Option<(Instant, Arc<[Backend]>)>) -> Result<Arc<[Backend]>, PodFailure> {
         let at = Instant::now();
         let backends: Arc<[Backend]> = self.list().await?.into();
-        *seen = Some(SeenBackends { at, backends: backends.clone() });
+        *seen = Some((at, backends.clone()));
         Ok(backends)
     }
 
     async fn list(&self) -> Result<Vec<Backend>, PodFailure> {
-        let slices = self.cluster.endpoints(&self.target.namespace, self.target.service()).await;
-        match slices {
-            Ok(slices) => Ok(ready_in_slices(&slices, &self.port)),
-            Err(ApiError::Forbidden { message, rule }) => match self.list_pods().await {
-                Some(backends) => Ok(backends),
-                None => Err(ApiError::Forbidden { message, rule }.into()),
-            },
+        match self.cluster.endpoints(&self.target.namespace, self.target.service()).await {
+            Ok(slices) => Ok(ready_in_slices(&slices, &wanted_port(&self.target))),
+            Err(error @ ApiError::Forbidden { .. }) => self.list_pods().await.ok_or_else(|| error.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -109,8 +92,8 @@ impl PodFinder {
 
     /// Takes over what somebody else saw.
     pub(super) async fn learn(&self, slices: &[EndpointSlice]) -> Arc<[Backend]> {
-        let backends: Arc<[Backend]> = ready_in_slices(slices, &self.port).into();
-        *self.seen.lock().await = Some(SeenBackends { at: Instant::now(), backends: backends.clone() });
+        let backends: Arc<[Backend]> = ready_in_slices(slices, &wanted_port(&self.target)).into();
+        *self.seen.lock().await = Some((Instant::now(), backends.clone()));
         backends
     }
 }

@@ -10,15 +10,14 @@ mod handshake;
 mod spdy;
 mod pod_stream;
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::header::UPGRADE;
 use http::{Request, Response};
 use http_body::Body as _;
 
+use super::backends::Backend;
 use super::diagnose::{Diagnostics, RequestingClient};
 use super::{Body, RouteTaken, Transport};
 use crate::cluster::client::pool::{ConnectionPool, SendOutcome};
@@ -27,8 +26,7 @@ use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
 use crate::message::replay;
-use crate::service::Service;
-use crate::service::{Scheme, Target};
+use crate::service::{Scheme, Service, Target};
 use dial::PodDialer;
 use failure::PodFailure;
 use finder::PodFinder;
@@ -42,18 +40,13 @@ const MAX_SAFE_IDLE_TIME: Duration = Duration::from_secs(1);
 /// A request of so many octets, or of nobody knows how many, gets a connection that is good at them.
 const LARGE: u64 = 256 * 1024;
 
-/// Sends requests to one Target's Pods. A clone shares the connections.
-#[derive(Clone)]
+/// Sends requests to one Target's Pods.
 pub struct PortForward {
-    inner: Arc<PortForwardShared>,
-}
-
-struct PortForwardShared {
     finder: Arc<PodFinder>,
     pools: PodPools,
     diagnostics: Diagnostics,
-    swept: Mutex<Instant>,
-    sweeping: AtomicBool,
+    /// When it was last looked whether the Pods of kept connections are still ready; `None` meanwhile.
+    swept: Mutex<Option<Instant>>,
 }
 
 /// Connections to the Pods, by what they are good for.
@@ -73,6 +66,10 @@ impl PodPools {
         self.ordinary.keep_only(&keep);
         self.large.keep_only(&keep);
     }
+
+    fn keep_ready(&self, ready: &[Backend]) {
+        self.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+    }
 }
 
 impl PortForward {
@@ -89,7 +86,7 @@ impl PortForward {
         service: Option<&Service>,
         verify_tls: bool,
         diagnostics: Diagnostics,
-    ) -> Result<Self, Error> {
+    ) -> Result<Arc<Self>, Error> {
         let finder = Arc::new(PodFinder::new(cluster.clone(), target.clone(), service.cloned()));
         let tls = match target.scheme {
             Scheme::Http => None,
@@ -104,49 +101,37 @@ impl PortForward {
                 handshake: Mutex::new(handshake),
             })
         };
-        let inner = PortForwardShared {
+        Ok(Arc::new(Self {
             pools: PodPools {
                 ordinary: pool(ForwardHandshake::Channels),
                 large: pool(ForwardHandshake::TunnelledSpdy),
             },
             finder,
             diagnostics,
-            swept: Mutex::new(Instant::now()),
-            sweeping: AtomicBool::new(false),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+            swept: Mutex::new(Some(Instant::now())),
+        }))
     }
 
     /// Sends `request` as [`Upstream::send`](super::Upstream::send) says.
-    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
-        let inner = &self.inner;
-        inner.sweep_now_and_then();
+    pub async fn send(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+        self.sweep_now_and_then();
         let asker = RequestingClient::of(&request);
-        match inner.once(request).await {
-            Ok(SendOutcome::Answer(answer, pod)) => inner.finish(answer.map(Body::Incoming), &pod).await,
+        let failure = match self.once(request).await {
+            Ok(SendOutcome::Answer(answer, pod)) => return self.finish(answer.map(Body::Incoming), &pod).await,
             Ok(SendOutcome::Lost { error, peer: lost, .. }) => {
-                inner.pools.keep_only(|pod| *pod != lost);
-                inner.explain(asker, &PodFailure::lost(&error)).await
+                self.pools.keep_only(|pod| *pod != lost);
+                error.into()
             }
-            Err(failure) => inner.explain(asker, &failure).await,
-        }
+            Err(failure) => failure,
+        };
+        self.diagnostics.explain(asker, failure.cause, failure.code, &failure.words).await
     }
 
     /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
-    /// Gives the number of ready Pods.
-    pub async fn learn(&self, slices: &[EndpointSlice]) -> usize {
-        let ready = self.inner.finder.learn(slices).await;
-        self.inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
-        ready.len()
+    pub async fn learn(&self, slices: &[EndpointSlice]) {
+        self.pools.keep_ready(&self.finder.learn(slices).await);
     }
-}
 
-fn tls(target: &Target, verify: bool) -> Result<TlsClient, Error> {
-    let trust = if verify { ServerTrust::System } else { ServerTrust::Anything };
-    TlsClient::new(&trust, &format!("{}.{}.svc", target.service(), target.namespace))
-}
-
-impl PortForwardShared {
     /// A request that must not be sent twice gets no connection that may be dead.
     async fn once(&self, request: Request<Body>) -> Result<SendOutcome<Arc<str>>, PodFailure> {
         let pool = self.pools.fit_for(&request);
@@ -155,10 +140,6 @@ impl PortForwardShared {
         }
         let wait = if replay::is_idempotent(request.method()) { Duration::MAX } else { MAX_SAFE_IDLE_TIME };
         pool.send(request, wait).await
-    }
-
-    async fn explain(&self, asker: RequestingClient, failure: &PodFailure) -> Response<Body> {
-        self.diagnostics.explain(asker, failure.cause.clone(), failure.code, &failure.words).await
     }
 
     async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {
@@ -170,17 +151,20 @@ impl PortForwardShared {
 
     /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
     fn sweep_now_and_then(self: &Arc<Self>) {
-        let due = lock(&self.swept).elapsed() > READINESS_CHECK_INTERVAL;
-        if !due || self.sweeping.swap(true, Ordering::AcqRel) {
+        if lock(&self.swept).take_if(|swept| swept.elapsed() > READINESS_CHECK_INTERVAL).is_none() {
             return;
         }
-        let inner = self.clone();
+        let this = self.clone();
         tokio::spawn(async move {
-            if let Ok(ready) = inner.finder.look().await {
-                inner.pools.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
+            if let Ok(ready) = this.finder.look().await {
+                this.pools.keep_ready(&ready);
             }
-            *lock(&inner.swept) = Instant::now();
-            inner.sweeping.store(false, Ordering::Release);
+            *lock(&this.swept) = Some(Instant::now());
         });
     }
+}
+
+fn tls(target: &Target, verify: bool) -> Result<TlsClient, Error> {
+    let trust = if verify { ServerTrust::System } else { ServerTrust::Anything };
+    TlsClient::new(&trust, &format!("{}.{}.svc", target.service(), target.namespace))
 }

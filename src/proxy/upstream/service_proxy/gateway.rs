@@ -4,7 +4,6 @@ use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use tokio::sync::OnceCell;
 
 use crate::cluster::{ApiServer, SendError};
 use crate::message::body::Body;
@@ -18,12 +17,6 @@ const LOCAL: HeaderValue = HeaderValue::from_static("localhost");
 /// More of an answer than this is not compared.
 const LIMIT: usize = 64 * 1024;
 
-/// What is known of the way to the API server.
-#[derive(Debug)]
-pub(super) struct ApiGateway {
-    routes_by_host: OnceCell<bool>,
-}
-
 /// An answer, as far as two are compared.
 #[derive(PartialEq, Eq)]
 struct ProbeAnswer {
@@ -32,26 +25,14 @@ struct ProbeAnswer {
     body: Vec<u8>,
 }
 
-impl ApiGateway {
-    /// In front of `api`; where that has no name, there is nothing to choose by.
-    pub(super) fn new(api: &ApiServer) -> Self {
-        Self { routes_by_host: OnceCell::new_with(has_no_name(api.authority()).then_some(false)) }
-    }
-
-    /// Whether requests must name the API server in `Host` to reach it. Asked once; an API server itself does not look
-    /// at `Host`.
-    pub(super) async fn routes_by_host(&self, api: &ApiServer) -> bool {
-        // Without an answer nothing is known, and the request itself will tell why there is none.
-        *self.routes_by_host.get_or_try_init(|| probe(api)).await.unwrap_or(&false)
-    }
-}
-
-fn has_no_name(authority: &Authority) -> bool {
+/// Whether there is no name for a gateway to choose by.
+pub(super) fn has_no_name(authority: &Authority) -> bool {
     let host = unbracketed(authority.host());
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok()
 }
 
-async fn probe(api: &ApiServer) -> Result<bool, SendError> {
+/// Whether requests must name the API server in `Host` to reach it; an API server itself does not look at `Host`.
+pub(super) async fn probe(api: &ApiServer) -> Result<bool, SendError> {
     let local = version(api, Some(LOCAL)).await?;
     if local.is_of_an_api_server() {
         return Ok(false);

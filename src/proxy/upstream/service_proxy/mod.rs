@@ -11,6 +11,7 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use tokio::sync::OnceCell;
 
 use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingClient};
 use super::unprefix::{HostPair, ServiceNames, Unprefix};
@@ -18,9 +19,7 @@ use super::{Body, RouteTaken, Transport};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
 use crate::message::safe_path::{PathFault, SafePath};
 use crate::message::web_socket;
-use crate::service::Service;
-use crate::service::{Scheme, Target};
-use gateway::ApiGateway;
+use crate::service::{Scheme, Service, Target};
 
 pub use proxy_path::prefixed_path;
 
@@ -31,7 +30,8 @@ pub struct ServiceProxy {
     prefix: String,
     scheme: Scheme,
     unprefix: ArcSwap<Unprefix>,
-    gateway: ApiGateway,
+    /// Whether a gateway chooses by `Host`, once that is known.
+    routes_by_host: OnceCell<bool>,
     diagnostics: Diagnostics,
 }
 
@@ -66,15 +66,16 @@ impl ServiceProxy {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,
             unprefix: ArcSwap::from_pointee(unprefix),
-            gateway: ApiGateway::new(&api),
+            routes_by_host: OnceCell::new_with(gateway::has_no_name(api.authority()).then_some(false)),
             diagnostics,
             api,
         }
     }
 
-    /// Finds out ahead what the first request would have to find out.
-    pub async fn warm(&self) {
-        self.gateway.routes_by_host(&self.api).await;
+    /// Whether requests must name the API server in `Host` to reach it. Asked once.
+    pub async fn routes_by_host(&self) -> bool {
+        // Without an answer nothing is known, and the request itself will tell why there is none.
+        *self.routes_by_host.get_or_try_init(|| gateway::probe(&self.api)).await.unwrap_or(&false)
     }
 
     /// Takes over the endpoints that a watch saw: an app may name itself by its own address.
@@ -129,7 +130,7 @@ impl ServiceProxy {
     async fn choose_host(&self, request: &mut Request<Body>) -> HostPair {
         let api = || HeaderValue::try_from(self.api.authority().as_str()).expect("an authority is ASCII");
         let local = request.headers().get(HOST).cloned().unwrap_or_else(api);
-        if !self.gateway.routes_by_host(&self.api).await {
+        if !self.routes_by_host().await {
             return HostPair { sent: local.clone(), local };
         }
         let hosts = HostPair { sent: api(), local };
