@@ -280,19 +280,21 @@ fn turn(head: &RequestHead, attempt: &Attempt, right: Scheme, known: &mut Known)
     if before != right {
         known.tell(Notice::OtherScheme { right, before });
     }
-    if !head.is_repeatable {
-        return Next::Deliver;
-    }
     let reason = if attempt.reason == AttemptReason::First { AttemptReason::Taught } else { attempt.reason };
-    Next::Again { attempt: Attempt { scheme: right, reason, ..attempt.clone() }, keep: false }
+    again(head, Attempt { scheme: right, reason, ..attempt.clone() })
+}
+
+/// Tries `attempt`, unless the request must not be repeated.
+fn again(head: &RequestHead, attempt: Attempt) -> Next {
+    if head.is_repeatable { Next::Again { attempt, keep: false } } else { Next::Deliver }
 }
 
 /// The same once more, unless that was done.
 fn repeat(head: &RequestHead, attempt: &Attempt) -> Next {
-    if attempt.reason == AttemptReason::Repeat || !head.is_repeatable {
-        return Next::Deliver;
+    match attempt.reason {
+        AttemptReason::Repeat => Next::Deliver,
+        _ => again(head, Attempt { reason: AttemptReason::Repeat, ..attempt.clone() }),
     }
-    Next::Again { attempt: Attempt { reason: AttemptReason::Repeat, ..attempt.clone() }, keep: false }
 }
 
 /// The API server said why there is no answer of the app.
@@ -317,8 +319,7 @@ fn after_service_proxy(
         FailureCause::PodBreaksOff | FailureCause::PodRefuses => Ok(repeat(head, attempt)),
         // The API server takes a `304` that still names `text/html` and `gzip` for a page, and fails at its missing body.
         FailureCause::BadEncoding if head.is_conditional && !attempt.whole && !known.has_unreadable_pages => {
-            let attempt = Attempt { whole: true, reason: AttemptReason::Taught, ..attempt.clone() };
-            Ok(Next::Again { attempt, keep: false })
+            Ok(again(head, Attempt { whole: true, reason: AttemptReason::Taught, ..attempt.clone() }))
         }
         // So it ends, too, when the API server cannot read the encoding of HTML.
         FailureCause::BadEncoding | FailureCause::BadRedirect | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
@@ -339,11 +340,7 @@ fn after_service_proxy(
 }
 
 fn by_port_forward(head: &RequestHead, attempt: &Attempt, reason: AttemptReason) -> Next {
-    if !head.is_repeatable {
-        return Next::Deliver;
-    }
-    let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
-    Next::Again { attempt, keep: false }
+    again(head, Attempt { transport: Transport::PortForward, reason, ..attempt.clone() })
 }
 
 /// The service proxy's answer to a handshake is doubted: port-forward shows what the app says.

@@ -70,19 +70,19 @@ fn in_common(one: &WebSocketCut, other: &WebSocketCut) -> Option<CutPattern> {
 /// After what they are cut, and what can be done about it.
 impl fmt::Display for CutPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = |time: &Duration| time.as_secs_f64().round();
+        let (Self::Idle(time) | Self::Life(time)) = self;
+        let seconds = time.as_secs_f64().round();
         match self {
-            Self::Idle(time) => write!(
+            Self::Idle(_) => write!(
                 f,
-                "cut when nothing has passed for {} s, by something between here and the API server or by the app itself: \
-                 let the app ping more often than that, or raise the timeout of the gateway (nginx: proxy_read_timeout)",
-                seconds(time)
+                "cut when nothing has passed for {seconds} s, by something between here and the API server or by the app \
+                 itself: let the app ping more often than that, or raise the timeout of the gateway (nginx: \
+                 proxy_read_timeout)"
             ),
-            Self::Life(time) => write!(
+            Self::Life(_) => write!(
                 f,
-                "cut {} s after they begin, by something between here and the API server or by the app itself: raise the \
-                 gateway's limit on how long a connection lasts, or let the page open them anew",
-                seconds(time)
+                "cut {seconds} s after they begin, by something between here and the API server or by the app itself: \
+                 raise the gateway's limit on how long a connection lasts, or let the page open them anew"
             ),
         }
     }

@@ -11,6 +11,9 @@ use serde::Serialize;
 
 use super::Transport;
 
+/// The methods that the service proxy carries.
+const ROUTED_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
 /// `--via`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -59,15 +62,11 @@ impl ProxyLimitation {
             _ if has_encoded_slash(path) => Some(Self::EncodedSlash),
             _ if query.is_some_and(has_dry_run) => Some(Self::DryRun),
             _ if request.headers().contains_key(TRAILER) => Some(Self::Trailer),
-            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" if path.contains("//") => {
-                Some(Self::EmptySegment)
-            }
-            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" if is_escaped_anew(path) => {
-                Some(Self::Escapes)
-            }
-            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => None,
+            method if !ROUTED_METHODS.contains(&method) => Some(Self::Method),
+            _ if path.contains("//") => Some(Self::EmptySegment),
+            _ if is_escaped_anew(path) => Some(Self::Escapes),
             "OPTIONS" => Some(Self::Options),
-            _ => Some(Self::Method),
+            _ => None,
         }
     }
 
@@ -82,19 +81,21 @@ impl ProxyLimitation {
 
     /// Whether the service proxy changes so little, or says so plainly itself, that it may do where there is nothing else.
     fn is_bearable(self) -> bool {
+        // Servers and other proxies collapse slashes too; whoever decodes the path sees the same; and to OPTIONS the API
+        // server answers 403 itself.
+        matches!(self, Self::EmptySegment | Self::Escapes | Self::Options)
+    }
+
+    /// What the service proxy would do to it.
+    pub fn harm(self) -> &'static str {
         match self {
-            // Servers and other proxies collapse slashes too.
-            Self::EmptySegment => true,
-            // Whoever decodes the path sees the same.
-            Self::Escapes => true,
-            // The API server answers 403 itself.
-            Self::Options => true,
-            Self::WebSocketQuery
-            | Self::Authorization
-            | Self::EncodedSlash
-            | Self::DryRun
-            | Self::Trailer
-            | Self::Method => false,
+            Self::WebSocketQuery => "drop the query",
+            Self::Authorization => "take it for yours and remove it",
+            Self::EncodedSlash | Self::EmptySegment => "make it /",
+            Self::DryRun => "take it for its own",
+            Self::Trailer => "drop them",
+            Self::Method | Self::Options => "refuse it",
+            Self::Escapes => "escape it otherwise",
         }
     }
 }
@@ -136,22 +137,6 @@ impl fmt::Display for ProxyLimitation {
             Self::Escapes => "a path with ! ' ( ) * or an escape of $ & + , : ; = @",
             Self::Options => "OPTIONS, for which you lack the verb *",
         })
-    }
-}
-
-impl ProxyLimitation {
-    /// What the service proxy would do to it.
-    pub fn harm(self) -> &'static str {
-        match self {
-            Self::WebSocketQuery => "drop the query",
-            Self::Authorization => "take it for yours and remove it",
-            Self::EncodedSlash => "make it /",
-            Self::DryRun => "take it for its own",
-            Self::Trailer => "drop them",
-            Self::Method | Self::Options => "refuse it",
-            Self::Escapes => "escape it otherwise",
-            Self::EmptySegment => "make it /",
-        }
     }
 }
 

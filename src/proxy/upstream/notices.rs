@@ -133,9 +133,3 @@ impl Notices {
         (self.0)(&line.to_string());
     }
 }
-
-impl fmt::Debug for Notices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Notices")
-    }
-}

@@ -40,7 +40,7 @@ const MAX_ATTEMPTS: usize = 5;
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
 /// How requests may travel, and who is told what.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DispatchOptions {
     /// `--via`.
     pub via: Via,
@@ -97,7 +97,7 @@ impl Dispatcher {
     ) -> Result<Self, Error> {
         let subject = |target: &Target| FailingService::new(target, cluster.context(), cluster.server());
         let turned = target.with_scheme(target.scheme.other());
-        let pairs = [(target, subject(target)), (&turned, subject(&turned).turned())];
+        let pairs = [(target, subject(target)), (&turned, FailingService { turned: true, ..subject(&turned) })];
         let [own, other] =
             pairs.map(|(target, subject)| TransportPair::new(cluster, target, service, options.verify_tls, subject));
         let shown = options.host_header.as_ref();

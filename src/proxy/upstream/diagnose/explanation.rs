@@ -57,12 +57,6 @@ impl FailingService {
         Self { target: target.clone(), context: context.map(str::to_owned), server: server.to_owned(), turned: false }
     }
 
-    /// The same, for when the Pods turned out to speak another scheme than was asked for.
-    #[must_use]
-    pub fn turned(self) -> Self {
-        Self { turned: true, ..self }
-    }
-
     fn service(&self) -> &str {
         self.target.service()
     }

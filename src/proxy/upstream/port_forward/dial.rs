@@ -18,7 +18,7 @@ use crate::cluster::client::tls::TlsClient;
 use crate::lock::lock;
 use crate::message::byte_stream::ByteStream;
 use crate::proxy::upstream::backends::Backend;
-use crate::proxy::upstream::diagnose::{ApiServerFailure, FailureCause};
+use crate::proxy::upstream::diagnose::FailureCause;
 
 /// How long API server and kubelet may take to open a port-forward: as long as the API server dials a node.
 const PORT_FORWARD_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,10 +58,7 @@ impl PodDialer {
     async fn port_forward(&self, Backend { pod, port }: &Backend) -> Result<RawPodStream, PodFailure> {
         let target = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", self.namespace);
         let (carrier, framing) = self.upgrade(&target).await?;
-        let opening = PodStream::open(carrier, framing, *port, self.tls.is_none());
-        opening
-            .await
-            .map_err(|error| PodFailure::new(FailureCause::ApiServer(ApiServerFailure::BrokeOff), error.to_string()))
+        PodStream::open(carrier, framing, *port, self.tls.is_none()).await.map_err(PodFailure::broke_off)
     }
 
     /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts. One

@@ -29,6 +29,11 @@ impl PodFailure {
         Self { cause, code, words: words.into(), pod_is_gone: false }
     }
 
+    /// The connection to the API server broke.
+    pub(super) fn broke_off(error: impl ToString) -> Self {
+        Self::new(FailureCause::ApiServer(ApiServerFailure::BrokeOff), error.to_string())
+    }
+
     fn gone(words: impl Into<String>) -> Self {
         Self { pod_is_gone: true, ..Self::new(FailureCause::PodBreaksOff, words) }
     }

@@ -15,7 +15,7 @@ use super::spdy::SpdyProtocol;
 use crate::cluster::Cluster;
 use crate::message::web_socket;
 use crate::proxy::upstream::Body;
-use crate::proxy::upstream::diagnose::{ApiServerFailure, ApiServerStatus, FailureCause};
+use crate::proxy::upstream::diagnose::{ApiServerStatus, FailureCause};
 
 /// Protocols of port-forward over WebSocket. An API server since 1.31 takes SPDY out of the WebSocket itself (KEP-4006)
 /// wherever that is offered; else, and on older ones, the kubelet chooses, which knows channels.
@@ -137,8 +137,5 @@ fn of_text(code: StatusCode, body: &[u8]) -> ApiServerStatus {
 }
 
 async fn connection(answer: Response<Body>) -> Result<TokioIo<Upgraded>, PodFailure> {
-    let upgraded = hyper::upgrade::on(answer).await;
-    upgraded
-        .map(TokioIo::new)
-        .map_err(|error| PodFailure::new(FailureCause::ApiServer(ApiServerFailure::BrokeOff), error.to_string()))
+    hyper::upgrade::on(answer).await.map(TokioIo::new).map_err(PodFailure::broke_off)
 }

@@ -43,33 +43,12 @@ const LARGE: u64 = 256 * 1024;
 /// Sends requests to one Target's Pods.
 pub struct PortForward {
     finder: Arc<PodFinder>,
-    pools: PodPools,
-    diagnostics: Diagnostics,
-    /// When it was last looked whether the Pods of kept connections are still ready; `None` meanwhile.
-    swept: Mutex<Option<Instant>>,
-}
-
-/// Connections to the Pods, by what they are good for.
-struct PodPools {
     ordinary: ConnectionPool<PodDialer>,
     /// For what is [`LARGE`].
     large: ConnectionPool<PodDialer>,
-}
-
-impl PodPools {
-    fn fit_for(&self, request: &Request<Body>) -> &ConnectionPool<PodDialer> {
-        let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
-        if is_large { &self.large } else { &self.ordinary }
-    }
-
-    fn keep_only(&self, keep: impl Fn(&Arc<str>) -> bool) {
-        self.ordinary.keep_only(&keep);
-        self.large.keep_only(&keep);
-    }
-
-    fn keep_ready(&self, ready: &[Backend]) {
-        self.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
-    }
+    diagnostics: Diagnostics,
+    /// When it was last looked whether the Pods of kept connections are still ready; `None` meanwhile.
+    swept: Mutex<Option<Instant>>,
 }
 
 impl PortForward {
@@ -102,10 +81,8 @@ impl PortForward {
             })
         };
         Ok(Arc::new(Self {
-            pools: PodPools {
-                ordinary: pool(ForwardHandshake::Channels),
-                large: pool(ForwardHandshake::TunnelledSpdy),
-            },
+            ordinary: pool(ForwardHandshake::Channels),
+            large: pool(ForwardHandshake::TunnelledSpdy),
             finder,
             diagnostics,
             swept: Mutex::new(Some(Instant::now())),
@@ -119,7 +96,7 @@ impl PortForward {
         let failure = match self.once(request).await {
             Ok(SendOutcome::Answer(answer, pod)) => return self.finish(answer.map(Body::Incoming), &pod).await,
             Ok(SendOutcome::Lost { error, peer: lost, .. }) => {
-                self.pools.keep_only(|pod| *pod != lost);
+                self.keep_only(|pod| *pod != lost);
                 error.into()
             }
             Err(failure) => failure,
@@ -129,17 +106,27 @@ impl PortForward {
 
     /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
-        self.pools.keep_ready(&self.finder.learn(slices).await);
+        self.keep_ready(&self.finder.learn(slices).await);
     }
 
     /// A request that must not be sent twice gets no connection that may be dead.
     async fn once(&self, request: Request<Body>) -> Result<SendOutcome<Arc<str>>, PodFailure> {
-        let pool = self.pools.fit_for(&request);
+        let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
+        let pool = if is_large { &self.large } else { &self.ordinary };
         if request.headers().contains_key(UPGRADE) {
             return pool.send_alone(request).await;
         }
         let wait = if replay::is_idempotent(request.method()) { Duration::MAX } else { MAX_SAFE_IDLE_TIME };
         pool.send(request, wait).await
+    }
+
+    fn keep_only(&self, keep: impl Fn(&Arc<str>) -> bool) {
+        self.ordinary.keep_only(&keep);
+        self.large.keep_only(&keep);
+    }
+
+    fn keep_ready(&self, ready: &[Backend]) {
+        self.keep_only(|pod| ready.iter().any(|backend| backend.pod == *pod));
     }
 
     async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {
@@ -157,7 +144,7 @@ impl PortForward {
         let this = self.clone();
         tokio::spawn(async move {
             if let Ok(ready) = this.finder.look().await {
-                this.pools.keep_ready(&ready);
+                this.keep_ready(&ready);
             }
             *lock(&this.swept) = Some(Instant::now());
         });
