@@ -97,9 +97,8 @@ impl Dispatcher {
     ) -> Result<Self, Error> {
         let subject = |target: &Target| FailingService::new(target, cluster.context(), cluster.server());
         let turned = target.with_scheme(target.scheme.other());
-        let pairs = [(target, subject(target)), (&turned, FailingService { turned: true, ..subject(&turned) })];
-        let [own, other] =
-            pairs.map(|(target, subject)| TransportPair::new(cluster, target, service, options.verify_tls, subject));
+        let subjects = [subject(target), FailingService { turned: true, ..subject(&turned) }];
+        let [own, other] = subjects.map(|subject| TransportPair::new(cluster, service, options.verify_tls, subject));
         let shown = options.host_header.as_ref();
         let shown = shown.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
         let shared = DispatcherShared {
@@ -301,16 +300,12 @@ impl DispatcherShared {
         if self.shows_root(attempt, local, None).await {
             return;
         }
-        for host in self.other_hosts(head, local, attempt.scheme).await {
+        let outside_hosts = host::outside_hosts(&self.cluster, &self.target).await;
+        for host in host::others(&self.target, attempt.scheme, head.localhost.as_ref(), outside_hosts, local) {
             if self.shows_root(attempt, local, Some(&host)).await {
                 return self.decide(|known| attempt::settle(head, &host, known));
             }
         }
-    }
-
-    async fn other_hosts(&self, head: &RequestHead, local: &HeaderValue, scheme: Scheme) -> Vec<HeaderValue> {
-        let ingress_hosts = host::outside_hosts(&self.cluster, &self.target).await;
-        host::others(&self.target, scheme, head.localhost.as_ref(), ingress_hosts, local)
     }
 
     async fn shows_root(&self, attempt: &Attempt, local: &HeaderValue, host: Option<&HeaderValue>) -> bool {
@@ -347,19 +342,14 @@ fn must_be_mapped_back(hosts: &HostPair, scheme: Scheme, answer: &Response<Body>
 }
 
 impl TransportPair {
-    fn new(
-        cluster: &Cluster,
-        target: &Target,
-        service: Option<&Service>,
-        verify_tls: bool,
-        subject: FailingService,
-    ) -> Result<Self, Error> {
+    fn new(cluster: &Cluster, service: Option<&Service>, verify: bool, subject: FailingService) -> Result<Self, Error> {
+        let target = &subject.target.clone();
         let view = LiveClusterView { cluster: cluster.clone(), target: target.clone(), service: service.cloned() };
         let diagnostics = Diagnostics::new(subject, Some(Arc::new(view)));
         Ok(Self {
             scheme: target.scheme,
             service_proxy: ServiceProxy::new(cluster.api().clone(), target, service, diagnostics.clone()),
-            port_forward: PortForward::new(cluster, target, service, verify_tls, diagnostics.clone())?,
+            port_forward: PortForward::new(cluster, target, service, verify, diagnostics.clone())?,
             diagnostics,
         })
     }

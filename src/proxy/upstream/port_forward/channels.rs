@@ -22,21 +22,6 @@ impl ChannelProtocol {
     /// The number of the channel that carries data.
     const DATA: u8 = 0;
     const ERROR: u8 = 1;
-
-    fn read(&mut self, mut message: Bytes) -> Option<FramingEvent> {
-        if message.is_empty() {
-            return None;
-        }
-        let channel = message.split_to(1)[0];
-        let opened = self.opened.get_mut(usize::from(channel))?;
-        if !mem::replace(opened, true) || message.is_empty() {
-            return None;
-        }
-        match channel {
-            Self::ERROR => Some(FramingEvent::Failed(String::from_utf8_lossy(&message).into_owned())),
-            _ => Some(FramingEvent::Data(message)),
-        }
-    }
 }
 
 impl PodFraming for ChannelProtocol {
@@ -46,7 +31,17 @@ impl PodFraming for ChannelProtocol {
 
     /// Each piece is one message, and taken away whole.
     fn next(&mut self, piece: &mut Bytes) -> io::Result<Option<FramingEvent>> {
-        Ok(self.read(mem::take(piece)))
+        let mut message = mem::take(piece);
+        if message.is_empty() {
+            return Ok(None);
+        }
+        let channel = message.split_to(1)[0];
+        let is_opened = self.opened.get_mut(usize::from(channel)).is_some_and(|opened| mem::replace(opened, true));
+        Ok(match channel {
+            _ if !is_opened || message.is_empty() => None,
+            Self::ERROR => Some(FramingEvent::Failed(String::from_utf8_lossy(&message).into_owned())),
+            _ => Some(FramingEvent::Data(message)),
+        })
     }
 
     fn data(&self, slices: &[IoSlice<'_>], length: usize) -> Bytes {

@@ -25,7 +25,16 @@ pub(super) struct PodFailure {
 
 impl PodFailure {
     pub(super) fn new(cause: FailureCause, words: impl Into<String>) -> Self {
-        let code = code(&cause);
+        let code = match &cause {
+            FailureCause::NoEndpoints | FailureCause::NoService | FailureCause::NoSuchPort => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            FailureCause::Forbidden(_) | FailureCause::Unseen(_) | FailureCause::Denied => StatusCode::FORBIDDEN,
+            FailureCause::Unauthorized => StatusCode::UNAUTHORIZED,
+            FailureCause::PodUnreachable | FailureCause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
+            FailureCause::NoPortForward | FailureCause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
+            _ => StatusCode::BAD_GATEWAY,
+        };
         Self { cause, code, words: words.into(), pod_is_gone: false }
     }
 
@@ -93,19 +102,6 @@ impl PodFailure {
             return Self::new(FailureCause::PodUnreachable, words);
         }
         Self::gone(words)
-    }
-}
-
-fn code(cause: &FailureCause) -> StatusCode {
-    match cause {
-        FailureCause::NoEndpoints | FailureCause::NoService | FailureCause::NoSuchPort => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        FailureCause::Forbidden(_) | FailureCause::Unseen(_) | FailureCause::Denied => StatusCode::FORBIDDEN,
-        FailureCause::Unauthorized => StatusCode::UNAUTHORIZED,
-        FailureCause::PodUnreachable | FailureCause::NodeUnreachable => StatusCode::GATEWAY_TIMEOUT,
-        FailureCause::NoPortForward | FailureCause::UpgradeLost => StatusCode::NOT_IMPLEMENTED,
-        _ => StatusCode::BAD_GATEWAY,
     }
 }
 

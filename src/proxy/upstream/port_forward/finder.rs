@@ -37,7 +37,7 @@ impl PodFinder {
     /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready if
     /// the Service has `sessionAffinity`.
     pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, PodFailure> {
-        let backends = if avoid.is_empty() { self.backends().await? } else { self.look().await? };
+        let backends = self.backends(if avoid.is_empty() { MAX_BACKENDS_AGE } else { Duration::ZERO }).await?;
         let usable: Vec<&Backend> = backends.iter().filter(|backend| !avoid.contains(&backend.pod)).collect();
         if usable.is_empty() {
             return Err(PodFailure::new(FailureCause::NoEndpoints, ""));
@@ -54,21 +54,14 @@ impl PodFinder {
         Ok(backend)
     }
 
-    /// The ready Pods, as seen not long ago.
-    async fn backends(&self) -> Result<Arc<[Backend]>, PodFailure> {
+    /// The ready Pods, as seen less than `max_age` ago.
+    pub(super) async fn backends(&self, max_age: Duration) -> Result<Arc<[Backend]>, PodFailure> {
         let mut seen = self.seen.lock().await;
-        match &*seen {
-            Some((at, backends)) if at.elapsed() < MAX_BACKENDS_AGE => Ok(backends.clone()),
-            _ => self.look_into(&mut seen).await,
+        if let Some((at, backends)) = &*seen
+            && at.elapsed() < max_age
+        {
+            return Ok(backends.clone());
         }
-    }
-
-    /// The ready Pods, as they are now.
-    pub(super) async fn look(&self) -> Result<Arc<[Backend]>, PodFailure> {
-        self.look_into(&mut *self.seen.lock().await).await
-    }
-
-    async fn look_into(&self, seen: &mut Option<(Instant, Arc<[Backend]>)>) -> Result<Arc<[Backend]>, PodFailure> {
         let at = Instant::now();
         let backends: Arc<[Backend]> = self.list().await?.into();
         *seen = Some((at, backends.clone()));

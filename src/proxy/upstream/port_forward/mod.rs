@@ -143,7 +143,7 @@ impl PortForward {
         }
         let this = self.clone();
         tokio::spawn(async move {
-            if let Ok(ready) = this.finder.look().await {
+            if let Ok(ready) = this.finder.backends(Duration::ZERO).await {
                 this.keep_ready(&ready);
             }
             *lock(&this.swept) = Some(Instant::now());
