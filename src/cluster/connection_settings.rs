@@ -22,7 +22,6 @@ use crate::error::Error;
 /// How and as whom to connect.
 pub(crate) struct ConnectionSettings {
     pub(crate) context: Option<String>,
-    pub(crate) cluster: String,
     pub(crate) user: String,
     pub(crate) namespace: String,
     pub(crate) server: ServerUrl,
@@ -37,10 +36,10 @@ pub(crate) struct ConnectionSettings {
 }
 
 /// What a context stands for, before any flag but those that choose.
-struct SelectedContext {
+pub(super) struct SelectedContext {
     context: Option<String>,
-    cluster_name: String,
-    user_name: String,
+    pub(super) cluster_name: String,
+    pub(super) user_name: String,
     namespace: Option<String>,
     cluster: ClusterEntry,
     user: AuthInfo,
@@ -62,7 +61,7 @@ impl ConnectionSettings {
 }
 
 impl SelectedContext {
-    fn read(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
+    pub(super) fn read(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
         let files = KubeconfigFiles::of(flags, environment);
         let config = files.read()?;
         let chosen = Self::from_config(&config, files, flags)?;
@@ -128,7 +127,6 @@ impl SelectedContext {
             impersonation: impersonation::headers(&self.user)?,
             login: login::of_user(&self.user, &self.user_name, &server, info, self.files, environment.terminal)?,
             context: self.context,
-            cluster: self.cluster_name,
             user: self.user_name,
             namespace: namespace.unwrap_or_else(|| "default".to_owned()),
             server,

@@ -43,13 +43,13 @@ pub struct Cluster {
 #[derive(Debug)]
 struct ClusterShared {
     context: Option<String>,
-    cluster: String,
-    user: String,
     server: String,
     namespace: String,
+    /// How long a call of our own may take.
     request_timeout: Option<Duration>,
+    /// Whether lists are to come uncompressed.
     disable_compression: bool,
-    api: ApiServer,
+    api: Arc<ApiServer>,
 }
 
 impl Cluster {
@@ -74,13 +74,11 @@ impl Cluster {
         let credentials = Credentials::new(login, pool.clone());
         let inner = ClusterShared {
             context: settings.context,
-            cluster: settings.cluster,
-            user: settings.user,
             server: url,
             namespace: settings.namespace,
             request_timeout: settings.request_timeout,
             disable_compression: settings.disable_compression,
-            api: ApiServer::new(server, impersonation, credentials, pool),
+            api: Arc::new(ApiServer::new(server, impersonation, credentials, pool)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -88,16 +86,6 @@ impl Cluster {
     /// The context's name; `None` when flags or the Pod's service account took its place.
     pub fn context(&self) -> Option<&str> {
         self.inner.context.as_deref()
-    }
-
-    /// The cluster's name in the kubeconfig, empty when it has none.
-    pub fn cluster_name(&self) -> &str {
-        &self.inner.cluster
-    }
-
-    /// The user's name in the kubeconfig, empty when it has none.
-    pub fn user_name(&self) -> &str {
-        &self.inner.user
     }
 
     /// The API server's URL, without user and password.
@@ -111,17 +99,7 @@ impl Cluster {
     }
 
     /// The connection to the API server.
-    pub fn api(&self) -> &ApiServer {
+    pub fn api(&self) -> &Arc<ApiServer> {
         &self.inner.api
-    }
-
-    /// How long a call of our own may take.
-    pub(crate) fn request_timeout(&self) -> Option<Duration> {
-        self.inner.request_timeout
-    }
-
-    /// Whether lists are to come uncompressed.
-    pub(crate) fn disable_compression(&self) -> bool {
-        self.inner.disable_compression
     }
 }

@@ -28,57 +28,40 @@ use crate::message::web_socket;
 const LARGEST_REFUSAL: u64 = 4096;
 
 /// One API server and this user's way to it: pooled HTTP/1.1 connections, credentials, impersonation.
-///
-/// A clone is the same connection pool.
-#[derive(Clone)]
 pub struct ApiServer {
-    inner: Arc<ApiServerShared>,
-}
-
-struct ApiServerShared {
     url: ServerUrl,
     host: HeaderValue,
     /// In front of every target.
     prefix: String,
     proxy_authorization: Option<HeaderValue>,
     impersonation: Vec<(HeaderName, HeaderValue)>,
-    credentials: Credentials,
-    pool: ConnectionPool<ClusterConnector>,
+    credentials: Arc<Credentials>,
+    pool: Arc<ConnectionPool<ClusterConnector>>,
 }
 
 impl ApiServer {
     pub(crate) fn new(
         url: ServerUrl,
         impersonation: Vec<(HeaderName, HeaderValue)>,
-        credentials: Credentials,
-        pool: ConnectionPool<ClusterConnector>,
+        credentials: Arc<Credentials>,
+        pool: Arc<ConnectionPool<ClusterConnector>>,
     ) -> Self {
-        let host = HeaderValue::from_str(url.authority().as_str()).expect("an authority is ASCII");
-        let forwarding = pool.connector().forwarding_proxy();
-        let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path().to_owned() };
+        let host = HeaderValue::from_str(url.authority.as_str()).expect("an authority is ASCII");
+        let forwarding = pool.connector.forwarding_proxy();
+        let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path.clone() };
         let login = forwarding.and_then(|proxy| proxy.login.as_ref());
         let proxy_authorization = login.map(proxy_tunnel::authorization);
-        Self {
-            inner: Arc::new(ApiServerShared {
-                url,
-                host,
-                prefix,
-                proxy_authorization,
-                impersonation,
-                credentials,
-                pool,
-            }),
-        }
+        Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool }
     }
 
     /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
     pub fn base_path(&self) -> &str {
-        self.inner.url.base_path()
+        &self.url.base_path
     }
 
     /// Host and port of the API server, as its own `Host` header says.
     pub fn authority(&self) -> &Authority {
-        self.inner.url.authority()
+        &self.url.authority
     }
 
     /// Sends a request and gives back the head of the answer as soon as it is there; bodies stream both ways.
@@ -113,24 +96,23 @@ impl ApiServer {
     }
 
     async fn send_as_user(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let inner = &*self.inner;
-        let credential = inner.credentials.current().await.map_err(SendError::Credentials)?;
-        let request = inner.addressed(request);
-        let spare = inner.spare(&request);
-        let answer = inner.attempt(request, &credential, spare.as_ref()).await;
-        if !inner.may_be_refusal(&answer) {
+        let credential = self.credentials.current().await.map_err(SendError::Credentials)?;
+        let request = self.addressed(request);
+        let spare = self.spare(&request);
+        let answer = self.attempt(request, &credential, spare.as_ref()).await;
+        if !self.may_be_refusal(&answer) {
             return answer;
         }
-        let (answer, refused) = inner.read_refusal(answer).await;
+        let (answer, refused) = self.read_refusal(answer).await;
         if !refused {
             return answer;
         }
-        match (inner.credentials.after_refusal(&credential).await, spare) {
+        match (self.credentials.after_refusal(&credential).await, spare) {
             (Some(newer), Some(spare)) => {
                 let again = once_more(&spare);
                 // The API server turned it away: nobody behind it saw it.
                 SendTrace::of(&again).take();
-                inner.attempt(again, &newer, None).await
+                self.attempt(again, &newer, None).await
             }
             _ => answer,
         }
@@ -138,7 +120,7 @@ impl ApiServer {
 
     /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.
     pub(crate) fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen> {
-        self.inner.shown().unseen(missing)
+        self.shown().unseen(missing)
     }
 
     /// Connects ahead, so that the first request need not wait for it.
@@ -146,41 +128,15 @@ impl ApiServer {
     /// # Errors
     /// When there is no connection.
     pub async fn warm(&self) -> Result<(), SendError> {
-        self.inner.credentials.current().await.map_err(SendError::Credentials)?;
-        self.inner.pool.warm().await
+        self.credentials.current().await.map_err(SendError::Credentials)?;
+        self.pool.warm().await
     }
-}
 
-impl std::fmt::Debug for ApiServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiServer").field("url", &self.inner.url.to_string()).finish_non_exhaustive()
-    }
-}
-
-/// A request that can be sent a second time, since its body is at hand: `None` for an empty one.
-type SpareRequest = Request<Option<Full<Bytes>>>;
-
-fn copied(request: &Request<Body>) -> Option<SpareRequest> {
-    let mut spare = Request::new(match request.body() {
-        Body::Full(full) => Some(full.clone()),
-        body if body.is_end_stream() => None,
-        _ => return None,
-    });
-    spare.method_mut().clone_from(request.method());
-    spare.uri_mut().clone_from(request.uri());
-    spare.headers_mut().clone_from(request.headers());
-    spare.extensions_mut().insert(SendTrace::of(request));
-    Some(spare)
-}
-
-fn once_more(spare: &SpareRequest) -> Request<Body> {
-    spare.clone().map(|body| body.map_or(Body::Empty, Body::Full))
-}
-
-impl ApiServerShared {
     fn addressed(&self, mut request: Request<Body>) -> Request<Body> {
         if !self.prefix.is_empty() {
-            *request.uri_mut() = below(&self.prefix, request.uri());
+            let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+            let target = Uri::try_from([&self.prefix, target].concat()).expect("two paths make a path");
+            *request.uri_mut() = target;
         }
         let headers = request.headers_mut();
         headers.entry(HOST).or_insert_with(|| self.host.clone());
@@ -195,7 +151,7 @@ impl ApiServerShared {
         let user = self.impersonation.iter().find(|(name, _)| name == "impersonate-user");
         PresentedIdentity {
             header: credential.as_ref().is_some_and(|credential| credential.authorization.is_some()),
-            certificate: credential.as_ref().is_some_and(|credential| credential.has_certificate()),
+            certificate: credential.as_ref().is_some_and(|credential| credential.identity.is_some()),
             as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         }
     }
@@ -229,31 +185,23 @@ impl ApiServerShared {
             true => self.pool.send_alone(request).await?,
             false => self.pool.send(request, pool::CONNECTION_IDLE_TIMEOUT).await?,
         };
-        let again = match outcome {
+        let mut again = match outcome {
             SendOutcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
             SendOutcome::Lost { error, reused, .. } => {
                 let may_be_stale = reused && !error.is_parse() && !is_traced;
                 let spare = spare.filter(|spare| may_be_stale && is_safe(spare.method()));
-                once_more(spare.ok_or_else(|| self.lost(&error))?)
+                once_more(spare.ok_or_else(|| self.lost(error))?)
             }
         };
-        self.attempt_fresh(again, credential).await
-    }
-
-    async fn attempt_fresh(
-        &self,
-        mut request: Request<Body>,
-        credential: &ActiveCredential,
-    ) -> Result<Response<Body>, SendError> {
-        self.authorize(request.headers_mut(), credential);
-        match self.pool.send_fresh(request).await? {
+        self.authorize(again.headers_mut(), credential);
+        match self.pool.send_fresh(again).await? {
             SendOutcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
-            SendOutcome::Lost { error, .. } => Err(self.lost(&error)),
+            SendOutcome::Lost { error, .. } => Err(self.lost(error)),
         }
     }
 
-    fn lost(&self, error: &hyper::Error) -> SendError {
-        match tls_error(error) {
+    fn lost(&self, error: hyper::Error) -> SendError {
+        match tls_error(&error) {
             Some(error) => SendError::Tls { server: self.url.to_string(), problem: error.into() },
             None => SendError::from(error),
         }
@@ -282,14 +230,35 @@ impl ApiServerShared {
                 let refused = StatusObject::parse(&body).is_some();
                 (Ok(Response::from_parts(head, Body::full(body))), refused)
             }
-            Err(error) => (Err(SendError::Interrupted { cause: error.to_string() }), false),
+            Err(error) => (Err(SendError::interrupted(error)), false),
         }
     }
 }
 
-fn below(prefix: &str, target: &Uri) -> Uri {
-    let path_and_query = target.path_and_query().map_or("/", PathAndQuery::as_str);
-    Uri::try_from([prefix, path_and_query].concat()).expect("two paths make a path")
+impl std::fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiServer").field("url", &self.url.to_string()).finish_non_exhaustive()
+    }
+}
+
+/// A request that can be sent a second time, since its body is at hand: `None` for an empty one.
+type SpareRequest = Request<Option<Full<Bytes>>>;
+
+fn copied(request: &Request<Body>) -> Option<SpareRequest> {
+    let mut spare = Request::new(match request.body() {
+        Body::Full(full) => Some(full.clone()),
+        body if body.is_end_stream() => None,
+        _ => return None,
+    });
+    spare.method_mut().clone_from(request.method());
+    spare.uri_mut().clone_from(request.uri());
+    spare.headers_mut().clone_from(request.headers());
+    spare.extensions_mut().insert(SendTrace::of(request));
+    Some(spare)
+}
+
+fn once_more(spare: &SpareRequest) -> Request<Body> {
+    spare.clone().map(|body| body.map_or(Body::Empty, Body::Full))
 }
 
 /// Nobody but the user's own kubeconfig or flags may choose whom to act as.

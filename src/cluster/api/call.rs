@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::api_error::ApiError;
 use super::forbidden::MissingRight;
+use super::list_json::MalformedList;
 use super::read_ahead::read_ahead;
 use super::rule::AccessRule;
 use crate::cluster::Cluster;
@@ -45,7 +46,7 @@ impl Cluster {
     ) -> Result<AnswerContent, ApiError> {
         let mut request = self.request(Method::GET, target, Body::Empty);
         request.headers_mut().insert(ACCEPT, accepted);
-        if !self.disable_compression() {
+        if !self.inner.disable_compression {
             request.headers_mut().insert(ACCEPT_ENCODING, GZIP);
         }
         self.call(request, rule).await
@@ -76,7 +77,7 @@ impl Cluster {
     }
 
     async fn call(&self, request: Request<Body>, rule: &AccessRule) -> Result<AnswerContent, ApiError> {
-        let limit = CallDeadline::from_now(self.request_timeout());
+        let limit = CallDeadline::from_now(self.inner.request_timeout);
         let response = limit.of(self.api().send(request)).await??;
         let code = response.status();
         let content = AnswerContent::of(response, limit);
@@ -112,24 +113,21 @@ impl CallDeadline {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], target: &str) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| malformed(target, position(&error)))
+    serde_json::from_slice(body).map_err(|error| malformed(target, &position(&error)))
 }
 
 /// The answer to `target` is not what it should be.
-pub(super) fn malformed(target: &str, cause: String) -> ApiError {
-    ApiError::Malformed { path: target.split('?').next().unwrap_or(target).to_owned(), cause }
+pub(super) fn malformed(target: &str, cause: &impl ToString) -> ApiError {
+    ApiError::Malformed { path: target.split('?').next().unwrap_or(target).to_owned(), cause: cause.to_string() }
 }
 
 /// What is wrong where, without the text around it, which may be somebody's secret.
 fn position(error: &serde_json::Error) -> String {
     match error.classify() {
-        serde_json::error::Category::Eof => TOO_SHORT.to_owned(),
+        serde_json::error::Category::Eof => MalformedList::TooShort.to_string(),
         _ => format!("unexpected content at line {}, column {}", error.line(), error.column()),
     }
 }
-
-/// What is wrong with an answer of which only the beginning came.
-pub(super) const TOO_SHORT: &str = "it ends too early";
 
 /// An answer's content on its way, in pieces, so that it is never there as a whole.
 pub(super) struct AnswerContent {
@@ -164,14 +162,14 @@ impl AnswerContent {
             let piece = self.packed.split_to(self.packed.len().min(Self::AT_ONCE));
             let plain = match &mut self.gzip {
                 None => piece,
-                Some(decoder) => unpacked(decoder, |decoder| decoder.write_all(&piece))?,
+                Some(decoder) => unpacked(decoder.write_all(&piece), decoder)?,
             };
             if !plain.is_empty() {
                 return Ok(Some(plain));
             }
         }
         let Some(mut decoder) = self.gzip.take() else { return Ok(None) };
-        let rest = unpacked(&mut decoder, MultiGzDecoder::try_finish)?;
+        let rest = unpacked(decoder.try_finish(), &mut decoder)?;
         Ok(Some(rest).filter(|rest| !rest.is_empty()))
     }
 
@@ -197,22 +195,19 @@ impl AnswerContent {
 fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     unfold(body, move |mut body| async move {
         let piece = match limit.of(body.frame()).await {
-            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| interrupted(&error)),
+            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(interrupted),
             Err(error) => Err(error),
         };
         Some((piece, body))
     })
 }
 
-/// What `decoder` has unpacked after `step`.
-fn unpacked<W: Fn(&mut MultiGzDecoder<Vec<u8>>) -> std::io::Result<()>>(
-    decoder: &mut MultiGzDecoder<Vec<u8>>,
-    step: W,
-) -> Result<Bytes, SendError> {
-    step(decoder).map_err(|error| SendError::Interrupted { cause: error.to_string() })?;
+/// What `decoder` has unpacked with the step that is `done`.
+fn unpacked(done: std::io::Result<()>, decoder: &mut MultiGzDecoder<Vec<u8>>) -> Result<Bytes, SendError> {
+    done.map_err(SendError::interrupted)?;
     Ok(std::mem::take(decoder.get_mut()).into())
 }
 
-fn interrupted(error: &BoxError) -> ApiError {
-    SendError::Interrupted { cause: error.to_string() }.into()
+fn interrupted(error: BoxError) -> ApiError {
+    SendError::interrupted(error).into()
 }

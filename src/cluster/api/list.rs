@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use super::api_error::ApiError;
-use super::call::{AnswerContent, JSON, PROTOBUF_OR_JSON, TOO_SHORT, malformed};
+use super::call::{AnswerContent, JSON, PROTOBUF_OR_JSON, malformed};
 use super::list_json::{JsonListReader, ListMetadata, MalformedList};
 use super::list_protobuf::ProtobufListReader;
 use super::rule::AccessRule;
@@ -45,7 +45,8 @@ impl Scope {
 #[derive(Debug, Clone)]
 pub(crate) struct ListRequest {
     path: String,
-    rule: AccessRule,
+    /// The right that it takes.
+    pub(super) rule: AccessRule,
     /// Further parameters, each with `&` in front.
     selectors: String,
 }
@@ -74,11 +75,6 @@ impl ListRequest {
         self.selectors += &format!("&fieldSelector=metadata.name%3D{}", encoded(name));
         self.rule = self.rule.named(Some(name));
         self
-    }
-
-    /// The right that it takes.
-    pub(crate) fn rule(&self) -> &AccessRule {
-        &self.rule
     }
 
     /// The target of the request, with `parameters` in front of the selectors.
@@ -168,21 +164,13 @@ async fn read<T: ListedObject>(
     objects: &mut Vec<T>,
 ) -> Result<ReadingPosition, ApiError> {
     while let Some(piece) = content.next().await? {
-        reader.read(&piece, objects).map_err(|problem| no_list(path, problem))?;
+        reader.read(&piece, objects).map_err(|problem| malformed(path, &problem))?;
         if objects.len() >= PORTION {
             return Ok(ReadingPosition::Within(content, reader));
         }
     }
-    let metadata = reader.finish().map_err(|problem| no_list(path, problem))?;
+    let metadata = reader.finish().map_err(|problem| malformed(path, &problem))?;
     Ok(if metadata.next.is_empty() { ReadingPosition::End } else { ReadingPosition::From(metadata.next) })
-}
-
-fn no_list(path: &str, problem: MalformedList) -> ApiError {
-    let cause = match problem {
-        MalformedList::TooShort => TOO_SHORT.to_owned(),
-        MalformedList::After(count) => format!("unexpected content after {count} bytes"),
-    };
-    malformed(path, cause)
 }
 
 async fn begin<T: ListedObject>(
@@ -191,8 +179,11 @@ async fn begin<T: ListedObject>(
     token: &str,
 ) -> Result<(Box<AnswerContent>, EncodedListReader), ApiError> {
     let accepted = if T::FROM_PROTOBUF.is_some() { PROTOBUF_OR_JSON } else { JSON };
-    let content = cluster.begin_to_read(&list.from(token), list.rule(), accepted).await?;
-    let reader = EncodedListReader::new(content.is_protobuf);
+    let content = cluster.begin_to_read(&list.from(token), &list.rule, accepted).await?;
+    let reader = match content.is_protobuf {
+        true => EncodedListReader::Protobuf(ProtobufListReader::default()),
+        false => EncodedListReader::Json(JsonListReader::default()),
+    };
     Ok((Box::new(content.read_ahead()), reader))
 }
 
@@ -203,10 +194,6 @@ enum EncodedListReader {
 }
 
 impl EncodedListReader {
-    fn new(is_protobuf: bool) -> Self {
-        if is_protobuf { Self::Protobuf(ProtobufListReader::default()) } else { Self::Json(JsonListReader::default()) }
-    }
-
     fn read<T: ListedObject>(&mut self, piece: &[u8], objects: &mut Vec<T>) -> Result<(), MalformedList> {
         match self {
             Self::Json(reader) => {
@@ -216,10 +203,7 @@ impl EncodedListReader {
                 Ok(())
             }
             Self::Protobuf(reader) => reader.read(piece, |item| {
-                let object = T::FROM_PROTOBUF.and_then(|read| read(item));
-                let is_right = object.is_some();
-                objects.extend(object);
-                is_right
+                T::FROM_PROTOBUF.and_then(|read| read(item)).map(|object| objects.push(object)).is_some()
             }),
         }
     }

@@ -1,48 +1,63 @@
 //! A list as the Kubernetes API writes it, read piece by piece, so that never more than one object of it is kept as
 //! text. Pure.
 
+use prost::Message;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-/// What a list says of itself.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What a list says of itself (`meta.v1.ListMeta`).
+#[derive(Clone, PartialEq, Message, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct ListMetadata {
-    /// Where it goes on; empty where this was all.
-    #[serde(rename = "continue", default)]
-    pub(super) next: String,
     /// The state of the cluster that it shows.
-    #[serde(default)]
+    #[prost(string, tag = "2")]
     pub(crate) resource_version: String,
+    /// Where it goes on; empty where this was all.
+    #[prost(string, tag = "3")]
+    #[serde(rename = "continue")]
+    pub(super) next: String,
 }
 
 /// Why something is no list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MalformedList {
     /// It ends before its end.
+    #[error("it ends too early")]
     TooShort,
     /// After so many bytes stands something else than expected.
+    #[error("unexpected content after {0} bytes")]
     After(usize),
 }
 
-/// What came of a list and is not understood yet, because its end is still to come.
+/// A list that is being read, in the encoding whose places are `P`.
 #[derive(Debug, Default)]
-pub(super) struct UnreadBytes {
-    pub(super) bytes: Vec<u8>,
+pub(super) struct ListReader<P> {
+    /// What came and is not understood yet, because its end is still to come.
+    pub(super) unread: Vec<u8>,
     /// How many bytes were before them.
     before: usize,
+    pub(super) place: P,
+    pub(super) metadata: Option<ListMetadata>,
 }
 
-impl UnreadBytes {
-    /// Takes the next piece in.
-    pub(super) fn add(&mut self, piece: &[u8]) {
-        self.bytes.extend_from_slice(piece);
-    }
+/// Where to go on; `None` when the end of what stands there is still to come.
+pub(super) type NextPlace = Result<Option<usize>, MalformedList>;
 
-    /// The bytes before `at` are understood.
-    pub(super) fn forget(&mut self, at: usize) {
-        self.bytes.drain(..at);
+impl<P> ListReader<P> {
+    /// Takes the next piece in, and lets `step` understand as much as there is.
+    pub(super) fn advance(
+        &mut self,
+        piece: &[u8],
+        mut step: impl FnMut(&mut Self, usize) -> NextPlace,
+    ) -> Result<(), MalformedList> {
+        self.unread.extend_from_slice(piece);
+        let mut at = 0;
+        while let Some(next) = step(self, at)? {
+            at = next;
+        }
+        self.unread.drain(..at);
         self.before += at;
+        Ok(())
     }
 
     /// Which byte of the whole answer stands at `at`.
@@ -56,17 +71,11 @@ impl UnreadBytes {
     }
 }
 
-/// A list that is being read.
-#[derive(Debug, Default)]
-pub(super) struct JsonListReader {
-    unread: UnreadBytes,
-    place: JsonListPosition,
-    metadata: Option<ListMetadata>,
-}
+pub(super) type JsonListReader = ListReader<JsonListPosition>;
 
 /// What comes next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum JsonListPosition {
+pub(super) enum JsonListPosition {
     #[default]
     Beginning,
     Member,
@@ -77,52 +86,44 @@ enum JsonListPosition {
 impl JsonListReader {
     /// Takes the next piece in, and adds the objects that are complete with it to `items`.
     pub(super) fn read<T: DeserializeOwned>(&mut self, piece: &[u8], items: &mut Vec<T>) -> Result<(), MalformedList> {
-        self.unread.add(piece);
-        let mut at = 0;
-        while let Some(next) = self.step(at, items)? {
-            at = next;
-        }
-        self.unread.forget(at);
-        Ok(())
+        self.advance(piece, |reader, at| reader.step(at, items))
     }
 
     /// What the list says of itself, if it was complete.
     pub(super) fn finish(self) -> Result<ListMetadata, MalformedList> {
         match self.place {
-            JsonListPosition::End => self.metadata.ok_or(self.unread.unexpected(0)),
+            JsonListPosition::End => self.metadata.ok_or(MalformedList::After(self.before)),
             _ => Err(MalformedList::TooShort),
         }
     }
 
     /// Where to go on after what stands at `at`; `None` when its end is still to come.
-    fn step<T: DeserializeOwned>(&mut self, at: usize, items: &mut Vec<T>) -> Result<Option<usize>, MalformedList> {
+    fn step<T: DeserializeOwned>(&mut self, at: usize, items: &mut Vec<T>) -> NextPlace {
         let Some(at) = self.after(at, |byte| byte.is_ascii_whitespace() || byte == b',') else { return Ok(None) };
-        let place = match (self.place, self.unread.bytes[at]) {
+        let place = match (self.place, self.unread[at]) {
             (JsonListPosition::Beginning, b'{') | (JsonListPosition::Item, b']') => JsonListPosition::Member,
             (JsonListPosition::Member, b'}') => JsonListPosition::End,
             (JsonListPosition::Member, _) => return self.member(at),
             (JsonListPosition::Item, _) => {
-                let item = self.value(at)?;
-                return Ok(item.map(|(item, end)| {
-                    items.push(item);
-                    end
-                }));
+                let Some((item, end)) = self.value(at)? else { return Ok(None) };
+                items.push(item);
+                return Ok(Some(end));
             }
-            (JsonListPosition::Beginning | JsonListPosition::End, _) => return Err(self.unread.unexpected(at)),
+            (JsonListPosition::Beginning | JsonListPosition::End, _) => return Err(self.unexpected(at)),
         };
         self.place = place;
         Ok(Some(at + 1))
     }
 
-    fn member(&mut self, at: usize) -> Result<Option<usize>, MalformedList> {
+    fn member(&mut self, at: usize) -> NextPlace {
         let Some((name, end)) = self.value::<String>(at)? else { return Ok(None) };
         let Some(colon) = self.after(end, |byte| byte.is_ascii_whitespace()) else { return Ok(None) };
-        if self.unread.bytes[colon] != b':' {
-            return Err(self.unread.unexpected(colon));
+        if self.unread[colon] != b':' {
+            return Err(self.unexpected(colon));
         }
         let Some(value) = self.after(colon + 1, |byte| byte.is_ascii_whitespace()) else { return Ok(None) };
         match name.as_str() {
-            "items" if self.unread.bytes[value] == b'[' => {
+            "items" if self.unread[value] == b'[' => {
                 self.place = JsonListPosition::Item;
                 Ok(Some(value + 1))
             }
@@ -137,22 +138,18 @@ impl JsonListReader {
 
     /// The value at `at` and where it ends; `None` when its end is still to come.
     fn value<T: DeserializeOwned>(&self, at: usize) -> Result<Option<(T, usize)>, MalformedList> {
-        let mut values = serde_json::Deserializer::from_slice(&self.unread.bytes[at..]).into_iter::<T>();
+        let mut values = serde_json::Deserializer::from_slice(&self.unread[at..]).into_iter::<T>();
         match values.next() {
             // More always follows, and might belong to it.
-            Some(Ok(value)) => {
-                Ok(Some((value, at + values.byte_offset())).filter(|(_, end)| *end < self.unread.bytes.len()))
-            }
-            Some(Err(error)) if !error.is_eof() && !is_at_end(&error, &self.unread.bytes[at..]) => {
-                Err(self.unread.unexpected(at))
-            }
+            Some(Ok(value)) => Ok(Some((value, at + values.byte_offset())).filter(|(_, end)| *end < self.unread.len())),
+            Some(Err(error)) if !error.is_eof() && !is_at_end(&error, &self.unread[at..]) => Err(self.unexpected(at)),
             Some(Err(_)) | None => Ok(None),
         }
     }
 
     /// The place of the first byte from `at` on that is not `skipped`.
     fn after(&self, at: usize, skipped: impl Fn(u8) -> bool) -> Option<usize> {
-        self.unread.bytes[at..].iter().position(|&byte| !skipped(byte)).map(|count| at + count)
+        self.unread[at..].iter().position(|&byte| !skipped(byte)).map(|count| at + count)
     }
 }
 
@@ -197,7 +194,7 @@ mod tests {
         let mut reader = JsonListReader::default();
         let mut items: Vec<Value> = Vec::new();
         reader.read(br#"{"metadata":{"continue":"next"},"items":[{"a":1},{"b":"#, &mut items).unwrap();
-        assert_eq!((items.len(), &reader.unread.bytes[..]), (1, &br#",{"b":"#[..]));
+        assert_eq!((items.len(), &reader.unread[..]), (1, &br#",{"b":"#[..]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-use super::list_json::{ListMetadata, MalformedList, UnreadBytes};
+use super::list_json::{ListMetadata, ListReader, MalformedList, NextPlace};
 
 /// What every message begins with.
 pub(super) const MAGIC: [u8; 4] = *b"k8s\0";
@@ -24,26 +24,11 @@ pub(super) struct ProtobufEnvelope {
     pub(super) raw: Vec<u8>,
 }
 
-/// `meta.v1.ListMeta`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct ListMeta {
-    #[prost(string, tag = "2")]
-    pub(super) resource_version: String,
-    #[prost(string, tag = "3")]
-    pub(super) next: String,
-}
-
-/// A list that is being read.
-#[derive(Debug, Default)]
-pub(super) struct ProtobufListReader {
-    unread: UnreadBytes,
-    place: ProtobufListPosition,
-    metadata: Option<ListMetadata>,
-}
+pub(super) type ProtobufListReader = ListReader<ProtobufListPosition>;
 
 /// What comes next.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum ProtobufListPosition {
+pub(super) enum ProtobufListPosition {
     #[default]
     Magic,
     /// A field of the envelope, before the list.
@@ -66,31 +51,24 @@ impl ProtobufListReader {
     /// Takes the next piece in, and hands each object that is complete with it to `item`, which returns whether it is
     /// what it should be.
     pub(super) fn read(&mut self, piece: &[u8], mut item: impl FnMut(&[u8]) -> bool) -> Result<(), MalformedList> {
-        self.unread.add(piece);
-        let mut at = 0;
-        while let Some(next) = self.step(at, &mut item)? {
-            at = next;
-        }
-        self.unread.forget(at);
-        Ok(())
+        self.advance(piece, |reader, at| reader.step(at, &mut item))
     }
 
     /// What the list says of itself, if it was complete.
     pub(super) fn finish(self) -> Result<ListMetadata, MalformedList> {
-        match self.place {
-            ProtobufListPosition::Rest if self.unread.bytes.is_empty() => Ok(self.metadata.unwrap_or_default()),
-            ProtobufListPosition::List { end } if self.unread.position(0) == end => {
-                Ok(self.metadata.unwrap_or_default())
-            }
-            _ => Err(MalformedList::TooShort),
-        }
+        let is_whole = match self.place {
+            ProtobufListPosition::Rest => self.unread.is_empty(),
+            ProtobufListPosition::List { end } => self.position(0) == end,
+            _ => false,
+        };
+        if is_whole { Ok(self.metadata.unwrap_or_default()) } else { Err(MalformedList::TooShort) }
     }
 
-    fn step(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, MalformedList> {
+    fn step(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> NextPlace {
         match self.place {
             ProtobufListPosition::Magic => self.magic(),
             ProtobufListPosition::Envelope => self.envelope(at),
-            ProtobufListPosition::List { end } if self.unread.position(at) >= end => {
+            ProtobufListPosition::List { end } if self.position(at) >= end => {
                 self.place = ProtobufListPosition::Rest;
                 Ok(Some(at))
             }
@@ -99,8 +77,8 @@ impl ProtobufListReader {
         }
     }
 
-    fn magic(&mut self) -> Result<Option<usize>, MalformedList> {
-        match self.unread.bytes.first_chunk() {
+    fn magic(&mut self) -> NextPlace {
+        match self.unread.first_chunk() {
             Some(&MAGIC) => {
                 self.place = ProtobufListPosition::Envelope;
                 Ok(Some(MAGIC.len()))
@@ -110,60 +88,53 @@ impl ProtobufListReader {
         }
     }
 
-    fn envelope(&mut self, at: usize) -> Result<Option<usize>, MalformedList> {
+    fn envelope(&mut self, at: usize) -> NextPlace {
         let Some(head) = self.head(at)? else { return Ok(None) };
         if head.number == RAW {
-            self.place = ProtobufListPosition::List { end: self.unread.position(head.end) };
+            self.place = ProtobufListPosition::List { end: self.position(head.end) };
             return Ok(Some(head.start));
         }
         Ok(self.field(at)?.map(|field| field.end))
     }
 
-    fn list(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> Result<Option<usize>, MalformedList> {
+    fn list(&mut self, at: usize, item: &mut impl FnMut(&[u8]) -> bool) -> NextPlace {
         let Some(ProtobufField { number, start, end }) = self.field(at)? else { return Ok(None) };
-        let content = &self.unread.bytes[start..end];
+        let content = &self.unread[start..end];
         let is_right = match number {
             METADATA => {
-                let metadata = ListMeta::decode(content).ok().map(ListMetadata::from);
-                self.metadata = metadata;
+                self.metadata = ListMetadata::decode(content).ok();
                 self.metadata.is_some()
             }
             ITEM => item(content),
             _ => true,
         };
-        if is_right { Ok(Some(end)) } else { Err(self.unread.unexpected(at)) }
+        if is_right { Ok(Some(end)) } else { Err(self.unexpected(at)) }
     }
 
     /// The field at `at`; `None` when its end is still to come.
     fn field(&self, at: usize) -> Result<Option<ProtobufField>, MalformedList> {
-        Ok(self.head(at)?.filter(|field| field.end <= self.unread.bytes.len()))
+        Ok(self.head(at)?.filter(|field| field.end <= self.unread.len()))
     }
 
     /// The field at `at`, of which only the head need be there.
     fn head(&self, at: usize) -> Result<Option<ProtobufField>, MalformedList> {
-        let mut rest = &self.unread.bytes[at..];
+        let mut rest = &self.unread[at..];
         let is_whole = rest.len() >= LONGEST_HEAD;
         let head = decode_key(&mut rest).and_then(|(number, kind)| {
             let value = decode_varint(&mut rest)?;
             Ok((number, kind, value))
         });
-        let start = self.unread.bytes.len() - rest.len();
+        let start = self.unread.len() - rest.len();
         match head {
             Ok((number, WireType::LengthDelimited, length)) => {
                 let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length));
-                end.map(|end| Some(ProtobufField { number, start, end })).ok_or(self.unread.unexpected(at))
+                end.map(|end| Some(ProtobufField { number, start, end })).ok_or(self.unexpected(at))
             }
             Ok((number, WireType::Varint, _)) => Ok(Some(ProtobufField { number, start, end: start })),
-            Ok(_) => Err(self.unread.unexpected(at)),
-            Err(_) if is_whole => Err(self.unread.unexpected(at)),
+            Ok(_) => Err(self.unexpected(at)),
+            Err(_) if is_whole => Err(self.unexpected(at)),
             Err(_) => Ok(None),
         }
-    }
-}
-
-impl From<ListMeta> for ListMetadata {
-    fn from(ListMeta { next, resource_version }: ListMeta) -> Self {
-        Self { next, resource_version }
     }
 }
 
@@ -182,7 +153,7 @@ mod tests {
     #[derive(Clone, PartialEq, Message)]
     struct List {
         #[prost(message, optional, tag = "1")]
-        metadata: Option<ListMeta>,
+        metadata: Option<ListMetadata>,
         #[prost(message, repeated, tag = "2")]
         items: Vec<Object>,
         #[prost(int64, tag = "9")]
@@ -202,7 +173,7 @@ mod tests {
 
     fn document(names: &[&str], next: &str) -> Vec<u8> {
         let object = |name: &&str| Object { name: (*name).to_owned() };
-        let metadata = ListMeta { next: next.to_owned(), resource_version: "7".to_owned() };
+        let metadata = ListMetadata { next: next.to_owned(), resource_version: "7".to_owned() };
         let list = List { metadata: Some(metadata), items: names.iter().map(object).collect(), later: 300 };
         let whole = Whole { kind: b"kind".to_vec(), raw: list.encode_to_vec(), media: "x".repeat(300) };
         [MAGIC.to_vec(), whole.encode_to_vec()].concat()

@@ -124,7 +124,7 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
         if self.failures > 0 {
             sleep(wait(self.failures)).await;
         }
-        let page: RawListPage = self.cluster.read(&self.list.target("resourceVersion=0"), self.list.rule()).await?;
+        let page: RawListPage = self.cluster.read(&self.list.target("resourceVersion=0"), &self.list.rule).await?;
         let version = page.metadata.resource_version.clone();
         let parsed = page.items.iter().flatten().map(|raw| parse::<U::Wire>(raw)).collect::<Result<Vec<_>, _>>();
         let objects = parsed.map_err(|_| self.unclear())?;
@@ -146,7 +146,7 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
         let (code, mut lines) = (answer.status(), WatchLines::new(answer.into_body()));
         if !code.is_success() {
             let body = lines.next().await?.unwrap_or_default();
-            return self.refused(ApiError::from_answer(code, &body, self.list.rule()));
+            return self.refused(ApiError::from_answer(code, &body, &self.list.rule));
         }
         self.step = WatchStep::Follow { version, lines };
         Ok(false)
@@ -203,7 +203,7 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
     fn error_of(&self, event: &WatchEvent<'_>) -> ApiError {
         let json = event.object.get().as_bytes();
         let code = StatusObject::parse(json).and_then(|status| StatusCode::from_u16(status.code).ok());
-        ApiError::from_answer(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), json, self.list.rule())
+        ApiError::from_answer(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), json, &self.list.rule)
     }
 
     fn unclear(&self) -> ApiError {
@@ -256,8 +256,8 @@ impl WatchLines {
             match timeout(WATCH_SILENCE_TIMEOUT, self.body.frame()).await {
                 Ok(Some(Ok(frame))) => self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
                 Ok(None) => return Ok(Some(self.rest.split()).filter(|line| !line.is_empty())),
-                Ok(Some(Err(error))) => return Err(SendError::Interrupted { cause: error.to_string() }),
-                Err(_) => return Err(SendError::Interrupted { cause: "it has been silent for too long".to_owned() }),
+                Ok(Some(Err(error))) => return Err(SendError::interrupted(error)),
+                Err(_) => return Err(SendError::interrupted("it has been silent for too long")),
             }
         }
     }

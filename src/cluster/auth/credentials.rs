@@ -32,7 +32,8 @@ const MAX_CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 pub(crate) struct ActiveCredential {
     /// `Authorization`; `None` for anonymous users and for certificates.
     pub(crate) authorization: Option<HeaderValue>,
-    identity: Option<ClientIdentity>,
+    /// The client certificate.
+    pub(crate) identity: Option<ClientIdentity>,
     expires: Option<SystemTime>,
     obtained: SystemTime,
     /// Why the source was asked for it.
@@ -50,13 +51,9 @@ enum RenewalReason {
 
 /// The one source of credentials.
 pub(crate) struct Credentials {
-    shared: Arc<CredentialsShared>,
-}
-
-struct CredentialsShared {
     login: UserLogin,
     /// Learns which client certificate to present.
-    pool: ConnectionPool<ClusterConnector>,
+    pool: Arc<ConnectionPool<ClusterConnector>>,
     current: ArcSwapOption<ActiveCredential>,
     /// Held by whoever asks the source: its last word, and when it said so, if it gave nothing.
     asking: Mutex<Option<(Instant, Error)>>,
@@ -64,35 +61,34 @@ struct CredentialsShared {
 
 impl Credentials {
     /// Credentials from `login`, for the connections of `pool`.
-    pub(crate) fn new(login: UserLogin, pool: ConnectionPool<ClusterConnector>) -> Self {
-        let shared = CredentialsShared { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+    pub(crate) fn new(login: UserLogin, pool: Arc<ConnectionPool<ClusterConnector>>) -> Arc<Self> {
+        Arc::new(Self { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() })
     }
 
     /// What to send with now; waits for the source only if there is nothing that is still good.
     ///
     /// # Errors
     /// When the source gives nothing.
-    pub(crate) async fn current(&self) -> Result<Arc<ActiveCredential>, Error> {
-        match self.shared.current.load_full() {
+    pub(crate) async fn current(self: &Arc<Self>) -> Result<Arc<ActiveCredential>, Error> {
+        match self.current.load_full() {
             Some(credential) if !credential.is_over() => Ok(credential),
-            stale => self.shared.renew(stale, RenewalReason::Time).await,
+            stale => self.renew(stale, RenewalReason::Time).await,
         }
     }
 
     /// What the last requests were sent with.
     pub(crate) fn latest(&self) -> Option<Arc<ActiveCredential>> {
-        self.shared.current.load_full()
+        self.current.load_full()
     }
 
     /// Whether the source may ever give something else.
     pub(crate) fn is_renewable(&self) -> bool {
-        self.shared.login.is_renewable()
+        self.login.is_renewable()
     }
 
     /// Something else to try after the API server has refused `refused`.
-    pub(crate) async fn after_refusal(&self, refused: &ActiveCredential) -> Option<Arc<ActiveCredential>> {
-        let current = self.shared.current.load_full()?;
+    pub(crate) async fn after_refusal(self: &Arc<Self>, refused: &ActiveCredential) -> Option<Arc<ActiveCredential>> {
+        let current = self.current.load_full()?;
         let other = |credential: &Arc<ActiveCredential>| !credential.is_same_as(refused);
         if other(&current) {
             return Some(current);
@@ -100,34 +96,9 @@ impl Credentials {
         if current.is_last_resort() {
             return None;
         }
-        self.shared.renew(Some(current), RenewalReason::Refused).await.ok().filter(other)
-    }
-}
-
-impl ActiveCredential {
-    /// Whether a client certificate belongs to it.
-    pub(crate) fn has_certificate(&self) -> bool {
-        self.identity.is_some()
+        self.renew(Some(current), RenewalReason::Refused).await.ok().filter(other)
     }
 
-    fn is_over(&self) -> bool {
-        self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + MIN_CREDENTIAL_LIFETIME))
-    }
-
-    fn is_last_resort(&self) -> bool {
-        self.reason == RenewalReason::Refused && self.obtained.elapsed().is_ok_and(|age| age < MIN_REPLACEMENT_AGE)
-    }
-
-    fn is_same_as(&self, other: &Self) -> bool {
-        self.authorization == other.authorization && self.has_identity(other.identity.as_ref())
-    }
-
-    fn has_identity(&self, other: Option<&ClientIdentity>) -> bool {
-        self.identity.as_ref().map(|own| &own.cert) == other.map(|other| &other.cert)
-    }
-}
-
-impl CredentialsShared {
     /// Asks the source, unless somebody has done so since `seen`. It is asked to the end even when nobody waits any more, since
     /// a plugin may have got half way through a login.
     async fn renew(
@@ -177,7 +148,7 @@ impl CredentialsShared {
     ) -> Arc<ActiveCredential> {
         let IssuedCredentials { authorization, identity, expires, renew } = issued;
         if before.is_none_or(|before| !before.has_identity(identity.as_ref())) {
-            self.pool.present(identity.clone());
+            self.present(identity.clone());
         }
         let obtained = SystemTime::now();
         let credential = Arc::new(ActiveCredential { authorization, identity, expires, obtained, reason });
@@ -187,10 +158,35 @@ impl CredentialsShared {
         }
         credential
     }
+
+    /// Presents another client certificate from now on. Connections that are there finish what they are at, and no more.
+    fn present(&self, identity: Option<ClientIdentity>) {
+        let Some(tls) = &self.pool.connector.tls else { return };
+        tls.present(identity);
+        self.pool.retire();
+    }
+}
+
+impl ActiveCredential {
+    fn is_over(&self) -> bool {
+        self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + MIN_CREDENTIAL_LIFETIME))
+    }
+
+    fn is_last_resort(&self) -> bool {
+        self.reason == RenewalReason::Refused && self.obtained.elapsed().is_ok_and(|age| age < MIN_REPLACEMENT_AGE)
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.authorization == other.authorization && self.has_identity(other.identity.as_ref())
+    }
+
+    fn has_identity(&self, other: Option<&ClientIdentity>) -> bool {
+        self.identity.as_ref().map(|own| &own.cert) == other.map(|other| &other.cert)
+    }
 }
 
 /// Renews `credential` at the given time, unless it has been replaced, and tries again until that works.
-async fn renew_at(at: SystemTime, shared: Weak<CredentialsShared>, credential: Weak<ActiveCredential>) {
+async fn renew_at(at: SystemTime, shared: Weak<Credentials>, credential: Weak<ActiveCredential>) {
     while let Some(left) = at.duration_since(SystemTime::now()).ok().filter(|left| !left.is_zero()) {
         sleep(left.min(MAX_CLOCK_CHECK_INTERVAL)).await;
     }

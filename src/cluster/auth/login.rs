@@ -105,7 +105,7 @@ pub(crate) fn of_user(
     files: KubeconfigFiles,
     terminal: bool,
 ) -> Result<UserLogin, Error> {
-    if !server.is_https() {
+    if !server.https {
         return Ok(UserLogin { header: HeaderSource::Nothing, certificate: CertificateSource::default() });
     }
     let certificate = CertificateSource {

@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
 
+use super::pool::PoolConnector;
 use super::proxy_tunnel;
 use super::send_error::SendError;
 use super::tls::{ServerTrust, TlsClient, TlsProblem};
@@ -35,7 +35,8 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Makes connections to one API server.
 pub(crate) struct ClusterConnector {
     server: ServerUrl,
-    tls: Option<TlsClient>,
+    /// The TLS side, if the server is `https`.
+    pub(crate) tls: Option<TlsClient>,
     proxy: Option<OutboundProxy>,
     proxy_tls: Option<TlsClient>,
 }
@@ -51,32 +52,16 @@ impl ClusterConnector {
         server_name: &str,
         proxy: Option<OutboundProxy>,
     ) -> Result<Self, Error> {
-        let tls = server.is_https().then(|| TlsClient::new(trust, server_name)).transpose()?;
+        let tls = server.https.then(|| TlsClient::new(trust, server_name)).transpose()?;
         let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
         Ok(Self { server, tls, proxy, proxy_tls })
-    }
-
-    /// The TLS side, if the server is `https`.
-    pub(crate) fn tls(&self) -> Option<&TlsClient> {
-        self.tls.as_ref()
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
     pub(crate) fn forwarding_proxy(&self) -> Option<&OutboundProxy> {
         let proxy = self.proxy.as_ref()?;
         (self.tls.is_none() && proxy.protocol != ProxyProtocol::Socks5).then_some(proxy)
-    }
-
-    /// A connection that is ready for the first request.
-    pub(crate) async fn connect(&self) -> Result<ByteStream, SendError> {
-        let stream = match &self.proxy {
-            None => Box::new(dial(self.server.host(), self.server.port()).await?),
-            Some(proxy) => self.through(proxy).await?,
-        };
-        let Some(tls) = &self.tls else { return Ok(stream) };
-        let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
-        handshake(tls, stream).await.map_err(failed)
     }
 
     async fn through(&self, proxy: &OutboundProxy) -> Result<ByteStream, SendError> {
@@ -96,9 +81,23 @@ impl ClusterConnector {
     }
 }
 
+impl PoolConnector for ClusterConnector {
+    type Peer = ();
+    type Error = SendError;
+
+    async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
+        let stream = match &self.proxy {
+            None => Box::new(dial(self.server.host(), self.server.port()).await?),
+            Some(proxy) => self.through(proxy).await?,
+        };
+        let Some(tls) = &self.tls else { return Ok((stream, ())) };
+        let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
+        Ok((handshake(tls, stream).await.map_err(failed)?, ()))
+    }
+}
+
 async fn handshake(tls: &TlsClient, stream: ByteStream) -> Result<ByteStream, TlsProblem> {
-    let shaken = TlsConnector::from(tls.config()).connect(tls.server_name(), stream);
-    match timeout(HANDSHAKE_TIMEOUT, shaken).await {
+    match timeout(HANDSHAKE_TIMEOUT, tls.connect(stream)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(TlsProblem::of(&error)),
         Err(_) => Err(TlsProblem::Other(no_answer(HANDSHAKE_TIMEOUT))),

@@ -14,9 +14,6 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::connect::ClusterConnector;
-use super::send_error::SendError;
-use super::tls::ClientIdentity;
 use crate::lock::lock;
 use crate::message::body::Body;
 use crate::message::byte_stream::ByteStream;
@@ -47,22 +44,10 @@ pub(crate) trait PoolConnector: Send + Sync + 'static {
     fn connect(&self) -> impl Future<Output = Result<(ByteStream, Self::Peer), Self::Error>> + Send;
 }
 
-impl PoolConnector for ClusterConnector {
-    type Peer = ();
-    type Error = SendError;
-
-    async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
-        Ok((Self::connect(self).await?, ()))
-    }
-}
-
-/// Keeps the connections that a [`PoolConnector`] makes. A clone is the same pool.
+/// Keeps the connections that a [`PoolConnector`] makes.
 pub(crate) struct ConnectionPool<C: PoolConnector> {
-    shared: Arc<PoolShared<C>>,
-}
-
-struct PoolShared<C: PoolConnector> {
-    connector: C,
+    /// What makes the connections.
+    pub(crate) connector: C,
     places: Arc<Semaphore>,
     generation: AtomicU64,
     kept: Mutex<KeptConnections<C::Peer>>,
@@ -112,50 +97,38 @@ pub(crate) enum SendOutcome<P> {
     Lost { error: hyper::Error, reused: bool, peer: P },
 }
 
-impl<C: PoolConnector> Clone for ConnectionPool<C> {
-    fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
-    }
-}
-
 impl<C: PoolConnector> ConnectionPool<C> {
     /// Keeps what `connector` makes.
-    pub(crate) fn new(connector: C) -> Self {
-        let shared = PoolShared {
+    pub(crate) fn new(connector: C) -> Arc<Self> {
+        Arc::new(Self {
             connector,
             places: Arc::new(Semaphore::new(PLACES)),
             generation: AtomicU64::new(0),
             kept: Mutex::new(KeptConnections { idle: Vec::new(), reaped: false }),
-        };
-        Self { shared: Arc::new(shared) }
-    }
-
-    /// What makes the connections.
-    pub(crate) fn connector(&self) -> &C {
-        &self.shared.connector
+        })
     }
 
     /// Lets no connection that exists now serve another request.
     pub(crate) fn retire(&self) {
-        self.shared.generation.fetch_add(1, Ordering::AcqRel);
-        lock(&self.shared.kept).idle.clear();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        lock(&self.kept).idle.clear();
     }
 
     /// Closes the connections that wait, except those to `wanted` peers.
     pub(crate) fn keep_only(&self, wanted: impl Fn(&C::Peer) -> bool) {
-        lock(&self.shared.kept).idle.retain(|idle| wanted(&idle.connection.line.peer));
+        lock(&self.kept).idle.retain(|idle| wanted(&idle.connection.line.peer));
     }
 
     /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one. One that is found
     /// dead before anything was written to it is replaced.
     pub(crate) async fn send(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Body>,
         wait: Duration,
     ) -> Result<SendOutcome<C::Peer>, C::Error> {
         let trace = SendTrace::of(&request);
         let mut place = self.place().await;
-        while let Some(connection) = self.shared.take(wait) {
+        while let Some(connection) = self.take(wait) {
             let peer = connection.line.peer.clone();
             match connection.send(request, place).await {
                 Ok(answer) => return Ok(SendOutcome::Answer(answer, peer)),
@@ -173,12 +146,16 @@ impl<C: PoolConnector> ConnectionPool<C> {
     }
 
     /// Sends `request` on a new connection, which is kept afterwards.
-    pub(crate) async fn send_fresh(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
+    pub(crate) async fn send_fresh(self: &Arc<Self>, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
         let place = self.place().await;
         self.send_on_new(request, place).await
     }
 
-    async fn send_on_new(&self, request: Request<Body>, place: PoolPlace) -> Result<SendOutcome<C::Peer>, C::Error> {
+    async fn send_on_new(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        place: PoolPlace,
+    ) -> Result<SendOutcome<C::Peer>, C::Error> {
         let connection = self.open().await?;
         let peer = connection.line.peer.clone();
         match connection.send(request, place).await {
@@ -189,7 +166,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
 
     /// Sends `request` on a connection of its own, which may become something else than HTTP.
     pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
-        let (stream, peer) = self.shared.connector.connect().await?;
+        let (stream, peer) = self.connector.connect().await?;
         let (mut sender, connection) = handshake(stream).await?;
         tokio::spawn(connection.with_upgrades());
         SendTrace::of(&request).was_sent();
@@ -200,64 +177,30 @@ impl<C: PoolConnector> ConnectionPool<C> {
     }
 
     /// Opens a connection ahead of the first request.
-    pub(crate) async fn warm(&self) -> Result<(), C::Error> {
+    pub(crate) async fn warm(self: &Arc<Self>) -> Result<(), C::Error> {
         let connection = self.open().await?;
-        self.shared.keep(connection);
+        self.keep(connection);
         Ok(())
     }
 
     async fn place(&self) -> PoolPlace {
-        let places = &self.shared.places;
+        let places = &self.places;
         match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) => tokio::time::timeout(POOL_PLACE_TIMEOUT, places.clone().acquire_owned()).await.ok()?.ok(),
         }
     }
 
-    async fn open(&self) -> Result<PooledConnection<C::Peer>, C::Error> {
-        let generation = self.shared.generation.load(Ordering::Acquire);
-        let (stream, peer) = self.shared.connector.connect().await?;
+    async fn open(self: &Arc<Self>) -> Result<PooledConnection<C::Peer>, C::Error> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let (stream, peer) = self.connector.connect().await?;
         let (sender, connection) = handshake(stream).await?;
         let line = Arc::new(ConnectionShared { generation, peer, busy: Mutex::default() });
-        let driver = ConnectionDriver { connection, line: line.clone(), pool: Arc::downgrade(&self.shared) };
+        let driver = ConnectionDriver { connection, line: line.clone(), pool: Arc::downgrade(self) };
         tokio::spawn(driver);
         Ok(PooledConnection { sender, line })
     }
-}
 
-impl ConnectionPool<ClusterConnector> {
-    /// Presents another client certificate from now on. Connections that are there finish what they are at, and no more.
-    pub(crate) fn present(&self, identity: Option<ClientIdentity>) {
-        let Some(tls) = self.connector().tls() else { return };
-        tls.present(identity);
-        self.retire();
-    }
-}
-
-impl<P> PooledConnection<P> {
-    /// The sender stays with the driver, which finds out when it is free again.
-    async fn send(
-        mut self,
-        request: Request<Body>,
-        place: PoolPlace,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let trace = SendTrace::of(&request);
-        let answer = {
-            let mut busy = lock(&self.line.busy);
-            let answer = self.sender.try_send_request(request);
-            *busy = Some(BusyConnection { sender: self.sender, place });
-            answer
-        };
-        let outcome = answer.await;
-        let is_unsent = outcome.as_ref().is_err_and(|failure| failure.message().is_some());
-        if !is_unsent {
-            trace.was_sent();
-        }
-        outcome
-    }
-}
-
-impl<C: PoolConnector> PoolShared<C> {
     /// The connection that became free last, if it is still good and has not waited longer than `wait`.
     fn take(&self, wait: Duration) -> Option<PooledConnection<C::Peer>> {
         let mut kept = lock(&self.kept);
@@ -286,6 +229,29 @@ impl<C: PoolConnector> PoolShared<C> {
     }
 }
 
+impl<P> PooledConnection<P> {
+    /// The sender stays with the driver, which finds out when it is free again.
+    async fn send(
+        mut self,
+        request: Request<Body>,
+        place: PoolPlace,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        let trace = SendTrace::of(&request);
+        let answer = {
+            let mut busy = lock(&self.line.busy);
+            let answer = self.sender.try_send_request(request);
+            *busy = Some(BusyConnection { sender: self.sender, place });
+            answer
+        };
+        let outcome = answer.await;
+        let is_unsent = outcome.as_ref().is_err_and(|failure| failure.message().is_some());
+        if !is_unsent {
+            trace.was_sent();
+        }
+        outcome
+    }
+}
+
 fn is_over(since: SystemTime) -> bool {
     is_older(since, CONNECTION_IDLE_TIMEOUT)
 }
@@ -295,7 +261,7 @@ fn is_older(since: SystemTime, limit: Duration) -> bool {
 }
 
 /// Closes connections that waited too long, until none waits.
-async fn reap<C: PoolConnector>(pool: Weak<PoolShared<C>>) {
+async fn reap<C: PoolConnector>(pool: Weak<ConnectionPool<C>>) {
     loop {
         tokio::time::sleep(CONNECTION_IDLE_TIMEOUT / 4).await;
         let Some(shared) = pool.upgrade() else { return };
@@ -312,7 +278,7 @@ async fn reap<C: PoolConnector>(pool: Weak<PoolShared<C>>) {
 struct ConnectionDriver<C: PoolConnector> {
     connection: http1::Connection<TokioIo<ByteStream>, Body>,
     line: Arc<ConnectionShared<C::Peer>>,
-    pool: Weak<PoolShared<C>>,
+    pool: Weak<ConnectionPool<C>>,
 }
 
 impl<C: PoolConnector> Future for ConnectionDriver<C> {

@@ -50,6 +50,11 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// The connection broke off because of `cause`.
+    pub(crate) fn interrupted(cause: impl ToString) -> Self {
+        Self::Interrupted { cause: cause.to_string() }
+    }
+
     /// The reason alone, for a sentence about something else than the API server.
     pub(crate) fn cause(&self) -> String {
         match self {
@@ -61,17 +66,10 @@ impl SendError {
 
 impl From<hyper::Error> for SendError {
     fn from(error: hyper::Error) -> Self {
-        Self::from(&error)
-    }
-}
-
-impl From<&hyper::Error> for SendError {
-    fn from(error: &hyper::Error) -> Self {
-        let cause = match error.source() {
-            _ if error.is_parse() => "its answer is not HTTP".to_owned(),
-            Some(source) => source.to_string(),
-            None => "it was closed before there was an answer".to_owned(),
-        };
-        Self::Interrupted { cause }
+        match error.source() {
+            _ if error.is_parse() => Self::interrupted("its answer is not HTTP"),
+            Some(source) => Self::interrupted(source),
+            None => Self::interrupted("it was closed before there was an answer"),
+        }
     }
 }

@@ -13,6 +13,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{Connect, TlsConnector};
 
 use crate::error::Error;
 
@@ -78,9 +80,11 @@ pub(crate) fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<C
 /// The TLS side of connections, swappable while running because client certificates expire.
 #[derive(Debug)]
 pub(crate) struct TlsClient {
+    /// What to check the certificate against.
     server_name: ServerName<'static>,
     /// Without a client certificate.
     base: ClientConfig,
+    /// The configuration for the next handshake.
     config: ArcSwap<ClientConfig>,
 }
 
@@ -109,14 +113,9 @@ impl TlsClient {
         self.config.store(Arc::new(config));
     }
 
-    /// What to check the certificate against.
-    pub(crate) fn server_name(&self) -> ServerName<'static> {
-        self.server_name.clone()
-    }
-
-    /// The configuration for the next handshake.
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        self.config.load_full()
+    /// Shakes hands over `stream`.
+    pub(crate) fn connect<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Connect<S> {
+        TlsConnector::from(self.config.load_full()).connect(self.server_name.clone(), stream)
     }
 }
 

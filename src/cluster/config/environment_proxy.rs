@@ -53,7 +53,7 @@ pub(crate) fn proxy_for(
     if let Some(url) = proxy_url.filter(|url| !url.is_empty()) {
         return OutboundProxy::parse(url).map(Some).ok_or_else(|| unusable("proxy-url of the kubeconfig"));
     }
-    let (name, url) = match server.is_https() {
+    let (name, url) = match server.https {
         true => ("HTTPS_PROXY", variables.https.as_deref()),
         false => ("HTTP_PROXY", variables.http.as_deref()),
     };

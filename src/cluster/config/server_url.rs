@@ -9,9 +9,12 @@ use crate::message::host_port::unbracketed;
 /// The address of an API server, as far as requests need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
-    https: bool,
-    authority: Authority,
-    base_path: String,
+    /// Whether requests go over TLS.
+    pub(crate) https: bool,
+    /// Host and port as written.
+    pub(crate) authority: Authority,
+    /// The path in front of every request, without a slash at its end; empty when there is none.
+    pub(crate) base_path: String,
 }
 
 impl ServerUrl {
@@ -27,21 +30,6 @@ impl ServerUrl {
         };
         let authority = uri.authority().and_then(without_userinfo).ok_or_else(refused)?;
         Ok(Self { https, authority, base_path: uri.path().trim_end_matches('/').to_owned() })
-    }
-
-    /// Whether requests go over TLS.
-    pub(crate) fn is_https(&self) -> bool {
-        self.https
-    }
-
-    /// Host and port as written.
-    pub(crate) fn authority(&self) -> &Authority {
-        &self.authority
-    }
-
-    /// The path in front of every request, without a slash at its end; empty when there is none.
-    pub(crate) fn base_path(&self) -> &str {
-        &self.base_path
     }
 
     /// The host without the brackets of an IPv6 address.
@@ -93,7 +81,7 @@ mod tests {
         for (text, shown, host, port, base_path) in cases {
             let url = ServerUrl::parse(text).unwrap();
             assert_eq!(
-                (url.to_string().as_str(), url.host(), url.port(), url.base_path()),
+                (url.to_string().as_str(), url.host(), url.port(), url.base_path.as_str()),
                 (shown, host, port, base_path),
                 "{text}"
             );

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::certificates::Authority;
 use super::server::{Server, get, hello};
+use crate::cluster::connection_settings::SelectedContext;
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
 use crate::error::{Error, Exit};
 
@@ -51,10 +52,11 @@ async fn load(flags: &ConnectFlags) -> Result<Cluster, Error> {
 /// context, cluster, user, server, namespace
 async fn known(flags: ConnectFlags) -> [String; 5] {
     let cluster = load(&flags).await.unwrap();
+    let selected = SelectedContext::read(&flags.without_empty(), &ProcessEnvironment::default()).unwrap();
     [
         cluster.context().unwrap_or("-"),
-        cluster.cluster_name(),
-        cluster.user_name(),
+        &selected.cluster_name,
+        &selected.user_name,
         cluster.server(),
         cluster.namespace(),
     ]

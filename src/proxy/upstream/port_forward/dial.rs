@@ -6,7 +6,6 @@ use std::time::Duration;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::failure::PodFailure;
 use super::finder::PodFinder;
@@ -86,7 +85,7 @@ impl PodDialer {
 }
 
 async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<ByteStream, PodFailure> {
-    let connecting = TlsConnector::from(tls.config()).connect(tls.server_name(), raw);
+    let connecting = tls.connect(raw);
     match timeout(POD_TLS_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(PodFailure::tls(&error)),

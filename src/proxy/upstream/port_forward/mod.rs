@@ -43,9 +43,9 @@ const LARGE: u64 = 256 * 1024;
 /// Sends requests to one Target's Pods.
 pub struct PortForward {
     finder: Arc<PodFinder>,
-    ordinary: ConnectionPool<PodDialer>,
+    ordinary: Arc<ConnectionPool<PodDialer>>,
     /// For what is [`LARGE`].
-    large: ConnectionPool<PodDialer>,
+    large: Arc<ConnectionPool<PodDialer>>,
     diagnostics: Diagnostics,
     /// When it was last looked whether the Pods of kept connections are still ready; `None` meanwhile.
     swept: Mutex<Option<Instant>>,

@@ -25,7 +25,7 @@ pub use proxy_path::prefixed_path;
 
 /// Sends requests below one Target's proxy path.
 pub struct ServiceProxy {
-    api: ApiServer,
+    api: Arc<ApiServer>,
     /// The proxy path, without a slash at its end.
     prefix: String,
     scheme: Scheme,
@@ -58,7 +58,7 @@ pub enum ServiceProxyError {
 impl ServiceProxy {
     /// Everything goes to `target` through `api`; `service` is `None` where the user may not read it. `diagnostics`
     /// explains what comes back from the API server itself.
-    pub fn new(api: ApiServer, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
+    pub fn new(api: Arc<ApiServer>, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
         let proxy_path = target.proxy_path();
         let names = ServiceNames::of(target, service);
         let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names);
