@@ -16,10 +16,10 @@ use super::forbidden::{CredentialsNotSeen, MissingRight, PresentedIdentity};
 use crate::cluster::auth::credentials::{ActiveCredential, Credentials};
 use crate::cluster::client::connect::ClusterConnector;
 use crate::cluster::client::pool::{self, ConnectionPool, SendOutcome};
-use crate::cluster::client::proxy_tunnel;
 use crate::cluster::client::send_error::SendError;
 use crate::cluster::client::tls::{self, TlsProblem};
 use crate::cluster::config::server_url::ServerUrl;
+use crate::message::basic_auth::basic;
 use crate::message::body::Body;
 use crate::message::replay::SendTrace;
 use crate::message::web_socket;
@@ -50,7 +50,7 @@ impl ApiServer {
         let forwarding = pool.connector.forwarding_proxy();
         let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path.clone() };
         let login = forwarding.and_then(|proxy| proxy.login.as_ref());
-        let proxy_authorization = login.map(proxy_tunnel::authorization);
+        let proxy_authorization = login.map(|login| basic(&login.user, &login.password));
         Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool }
     }
 
@@ -120,7 +120,14 @@ impl ApiServer {
 
     /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.
     pub(crate) fn unseen(&self, missing: &MissingRight) -> Option<CredentialsNotSeen> {
-        self.shown().unseen(missing)
+        let credential = self.credentials.latest();
+        let user = self.impersonation.iter().find(|(name, _)| name == "impersonate-user");
+        let shown = PresentedIdentity {
+            header: credential.as_ref().is_some_and(|credential| credential.authorization.is_some()),
+            certificate: credential.as_ref().is_some_and(|credential| credential.identity.is_some()),
+            as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        };
+        shown.unseen(missing)
     }
 
     /// Connects ahead, so that the first request need not wait for it.
@@ -146,16 +153,6 @@ impl ApiServer {
         request
     }
 
-    fn shown(&self) -> PresentedIdentity {
-        let credential = self.credentials.latest();
-        let user = self.impersonation.iter().find(|(name, _)| name == "impersonate-user");
-        PresentedIdentity {
-            header: credential.as_ref().is_some_and(|credential| credential.authorization.is_some()),
-            certificate: credential.as_ref().is_some_and(|credential| credential.identity.is_some()),
-            as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        }
-    }
-
     fn authorize(&self, headers: &mut HeaderMap, credential: &ActiveCredential) {
         match &credential.authorization {
             Some(authorization) => drop(headers.insert(AUTHORIZATION, authorization.clone())),
@@ -169,8 +166,19 @@ impl ApiServer {
 
     /// What can be sent a second time, if there may be a reason to.
     fn spare(&self, request: &Request<Body>) -> Option<SpareRequest> {
-        let worth_it = is_safe(request.method()) || self.credentials.is_renewable();
-        worth_it.then(|| copied(request)).flatten()
+        if !is_safe(request.method()) && !self.credentials.is_renewable() {
+            return None;
+        }
+        let mut spare = Request::new(match request.body() {
+            Body::Full(full) => Some(full.clone()),
+            body if body.is_end_stream() => None,
+            _ => return None,
+        });
+        spare.method_mut().clone_from(request.method());
+        spare.uri_mut().clone_from(request.uri());
+        spare.headers_mut().clone_from(request.headers());
+        spare.extensions_mut().insert(SendTrace::of(request));
+        Some(spare)
     }
 
     async fn attempt(
@@ -201,7 +209,8 @@ impl ApiServer {
     }
 
     fn lost(&self, error: hyper::Error) -> SendError {
-        match tls_error(&error) {
+        // A client certificate is refused only after the handshake (TLS 1.3).
+        match error.source().and_then(|source| tls::within(source.downcast_ref()?)) {
             Some(error) => SendError::Tls { server: self.url.to_string(), problem: error.into() },
             None => SendError::from(error),
         }
@@ -230,7 +239,7 @@ impl ApiServer {
                 let refused = StatusObject::parse(&body).is_some();
                 (Ok(Response::from_parts(head, Body::full(body))), refused)
             }
-            Err(error) => (Err(SendError::interrupted(error)), false),
+            Err(error) => (Err(SendError::interrupted(&error)), false),
         }
     }
 }
@@ -243,19 +252,6 @@ impl std::fmt::Debug for ApiServer {
 
 /// A request that can be sent a second time, since its body is at hand: `None` for an empty one.
 type SpareRequest = Request<Option<Full<Bytes>>>;
-
-fn copied(request: &Request<Body>) -> Option<SpareRequest> {
-    let mut spare = Request::new(match request.body() {
-        Body::Full(full) => Some(full.clone()),
-        body if body.is_end_stream() => None,
-        _ => return None,
-    });
-    spare.method_mut().clone_from(request.method());
-    spare.uri_mut().clone_from(request.uri());
-    spare.headers_mut().clone_from(request.headers());
-    spare.extensions_mut().insert(SendTrace::of(request));
-    Some(spare)
-}
 
 fn once_more(spare: &SpareRequest) -> Request<Body> {
     spare.clone().map(|body| body.map_or(Body::Empty, Body::Full))
@@ -276,9 +272,4 @@ fn has_small_json(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let length: Option<u64> = text(CONTENT_LENGTH).parse().ok();
     text(CONTENT_TYPE).starts_with("application/json") && length.is_some_and(|length| length <= LARGEST_REFUSAL)
-}
-
-/// The TLS error at the bottom of `error`: a client certificate is refused only after the handshake (TLS 1.3).
-fn tls_error(error: &hyper::Error) -> Option<&rustls::Error> {
-    tls::within(error.source()?.downcast_ref()?)
 }

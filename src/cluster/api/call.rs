@@ -77,7 +77,7 @@ impl Cluster {
     }
 
     async fn call(&self, request: Request<Body>, rule: &AccessRule) -> Result<AnswerContent, ApiError> {
-        let limit = CallDeadline::from_now(self.inner.request_timeout);
+        let limit = CallDeadline(self.inner.request_timeout.map(|limit| (limit, Instant::now() + limit)));
         let response = limit.of(self.api().send(request)).await??;
         let code = response.status();
         let content = AnswerContent::of(response, limit);
@@ -100,10 +100,6 @@ impl Cluster {
 struct CallDeadline(Option<(Duration, Instant)>);
 
 impl CallDeadline {
-    fn from_now(limit: Option<Duration>) -> Self {
-        Self(limit.map(|limit| (limit, Instant::now() + limit)))
-    }
-
     async fn of<T>(self, future: impl Future<Output = T>) -> Result<T, ApiError> {
         match self.0 {
             Some((limit, end)) => timeout_at(end, future).await.map_err(|_| ApiError::TimedOut(limit)),
@@ -195,7 +191,7 @@ impl AnswerContent {
 fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     unfold(body, move |mut body| async move {
         let piece = match limit.of(body.frame()).await {
-            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(interrupted),
+            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| interrupted(&error)),
             Err(error) => Err(error),
         };
         Some((piece, body))
@@ -204,10 +200,10 @@ fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes,
 
 /// What `decoder` has unpacked with the step that is `done`.
 fn unpacked(done: std::io::Result<()>, decoder: &mut MultiGzDecoder<Vec<u8>>) -> Result<Bytes, SendError> {
-    done.map_err(SendError::interrupted)?;
+    done.map_err(|error| SendError::interrupted(&error))?;
     Ok(std::mem::take(decoder.get_mut()).into())
 }
 
-fn interrupted(error: BoxError) -> ApiError {
+fn interrupted(error: &BoxError) -> ApiError {
     SendError::interrupted(error).into()
 }

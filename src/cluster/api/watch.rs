@@ -112,7 +112,10 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
                 Ok(false) => {}
                 Ok(true) => return Some(Ok(self.objects.values().cloned().collect())),
                 Err(error) => {
-                    self.failed(&error);
+                    self.failures += 1;
+                    if matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_)) {
+                        self.step = WatchStep::End;
+                    }
                     return Some(Err(error));
                 }
             }
@@ -143,7 +146,8 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
         );
         let request = self.cluster.request(Method::GET, &self.list.target(&parameters), Body::Empty);
         let answer = self.cluster.api().send(request).await?;
-        let (code, mut lines) = (answer.status(), WatchLines::new(answer.into_body()));
+        let code = answer.status();
+        let mut lines = WatchLines { body: answer.into_body(), rest: BytesMut::new() };
         if !code.is_success() {
             let body = lines.next().await?.unwrap_or_default();
             return self.refused(ApiError::from_answer(code, &body, &self.list.rule));
@@ -169,17 +173,13 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
             "DELETED" => Ok(self.objects.remove(&metadata.name).is_some()),
             "ADDED" | "MODIFIED" => {
                 let (metadata, object) = parse::<U::Wire>(event.object).map_err(|_| self.unclear())?;
-                Ok(self.put(metadata.name, object.into()))
+                let object: U = object.into();
+                let is_seen = self.objects.get(&metadata.name) != Some(&object);
+                self.objects.insert(metadata.name, object);
+                Ok(is_seen)
             }
             _ => Ok(false),
         }
-    }
-
-    /// Whether that was a change that anybody sees.
-    fn put(&mut self, name: String, object: U) -> bool {
-        let is_news = self.objects.get(&name) != Some(&object);
-        self.objects.insert(name, object);
-        is_news
     }
 
     /// A state that is forgotten is read anew; anything else is an error.
@@ -190,13 +190,6 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
                 Ok(false)
             }
             error => Err(error),
-        }
-    }
-
-    fn failed(&mut self, error: &ApiError) {
-        self.failures += 1;
-        if matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_)) {
-            self.step = WatchStep::End;
         }
     }
 
@@ -239,10 +232,6 @@ struct WatchLines {
 }
 
 impl WatchLines {
-    fn new(body: Body) -> Self {
-        Self { body, rest: BytesMut::new() }
-    }
-
     /// The next line without its end; what comes after the last end is a line too.
     async fn next(&mut self) -> Result<Option<BytesMut>, SendError> {
         let mut searched = 0;
@@ -256,7 +245,7 @@ impl WatchLines {
             match timeout(WATCH_SILENCE_TIMEOUT, self.body.frame()).await {
                 Ok(Some(Ok(frame))) => self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
                 Ok(None) => return Ok(Some(self.rest.split()).filter(|line| !line.is_empty())),
-                Ok(Some(Err(error))) => return Err(SendError::interrupted(error)),
+                Ok(Some(Err(error))) => return Err(SendError::interrupted(&error)),
                 Err(_) => return Err(SendError::interrupted("it has been silent for too long")),
             }
         }

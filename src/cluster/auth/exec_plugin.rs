@@ -1,7 +1,7 @@
 //! Credential plugins: a program that logs in and prints what to send (`client.authentication.k8s.io/v1` and `v1beta1`).
 
 use std::io;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -106,15 +106,19 @@ impl ExecPlugin {
     /// One line that names the command. What the plugin itself has to say it says on stderr.
     pub(crate) async fn run(&self, attended: bool) -> Result<IssuedCredentials, Error> {
         let interactive = self.is_interactive(attended)?;
-        let command = self.command(interactive, attended);
+        let mut command = self.command(interactive, attended);
+        let finished = async { command.spawn()?.wait_with_output().await };
         let output = match attended {
-            true => finished(command).await,
-            false => timeout(UNATTENDED_PLUGIN_TIMEOUT, finished(command))
+            true => finished.await,
+            false => timeout(UNATTENDED_PLUGIN_TIMEOUT, finished)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
         let output = output.map_err(|error| self.not_run(&error))?;
-        self.log(&output.stderr);
+        // What it says while nobody waits for it would otherwise end in the middle of other output.
+        for line in String::from_utf8_lossy(&output.stderr).lines() {
+            tracing::warn!(plugin = self.command, "{line}");
+        }
         if !output.status.success() {
             let status = output.status.to_string().replace("exit status:", "exit code");
             return Err(self.error(format_args!("failed with {status}")));
@@ -154,13 +158,6 @@ impl ExecPlugin {
         serde_json::to_string(&info).expect("names and texts are JSON")
     }
 
-    /// What it says while nobody waits for it would otherwise end in the middle of other output.
-    fn log(&self, stderr: &[u8]) {
-        for line in String::from_utf8_lossy(stderr).lines() {
-            tracing::warn!(plugin = self.command, "{line}");
-        }
-    }
-
     fn not_run(&self, error: &io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::NotFound => {
@@ -195,10 +192,8 @@ impl ExecPlugin {
             (None, None) => return Err(self.error("prints neither a token nor a client certificate")),
             _ => return Err(self.error("prints a client certificate without its key, or a key alone")),
         };
-        let expires = match set(status.expiration_timestamp) {
-            Some(text) => Some(time(&text).ok_or_else(|| self.error("prints an expirationTimestamp that is no time"))?),
-            None => None,
-        };
+        let no_time = || self.error("prints an expirationTimestamp that is no time");
+        let expires = set(status.expiration_timestamp).map(|text| time(&text).ok_or_else(no_time)).transpose()?;
         Ok(IssuedCredentials { authorization, identity, expires, renew: expires.and_then(in_time) })
     }
 }
@@ -206,10 +201,6 @@ impl ExecPlugin {
 /// JSON, or YAML, as client-go's decoder takes it (`plugin/pkg/client/auth/exec/exec.go`).
 fn answer(stdout: &[u8]) -> Option<ExecCredentialAnswer> {
     serde_json::from_slice(stdout).ok().or_else(|| serde_saphyr::from_slice(stdout).ok())
-}
-
-async fn finished(mut command: Command) -> io::Result<Output> {
-    command.spawn()?.wait_with_output().await
 }
 
 fn time(text: &str) -> Option<SystemTime> {

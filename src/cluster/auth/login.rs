@@ -153,7 +153,9 @@ impl UserLogin {
             HeaderSource::File(_) => "a token in a file",
             HeaderSource::Plugin(_) => "a credential plugin",
             HeaderSource::Oidc(_) => "an OpenID Connect token",
-            HeaderSource::Nothing if self.certificate.is_given() => "a client certificate",
+            HeaderSource::Nothing if !matches!(self.certificate.certificate, PemSource::Nothing) => {
+                "a client certificate"
+            }
             HeaderSource::Nothing => "none",
         }
     }
@@ -194,12 +196,8 @@ fn from_file(path: &std::path::Path) -> Result<IssuedCredentials, Error> {
 }
 
 impl CertificateSource {
-    fn is_given(&self) -> bool {
-        !matches!(self.certificate, PemSource::Nothing)
-    }
-
     fn is_in_files(&self) -> bool {
-        self.certificate.file().is_some() || self.key.file().is_some()
+        [&self.certificate, &self.key].iter().any(|source| matches!(source, PemSource::File(_)))
     }
 
     fn read(&self) -> Result<Option<ClientIdentity>, Error> {
@@ -213,9 +211,7 @@ impl CertificateSource {
     }
 
     fn add_to(&self, mut issued: IssuedCredentials) -> Result<IssuedCredentials, Error> {
-        if let Some(identity) = self.read()? {
-            issued.identity = Some(identity);
-        }
+        issued.identity = self.read()?.or(issued.identity);
         if self.is_in_files() {
             let renew = SystemTime::now() + CERTIFICATE_FILE_READ_INTERVAL;
             issued.renew = Some(issued.renew.map_or(renew, |other| other.min(renew)));

@@ -41,12 +41,8 @@ impl OidcToken {
             return Err(Error::failed(format!("the OpenID Connect token of user {:?} has expired", self.user))
                 .hint("let kubectl renew it (`kubectl auth whoami`), or log in again"));
         }
-        Ok(IssuedCredentials {
-            authorization: Some(bearer(&token)?),
-            identity: None,
-            expires,
-            renew: expires.and_then(in_time),
-        })
+        let renew = expires.and_then(in_time);
+        Ok(IssuedCredentials { authorization: Some(bearer(&token)?), identity: None, expires, renew })
     }
 }
 

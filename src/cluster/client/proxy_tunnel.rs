@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHORIZATION};
-use http::{HeaderValue, Request, StatusCode, Uri};
+use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::proxy::SocksV5;
@@ -31,15 +31,10 @@ pub(crate) async fn open_proxy_tunnel(
     }
 }
 
-/// `Proxy-Authorization`, if the proxy's URL has a user.
-pub(crate) fn authorization(login: &ProxyLogin) -> HeaderValue {
-    basic(&login.user, &login.password)
-}
-
 async fn connect(stream: ByteStream, login: Option<&ProxyLogin>, authority: &str) -> Result<ByteStream, String> {
     let mut request = Request::connect(authority).header(HOST, authority);
     if let Some(login) = login {
-        request = request.header(PROXY_AUTHORIZATION, authorization(login));
+        request = request.header(PROXY_AUTHORIZATION, basic(&login.user, &login.password));
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let broken = |error: hyper::Error| format!("it does not answer as a HTTP proxy ({error})");

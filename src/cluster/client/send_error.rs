@@ -51,7 +51,7 @@ pub enum SendError {
 
 impl SendError {
     /// The connection broke off because of `cause`.
-    pub(crate) fn interrupted(cause: impl ToString) -> Self {
+    pub(crate) fn interrupted(cause: &(impl ToString + ?Sized)) -> Self {
         Self::Interrupted { cause: cause.to_string() }
     }
 

@@ -1,6 +1,6 @@
 //! PEM that a kubeconfig holds in base64 or in a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,14 +26,6 @@ impl PemSource {
             (Some(data), _) => Self::Data(data),
             (None, Some(file)) => Self::File(file.into()),
             (None, None) => Self::Nothing,
-        }
-    }
-
-    /// The file, if it is one, which may change while we run.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            _ => None,
         }
     }
 
