@@ -143,9 +143,7 @@ fn override_cluster(cluster: &mut ClusterEntry, flags: &ConnectFlags) {
         cluster.server = Some(server.clone());
         cluster.tls_server_name = None;
     }
-    if let Some(name) = &flags.tls_server_name {
-        cluster.tls_server_name = Some(name.clone());
-    }
+    login::replace(&mut cluster.tls_server_name, &flags.tls_server_name);
     if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
         cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
         cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.display().to_string());

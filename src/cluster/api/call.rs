@@ -20,7 +20,7 @@ use super::read_ahead::read_ahead;
 use super::rule::AccessRule;
 use crate::cluster::Cluster;
 use crate::cluster::client::send_error::SendError;
-use crate::message::body::{Body, BoxError};
+use crate::message::body::Body;
 
 /// The form that every API server writes.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -190,11 +190,9 @@ impl AnswerContent {
 /// The octets of `body` as they come over the wire, within `limit`.
 fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     unfold(body, move |mut body| async move {
-        let piece = match limit.of(body.frame()).await {
-            Ok(frame) => frame?.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| interrupted(&error)),
-            Err(error) => Err(error),
-        };
-        Some((piece, body))
+        let frame = limit.of(body.frame()).await.transpose()?;
+        let frame = frame.and_then(|frame| Ok(frame.map_err(|error| SendError::interrupted(&error))?));
+        Some((frame.map(|frame| frame.into_data().unwrap_or_default()), body))
     })
 }
 
@@ -202,8 +200,4 @@ fn received(body: Body, limit: CallDeadline) -> impl Stream<Item = Result<Bytes,
 fn unpacked(done: std::io::Result<()>, decoder: &mut MultiGzDecoder<Vec<u8>>) -> Result<Bytes, SendError> {
     done.map_err(|error| SendError::interrupted(&error))?;
     Ok(std::mem::take(decoder.get_mut()).into())
-}
-
-fn interrupted(error: &BoxError) -> ApiError {
-    SendError::interrupted(error).into()
 }

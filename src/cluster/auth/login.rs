@@ -75,7 +75,8 @@ pub(crate) fn override_user(user: &mut AuthInfo, flags: &ConnectFlags) -> Result
     Ok(())
 }
 
-fn replace<T: Clone>(known: &mut Option<T>, typed: &Option<T>) {
+/// What was typed takes the place of what is known.
+pub(crate) fn replace<T: Clone>(known: &mut Option<T>, typed: &Option<T>) {
     if typed.is_some() {
         known.clone_from(typed);
     }
