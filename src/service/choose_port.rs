@@ -80,18 +80,23 @@ impl fmt::Display for ChoiceReason {
     }
 }
 
-/// Why a Service cannot be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a Service cannot be opened; shown as the reason in a few words, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotOpenable {
     /// It only stands for a name outside the cluster.
+    #[error("only a name for {0}")]
     ExternalName(String),
     /// The API server itself: its endpoints have no Pods.
+    #[error("the API server itself")]
     ApiServer,
     /// It has no ports, so the API server has nowhere to connect to.
+    #[error("no ports")]
     NoPorts,
     /// It has ports, but none of TCP.
+    #[error("no TCP port")]
     NoTcpPort,
     /// The port asked for, by flag, spelling or annotation, is not one of these.
+    #[error("no port {wanted}")]
     NoSuchPort {
         /// What was asked for.
         wanted: PortRef,
@@ -99,21 +104,8 @@ pub enum NotOpenable {
         have: Vec<ServicePort>,
     },
     /// None of several ports is more likely than the others.
+    #[error("several ports")]
     Ambiguous(Vec<ServicePort>),
-}
-
-/// The reason in a few words, for lists.
-impl fmt::Display for NotOpenable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ExternalName(host) => write!(f, "only a name for {host}"),
-            Self::ApiServer => f.write_str("the API server itself"),
-            Self::NoPorts => f.write_str("no ports"),
-            Self::NoTcpPort => f.write_str("no TCP port"),
-            Self::NoSuchPort { wanted, .. } => write!(f, "no port {wanted}"),
-            Self::Ambiguous(_) => f.write_str("several ports"),
-        }
-    }
 }
 
 /// Decides what to open of `service`.
@@ -121,11 +113,7 @@ impl fmt::Display for NotOpenable {
 /// # Errors
 /// When nothing can be opened, or several ports are equally likely.
 pub fn choose(service: &Service, wish: &TargetWish) -> Result<PortChoice, NotOpenable> {
-    if let Some(reason) = never_openable(service) {
-        return Err(reason);
-    }
-    let tcp: Vec<&ServicePort> = tcp_ports(service).collect();
-    let (port, why_port) = choose_port(service, &tcp, wish)?;
+    let (port, why_port) = choose_port(service, &tcp_ports(service)?, wish)?;
     Ok(choice_of(service, port, why_port, wish))
 }
 
@@ -134,13 +122,10 @@ pub fn choose(service: &Service, wish: &TargetWish) -> Result<PortChoice, NotOpe
 /// # Errors
 /// When nothing of it can be opened.
 pub fn openable(service: &Service) -> Result<Vec<PortChoice>, NotOpenable> {
-    if let Some(reason) = never_openable(service) {
-        return Err(reason);
-    }
-    let preferred = choose(service, &TargetWish::default()).ok().map(|choice| choice.port);
-    let mut ports: Vec<&ServicePort> = tcp_ports(service).collect();
-    ports.sort_by_key(|port| Some(*port) != preferred.as_ref());
+    let mut ports = tcp_ports(service)?;
     let wish = TargetWish::default();
+    let preferred = choose(service, &wish).ok().map(|choice| choice.port);
+    ports.sort_by_key(|port| Some(*port) != preferred.as_ref());
     Ok(ports.into_iter().map(|port| choice_of(service, port, ChoiceReason::Asked, &wish)).collect())
 }
 
@@ -150,21 +135,20 @@ fn choice_of(service: &Service, port: &ServicePort, why_port: ChoiceReason, wish
     PortChoice { port: port.clone(), why_port, scheme, why_scheme, path }
 }
 
-fn tcp_ports(service: &Service) -> impl Iterator<Item = &ServicePort> {
-    service.ports.iter().filter(|port| port.protocol == Protocol::Tcp)
-}
-
-fn never_openable(service: &Service) -> Option<NotOpenable> {
+/// What may be opened: at least one port.
+fn tcp_ports(service: &Service) -> Result<Vec<&ServicePort>, NotOpenable> {
     if service.kind == ServiceType::ExternalName {
-        return Some(NotOpenable::ExternalName(service.external_name.clone().unwrap_or_default()));
+        return Err(NotOpenable::ExternalName(service.external_name.clone().unwrap_or_default()));
     }
     if service.namespace == "default" && service.name == "kubernetes" {
-        return Some(NotOpenable::ApiServer);
+        return Err(NotOpenable::ApiServer);
     }
-    if service.ports.is_empty() {
-        return Some(NotOpenable::NoPorts);
+    let tcp: Vec<_> = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp).collect();
+    match tcp[..] {
+        [] if service.ports.is_empty() => Err(NotOpenable::NoPorts),
+        [] => Err(NotOpenable::NoTcpPort),
+        _ => Ok(tcp),
     }
-    tcp_ports(service).next().is_none().then_some(NotOpenable::NoTcpPort)
 }
 
 fn choose_port<'a>(
@@ -218,38 +202,19 @@ pub fn port_likeness(port: &ServicePort) -> i8 {
         let http = ["http", "https", "kubernetes.io/ws", "kubernetes.io/wss"].contains(&protocol.as_str());
         return if http { 4 } else { -2 };
     }
-    name_likeness(port.name.as_deref()).unwrap_or_else(|| number_likeness(port.number))
+    port.name.as_deref().and_then(name_likeness).unwrap_or_else(|| number_likeness(port.number))
 }
 
 /// What a port's name says, by its words (`http-web` has two); a word for something else outweighs one for the web.
-fn name_likeness(name: Option<&str>) -> Option<i8> {
-    const NOT_FOR_PEOPLE: [&str; 14] = [
-        "metrics",
-        "grpc",
-        "probe",
-        "health",
-        "healthz",
-        "admin",
-        "debug",
-        "telemetry",
-        "gossip",
-        "raft",
-        "peer",
-        "dns",
-        "ssh",
-        "tcp",
-    ];
-    const WEB_UI: [&str; 7] = ["web", "ui", "dashboard", "console", "webui", "gui", "service"];
-    const WEB: [&str; 6] = ["http", "https", "http2", "tls", "www", "websecure"];
-    let words: Vec<&str> = name?.split('-').collect();
-    let says = |list: &[&str]| words.iter().any(|word| list.contains(word));
-    if says(&NOT_FOR_PEOPLE) {
-        return Some(-1);
-    }
-    if says(&WEB_UI) || name.is_some_and(|name| WEB.contains(&name)) {
-        return Some(3);
-    }
-    says(&WEB).then_some(2)
+fn name_likeness(name: &str) -> Option<i8> {
+    let of_word = |word: &str| match word {
+        "metrics" | "grpc" | "probe" | "health" | "healthz" | "admin" | "debug" | "telemetry" | "gossip" | "raft"
+        | "peer" | "dns" | "ssh" | "tcp" => Some(-1),
+        "web" | "ui" | "dashboard" | "console" | "webui" | "gui" | "service" => Some(3),
+        "http" | "https" | "http2" | "tls" | "www" | "websecure" => Some(if word == name { 3 } else { 2 }),
+        _ => None,
+    };
+    name.split('-').filter_map(of_word).reduce(|one, other| if one.min(other) < 0 { -1 } else { one.max(other) })
 }
 
 fn number_likeness(number: u16) -> i8 {
@@ -259,22 +224,16 @@ fn number_likeness(number: u16) -> i8 {
 }
 
 fn choose_scheme(service: &Service, port: &ServicePort, wish: &TargetWish) -> (Scheme, ChoiceReason) {
-    if let Some(scheme) = wish.scheme {
-        return (scheme, ChoiceReason::Asked);
-    }
-    if let Some(scheme) = annotated_scheme(service, port) {
-        return (scheme, ChoiceReason::Annotation);
-    }
-    if let Some(scheme) = port.app_protocol.as_deref().and_then(scheme_of_app_protocol) {
-        return (scheme, ChoiceReason::AppProtocol);
-    }
-    if let Some(scheme) = port.name.as_deref().and_then(scheme_of_name) {
-        return (scheme, ChoiceReason::Name);
-    }
-    match port.number {
-        443 | 8443 | 9443 => (Scheme::Https, ChoiceReason::Number),
-        _ => (Scheme::Http, ChoiceReason::Default),
-    }
+    let number = matches!(port.number, 443 | 8443 | 9443).then_some(Scheme::Https);
+    let decisions = [
+        (wish.scheme, ChoiceReason::Asked),
+        (annotated_scheme(service, port), ChoiceReason::Annotation),
+        (port.app_protocol.as_deref().and_then(scheme_of_app_protocol), ChoiceReason::AppProtocol),
+        (port.name.as_deref().and_then(scheme_of_name), ChoiceReason::Name),
+        (number, ChoiceReason::Number),
+    ];
+    let first = decisions.into_iter().find_map(|(scheme, why)| Some((scheme?, why)));
+    first.unwrap_or((Scheme::Http, ChoiceReason::Default))
 }
 
 /// Standard names of KEP-1422 and IANA.

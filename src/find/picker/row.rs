@@ -30,14 +30,7 @@ impl RowColumn {
 
     /// What stands above it.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::Service => "SERVICE",
-            Self::Port => "PORT",
-            Self::Scheme => "SCHEME",
-            Self::Type => "TYPE",
-            Self::Ready => "READY",
-            Self::Age => "AGE",
-        }
+        ["SERVICE", "PORT", "SCHEME", "TYPE", "READY", "AGE"][self as usize]
     }
 }
 
@@ -136,75 +129,28 @@ fn was_opened(entry: &HistoryEntry, service: &Service, port: &ServicePort) -> bo
 /// From this likeness on a row counts as a likely web UI.
 pub const LIKELY_WEB: u8 = 2;
 
-/// Words of the names of programs and parts of programs whose purpose is a web page.
-const WEB_UI_WORDS: [&str; 33] = [
-    "alertmanager",
-    "argocd",
-    "airflow",
-    "chronograf",
-    "console",
-    "dashboard",
-    "dashboards",
-    "dex",
-    "frontend",
-    "gitea",
-    "grafana",
-    "gui",
-    "harbor",
-    "hubble",
-    "jaeger",
-    "jenkins",
-    "jupyter",
-    "jupyterhub",
-    "kiali",
-    "kibana",
-    "mailhog",
-    "mailpit",
-    "minio",
-    "nexus",
-    "pgadmin",
-    "portal",
-    "prometheus",
-    "rabbitmq",
-    "sonarqube",
-    "superset",
-    "ui",
-    "web",
-    "zipkin",
-];
-
-/// Words that say that a Service beside a web UI is not it.
-const BEHIND_THE_SCENES: [&str; 20] = [
-    "agent",
-    "api",
-    "backend",
-    "controller",
-    "db",
-    "discovery",
-    "exporter",
-    "gossip",
-    "headless",
-    "metrics",
-    "node",
-    "operated",
-    "operator",
-    "postgresql",
-    "redis",
-    "repo",
-    "webhook",
-    "worker",
-    "nodes",
-    "hl",
-];
+/// What a word of a name says of the Service: yes for programs and parts of programs whose purpose is a web page, no for
+/// what stands beside a web UI and is not it.
+fn is_web_ui(word: &str) -> Option<bool> {
+    match word {
+        "alertmanager" | "argocd" | "airflow" | "chronograf" | "console" | "dashboard" | "dashboards" | "dex"
+        | "frontend" | "gitea" | "grafana" | "gui" | "harbor" | "hubble" | "jaeger" | "jenkins" | "jupyter"
+        | "jupyterhub" | "kiali" | "kibana" | "mailhog" | "mailpit" | "minio" | "nexus" | "pgadmin" | "portal"
+        | "prometheus" | "rabbitmq" | "sonarqube" | "superset" | "ui" | "web" | "zipkin" => Some(true),
+        "agent" | "api" | "backend" | "controller" | "db" | "discovery" | "exporter" | "gossip" | "headless"
+        | "metrics" | "node" | "operated" | "operator" | "postgresql" | "redis" | "repo" | "webhook" | "worker"
+        | "nodes" | "hl" => Some(false),
+        _ => None,
+    }
+}
 
 /// 2 for a Service named like a web UI, 1 for a port that looks like one, 3 for both; 0 for every further port.
 fn likeness(service: &str, port: &ServicePort, is_first: bool) -> u8 {
     if !is_first {
         return 0;
     }
-    let words: Vec<&str> = service.split('-').collect();
-    let says = |list: &[&str]| words.iter().any(|word| list.contains(word));
-    let name = says(&WEB_UI_WORDS) && !says(&BEHIND_THE_SCENES);
+    // One word that says no outweighs all others.
+    let name = service.split('-').filter_map(is_web_ui).min() == Some(true);
     u8::from(name) * LIKELY_WEB + u8::from(port_likeness(port) > 0)
 }
 
