@@ -1,7 +1,5 @@
 //! What a user is told when something ends the run: one sentence, one way out, one exit code.
 
-use std::fmt;
-
 /// How the process ends. Stable: scripts branch on these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -33,7 +31,8 @@ impl Exit {
 /// The end of a run, in the user's words.
 ///
 /// `message` names the thing, says the cause once and carries no secret; `hint` is what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     message: String,
     hint: Option<String>,
@@ -85,14 +84,6 @@ impl Error {
         self.exit
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// What the system says of a failure, fit to stand behind a colon: without its error number.
 pub fn system_words(error: &std::io::Error) -> String {

@@ -5,6 +5,9 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use crate::cluster::{ApiError, Cluster, Scope};
 use crate::service::Service;
 
+/// Services as the API server hands them out.
+pub type ServicePortions = BoxStream<'static, Result<Vec<Service>, ApiError>>;
+
 /// Services that arrive portion by portion.
 pub struct ServiceScan {
     /// Where they come from.
@@ -12,16 +15,7 @@ pub struct ServiceScan {
     /// Why that is less than was asked for: one sentence.
     pub narrowed: Option<String>,
     /// The portions.
-    pub portions: BoxStream<'static, Result<Vec<Service>, ApiError>>,
-}
-
-impl std::fmt::Debug for ServiceScan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServiceScan")
-            .field("scopes", &self.scopes)
-            .field("narrowed", &self.narrowed)
-            .finish_non_exhaustive()
-    }
+    pub portions: ServicePortions,
 }
 
 /// Begins to list the Services of `scope` that `selector` selects. Where all namespaces may not be listed, the
@@ -60,11 +54,7 @@ pub async fn scan_services(
 }
 
 /// The first portion tells whether the user may have the others.
-async fn begin(
-    cluster: &Cluster,
-    scope: &Scope,
-    selector: Option<&str>,
-) -> Result<BoxStream<'static, Result<Vec<Service>, ApiError>>, ApiError> {
+async fn begin(cluster: &Cluster, scope: &Scope, selector: Option<&str>) -> Result<ServicePortions, ApiError> {
     let mut portions = cluster.services(scope, selector).boxed();
     match portions.next().await {
         Some(first) => Ok(stream::iter([Ok(first?)]).chain(portions).boxed()),

@@ -56,11 +56,7 @@ impl FromStr for Scheme {
     type Err = ServiceIdError;
 
     fn from_str(text: &str) -> Result<Self, ServiceIdError> {
-        match text {
-            "http" => Ok(Self::Http),
-            "https" => Ok(Self::Https),
-            _ => Err(ServiceIdError::Scheme(text.to_owned())),
-        }
+        <Self as ValueEnum>::from_str(text, false).map_err(|_| ServiceIdError::Scheme(text.to_owned()))
     }
 }
 

@@ -92,21 +92,14 @@ impl Target {
         proxy_path(&self.namespace, &self.id)
     }
 
-    /// Every ID that means exactly this Target to the API server, or would if it looked at the port's name.
-    fn exact_ids(&self) -> Vec<ServiceId> {
+    /// Every ID that means exactly this Target to the API server, or would if it looked at the port's name; or else
+    /// those that can only mean it as long as no other open one claims them.
+    fn ids(&self, is_exact: bool) -> Vec<ServiceId> {
         let schemes: &[Option<Scheme>] = match self.scheme {
+            _ if !is_exact => &[None],
             Scheme::Http => &[None, Some(Scheme::Http)],
             Scheme::Https => &[Some(Scheme::Https)],
         };
-        self.ids(schemes)
-    }
-
-    /// IDs that can only mean this Target as long as no other open one claims them.
-    fn lenient_ids(&self) -> Vec<ServiceId> {
-        self.ids(&[None])
-    }
-
-    fn ids(&self, schemes: &[Option<Scheme>]) -> Vec<ServiceId> {
         let mut ports: Vec<Option<PortRef>> = vec![None];
         match &self.port {
             Some(port) => {
@@ -174,9 +167,9 @@ pub fn served_paths(targets: &[Target]) -> Vec<Vec<String>> {
     for (index, target) in targets.iter().enumerate() {
         claim(index, &target.id, &target.namespace);
     }
-    for ids in [Target::exact_ids as fn(&Target) -> Vec<ServiceId>, Target::lenient_ids] {
+    for is_exact in [true, false] {
         for (index, target) in targets.iter().enumerate() {
-            for id in ids(target) {
+            for id in target.ids(is_exact) {
                 claim(index, &id, &target.namespace);
             }
         }
