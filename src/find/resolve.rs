@@ -5,7 +5,8 @@ use tokio::sync::mpsc;
 use super::by_picking::{feed, target_of};
 use super::history::{History, HistoryEntry};
 use super::picker::frame::PickerPlace;
-use super::picker::{PickRequest, ask_port, pick};
+use super::picker::state::PickerState;
+use super::picker::{ask_port, pick};
 use super::query::{NamedService, ServiceQuery, WantedServices};
 use super::scan::scopes_text;
 use super::{FindOutcome, FoundTarget, choose_port_of, find, refusal, several_services};
@@ -107,12 +108,11 @@ impl TargetResolver<'_> {
             server: self.cluster.server().to_owned(),
             scope: scopes_text(std::slice::from_ref(&scope)),
         };
-        let colour = self.output.colour();
-        let ask = PickRequest { typed: typed.to_owned(), place, recent, now: self.now, colour };
+        let picker = PickerState::new(typed, recent, self.now);
         let (sender, arrivals) = mpsc::channel(MAX_WAITING_ARRIVALS);
         let selector = self.query.search.selector.clone();
         let feeder = tokio::spawn(feed(self.cluster.clone(), scope, selector, visited, sender));
-        let picked = pick(ask, arrivals, signals).await;
+        let picked = pick(picker, place, self.output.colour(), arrivals, signals).await;
         feeder.abort();
         picked?.into_iter().map(|picked| target_of(picked, wish)).collect()
     }

@@ -132,16 +132,11 @@ impl FrameParts {
 
 fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
     let context = place.context.as_deref().unwrap_or("in-cluster");
-    let words = [
-        ("context ", SpanStyle::Quiet),
-        (context, SpanStyle::Strong),
-        ("  ", SpanStyle::Quiet),
-        (place.scope.as_str(), SpanStyle::Plain),
-    ];
     let mut line = LineBuilder::new(width);
-    for (text, style) in words {
-        line.push(&printable(text), style);
-    }
+    line.push("context ", SpanStyle::Quiet);
+    line.push(&printable(context), SpanStyle::Strong);
+    line.push("  ", SpanStyle::Quiet);
+    line.push(&printable(&place.scope), SpanStyle::Plain);
     // A piece of a URL says nothing.
     let server = format!("  {}", printable(&place.server));
     if line.width + server.width() <= width {
@@ -152,9 +147,9 @@ fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
 
 /// The prompt with the counts at the right end, and the column of the text cursor.
 fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
-    let mut counts = format!("{}/{}", picker.matching(), picker.rows.len());
-    if picker.marked() > 0 {
-        counts = format!("{} marked  {counts}", picker.marked());
+    let mut counts = format!("{}/{}", picker.shown.len(), picker.rows.len());
+    if picker.marked.len() > 0 {
+        counts = format!("{} marked  {counts}", picker.marked.len());
     }
     if picker.is_loading {
         counts.push_str(" loading");
@@ -188,7 +183,7 @@ fn footer(picker: &PickerState, width: usize) -> ScreenLine {
     let mut line = LineBuilder::new(width);
     match &picker.note {
         Some(note) => line.push(&printable(note), SpanStyle::Note),
-        None => line.push(&keys(picker.marked()), SpanStyle::Quiet),
+        None => line.push(&keys(picker.marked.len()), SpanStyle::Quiet),
     }
     let refused = picker.rows.iter().filter(|row| row.offer.is_err()).count();
     let count = format!("{refused} cannot be opened");

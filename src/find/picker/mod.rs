@@ -15,11 +15,10 @@ use crossterm::event::EventStream;
 use dialoguer::Select;
 use dialoguer::console::Term;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
-use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::error::{Error, system_words};
-use crate::find::history::HistoryEntry;
 use crate::service::{Service, ServicePort};
 use crate::terminal::signals::StopSignals;
 use frame::{PickerPlace, frame, page};
@@ -28,21 +27,6 @@ use screen::{PickerScreen, TerminalInput, input};
 use state::{PickerState, PickerStep, ReadinessLookup};
 
 pub use state::PickedPort;
-
-/// What the picker begins with.
-#[derive(Debug, Clone)]
-pub struct PickRequest {
-    /// The first filter text.
-    pub typed: String,
-    /// Where the Services are.
-    pub place: PickerPlace,
-    /// The Targets opened last, the latest first.
-    pub recent: Vec<HistoryEntry>,
-    /// Seconds since the Unix epoch.
-    pub now: i64,
-    /// Whether the terminal may show colours.
-    pub colour: bool,
-}
 
 /// What arrives while the user is choosing.
 pub enum PickerArrival {
@@ -58,25 +42,26 @@ pub enum PickerArrival {
     Failed(Error),
 }
 
-/// Lets the user choose among what arrives. Needs a terminal as stdin and stderr.
+/// Lets the user choose with `picker` among what arrives from `place`. Needs a terminal as stdin and stderr.
 ///
 /// # Errors
 /// When the user leaves (exit code 130), the list fails before anything has arrived, or there is nothing to choose.
 pub async fn pick(
-    mut ask: PickRequest,
+    mut picker: PickerState,
+    mut place: PickerPlace,
+    colour: bool,
     mut arrivals: mpsc::Receiver<PickerArrival>,
     signals: &mut StopSignals,
 ) -> Result<Vec<PickedPort>, Error> {
-    let mut picker = PickerState::new(&ask.typed, std::mem::take(&mut ask.recent), ask.now);
-    let mut screen = PickerScreen::take(ask.colour).map_err(no_terminal)?;
+    let mut screen = PickerScreen::take(colour).map_err(no_terminal)?;
     let mut events = EventStream::new();
-    let mut continued = ContinueSignal::listen().map_err(no_terminal)?;
+    let mut continued = continue_signals().map_err(no_terminal)?;
     loop {
-        screen.show(&frame(&mut picker, &ask.place, screen.size())).map_err(no_terminal)?;
+        screen.show(&frame(&mut picker, &place, screen.size())).map_err(no_terminal)?;
         tokio::select! {
             biased;
             _ = signals.next() => return Err(Error::cancelled()),
-            () = continued.next() => screen.retake().map_err(no_terminal)?,
+            Some(()) = continued.next() => screen.retake().map_err(no_terminal)?,
             event = events.next() => {
                 let event = event.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())).map_err(no_terminal)?;
                 match after(input(event), &mut picker, &mut screen) {
@@ -87,10 +72,10 @@ pub async fn pick(
                 }
             }
             Some(arrival) = arrivals.recv() => {
-                take_in(arrival, &mut picker, &mut ask.place)?;
+                take_in(arrival, &mut picker, &mut place)?;
                 // Whatever else is there already is drawn together with it.
                 while let Ok(arrival) = arrivals.try_recv() {
-                    take_in(arrival, &mut picker, &mut ask.place)?;
+                    take_in(arrival, &mut picker, &mut place)?;
                 }
             }
         }
@@ -144,7 +129,7 @@ fn nothing_to_choose(place: &PickerPlace) -> Error {
 
 /// Stops this program and its job as Ctrl-Z does elsewhere, and takes the terminal again when it goes on.
 #[cfg(unix)]
-async fn suspend(screen: &mut PickerScreen, continued: &mut ContinueSignal) -> Result<(), Error> {
+async fn suspend(screen: &mut PickerScreen, continued: &mut BoxStream<'static, ()>) -> Result<(), Error> {
     use rustix::process::{Signal, kill_current_process_group};
     use screen::give_back;
     use std::time::Duration;
@@ -160,40 +145,20 @@ async fn suspend(screen: &mut PickerScreen, continued: &mut ContinueSignal) -> R
 
 /// Windows has no job control.
 #[cfg(windows)]
-async fn suspend(_screen: &mut PickerScreen, _continued: &mut ContinueSignal) -> Result<(), Error> {
+async fn suspend(_screen: &mut PickerScreen, _continued: &mut BoxStream<'static, ()>) -> Result<(), Error> {
     Ok(())
 }
 
-/// SIGCONT: shells change the terminal's modes while a program is stopped.
-#[derive(Debug)]
-struct ContinueSignal {
+/// SIGCONT: shells change the terminal's modes while a program is stopped. Windows has no job control.
+fn continue_signals() -> io::Result<BoxStream<'static, ()>> {
     #[cfg(unix)]
-    signal: tokio::signal::unix::Signal,
-}
-
-impl ContinueSignal {
-    #[cfg(unix)]
-    fn listen() -> io::Result<Self> {
+    {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { signal: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))? })
+        let mut signal = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+        Ok(stream::poll_fn(move |context| signal.poll_recv(context)).boxed())
     }
-
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        if self.signal.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     #[cfg(windows)]
-    fn listen() -> io::Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(windows)]
-    async fn next(&mut self) {
-        std::future::pending().await
-    }
+    Ok(stream::pending().boxed())
 }
 
 /// Asks which of `ports` of `service` is meant. Needs a terminal as stdin and stderr, and somebody who listens for

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
-use nucleo_matcher::{Config, Matcher, Utf32Str};
+use nucleo_matcher::{Matcher, Utf32Str};
 
 use super::row::{PickerRow, RowColumn};
 
@@ -15,36 +15,38 @@ use super::row::{PickerRow, RowColumn};
 const NAME_BONUS: u32 = 12;
 
 /// What was typed, ready to be compared with rows.
+#[derive(Default)]
 pub(super) struct RowQuery {
     pattern: Pattern,
     matcher: Matcher,
-    text: RowText,
+    /// A row as one text, kept to be used again for the next row.
+    text: String,
+    /// Where in it each column stands (in characters).
+    columns: [Range<usize>; RowColumn::ALL.len()],
+    wide: Vec<char>,
 }
 
 impl RowQuery {
     /// Reads `text`. An empty one matches every row alike.
     pub(super) fn new(text: &str) -> Self {
-        Self {
-            pattern: Pattern::parse(text, CaseMatching::Ignore, Normalization::Never),
-            matcher: Matcher::new(Config::DEFAULT),
-            text: RowText::default(),
-        }
+        let pattern = Pattern::parse(text, CaseMatching::Ignore, Normalization::Never);
+        Self { pattern, ..Self::default() }
     }
 
     /// How well `row` matches; `None` if not at all.
     pub(super) fn score(&mut self, row: &PickerRow) -> Option<u32> {
-        self.text.read(row);
-        let whole = self.pattern.score(Utf32Str::new(&self.text.text, &mut self.text.wide), &mut self.matcher)?;
-        let name = Utf32Str::new(&row.service.name, &mut self.text.wide);
+        self.read(row);
+        let whole = self.pattern.score(Utf32Str::new(&self.text, &mut self.wide), &mut self.matcher)?;
+        let name = Utf32Str::new(&row.service.name, &mut self.wide);
         let in_name = self.pattern.score(name, &mut self.matcher).map_or(0, |score| score + NAME_BONUS);
         Some(whole.max(in_name))
     }
 
     /// The characters of each column that match, as indices into its text in rising order.
     pub(super) fn matched(&mut self, row: &PickerRow) -> [Vec<usize>; RowColumn::ALL.len()] {
-        self.text.read(row);
+        self.read(row);
         let mut indices = Vec::new();
-        let text = Utf32Str::new(&self.text.text, &mut self.text.wide);
+        let text = Utf32Str::new(&self.text, &mut self.wide);
         let _ = self.pattern.indices(text, &mut self.matcher, &mut indices);
         indices.sort_unstable();
         indices.dedup();
@@ -52,19 +54,9 @@ impl RowQuery {
             let indices = indices.iter().map(|&index| index as usize);
             indices.filter(|index| range.contains(index)).map(|index| index - range.start).collect()
         };
-        self.text.columns.each_ref().map(within)
+        self.columns.each_ref().map(within)
     }
-}
 
-/// A row as one text, and where in it each column stands (in characters). Kept to be used again for the next row.
-#[derive(Default)]
-struct RowText {
-    text: String,
-    columns: [Range<usize>; RowColumn::ALL.len()],
-    wide: Vec<char>,
-}
-
-impl RowText {
     fn read(&mut self, row: &PickerRow) {
         self.text.clear();
         let mut start = 0;

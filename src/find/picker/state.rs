@@ -70,6 +70,7 @@ pub struct PickedPort {
 pub struct ReadinessLookup(pub Box<dyn Fn(&PickerRow) -> Readiness + Send>);
 
 /// Everything the screen shows.
+#[derive(Default)]
 pub struct PickerState {
     /// In order of arrival; the index is a row's identity.
     pub(super) rows: Vec<PickerRow>,
@@ -79,7 +80,7 @@ pub struct PickerState {
     /// All rows in the order of [`PickerRow::rank`].
     ranked: Vec<usize>,
     /// The rows that match, best first.
-    shown: Vec<usize>,
+    pub(super) shown: Vec<usize>,
     pub(super) typed: String,
     query: RowQuery,
     /// Its place among the rows that match.
@@ -89,7 +90,7 @@ pub struct PickerState {
     /// The first row on the screen.
     top: usize,
     /// In the order of marking.
-    marked: Vec<usize>,
+    pub(super) marked: Vec<usize>,
     /// Whether more rows may come.
     pub(super) is_loading: bool,
     /// What is to be said until the next key.
@@ -104,24 +105,8 @@ impl PickerState {
     /// Without rows, and `typed` as the first filter text. `recent` are the Targets opened last, the latest first;
     /// `now` is in seconds since the Unix epoch.
     pub fn new(typed: &str, recent: Vec<HistoryEntry>, now: i64) -> Self {
-        Self {
-            rows: Vec::new(),
-            known: HashMap::new(),
-            readiness: None,
-            ranked: Vec::new(),
-            shown: Vec::new(),
-            typed: typed.to_owned(),
-            query: RowQuery::new(typed),
-            cursor: 0,
-            holds_row: false,
-            top: 0,
-            marked: Vec::new(),
-            is_loading: true,
-            note: None,
-            widest: [0; RowColumn::ALL.len()],
-            recent,
-            now,
-        }
+        let query = RowQuery::new(typed);
+        Self { typed: typed.to_owned(), query, is_loading: true, recent, now, ..Self::default() }
     }
 
     /// Adds Services as they arrive; one that is there already is passed over (a list may have begun anew).
@@ -220,9 +205,8 @@ impl PickerState {
 
     fn mark(&mut self, rows: isize) {
         let Some(&index) = self.shown.get(self.cursor) else { return };
-        if let Err(reason) = &self.rows[index].offer {
-            self.note = Some(why_not(reason));
-            return;
+        if let Err(reason) = self.picked(index) {
+            return self.note(reason);
         }
         match self.marked.iter().position(|&marked| marked == index) {
             Some(place) => {
@@ -234,39 +218,28 @@ impl PickerState {
     }
 
     fn enter(&mut self) -> PickerStep {
-        if !self.marked.is_empty() {
-            return PickerStep::Chosen(self.marked.iter().filter_map(|&index| self.picked(index)).collect());
-        }
-        let Some(&index) = self.shown.get(self.cursor) else {
-            self.note("nothing matches");
-            return PickerStep::Stay;
+        let chosen = match self.shown.get(self.cursor) {
+            _ if !self.marked.is_empty() => self.marked.iter().map(|&index| self.picked(index)).collect(),
+            Some(&index) => self.picked(index).map(|picked| vec![picked]),
+            None => Err("nothing matches".to_owned()),
         };
-        match &self.rows[index].offer {
-            Ok(_) => return PickerStep::Chosen(self.picked(index).into_iter().collect()),
-            Err(reason) => self.note = Some(why_not(reason)),
+        match chosen {
+            Ok(picked) => return PickerStep::Chosen(picked),
+            Err(reason) => self.note(reason),
         }
         PickerStep::Stay
     }
 
-    fn picked(&self, index: usize) -> Option<PickedPort> {
-        let row = &self.rows[index];
-        let choice = row.offer.as_ref().ok()?.clone();
-        Some(PickedPort { service: Arc::clone(&row.service), choice })
-    }
-
-    /// How many rows match.
-    pub fn matching(&self) -> usize {
-        self.shown.len()
+    /// The row, or why it cannot be opened. Which row that is the cursor shows; the reason must fit beside it.
+    fn picked(&self, index: usize) -> Result<PickedPort, String> {
+        let PickerRow { service, offer, .. } = &self.rows[index];
+        let choice = offer.clone().map_err(|reason| format!("cannot be opened: {reason}"))?;
+        Ok(PickedPort { service: Arc::clone(service), choice })
     }
 
     /// The row at `place` among those that match, and whether it is marked.
     pub fn at(&self, place: usize) -> Option<(&PickerRow, bool)> {
         self.shown.get(place).map(|&index| (&self.rows[index], self.marked.contains(&index)))
-    }
-
-    /// How many rows are marked.
-    pub fn marked(&self) -> usize {
-        self.marked.len()
     }
 
     /// The places to show on a screen of `height` rows, the cursor among them.
@@ -281,11 +254,6 @@ impl PickerState {
     pub fn matched(&mut self, place: usize) -> [Vec<usize>; RowColumn::ALL.len()] {
         self.shown.get(place).map(|&index| self.query.matched(&self.rows[index])).unwrap_or_default()
     }
-}
-
-/// Which row that is the cursor shows; the reason must fit beside it.
-fn why_not(reason: &str) -> String {
-    format!("cannot be opened: {reason}")
 }
 
 /// Where the last character begins.
@@ -351,11 +319,11 @@ mod tests {
         let mut picker = picker(&[("a/one", "1"), ("a/two", "2")]);
         picker.press(text("one "), 10);
         picker.press(text("twx"), 10);
-        assert_eq!(picker.matching(), 0);
+        assert_eq!(picker.shown.len(), 0);
         picker.press(PickerKey::BackWord, 10);
         assert_eq!(picker.typed, "one ");
         picker.press(PickerKey::BackWord, 10);
-        assert_eq!((picker.typed.as_str(), picker.matching()), ("", 2));
+        assert_eq!((picker.typed.as_str(), picker.shown.len()), ("", 2));
         picker.press(text("tü"), 10);
         picker.press(PickerKey::Backspace, 10);
         assert_eq!(picker.typed, "t");
@@ -423,7 +391,7 @@ mod tests {
         picker.press(PickerKey::Mark(1), 10);
         picker.press(PickerKey::First, 10);
         picker.press(PickerKey::Mark(1), 10);
-        assert_eq!((picker.marked(), picker.cursor), (2, 1));
+        assert_eq!((picker.marked.len(), picker.cursor), (2, 1));
         picker.press(text("b"), 10);
         assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["c:3", "a:1"]);
     }
@@ -433,7 +401,7 @@ mod tests {
         let mut picker = picker(&[("a/a", "1"), ("a/b", "2")]);
         picker.press(PickerKey::Mark(0), 10);
         picker.press(PickerKey::Mark(0), 10);
-        assert_eq!(picker.marked(), 0);
+        assert_eq!(picker.marked.len(), 0);
         assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["a:1"]);
     }
 
@@ -446,7 +414,7 @@ mod tests {
             assert!(matches!(picker.press(key, 10), PickerStep::Stay));
             assert_eq!(picker.note.as_deref(), Some("cannot be opened: no TCP port"));
         }
-        assert_eq!(picker.marked(), 0);
+        assert_eq!(picker.marked.len(), 0);
         picker.press(PickerKey::Move(-1), 10);
         assert_eq!(picker.note.as_deref(), None);
     }
@@ -501,6 +469,6 @@ mod tests {
         let before = std::time::Instant::now();
         picker.press(text("svc 4"), 40);
         assert!(before.elapsed().as_millis() < 1_000, "{:?}", before.elapsed());
-        assert!(picker.matching() > 1_000);
+        assert!(picker.shown.len() > 1_000);
     }
 }
