@@ -38,18 +38,28 @@ pub enum FindOutcome {
 /// # Errors
 /// When there is no such Service, it cannot be opened, or the API server cannot be asked.
 pub async fn find(cluster: &Cluster, search: &ServiceSearch, named: &NamedService) -> Result<FindOutcome, Error> {
-    let namespace = named.spelling.namespace.as_deref().unwrap_or_else(|| cluster.namespace());
-    let everywhere = search.all_namespaces && named.spelling.namespace.is_none();
-    if !everywhere {
+    let scope = scope_of(cluster, search, named);
+    if let Scope::Namespace(namespace) = &scope {
         match cluster.service(namespace, named.spelling.id.name()).await {
             Ok(Some(service)) => return open(cluster, service, named).await,
             Ok(None) => {}
-            Err(ApiError::Forbidden { .. }) => return unread(namespace, named),
+            Err(ApiError::Forbidden { .. }) => {
+                let target = Target::unread(namespace, typed_id(named)?, named.wish.path.clone());
+                return Ok(FindOutcome::Found(Box::new(FoundTarget { target, read: None })));
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    let scope = if everywhere { Scope::All } else { Scope::Namespace(namespace.to_owned()) };
     by_part_of_name(cluster, search, &scope, named).await
+}
+
+/// Where `named` is looked for.
+pub(super) fn scope_of(cluster: &Cluster, search: &ServiceSearch, named: &NamedService) -> Scope {
+    match &named.spelling.namespace {
+        Some(namespace) => Scope::Namespace(namespace.clone()),
+        None if search.all_namespaces => Scope::All,
+        None => Scope::Namespace(cluster.namespace().to_owned()),
+    }
 }
 
 async fn by_part_of_name(
@@ -66,7 +76,7 @@ async fn by_part_of_name(
     match match_name(&services, named.spelling.id.name()) {
         NameMatch::One(service) => open(cluster, service.clone(), named).await,
         NameMatch::Several(several) => Ok(FindOutcome::SeveralServices(several.into_iter().cloned().collect())),
-        NameMatch::Nothing { near } => {
+        NameMatch::Nothing(near) => {
             let is_place_typed = search.namespace.is_some() || named.spelling.namespace.is_some();
             Err(no_such_service(named, scope, is_place_typed, &near))
         }
@@ -99,11 +109,6 @@ pub fn choose_port_of(
     let choice = choose(service, wish)?;
     let target = Target::new(service, &choice, spelled);
     Ok(FoundTarget { target, read: Some((service.clone(), choice)) })
-}
-
-fn unread(namespace: &str, named: &NamedService) -> Result<FindOutcome, Error> {
-    let target = Target::unread(namespace, typed_id(named)?, named.wish.path.clone());
-    Ok(FindOutcome::Found(Box::new(FoundTarget { target, read: None })))
 }
 
 /// The ID that spelling and flags make together.

@@ -170,7 +170,10 @@ fn set_aside(file: &Path) -> io::Result<PathBuf> {
 }
 
 fn write(file: &Path, targets: Vec<HistoryEntry>) -> io::Result<()> {
-    file.parent().map_or(Ok(()), make_private_folder)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    file.parent().map_or(Ok(()), |folder| builder.recursive(true).create(folder))?;
     // Where the file is a link, as dotfile managers make them, the link stays.
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut text = serde_json::to_vec_pretty(&HistoryDocument { version: VERSION, targets })?;
@@ -190,14 +193,6 @@ pub fn state_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathB
         if cfg!(windows) { absolute("LOCALAPPDATA") } else { absolute("HOME").map(|home| home.join(".local/state")) }
     });
     base.map(|base| base.join("kubectl-svcproxy"))
-}
-
-fn make_private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 /// A [`ServiceId`] in its own spelling, checked when read.

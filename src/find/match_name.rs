@@ -10,11 +10,8 @@ pub enum NameMatch<'a> {
     One(&'a Service),
     /// Several; the user has to say which.
     Several(Vec<&'a Service>),
-    /// None; these are spelled nearly so.
-    Nothing {
-        /// At most three names, nearest first.
-        near: Vec<&'a str>,
-    },
+    /// None; at most three names that are spelled nearly so, nearest first.
+    Nothing(Vec<&'a str>),
 }
 
 /// Finds what `text` means among `services`.
@@ -29,7 +26,7 @@ pub fn match_name<'a>(services: &'a [Service], text: &str) -> NameMatch<'a> {
             _ => return NameMatch::Several(matching),
         }
     }
-    NameMatch::Nothing { near: near_names(services.iter().map(|service| service.name.as_str()), text) }
+    NameMatch::Nothing(near_names(services.iter().map(|service| service.name.as_str()), text))
 }
 
 #[cfg(test)]
@@ -63,7 +60,7 @@ mod tests {
         let found = match match_name(&services, text) {
             NameMatch::One(service) => service.name.clone(),
             NameMatch::Several(several) => format!("several: {}", join(several)),
-            NameMatch::Nothing { near } => format!("near: {}", near.join(" ")),
+            NameMatch::Nothing(near) => format!("near: {}", near.join(" ")),
         };
         assert_eq!(found, expect, "{text} in {names}");
     }

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::by_name::scope_of;
 use super::by_picking::{feed, target_of};
 use super::history::{History, HistoryEntry};
 use super::picker::frame::PickerPlace;
@@ -70,8 +71,8 @@ impl TargetResolver<'_> {
         match outcome {
             FindOutcome::Found(found) => Ok(vec![*found]),
             FindOutcome::SeveralServices(_) if self.can_prompt => {
-                let typed = named.spelling.id.name();
-                self.pick(typed, self.scope_of(named), &named.wish, signals).await
+                let scope = scope_of(self.cluster, &self.query.search, named);
+                self.pick(named.spelling.id.name(), scope, &named.wish, signals).await
             }
             FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
             FindOutcome::SeveralPorts(service, ports) => Ok(vec![self.one_port(&service, ports, &named.wish).await?]),
@@ -124,15 +125,6 @@ impl TargetResolver<'_> {
             Scope::All
         } else {
             Scope::Namespace(self.cluster.namespace().to_owned())
-        }
-    }
-
-    /// Where the name was looked for.
-    fn scope_of(&self, named: &NamedService) -> Scope {
-        match &named.spelling.namespace {
-            Some(namespace) => Scope::Namespace(namespace.clone()),
-            None if self.query.search.all_namespaces => Scope::All,
-            None => Scope::Namespace(self.cluster.namespace().to_owned()),
         }
     }
 
