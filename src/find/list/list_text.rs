@@ -38,12 +38,8 @@ pub(super) struct ListContext {
     pub(super) now: i64,
 }
 
-/// A column of the table.
-struct ListColumn {
-    title: &'static str,
-    shown: ColumnUse,
-    cell: fn(&ListLine<'_>) -> String,
-}
+/// A column of the table: its title, when it is there, and what it says of a line.
+type ListColumn = (&'static str, ColumnUse, fn(&ListLine<'_>) -> String);
 
 /// When a column is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,25 +63,19 @@ struct ListLine<'a> {
 /// The columns in their order. The last is the only one that may be empty, and has no title then: most Services are
 /// inside the cluster only. What later pages have to say there stands without a title.
 const COLUMNS: [ListColumn; 10] = [
-    column("NAMESPACE", ColumnUse::OfSeveralNamespaces, |line| line.service.namespace.clone()),
-    column("NAME", ColumnUse::Always, |line| line.service.name.clone()),
-    column("PORT", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| port_text(&choice.port)))),
-    column("SCHEME", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| choice.scheme.to_string()))),
-    column("TYPE", ColumnUse::InWide, |line| line.service.kind.as_str().to_owned()),
-    column("CLUSTER-IP", ColumnUse::InWide, |line| or_dash(line.service.cluster_ip.clone())),
-    column("READY", ColumnUse::Always, |line| {
-        or_dash(line.ready.map(|ready| format!("{}/{}", ready.ready, ready.total)))
-    }),
-    column("AGE", ColumnUse::InWide, |line| or_dash(line.service.created.map(|created| age(line.now - created)))),
-    column("PROXY URL", ColumnUse::Always, |line| line.url.clone()),
-    column("WITHOUT PROXY", ColumnUse::Always, |line| {
+    ("NAMESPACE", ColumnUse::OfSeveralNamespaces, |line| line.service.namespace.clone()),
+    ("NAME", ColumnUse::Always, |line| line.service.name.clone()),
+    ("PORT", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| port_text(&choice.port)))),
+    ("SCHEME", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| choice.scheme.to_string()))),
+    ("TYPE", ColumnUse::InWide, |line| line.service.kind.as_str().to_owned()),
+    ("CLUSTER-IP", ColumnUse::InWide, |line| or_dash(line.service.cluster_ip.clone())),
+    ("READY", ColumnUse::Always, |line| or_dash(line.ready.map(|ready| format!("{}/{}", ready.ready, ready.total)))),
+    ("AGE", ColumnUse::InWide, |line| or_dash(line.service.created.map(|created| age(line.now - created)))),
+    ("PROXY URL", ColumnUse::Always, |line| line.url.clone()),
+    ("WITHOUT PROXY", ColumnUse::Always, |line| {
         line.choice.map(|choice| also_at(line.service, choice).join(", ")).unwrap_or_default()
     }),
 ];
-
-const fn column(title: &'static str, shown: ColumnUse, cell: fn(&ListLine<'_>) -> String) -> ListColumn {
-    ListColumn { title, shown, cell }
-}
 
 /// A Service, and how many of its endpoints are ready, where that is known.
 type ListedService = (Service, Option<ServiceReadiness>);
@@ -93,7 +83,7 @@ type ListedService = (Service, Option<ServiceReadiness>);
 impl PrintedList {
     /// Begins a list.
     pub(super) fn new(about: ListContext) -> Self {
-        let is_shown = |column: &ListColumn| match column.shown {
+        let is_shown = |(_, shown, _): &ListColumn| match shown {
             ColumnUse::Always => true,
             ColumnUse::InWide => about.format == OutputFormat::Wide,
             ColumnUse::OfSeveralNamespaces => about.several_namespaces,
@@ -139,12 +129,19 @@ impl PrintedList {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        lines.iter().for_each(|line| self.write_line(line, text));
+        for line in &lines {
+            let start = text.len();
+            for (cell, &width) in line.iter().zip(&self.widths) {
+                let _ = write!(text, "{cell:width$}   ");
+            }
+            text.truncate(start + text[start..].trim_end().len());
+            text.push('\n');
+        }
     }
 
     fn titles(&self, lines: &[Vec<String>]) -> Vec<String> {
         let is_used = |index: usize| lines.iter().any(|line| !line[index].is_empty());
-        let title = |(index, column): (usize, &ListColumn)| if is_used(index) { column.title } else { "" }.to_owned();
+        let title = |(index, &(title, ..)): (usize, &ListColumn)| if is_used(index) { title } else { "" }.to_owned();
         self.columns.iter().enumerate().map(title).collect()
     }
 
@@ -153,21 +150,12 @@ impl PrintedList {
         let line = |choice, url| {
             let ready = ready_behind(service, known.as_ref(), choice);
             let line = ListLine { service, choice, ready, url, now: self.about.now };
-            self.columns.iter().map(|column| printable(&(column.cell)(&line))).collect()
+            self.columns.iter().map(|(_, _, cell)| printable(&cell(&line))).collect()
         };
         match openable(service) {
             Ok(choices) => choices.iter().map(|choice| line(Some(choice), self.url(service, choice))).collect(),
             Err(refused) => vec![line(None, format!("({refused})"))],
         }
-    }
-
-    fn write_line(&self, line: &[String], text: &mut String) {
-        let start = text.len();
-        for (cell, &width) in line.iter().zip(&self.widths) {
-            let _ = write!(text, "{cell:width$}   ");
-        }
-        text.truncate(start + text[start..].trim_end().len());
-        text.push('\n');
     }
 
     fn url(&self, service: &Service, choice: &PortChoice) -> String {
@@ -225,13 +213,14 @@ impl PrintedList {
             ..PrintedPort::new(&choice.port)
         };
         let ready = ready_behind(service, known.as_ref(), choices.first());
+        let created = service.created.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
         let closed = service.ports.iter().filter(|port| !choices.iter().any(|choice| choice.port == **port));
         PrintedService {
             namespace: service.namespace.clone(),
             name: service.name.clone(),
             kind: service.kind.as_str(),
             cluster_ip: service.cluster_ip.clone(),
-            created: service.created.and_then(time_text),
+            created: created.map(|at| at.to_string()),
             ready: ready.map(|ready| ready.ready),
             endpoints: ready.map(|ready| ready.total),
             not_openable: reason,
@@ -249,11 +238,6 @@ fn ready_behind(service: &Service, known: Option<&ServiceReadiness>, choice: Opt
 
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
-}
-
-/// RFC 3339, as Kubernetes has it.
-fn time_text(seconds: i64) -> Option<String> {
-    jiff::Timestamp::from_second(seconds).ok().map(|at| at.to_string())
 }
 
 /// Where a port can be reached without a proxy, for people.
@@ -286,6 +270,7 @@ struct PrintedService {
     kind: &'static str,
     #[serde(rename = "clusterIP", skip_serializing_if = "Option::is_none")]
     cluster_ip: Option<String>,
+    /// RFC 3339, as Kubernetes has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
     /// Ready endpoints behind the first of `ports`; absent where the user may not know.
