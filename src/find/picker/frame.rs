@@ -183,7 +183,11 @@ fn footer(picker: &PickerState, width: usize) -> ScreenLine {
     let mut line = LineBuilder::new(width);
     match &picker.note {
         Some(note) => line.push(&printable(note), SpanStyle::Note),
-        None => line.push(&keys(picker.marked.len()), SpanStyle::Quiet),
+        None => {
+            let marked = picker.marked.len();
+            let several = if marked == 0 { String::new() } else { format!(" the {marked} marked") };
+            line.push(&format!("Enter open{several}  Tab mark several  Esc leave"), SpanStyle::Quiet);
+        }
     }
     let refused = picker.rows.iter().filter(|row| row.offer.is_err()).count();
     let count = format!("{refused} cannot be opened");
@@ -192,11 +196,6 @@ fn footer(picker: &PickerState, width: usize) -> ScreenLine {
         line.push(&count, SpanStyle::Quiet);
     }
     line.done()
-}
-
-fn keys(marked: usize) -> String {
-    let several = if marked == 0 { String::new() } else { format!(" the {marked} marked") };
-    format!("Enter open{several}  Tab mark several  Esc leave")
 }
 
 /// Which columns are shown, and how wide.

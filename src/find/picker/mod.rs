@@ -57,7 +57,7 @@ pub async fn pick(
     let mut events = EventStream::new();
     let mut continued = continue_signals().map_err(no_terminal)?;
     loop {
-        screen.show(&frame(&mut picker, &place, screen.size())).map_err(no_terminal)?;
+        screen.show(&frame(&mut picker, &place, screen.size)).map_err(no_terminal)?;
         tokio::select! {
             biased;
             _ = signals.next() => return Err(Error::cancelled()),
@@ -90,7 +90,7 @@ fn no_terminal(error: io::Error) -> Error {
 
 fn after(input: TerminalInput, picker: &mut PickerState, screen: &mut PickerScreen) -> PickerStep {
     match input {
-        TerminalInput::Key(key) => picker.press(key, page(screen.size().height)),
+        TerminalInput::Key(key) => picker.press(key, page(screen.size.height)),
         TerminalInput::Redraw => {
             screen.measure();
             PickerStep::Stay

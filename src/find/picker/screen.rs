@@ -24,7 +24,8 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 pub struct PickerScreen {
     colour: bool,
     drawn: Vec<Vec<u8>>,
-    size: ScreenSize,
+    /// Its size when last measured.
+    pub(super) size: ScreenSize,
 }
 
 impl PickerScreen {
@@ -59,11 +60,6 @@ impl PickerScreen {
         self.drawn.clear();
     }
 
-    /// Its size when last measured.
-    pub fn size(&self) -> ScreenSize {
-        self.size
-    }
-
     /// Shows `frame`, writing only lines that changed, all in one piece.
     ///
     /// # Errors
@@ -96,12 +92,13 @@ impl PickerScreen {
     fn codes_of(&self, line: &ScreenLine) -> io::Result<Vec<u8>> {
         let mut codes = Vec::new();
         for span in &line.spans {
-            for attribute in attributes(span.style) {
+            let (attributes, colour) = look(span.style);
+            for attribute in attributes {
                 queue!(codes, style::SetAttribute(*attribute))?;
             }
             if line.is_current {
                 queue!(codes, style::SetAttribute(style::Attribute::Reverse))?;
-            } else if let Some(colour) = colour(span.style).filter(|_| self.colour) {
+            } else if let Some(colour) = colour.filter(|_| self.colour) {
                 queue!(codes, style::SetForegroundColor(colour))?;
             }
             queue!(codes, style::Print(&span.text), style::SetAttribute(style::Attribute::Reset))?;
@@ -117,23 +114,17 @@ impl Drop for PickerScreen {
     }
 }
 
-/// Attributes carry the meaning, so that it is there without colours, and on light and dark backgrounds alike.
-fn attributes(style: SpanStyle) -> &'static [style::Attribute] {
+/// Attributes carry the meaning, so that it is there without colours, and on light and dark backgrounds alike. Only
+/// colours of the basic sixteen that can be read on white and on black.
+fn look(style: SpanStyle) -> (&'static [style::Attribute], Option<style::Color>) {
     use style::Attribute::{Bold, Dim, Underlined};
     match style {
-        SpanStyle::Plain => &[],
-        SpanStyle::Quiet => &[Dim],
-        SpanStyle::Strong | SpanStyle::Mark | SpanStyle::Note => &[Bold],
-        SpanStyle::Match => &[Bold, Underlined],
-    }
-}
-
-/// Only colours of the basic sixteen that can be read on white and on black.
-fn colour(style: SpanStyle) -> Option<style::Color> {
-    match style {
-        SpanStyle::Match | SpanStyle::Mark => Some(style::Color::DarkMagenta),
-        SpanStyle::Note => Some(style::Color::DarkRed),
-        SpanStyle::Plain | SpanStyle::Quiet | SpanStyle::Strong => None,
+        SpanStyle::Plain => (&[], None),
+        SpanStyle::Quiet => (&[Dim], None),
+        SpanStyle::Strong => (&[Bold], None),
+        SpanStyle::Match => (&[Bold, Underlined], Some(style::Color::DarkMagenta)),
+        SpanStyle::Mark => (&[Bold], Some(style::Color::DarkMagenta)),
+        SpanStyle::Note => (&[Bold], Some(style::Color::DarkRed)),
     }
 }
 
@@ -190,10 +181,19 @@ fn key_input(key: KeyEvent) -> TerminalInput {
         KeyCode::Char(letter) if plain => PickerKey::Text(letter.to_string()),
         // AltGr comes as both on Windows.
         KeyCode::Char(letter) if control && alt => PickerKey::Text(letter.to_string()),
-        KeyCode::Char('l') if control => return TerminalInput::Redraw,
-        KeyCode::Char(letter) if control => {
-            return control_letter(letter).map_or(TerminalInput::Nothing, TerminalInput::Key);
-        }
+        // What fzf and the shells' line editors agree on.
+        KeyCode::Char(letter) if control => match letter {
+            'c' | 'g' => PickerKey::Cancel,
+            'd' => PickerKey::EndOfInput,
+            'h' => PickerKey::Backspace,
+            'w' => PickerKey::BackWord,
+            'u' => PickerKey::Clear,
+            'p' | 'k' => PickerKey::Move(-1),
+            'n' | 'j' => PickerKey::Move(1),
+            'z' => PickerKey::Suspend,
+            'l' => return TerminalInput::Redraw,
+            _ => return TerminalInput::Nothing,
+        },
         KeyCode::Backspace if control || alt => PickerKey::BackWord,
         KeyCode::Backspace => PickerKey::Backspace,
         KeyCode::Up => PickerKey::Move(-1),
@@ -209,21 +209,6 @@ fn key_input(key: KeyEvent) -> TerminalInput {
         _ => return TerminalInput::Nothing,
     };
     TerminalInput::Key(meaning)
-}
-
-/// What fzf and the shells' line editors agree on.
-fn control_letter(letter: char) -> Option<PickerKey> {
-    Some(match letter {
-        'c' | 'g' => PickerKey::Cancel,
-        'd' => PickerKey::EndOfInput,
-        'h' => PickerKey::Backspace,
-        'w' => PickerKey::BackWord,
-        'u' => PickerKey::Clear,
-        'p' | 'k' => PickerKey::Move(-1),
-        'n' | 'j' => PickerKey::Move(1),
-        'z' => PickerKey::Suspend,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
