@@ -50,7 +50,9 @@ pub async fn scan_services(
         return Err(refusal);
     }
     let scopes = allowed.iter().map(|namespace| Scope::Namespace((*namespace).to_owned())).collect();
-    Ok(ServiceScan { scopes, narrowed: Some(narrowed(&allowed)), portions })
+    let place = place(&allowed);
+    let why = format!("you may not list Services in all namespaces; these are from {place} (-n NAMESPACE for another)");
+    Ok(ServiceScan { scopes, narrowed: Some(why), portions })
 }
 
 /// The first portion tells whether the user may have the others.
@@ -71,11 +73,6 @@ fn fallbacks<'a>(own: &'a str, others: &'a [String]) -> Vec<&'a str> {
         }
     }
     namespaces
-}
-
-fn narrowed(namespaces: &[&str]) -> String {
-    let place = place(namespaces);
-    format!("you may not list Services in all namespaces; these are from {place} (-n NAMESPACE for another)")
 }
 
 /// Pure.

@@ -196,13 +196,17 @@ fn most_like_web<'a>(tcp: &[&'a ServicePort]) -> Result<&'a ServicePort, NotOpen
     }
 }
 
+/// Ports that web UIs like to listen on.
+const USUAL_NUMBERS: [u16; 16] =
+    [80, 443, 3000, 3001, 4200, 5000, 5601, 7860, 8000, 8080, 8081, 8443, 8501, 8888, 9090, 9443];
+
 /// How much a port looks like one that a browser should open: positive for yes, negative for no.
 pub fn port_likeness(port: &ServicePort) -> i8 {
     if let Some(protocol) = &port.app_protocol {
         let http = ["http", "https", "kubernetes.io/ws", "kubernetes.io/wss"].contains(&protocol.as_str());
         return if http { 4 } else { -2 };
     }
-    port.name.as_deref().and_then(name_likeness).unwrap_or_else(|| number_likeness(port.number))
+    port.name.as_deref().and_then(name_likeness).unwrap_or_else(|| i8::from(USUAL_NUMBERS.contains(&port.number)))
 }
 
 /// What a port's name says, by its words (`http-web` has two); a word for something else outweighs one for the web.
@@ -215,12 +219,6 @@ fn name_likeness(name: &str) -> Option<i8> {
         _ => None,
     };
     name.split('-').filter_map(of_word).reduce(|one, other| if one.min(other) < 0 { -1 } else { one.max(other) })
-}
-
-fn number_likeness(number: u16) -> i8 {
-    const USUAL: [u16; 16] =
-        [80, 443, 3000, 3001, 4200, 5000, 5601, 7860, 8000, 8080, 8081, 8443, 8501, 8888, 9090, 9443];
-    i8::from(USUAL.contains(&number))
 }
 
 fn choose_scheme(service: &Service, port: &ServicePort, wish: &TargetWish) -> (Scheme, ChoiceReason) {

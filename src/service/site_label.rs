@@ -14,14 +14,10 @@ const HASH_LENGTH: usize = 6;
 pub fn site_label(server: &str, proxy_path: &str, service: &str, namespace: &str) -> String {
     let mut readable = format!("{service}--{namespace}");
     readable.truncate(LABEL_LIMIT - HASH_LENGTH - 2);
-    format!("{}--{}", readable.trim_end_matches('-'), hash(server, proxy_path))
-}
-
-fn hash(server: &str, proxy_path: &str) -> String {
     let digest = Sha256::new().chain_update(server).chain_update([0]).chain_update(proxy_path).finalize();
-    let mut text = data_encoding::BASE32_NOPAD.encode(&digest).to_ascii_lowercase();
-    text.truncate(HASH_LENGTH);
-    text
+    let mut hash = data_encoding::BASE32_NOPAD.encode(&digest).to_ascii_lowercase();
+    hash.truncate(HASH_LENGTH);
+    format!("{}--{hash}", readable.trim_end_matches('-'))
 }
 
 #[cfg(test)]

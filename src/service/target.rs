@@ -37,7 +37,8 @@ impl Target {
     /// The port stands in the ID as the user spelled it, since a role may name just that spelling; otherwise by name,
     /// and for an unnamed port by number only if there are several.
     pub fn new(service: &Service, choice: &PortChoice, spelled: Option<&ServiceId>) -> Self {
-        let port = TargetPort::new(service, &choice.port);
+        let ServicePort { name, number, target_port, .. } = choice.port.clone();
+        let port = TargetPort { name, number, target_port, has_siblings: service.ports.len() > 1 };
         let id = match spelled {
             Some(id) if port.is_meant_by(id, choice.scheme, service) => id.clone(),
             _ => port.id(&service.name, choice.scheme),
@@ -115,15 +116,6 @@ impl Target {
 }
 
 impl TargetPort {
-    fn new(service: &Service, port: &ServicePort) -> Self {
-        Self {
-            name: port.name.clone(),
-            number: port.number,
-            target_port: port.target_port.clone(),
-            has_siblings: service.ports.len() > 1,
-        }
-    }
-
     fn id(&self, service: &str, scheme: Scheme) -> ServiceId {
         let port = match &self.name {
             Some(name) => Some(PortRef::Name(name.clone())),

@@ -289,28 +289,25 @@ enum KeptEnd {
 
 /// The characters of `text` that fit into `width` columns, each with its index in `text`; `…` stands for what does not.
 fn shortened(text: &str, width: usize, keep: KeptEnd) -> Vec<(char, Option<usize>)> {
-    let all: Vec<(char, Option<usize>)> =
+    let mut kept: Vec<(char, Option<usize>)> =
         text.chars().enumerate().map(|(index, character)| (character, Some(index))).collect();
     if text.width() <= width {
-        return all;
+        return kept;
     }
-    let room = width.saturating_sub(1);
-    let fitting = |characters: &mut dyn Iterator<Item = &(char, Option<usize>)>| {
-        let mut used = 0;
-        let within = |&&(character, _): &&(char, Option<usize>)| {
-            used += columns(character);
-            used <= room
-        };
-        characters.take_while(within).copied().collect::<Vec<_>>()
+    if keep == KeptEnd::End {
+        kept.reverse();
+    }
+    let mut used = 0;
+    let fits = |&&(character, _): &&(char, Option<usize>)| {
+        used += columns(character);
+        used <= width.saturating_sub(1)
     };
-    let ellipsis = (width > 0).then_some(('…', None));
-    match keep {
-        KeptEnd::Start => fitting(&mut all.iter()).into_iter().chain(ellipsis).collect(),
-        KeptEnd::End => {
-            let end = fitting(&mut all.iter().rev());
-            ellipsis.into_iter().chain(end.into_iter().rev()).collect()
-        }
+    kept.truncate(kept.iter().take_while(fits).count());
+    kept.extend((width > 0).then_some(('…', None)));
+    if keep == KeptEnd::End {
+        kept.reverse();
     }
+    kept
 }
 
 fn text_of(characters: &[(char, Option<usize>)]) -> String {

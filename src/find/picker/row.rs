@@ -56,39 +56,28 @@ pub fn rows_of(service: &Arc<Service>, recent: &[HistoryEntry], now: i64) -> Vec
         Ok(choices) => choices.into_iter().map(Ok).collect(),
         Err(refused) => vec![Err(refused.to_string())],
     };
-    offers
-        .into_iter()
-        .enumerate()
-        .map(|(index, offer)| PickerRow::new(service, offer, index == 0, recent, now))
-        .collect()
-}
-
-impl PickerRow {
-    fn new(
-        service: &Arc<Service>,
-        offer: Result<PortChoice, String>,
-        is_first: bool,
-        recent: &[HistoryEntry],
-        now: i64,
-    ) -> Self {
+    let name = format!("{}/{}", service.namespace, service.name);
+    let age = service.created.map(|created| age(now - created)).unwrap_or_default();
+    let row = |(index, offer): (usize, Result<PortChoice, String>)| {
         let (port, scheme) = match &offer {
-            Ok(choice) => (port_text(&choice.port), choice.scheme.as_str().to_owned()),
-            Err(reason) => (reason.clone(), String::new()),
+            Ok(choice) => (port_text(&choice.port), choice.scheme.as_str()),
+            Err(reason) => (reason.clone(), ""),
         };
-        let age = service.created.map(|created| age(now - created)).unwrap_or_default();
-        let name = format!("{}/{}", service.namespace, service.name);
-        let cells = [name, port, scheme, service.kind.as_str().to_owned(), String::new(), age];
+        let cells = [name.as_str(), &port, scheme, service.kind.as_str(), "", &age];
         let port = offer.as_ref().ok().map(|choice| &choice.port);
-        Self {
-            likeness: port.map_or(0, |port| likeness(&service.name, port, is_first)),
+        PickerRow {
+            likeness: port.map_or(0, |port| likeness(&service.name, port, index == 0)),
             recent: port.and_then(|port| recent.iter().position(|entry| was_opened(entry, service, port))),
             readiness: None,
-            cells: cells.map(|cell| printable(&cell)),
+            cells: cells.map(printable),
             service: Arc::clone(service),
             offer,
         }
-    }
+    };
+    offers.into_iter().enumerate().map(row).collect()
+}
 
+impl PickerRow {
     /// Takes note of how many endpoints are ready.
     pub fn set_readiness(&mut self, readiness: Readiness) {
         self.readiness = Some(readiness);

@@ -173,7 +173,7 @@ impl PickerState {
         let page = isize::try_from(page.max(1)).unwrap_or(isize::MAX);
         match key {
             PickerKey::Text(text) => self.retype(|typed| typed.push_str(&text)),
-            PickerKey::Backspace => self.retype(|typed| typed.truncate(last_character(typed))),
+            PickerKey::Backspace => self.retype(|typed| _ = typed.pop()),
             PickerKey::BackWord => self.retype(back_word),
             PickerKey::Clear => self.retype(String::clear),
             PickerKey::Move(rows) => self.go(rows),
@@ -254,11 +254,6 @@ impl PickerState {
     pub fn matched(&mut self, place: usize) -> [Vec<usize>; RowColumn::ALL.len()] {
         self.shown.get(place).map(|&index| self.query.matched(&self.rows[index])).unwrap_or_default()
     }
-}
-
-/// Where the last character begins.
-fn last_character(typed: &str) -> usize {
-    typed.char_indices().next_back().map_or(0, |(index, _)| index)
 }
 
 /// Cuts the last word and the blanks after it.
