@@ -112,9 +112,9 @@ impl PrintedList {
     /// What follows the last page.
     pub(super) fn end(self) -> String {
         match self.about.format {
-            OutputFormat::Json if self.is_first => self.json_head() + "]}\n",
+            OutputFormat::Json if self.is_first => self.head() + "]}\n",
             OutputFormat::Json => "\n]}\n".to_owned(),
-            OutputFormat::Yaml if self.is_first => self.yaml_head("services: []\n"),
+            OutputFormat::Yaml if self.is_first => self.head() + " []\n",
             _ => String::new(),
         }
     }
@@ -169,7 +169,7 @@ impl PrintedList {
     }
 
     fn json(&self, services: &[ListedService], text: &mut String) {
-        let mut before = if self.is_first { self.json_head() + "\n" } else { ",\n".to_owned() };
+        let mut before = if self.is_first { self.head() + "\n" } else { ",\n".to_owned() };
         for listed in services {
             text.push_str(&before);
             text.push_str(&serde_json::to_string(&self.item(listed)).expect("an item has text and numbers only"));
@@ -177,29 +177,23 @@ impl PrintedList {
         }
     }
 
-    fn json_head(&self) -> String {
-        let (context, server) = self.head();
-        format!("{{\"context\":{context},\"server\":{server},\"services\":[")
-    }
-
     fn yaml(&self, services: &[ListedService], text: &mut String) {
         if self.is_first {
-            text.push_str(&self.yaml_head("services:\n"));
+            text.push_str(&(self.head() + "\n"));
         }
         for listed in services {
             text.push_str(&serde_saphyr::to_string(&[self.item(listed)]).expect("an item has text and numbers only"));
         }
     }
 
-    fn yaml_head(&self, services: &str) -> String {
-        let (context, server) = self.head();
-        format!("context: {context}\nserver: {server}\n{services}")
-    }
-
-    /// Context and server in JSON, which is YAML too.
-    fn head(&self) -> (String, String) {
+    /// What stands before the Services: context and server in JSON, which is YAML too.
+    fn head(&self) -> String {
         let text = |value: Option<&str>| serde_json::to_string(&value).expect("a text is JSON");
-        (text(self.about.context.as_deref()), text(Some(&self.about.server)))
+        let (context, server) = (text(self.about.context.as_deref()), text(Some(&self.about.server)));
+        if self.about.format == OutputFormat::Json {
+            return format!("{{\"context\":{context},\"server\":{server},\"services\":[");
+        }
+        format!("context: {context}\nserver: {server}\nservices:")
     }
 
     fn item(&self, (service, known): &ListedService) -> PrintedService {

@@ -41,7 +41,8 @@ pub struct PickerRow {
     pub service: Arc<Service>,
     /// What of it, or why not.
     pub offer: Result<PortChoice, String>,
-    /// How much it looks like something a person opens in a browser: 0 to [`LIKELY_WEB`] and more.
+    /// How much it looks like something a person opens in a browser: 0 to [`LIKELY_WEB`] and more; 0 for every port but
+    /// the first.
     pub likeness: u8,
     /// Place in the history, 0 being the latest.
     pub recent: Option<usize>,
@@ -66,7 +67,7 @@ pub fn rows_of(service: &Arc<Service>, recent: &[HistoryEntry], now: i64) -> Vec
         let cells = [name.as_str(), &port, scheme, service.kind.as_str(), "", &age];
         let port = offer.as_ref().ok().map(|choice| &choice.port);
         PickerRow {
-            likeness: port.map_or(0, |port| likeness(&service.name, port, index == 0)),
+            likeness: port.filter(|_| index == 0).map_or(0, |port| likeness(&service.name, port)),
             recent: port.and_then(|port| recent.iter().position(|entry| was_opened(entry, service, port))),
             readiness: None,
             cells: cells.map(printable),
@@ -133,11 +134,8 @@ fn is_web_ui(word: &str) -> Option<bool> {
     }
 }
 
-/// 2 for a Service named like a web UI, 1 for a port that looks like one, 3 for both; 0 for every further port.
-fn likeness(service: &str, port: &ServicePort, is_first: bool) -> u8 {
-    if !is_first {
-        return 0;
-    }
+/// 2 for a Service named like a web UI, 1 for a port that looks like one, 3 for both.
+fn likeness(service: &str, port: &ServicePort) -> u8 {
     // One word that says no outweighs all others.
     let name = service.split('-').filter_map(is_web_ui).min() == Some(true);
     u8::from(name) * LIKELY_WEB + u8::from(port_likeness(port) > 0)
@@ -271,7 +269,7 @@ pub(crate) mod tests {
     fn names_of_web_uis() {
         let check = |name: &str, expect: bool| {
             let port = port("http:80");
-            assert_eq!(likeness(name, &port, true) >= LIKELY_WEB, expect, "{name}");
+            assert_eq!(likeness(name, &port) >= LIKELY_WEB, expect, "{name}");
         };
         for name in ["grafana", "argocd-server", "kubernetes-dashboard", "my-ui", "web", "prometheus", "shop-frontend"]
         {
