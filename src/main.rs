@@ -28,7 +28,10 @@ const WORKERS: usize = 1;
 
 pub(crate) fn main() -> ExitCode {
     if let Some(words) = completion::asked(std::env::args_os()) {
-        return complete(&words);
+        // Whatever happens: shells show what they get. No credential plugin may ask questions in the middle of a line.
+        let answer = completion::answer(&words, environment(false), history_folder());
+        let _ = std::io::stdout().write_all(answer.as_bytes());
+        return ExitCode::SUCCESS;
     }
     let cli = match CommandLine::try_parse() {
         Ok(cli) => cli,
@@ -52,14 +55,6 @@ fn explain_usage(mut usage: clap::Error) -> ExitCode {
     let _ = usage.print();
     let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
     ExitCode::from(exit.code())
-}
-
-/// Whatever happens: shells show what they get.
-fn complete(words: &[OsString]) -> ExitCode {
-    // No credential plugin may ask questions in the middle of a line being typed.
-    let answer = completion::answer(words, environment(false), history_folder());
-    let _ = std::io::stdout().write_all(answer.as_bytes());
-    ExitCode::SUCCESS
 }
 
 fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Error> {
@@ -117,7 +112,7 @@ fn facts() -> TerminalFacts {
     }
 }
 
-fn variable(name: &str) -> Option<std::ffi::OsString> {
+fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 

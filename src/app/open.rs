@@ -299,7 +299,8 @@ impl ServingSession<'_> {
         let limit = self.plan.serving.idle_timeout.unwrap_or_default();
         tokio::select! {
             _ = signals.next() => {}
-            () = activity.idle_for(limit), if !limit.is_zero() => self.output.print_hint("idle for as long as --idle-timeout allows"),
+            () = activity.idle_for(limit), if !limit.is_zero() =>
+                self.output.print_hint("idle for as long as --idle-timeout allows"),
         }
     }
 

@@ -1,10 +1,9 @@
 //! Flags and what is known of the terminal → what this run will do. Pure.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::args::{ChoosingFlags, CommandLine, LocalAddress, LogFormat, PrintingFlags, ServingFlags};
+use super::args::{ChoosingFlags, CommandLine, LocalAddress, LogFormat, ServingFlags};
 use crate::error::Error;
 use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
@@ -70,13 +69,21 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
     let CommandLine { services, command, choosing, serving, guarding, printing, .. } = cli;
     let format = ready_format(printing.output)?;
     let wanted = wanted(&choosing, services, facts)?;
-    check_together(&serving, &printing, &command)?;
+    if !command.is_empty() && printing.dry_run {
+        return Err(Error::usage("--dry-run opens nothing, so there is nothing for COMMAND to use"));
+    }
+    if !command.is_empty() && serving.unix_socket.is_some() {
+        return Err(Error::usage("COMMAND gets a URL, and a --unix-socket has none"));
+    }
     let for_programs = format != OutputFormat::Text || !command.is_empty();
     let no_browser = serving.no_browser || serving.unix_socket.is_some() || for_programs;
     let logs_for_programs = printing.log_format != LogFormat::Text;
     Ok(Plan::Open(Box::new(OpenPlan {
         query: ServiceQuery { wanted, search },
-        listen: listen(&serving),
+        listen: match &serving.unix_socket {
+            Some(path) => ListenOn::UnixSocket(path.clone()),
+            None => ListenOn::Tcp { addresses: addresses(&serving.address), port: serving.port },
+        },
         guard: guarding,
         opening: browser::opening(no_browser, serving.browser.clone(), facts),
         serving,
@@ -177,24 +184,17 @@ fn misspelled(text: &str, error: &SpellingError) -> Error {
 }
 
 /// A flag and the spelling may say the same, not different things.
-fn once<T: PartialEq + Display>(
+fn once<T: PartialEq + std::fmt::Display>(
     flag: &str,
-    wish: Option<T>,
+    flagged: Option<T>,
     spelled: Option<T>,
     text: &str,
 ) -> Result<Option<T>, Error> {
-    match (wish, spelled) {
-        (Some(wish), Some(spelled)) if wish != spelled => {
-            Err(Error::usage(format!("{flag} {wish} contradicts \"{text}\"")))
+    match (flagged, spelled) {
+        (Some(flagged), Some(spelled)) if flagged != spelled => {
+            Err(Error::usage(format!("{flag} {flagged} contradicts \"{text}\"")))
         }
-        (wish, spelled) => Ok(wish.or(spelled)),
-    }
-}
-
-fn listen(serving: &ServingFlags) -> ListenOn {
-    match &serving.unix_socket {
-        Some(path) => ListenOn::UnixSocket(path.clone()),
-        None => ListenOn::Tcp { addresses: addresses(&serving.address), port: serving.port },
+        (flagged, spelled) => Ok(flagged.or(spelled)),
     }
 }
 
@@ -207,16 +207,6 @@ fn addresses(flags: &[LocalAddress]) -> Vec<IpAddr> {
         LocalAddress::Ip(address) => vec![*address],
     };
     flags.iter().flat_map(of_flag).collect()
-}
-
-fn check_together(serving: &ServingFlags, printing: &PrintingFlags, command: &[OsString]) -> Result<(), Error> {
-    if !command.is_empty() && printing.dry_run {
-        return Err(Error::usage("--dry-run opens nothing, so there is nothing for COMMAND to use"));
-    }
-    if !command.is_empty() && serving.unix_socket.is_some() {
-        return Err(Error::usage("COMMAND gets a URL, and a --unix-socket has none"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
