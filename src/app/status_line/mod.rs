@@ -61,7 +61,7 @@ async fn any_changed(ready: &mut [watch::Receiver<Option<usize>>]) {
     // An error: whoever knew of the endpoints is gone, and nothing will change any more.
     let change = async |ready: &mut watch::Receiver<_>| {
         if ready.changed().await.is_err() {
-            pending().await
+            pending::<()>().await;
         }
     };
     select_all(ready.iter_mut().map(|ready| change(ready).boxed())).await;

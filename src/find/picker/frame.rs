@@ -148,7 +148,7 @@ fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
 /// The prompt with the counts at the right end, and the column of the text cursor.
 fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
     let mut counts = format!("{}/{}", picker.shown.len(), picker.rows.len());
-    if picker.marked.len() > 0 {
+    if !picker.marked.is_empty() {
         counts = format!("{} marked  {counts}", picker.marked.len());
     }
     if picker.is_loading {

@@ -228,7 +228,7 @@ impl WebSocketHandshake {
         exchange.answered(response.status(), response.extensions_mut());
         exchange.left_http();
         let end = server.stages.drain.clone();
-        let counter = exchange.to_client();
+        let counter = exchange.counter_of_service();
         server.tasks.spawn(web_socket_pump::run(self.client, service, end, exchange));
         prepare_agreement(response.headers_mut(), authority);
         response.map(|_| CountedBody::without_end(counter))

@@ -64,16 +64,16 @@ impl Exchange {
         if body.is_end_stream() || (!self.busy.stats.is_watched() && self.entry.is_none()) {
             return Body::Incoming(body);
         }
-        Body::boxed(CountedBody { body: Body::Incoming(body), counter: self.from_client(), _exchange: None })
+        Body::boxed(CountedBody { body: Body::Incoming(body), counter: self.counter_of_client(), _exchange: None })
     }
 
     /// Counts what comes from the client.
-    pub(crate) fn from_client(&self) -> OctetCounter {
+    pub(crate) fn counter_of_client(&self) -> OctetCounter {
         self.counter(|entry| &entry.bytes_in)
     }
 
     /// Counts what goes to the client.
-    pub(crate) fn to_client(&self) -> OctetCounter {
+    pub(crate) fn counter_of_service(&self) -> OctetCounter {
         self.counter(|entry| &entry.bytes_out)
     }
 
@@ -124,7 +124,7 @@ pub(crate) struct CountedBody {
 impl CountedBody {
     /// The body of an answer, with which `exchange` ends.
     pub(crate) fn ending(exchange: Exchange, body: Body) -> Self {
-        Self { body, counter: exchange.to_client(), _exchange: Some(exchange) }
+        Self { body, counter: exchange.counter_of_service(), _exchange: Some(exchange) }
     }
 
     /// No body, of an answer after which the exchange goes on.

@@ -30,7 +30,7 @@ pub(crate) async fn run(client: OnUpgrade, service: PendingStream, end: Cancella
 }
 
 async fn carry(client: Upgraded, service: ByteStream, exchange: &Exchange) {
-    let (upward, downward) = (exchange.from_client(), exchange.to_client());
+    let (upward, downward) = (exchange.counter_of_client(), exchange.counter_of_service());
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_service, to_service) = tokio::io::split(service);
     let both = async {

@@ -57,7 +57,9 @@ impl PodDialer {
     async fn port_forward(&self, Backend { pod, port }: &Backend) -> Result<RawPodStream, PodFailure> {
         let target = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", self.namespace);
         let (carrier, framing) = self.upgrade(&target).await?;
-        PodStream::open(carrier, framing, *port, self.tls.is_none()).await.map_err(PodFailure::broke_off)
+        PodStream::open(carrier, framing, *port, self.tls.is_none())
+            .await
+            .map_err(|error| PodFailure::broke_off(&error))
     }
 
     /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts. One

@@ -39,7 +39,7 @@ impl PodFailure {
     }
 
     /// The connection to the API server broke.
-    pub(super) fn broke_off(error: impl ToString) -> Self {
+    pub(super) fn broke_off(error: &impl ToString) -> Self {
         Self::new(FailureCause::ApiServer(ApiServerFailure::BrokeOff), error.to_string())
     }
 

@@ -137,5 +137,5 @@ fn of_text(code: StatusCode, body: &[u8]) -> ApiServerStatus {
 }
 
 async fn connection(answer: Response<Body>) -> Result<TokioIo<Upgraded>, PodFailure> {
-    hyper::upgrade::on(answer).await.map(TokioIo::new).map_err(PodFailure::broke_off)
+    hyper::upgrade::on(answer).await.map(TokioIo::new).map_err(|error| PodFailure::broke_off(&error))
 }
