@@ -53,8 +53,8 @@ fn reader(headers: &HeaderMap) -> ClientKind {
 }
 
 fn accepts(headers: &HeaderMap, part: &str) -> bool {
-    let mut values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    values.any(|value| value.to_ascii_lowercase().contains(part))
+    let is_part = |window: &[u8]| window.eq_ignore_ascii_case(part.as_bytes());
+    headers.get_all(ACCEPT).iter().any(|value| value.as_bytes().windows(part.len()).any(is_part))
 }
 
 #[cfg(test)]
@@ -79,6 +79,7 @@ mod tests {
         check(&[("accept", "*/*")], ClientKind::Terminal);
         check(&[], ClientKind::Terminal);
         check(&[("accept", "text/plain")], ClientKind::Terminal);
+        check(&[("accept", "Text/HTML;q=1")], ClientKind::Browser);
         check(&[("accept", "application/json, */*")], ClientKind::Program);
         check(&[("accept", "application/vnd.api+json")], ClientKind::Program);
         check(&[("accept", "application/yaml")], ClientKind::Program);

@@ -32,7 +32,8 @@ pub(super) struct RequestHead {
     handshake: Option<String>,
     /// Whether it asks only for what has changed, and can be asked without that.
     is_conditional: bool,
-    client: ClientKind,
+    /// Who reads the answer.
+    pub(super) client: RequestingClient,
     /// The host that the client used.
     pub(super) local_host: Option<HeaderValue>,
     /// `localhost` at the port that the client used, if it used another host.
@@ -153,7 +154,7 @@ impl RequestHead {
                 && is_bare
                 && request.method() == Method::GET
                 && !headers.contains_key(header::RANGE),
-            client: RequestingClient::of(request).reader,
+            client: RequestingClient::of(request),
             local_host: headers.get(header::HOST).cloned(),
             localhost: headers.get(header::HOST).and_then(localhost),
             may_port_forward: None,
@@ -163,7 +164,7 @@ impl RequestHead {
 
     /// Whether a refusal can tell anything of the host: what a page fetches for itself has reasons of its own to fail.
     fn can_be_judged(&self) -> bool {
-        self.is_reading && self.handshake.is_none() && self.client != ClientKind::Program
+        self.is_reading && self.handshake.is_none() && self.client.reader != ClientKind::Program
     }
 }
 
@@ -394,7 +395,7 @@ fn judge_host(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: 
     if attempt.app_host.is_some() {
         return Next::Deliver;
     }
-    if head.can_be_judged() && head.client == ClientKind::Browser && is_page(seen.status) {
+    if head.can_be_judged() && head.client.reader == ClientKind::Browser && is_page(seen.status) {
         known.accept_local_host();
         return Next::Deliver;
     }

@@ -178,18 +178,17 @@ impl Flight {
 
 impl DispatcherShared {
     async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
-        let client = RequestingClient::of(&request);
         let mut head = RequestHead::of(&request);
         let mut attempt = match self.first(&mut head).await {
             Ok(attempt) => attempt,
-            Err(limitation) => return self.refuse(client, limitation).await,
+            Err(limitation) => return self.refuse(head.client, limitation).await,
         };
         let trace = SendTrace::default();
         let (mut request, replay) = replay::record(request);
         let mut flight = Flight { head, replay, trace, kept: None, attempts: 0, sends_to_app: 0 };
         loop {
             request.extensions_mut().insert(flight.trace.clone());
-            let answer = self.send_once(request, &attempt).await;
+            let answer = self.send_once(request, flight.head.client, &attempt).await;
             let seen = flight.observe(&answer);
             tracing::debug!(%attempt, status = seen.status.as_u16(), cause = ?seen.cause, "attempt");
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
@@ -258,7 +257,12 @@ impl DispatcherShared {
     }
 
     /// Sends `request` as `attempt` says, and gives back the answer as if it came from the local host.
-    async fn send_once(&self, mut request: Request<Body>, attempt: &Attempt) -> Response<Body> {
+    async fn send_once(
+        &self,
+        mut request: Request<Body>,
+        client: RequestingClient,
+        attempt: &Attempt,
+    ) -> Response<Body> {
         let pair = self.pair(attempt.scheme);
         let headers = request.headers_mut();
         if attempt.whole {
@@ -274,7 +278,7 @@ impl DispatcherShared {
             host::set_app_host(headers, attempt.scheme, hosts);
         }
         let is_handshake = headers.contains_key(http::header::UPGRADE);
-        let mut answer = pair.send(request, attempt.transport).await;
+        let mut answer = pair.send(request, client, attempt.transport).await;
         if is_handshake
             && answer.status() == StatusCode::SWITCHING_PROTOCOLS
             && attempt.transport == Transport::ServiceProxy
@@ -313,8 +317,9 @@ impl DispatcherShared {
         request.headers_mut().insert(HOST, local.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
         host::set_forwarded(request.headers_mut(), local);
+        let client = RequestingClient::of(&request);
         let probe = Attempt { app_host: host.cloned(), ..attempt.clone() };
-        let answer = self.send_once(request, &probe).await;
+        let answer = self.send_once(request, client, &probe).await;
         let is_shown = answer.extensions().get::<FailureCause>().is_none() && attempt::accepts(answer.status());
         tracing::debug!(?host, status = answer.status().as_u16(), is_shown, "asked for / to find the app's host");
         is_shown
@@ -354,10 +359,10 @@ impl TransportPair {
         })
     }
 
-    async fn send(&self, request: Request<Body>, transport: Transport) -> Response<Body> {
+    async fn send(&self, request: Request<Body>, client: RequestingClient, transport: Transport) -> Response<Body> {
         match transport {
-            Transport::ServiceProxy => self.service_proxy.send(request).await,
-            Transport::PortForward => self.port_forward.send(request).await,
+            Transport::ServiceProxy => self.service_proxy.send(request, client).await,
+            Transport::PortForward => self.port_forward.send(request, client).await,
         }
     }
 }

@@ -89,10 +89,9 @@ impl PortForward {
         }))
     }
 
-    /// Sends `request` as [`Upstream::send`](super::Upstream::send) says.
-    pub async fn send(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+    /// Sends `request` of `asker` as [`Upstream::send`](super::Upstream::send) says.
+    pub async fn send(self: &Arc<Self>, request: Request<Body>, asker: RequestingClient) -> Response<Body> {
         self.sweep_now_and_then();
-        let asker = RequestingClient::of(&request);
         let failure = match self.once(request).await {
             Ok(SendOutcome::Answer(answer, pod)) => return self.finish(answer.map(Body::Incoming), &pod).await,
             Ok(SendOutcome::Lost { error, peer: lost, .. }) => {

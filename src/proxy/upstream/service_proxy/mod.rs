@@ -83,9 +83,8 @@ impl ServiceProxy {
         self.unprefix.store(Arc::new(self.unprefix.load().with_endpoints(slices)));
     }
 
-    /// Sends `request` as [`Upstream::send`](super::Upstream::send) says.
-    pub async fn send(&self, request: Request<Body>) -> Response<Body> {
-        let asker = RequestingClient::of(&request);
+    /// Sends `request` of `asker` as [`Upstream::send`](super::Upstream::send) says.
+    pub async fn send(&self, request: Request<Body>, asker: RequestingClient) -> Response<Body> {
         match self.try_send(request).await {
             Ok(answer) => self.diagnostics.examine(asker, answer).await,
             Err(refusal) => self.explain(asker, &refusal).await,
