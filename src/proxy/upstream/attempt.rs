@@ -7,11 +7,13 @@
 
 use std::fmt;
 
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::diagnose::{ApiServerFailure, FailureCause};
-use super::known::{AcceptedHost, Known, SuspectAnswer};
+use super::judge_host;
+use super::known::{Known, SuspectAnswer};
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::Notice;
 use super::{Body, Transport};
@@ -27,9 +29,11 @@ pub(super) struct RequestHead {
     /// Whether its method may be repeated.
     is_repeatable: bool,
     /// Whether it only reads: a GET or HEAD without a body.
-    is_reading: bool,
-    /// The path of a WebSocket handshake.
-    handshake: Option<String>,
+    pub(super) is_reading: bool,
+    /// Its path and query.
+    pub(super) target: PathAndQuery,
+    /// Whether it is a WebSocket handshake.
+    is_handshake: bool,
     /// Whether it asks only for what has changed, and can be asked without that.
     is_conditional: bool,
     /// Who reads the answer.
@@ -70,8 +74,8 @@ pub(super) enum AttemptReason {
     Repeat,
     /// It was lost on a connection that had been kept, which may have been dead.
     LostOnKept,
-    /// The app may want another host.
-    OtherHost,
+    /// The app answered this under the local host, and may want another.
+    OtherHost(StatusCode),
     /// The service proxy answered a handshake with this status, and that was doubted.
     Handshake(SuspectAnswer, StatusCode),
 }
@@ -142,14 +146,14 @@ impl RequestHead {
         let headers = request.headers();
         let is_bare = request.body().is_end_stream();
         let is_reading = matches!(*request.method(), Method::GET | Method::HEAD) && is_bare;
-        let is_handshake = headers.contains_key(header::UPGRADE);
         let asks_for_changes =
             headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE);
         Self {
             limitation: ProxyLimitation::of(request),
             is_repeatable: replay::is_idempotent(request.method()),
             is_reading,
-            handshake: is_handshake.then(|| request.uri().path().to_owned()),
+            target: request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")),
+            is_handshake: headers.contains_key(header::UPGRADE),
             is_conditional: asks_for_changes
                 && is_bare
                 && request.method() == Method::GET
@@ -162,9 +166,9 @@ impl RequestHead {
         }
     }
 
-    /// Whether a refusal can tell anything of the host: what a page fetches for itself has reasons of its own to fail.
-    fn can_be_judged(&self) -> bool {
-        self.is_reading && self.handshake.is_none() && self.client.reader != ClientKind::Program
+    /// Whether a person opened it, in a browser or at a terminal: not something that a page fetches for itself.
+    pub(super) fn is_opened(&self) -> bool {
+        self.is_reading && !self.is_handshake && self.client.reader != ClientKind::Program
     }
 }
 
@@ -192,14 +196,6 @@ impl Observation {
         };
         self.facts.sends > 0 && !stopped_before
     }
-
-    /// Whether the app itself may mean "not under this host": 421 says it; 400 and 403 are what apps with a list of hosts
-    /// answer, and not only they.
-    fn may_refuse_host(&self) -> bool {
-        const REFUSALS: [StatusCode; 3] =
-            [StatusCode::MISDIRECTED_REQUEST, StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN];
-        self.cause.is_none() && REFUSALS.contains(&self.status)
-    }
 }
 
 /// What is tried first.
@@ -208,10 +204,7 @@ impl Observation {
 /// When a right has to be asked for first, or there is no honest way.
 pub(super) fn first(head: &RequestHead, known: &mut Known) -> Result<Attempt, NoAttempt> {
     let transport = first_transport(head, known)?;
-    let app_host = match &known.app_host {
-        AcceptedHost::Other(host) => Some(host.clone()),
-        AcceptedHost::Local | AcceptedHost::Unknown => None,
-    };
+    let app_host = known.app_host.clone();
     Ok(Attempt { transport, scheme: known.scheme, app_host, whole: false, reason: AttemptReason::First })
 }
 
@@ -219,7 +212,7 @@ fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, N
     if known.via == Via::PortForward {
         return Ok(Transport::PortForward);
     }
-    let has_moved = known.has_moved || (head.handshake.is_some() && known.handshakes.by_port_forward);
+    let has_moved = known.has_moved || (head.is_handshake && known.handshakes.by_port_forward);
     let usual = if has_moved { Transport::PortForward } else { Transport::ServiceProxy };
     let Some(limitation) = head.limitation else { return Ok(usual) };
     let may_port_forward = may_port_forward(head, known).map_err(NoAttempt::Ask)?;
@@ -249,15 +242,14 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
     }
     match attempt.reason {
         AttemptReason::Handshake(doubt, status) => {
-            let path = head.handshake.as_deref().unwrap_or_default();
-            return after_handshake(path, doubt, status, seen, known);
+            return after_handshake(head.target.path(), doubt, status, seen, known);
         }
-        AttemptReason::OtherHost => return after_other_host(head, attempt, seen, known),
+        AttemptReason::OtherHost(refusal) => return judge_host::after_other_host(head, attempt, refusal, seen, known),
         AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat | AttemptReason::LostOnKept => {}
     }
     let by_service_proxy = attempt.transport == Transport::ServiceProxy;
-    if let (Some(path), Some(doubt), true) = (&head.handshake, seen.suspect, by_service_proxy) {
-        return examine_handshake(head, path, attempt, doubt, seen.status, known);
+    if let (true, Some(doubt), true) = (head.is_handshake, seen.suspect, by_service_proxy) {
+        return examine_handshake(head, attempt, doubt, seen.status, known);
     }
     let outcome = match &seen.cause {
         Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
@@ -267,7 +259,7 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
             Ok(repeat(head, &Attempt { transport: Transport::ServiceProxy, ..attempt.clone() }))
         }
         Some(_) => Ok(Next::Deliver),
-        None => Ok(judge_host(head, attempt, seen, known)),
+        None => Ok(judge_host::judge(head, attempt, seen, known)),
     };
     outcome.unwrap_or_else(Next::Ask)
 }
@@ -347,13 +339,12 @@ fn by_port_forward(head: &RequestHead, attempt: &Attempt, reason: AttemptReason)
 /// The service proxy's answer to a handshake is doubted: port-forward shows what the app says.
 fn examine_handshake(
     head: &RequestHead,
-    path: &str,
     attempt: &Attempt,
     doubt: SuspectAnswer,
     status: StatusCode,
     known: &mut Known,
 ) -> Next {
-    if known.handshakes.are_settled(path) {
+    if known.handshakes.are_settled(head.target.path()) {
         return Next::Deliver;
     }
     match may_port_forward(head, known) {
@@ -388,71 +379,6 @@ fn after_handshake(path: &str, doubt: SuspectAnswer, first: StatusCode, seen: &O
         None => {}
     }
     Next::Deliver
-}
-
-/// The app answered: does it show itself under the local host?
-fn judge_host(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
-    if attempt.app_host.is_some() {
-        return Next::Deliver;
-    }
-    if head.can_be_judged() && head.client.reader == ClientKind::Browser && is_page(seen.status) {
-        known.accept_local_host();
-        return Next::Deliver;
-    }
-    // By 421 the app says that it did nothing (RFC 9110 section 15.5.20), whoever asked for what.
-    let is_told = seen.status == StatusCode::MISDIRECTED_REQUEST;
-    if !seen.may_refuse_host() || !(head.can_be_judged() || is_told) {
-        return Next::Deliver;
-    }
-    if known.app_host == AcceptedHost::Unknown && head.can_be_judged() {
-        return Next::FindHost;
-    }
-    after_search(head, attempt, known)
-}
-
-/// What follows once it was looked for a host under which the app shows `/`.
-pub(super) fn after_search(head: &RequestHead, attempt: &Attempt, known: &Known) -> Next {
-    match &known.app_host {
-        AcceptedHost::Local => Next::Deliver,
-        AcceptedHost::Unknown => under(attempt, head.localhost.clone()),
-        AcceptedHost::Other(host) => under(attempt, Some(host.clone())),
-    }
-}
-
-fn under(attempt: &Attempt, host: Option<HeaderValue>) -> Next {
-    let Some(host) = host else { return Next::Deliver };
-    let attempt = Attempt { app_host: Some(host), reason: AttemptReason::OtherHost, ..attempt.clone() };
-    Next::Again { attempt, keep: true }
-}
-
-fn after_other_host(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
-    if !accepts(seen.status) || seen.cause.is_some() {
-        if head.can_be_judged() {
-            known.accept_local_host();
-        }
-        return Next::DeliverKept;
-    }
-    if let Some(host) = &attempt.app_host {
-        settle(head, host, known);
-    }
-    Next::Deliver
-}
-
-/// The app shows itself under `host`, and sees that from now on, if nothing else was found out meanwhile.
-pub(super) fn settle(head: &RequestHead, host: &HeaderValue, known: &mut Known) {
-    if let (AcceptedHost::Unknown, Some(local)) = (&known.app_host, &head.local_host) {
-        known.app_host = AcceptedHost::Other(host.clone());
-        known.tell(Notice::OtherHost { local: local.clone(), accepted: host.clone() });
-    }
-}
-
-/// Whether an answer under another host is what was wanted instead of a refusal.
-pub(super) fn accepts(status: StatusCode) -> bool {
-    is_page(status) || status == StatusCode::UNAUTHORIZED
-}
-
-fn is_page(status: StatusCode) -> bool {
-    status.is_success() || status.is_redirection()
 }
 
 #[cfg(test)]
@@ -510,7 +436,8 @@ mod tests {
             let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
             let searches = if then == Next::FindHost { "search " } else { "" };
             if then == Next::FindHost {
-                then = after_search(&self.head, &self.attempt, &self.known);
+                self.known.has_searched_hosts = true;
+                then = judge_host::after_search(&self.head, &self.attempt, &seen, &mut self.known);
             }
             let told = match then {
                 Next::Again { attempt, keep } => {
@@ -547,17 +474,19 @@ mod tests {
 
     #[test]
     fn what_the_app_answers() {
-        for status in [200, 302, 404, 500] {
+        for status in [200, 204, 302, 304, 408, 412, 416, 429] {
             check("GET /a", &[NAVIGATION], true, &[(status, None, "deliver")]);
         }
-        for status in [400, 403, 421] {
+        for status in [400, 401, 403, 404, 405, 421, 500, 502, 503] {
             let refused = (status, None, "search localhost:8001, keep");
             check("GET /a", &[NAVIGATION], true, &[refused.clone(), (200, None, "deliver")]);
             check("HEAD /a", &[], true, &[refused.clone(), (status, None, "kept")]);
-            check("GET /a", &[], true, &[refused, (401, None, "deliver")]);
+            let login = if status == 401 { "kept" } else { "deliver" };
+            check("GET /a", &[], true, &[refused, (401, None, login)]);
+            check("GET /a", &[FETCH], true, &[(status, None, "localhost:8001, keep"), (302, None, "deliver")]);
         }
-        check("GET /a", &[FETCH], true, &[(403, None, "deliver")]);
         check("POST /a", &[NAVIGATION], true, &[(403, None, "deliver")]);
+        check("GET /s", &[UPGRADE], true, &[(403, None, "localhost:8001, keep"), (101, None, "deliver")]);
     }
 
     #[test]
@@ -568,14 +497,24 @@ mod tests {
     }
 
     #[test]
-    fn what_was_accepted_stays() {
+    fn an_accepted_page_settles_nothing_for_what_was_not_asked_yet() {
         let mut story = Story::new("GET /a", &[NAVIGATION], true);
         assert_eq!(story.see(200, None), "deliver");
-        assert_eq!(story.see(403, None), "deliver");
-        let mut story = Story::new("GET /a", &[NAVIGATION], true);
-        assert_eq!([story.see(403, None), story.see(200, None)], ["search localhost:8001, keep", "deliver"]);
+        story.head = head("GET /api", &[FETCH], true);
+        assert_eq!([story.see(403, None), story.see(200, None)], ["localhost:8001, keep", "deliver"]);
+        story.head = head("POST /api", &[FETCH], true);
         assert_eq!(first(&story.head, &mut story.known).unwrap().app_host.unwrap(), "localhost:8001");
         assert_eq!(story.known.take_news().len(), 1);
+    }
+
+    #[test]
+    fn what_is_refused_under_both_hosts_is_not_doubted_again() {
+        let mut story = Story::new("GET /a", &[FETCH], true);
+        assert_eq!([story.see(403, None), story.see(403, None)], ["localhost:8001, keep", "kept"]);
+        story.attempt = first(&story.head, &mut story.known).unwrap();
+        assert_eq!(story.see(403, None), "deliver");
+        story.head = head("GET /b", &[FETCH], true);
+        assert_eq!(story.see(404, None), "localhost:8001, keep");
     }
 
     #[test]
@@ -636,7 +575,7 @@ mod tests {
         check("GET /s", &[UPGRADE], true, &[(400, lost.clone(), by_port_forward), (501, lost, "kept")]);
         check("GET /s", &[UPGRADE], false, &[(400, None, "deliver")]);
         check("GET /s", &[UPGRADE], true, &[(101, None, "deliver")]);
-        check("GET /s", &[UPGRADE], true, &[(403, None, "deliver")]);
+        check("GET /s", &[UPGRADE], true, &[(429, None, "port-forward, keep"), (429, None, "deliver")]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::service::Scheme;
 
 /// Paths without a WebSocket that are remembered; an app has few.
 const MAX_REMEMBERED_PATHS: usize = 256;
+/// Refused paths that are asked for under another host too.
+const MAX_DOUBTED_PATHS: usize = 16;
 
 /// Everything learned about one Target.
 #[derive(Debug)]
@@ -26,8 +28,12 @@ pub(super) struct Known {
     pub(super) has_turned: bool,
     /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
     pub(super) has_moved: bool,
-    /// Under which host the app shows itself.
-    pub(super) app_host: AcceptedHost,
+    /// The host that the app is to see, where that is not the local one.
+    pub(super) app_host: Option<HeaderValue>,
+    /// Whether it was looked for a host under which the app shows `/`. It is once a run.
+    pub(super) has_searched_hosts: bool,
+    /// Paths that were asked once more since the app refused them under the local host.
+    refused_paths: HashSet<String>,
     /// What became of WebSocket handshakes.
     pub(super) handshakes: LearnedHandshakes,
     /// Whether the API server could not read a page that was asked for as a whole.
@@ -36,17 +42,6 @@ pub(super) struct Known {
     told: Vec<Notice>,
     /// What the user is still to be told.
     news: Vec<Notice>,
-}
-
-/// What is known of the hosts that the app accepts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AcceptedHost {
-    /// Nothing yet.
-    Unknown,
-    /// The local one, or no other than that.
-    Local,
-    /// This one.
-    Other(HeaderValue),
 }
 
 /// What was learned of one Target's WebSocket handshakes.
@@ -82,7 +77,9 @@ impl Known {
             scheme,
             has_turned: false,
             has_moved: false,
-            app_host: shown.map_or(AcceptedHost::Unknown, AcceptedHost::Other),
+            app_host: shown,
+            has_searched_hosts: false,
+            refused_paths: HashSet::new(),
             handshakes: LearnedHandshakes::default(),
             has_unreadable_pages: false,
             told: Vec::new(),
@@ -103,11 +100,12 @@ impl Known {
         std::mem::take(&mut self.news)
     }
 
-    /// The app shows itself under the local host, or under no other.
-    pub(super) fn accept_local_host(&mut self) {
-        if self.app_host == AcceptedHost::Unknown {
-            self.app_host = AcceptedHost::Local;
-        }
+    /// Whether `path`, which the app has just refused under the local host, may be asked for under another: once, and only
+    /// so many paths, since most refusals have nothing to do with the host.
+    pub(super) fn may_doubt_host_at(&mut self, path: &str) -> bool {
+        !self.refused_paths.contains(path)
+            && self.refused_paths.len() < MAX_DOUBTED_PATHS
+            && self.refused_paths.insert(path.to_owned())
     }
 
     /// Whether `right` is what the Pods speak. Nobody who asked for verified certificates is led to plain text.
@@ -220,6 +218,14 @@ mod tests {
         assert!(known.turn_to(Scheme::Https) && known.turn_to(Scheme::Https) && !known.turn_to(Scheme::Http));
         let mut verified = Known::at_start(Via::Auto, true, Scheme::Https, None);
         assert!(!verified.turn_to(Scheme::Http));
+    }
+
+    #[test]
+    fn so_many_refused_paths_are_doubted_and_each_once() {
+        let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
+        assert!(known.may_doubt_host_at("/0") && !known.may_doubt_host_at("/0"));
+        let doubted = (0..100).filter(|number| known.may_doubt_host_at(&format!("/{number}"))).count();
+        assert_eq!(doubted, MAX_DOUBTED_PATHS - 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod diagnose;
 pub mod host;
 mod notices;
 pub mod port_forward;
+mod judge_host;
 mod known;
 mod rights;
 mod send;

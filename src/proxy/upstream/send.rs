@@ -14,7 +14,8 @@ use tracing::Instrument as _;
 use super::attempt::{self, Attempt, NeededRight, Next, NoAttempt, Observation, RequestHead};
 use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
 use super::host;
-use super::known::{AcceptedHost, Known};
+use super::judge_host;
+use super::known::Known;
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
 use super::port_forward::PortForward;
@@ -218,7 +219,7 @@ impl DispatcherShared {
                 Next::Ask(right) => self.ask(head, right).await,
                 Next::FindHost => {
                     self.find_host(head, attempt).await;
-                    return attempt::after_search(head, attempt, &lock(&self.known));
+                    return self.decide(|known| judge_host::after_search(head, attempt, seen, known));
                 }
                 next => return next,
             }
@@ -297,22 +298,22 @@ impl DispatcherShared {
     /// of our own: the page's may do something.
     async fn find_host(&self, head: &RequestHead, attempt: &Attempt) {
         let _turn = self.search.lock().await;
-        if lock(&self.known).app_host != AcceptedHost::Unknown {
-            return;
-        }
-        let Some(local) = &head.local_host else { return };
-        if self.shows_root(attempt, local, None).await {
+        let Some(local) = head.local_host.as_ref().filter(|_| !lock(&self.known).has_searched_hosts) else { return };
+        let Some(is_shown) = self.shows_root(attempt, local, None).await else { return };
+        self.decide(|known| known.has_searched_hosts = true);
+        if is_shown {
             return;
         }
         let outside_hosts = host::outside_hosts(&self.cluster, &self.target).await;
         for host in host::others(&self.target, attempt.scheme, head.localhost.as_ref(), outside_hosts, local) {
-            if self.shows_root(attempt, local, Some(&host)).await {
-                return self.decide(|known| attempt::settle(head, &host, known));
+            if self.shows_root(attempt, local, Some(&host)).await == Some(true) {
+                return self.decide(|known| judge_host::settle(head, &host, known));
             }
         }
     }
 
-    async fn shows_root(&self, attempt: &Attempt, local: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    /// `None` where the app gave no answer.
+    async fn shows_root(&self, attempt: &Attempt, local: &HeaderValue, host: Option<&HeaderValue>) -> Option<bool> {
         let mut request = Request::new(Body::Empty);
         request.headers_mut().insert(HOST, local.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -320,8 +321,9 @@ impl DispatcherShared {
         let client = RequestingClient::of(&request);
         let probe = Attempt { app_host: host.cloned(), ..attempt.clone() };
         let answer = self.send_once(request, client, &probe).await;
-        let is_shown = answer.extensions().get::<FailureCause>().is_none() && attempt::accepts(answer.status());
-        tracing::debug!(?host, status = answer.status().as_u16(), is_shown, "asked for / to find the app's host");
+        let is_shown =
+            answer.extensions().get::<FailureCause>().is_none().then(|| judge_host::accepts(answer.status()));
+        tracing::debug!(?host, status = answer.status().as_u16(), ?is_shown, "asked for / to find the app's host");
         is_shown
     }
 
