@@ -168,13 +168,32 @@ fn choose_port<'a>(
     }
 }
 
-/// The ports that speak the scheme asked for; all of them if none was asked for or none speaks it.
+/// The ports that speak the scheme asked for; all of them if none was asked for or none speaks it. Where two ports lead to
+/// one listener, that speaks https if one of them does: to http it has nothing but a redirect.
 fn speaking<'a>(service: &Service, tcp: &[&'a ServicePort], wish: &TargetWish) -> Vec<&'a ServicePort> {
-    let speaks = |port: &&ServicePort| {
-        wish.scheme.is_none_or(|scheme| choose_scheme(service, port, &TargetWish::default()).0 == scheme)
+    let speaks = |port: &ServicePort, scheme| choose_scheme(service, port, &TargetWish::default()).0 == scheme;
+    let is_twin_of_https = |port: &ServicePort| {
+        let twin =
+            |other: &&ServicePort| other.container_port() == port.container_port() && speaks(other, Scheme::Https);
+        !speaks(port, Scheme::Https) && tcp.iter().any(twin)
     };
-    let speaking: Vec<_> = tcp.iter().copied().filter(speaks).collect();
+    let is_wanted = |port: &&ServicePort| match wish.scheme {
+        Some(scheme) => speaks(port, scheme),
+        None => !is_twin_of_https(port),
+    };
+    let speaking: Vec<_> = tcp.iter().copied().filter(is_wanted).collect();
     if speaking.is_empty() { tcp.to_vec() } else { speaking }
+}
+
+/// The ports of `service` that speak https, as choices, those with the container port of `port` first.
+pub fn https_ports(service: &Service, port: &ServicePort) -> Vec<PortChoice> {
+    let wish = TargetWish::default();
+    let tcp = tcp_ports(service).unwrap_or_default();
+    let choices = tcp.into_iter().filter(|other| *other != port);
+    let choices = choices.map(|other| choice_of(service, other, ChoiceReason::LooksLikeWeb, &wish));
+    let mut https: Vec<PortChoice> = choices.filter(|choice| choice.scheme == Scheme::Https).collect();
+    https.sort_by_key(|choice| choice.port.container_port() != port.container_port());
+    https
 }
 
 fn find_port<'a>(tcp: &[&'a ServicePort], wanted: &PortRef) -> Result<&'a ServicePort, NotOpenable> {
@@ -291,9 +310,13 @@ mod tests {
     use crate::service::Target;
     use std::collections::BTreeMap;
 
-    /// Ports as `name:number[/PROTOCOL][=appProtocol]`, blank separated; a name of `-` is none.
+    /// Ports as `name:number[/PROTOCOL][=appProtocol][>targetPort]`, blank separated; a name of `-` is none.
     fn service(ports: &str) -> Service {
         let port = |text: &str| {
+            let (text, target_port) = match text.split_once('>') {
+                Some((text, target)) => (text, parse_port(target).ok()),
+                None => (text, None),
+            };
             let (text, app_protocol) = match text.split_once('=') {
                 Some((text, app)) => (text, Some(app.to_owned())),
                 None => (text, None),
@@ -309,7 +332,7 @@ mod tests {
                 number: number.parse().unwrap(),
                 protocol,
                 app_protocol,
-                target_port: None,
+                target_port,
                 node_port: None,
             }
         };
@@ -394,6 +417,24 @@ mod tests {
         check("https:443 http:80", "web", "https:web:https LooksLikeWeb Name");
         check("a:7000 b:8080", "web", "web:b LooksLikeWeb Default");
         check("amqp:5672=amqp mgmt:15672=http", "web", "web:mgmt LooksLikeWeb AppProtocol");
+    }
+
+    #[test]
+    fn of_two_ports_with_one_listener_the_one_that_speaks_https() {
+        check("http:80>8080 https:443>8080", "web", "https:web:https LooksLikeWeb Name");
+        check("http:80>http https:443>http", "web", "https:web:https LooksLikeWeb Name");
+        check("http:8443 https:443>8443", "web", "https:web:https LooksLikeWeb Name");
+        check("http:80>8080 https:443>8443", "web", "web:http LooksLikeWeb Name");
+        check("http:80>8080 https:443>8080", "web:80", "web:80 Asked Name");
+        check("http:80>8080 https:443>8080", "http:web:", "web:http LooksLikeWeb Asked");
+    }
+
+    #[test]
+    fn ports_that_speak_https() {
+        let service = service("http:80>8080 admin:9443 https:443>8080 secure:8443/UDP");
+        let https = https_ports(&service, &service.ports[0]);
+        let numbers: Vec<u16> = https.iter().map(|choice| choice.port.number).collect();
+        assert_eq!(numbers, [443, 9443]);
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl ServicePort {
     pub fn endpoint_port(&self) -> PortRef {
         PortRef::Name(self.name.clone().unwrap_or_default())
     }
+
+    /// The port of the container behind it.
+    pub fn container_port(&self) -> PortRef {
+        self.target_port.clone().unwrap_or(PortRef::Number(self.number))
+    }
 }
 
 /// Transport protocol of a Service port.

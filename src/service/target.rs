@@ -1,6 +1,6 @@
 //! One thing to open, and the proxy paths under which it is served.
 
-use super::choose_port::PortChoice;
+use super::choose_port::{PortChoice, https_ports};
 use super::{PortRef, Scheme, Service, ServiceId, ServicePort};
 
 /// One thing to open: a Service of the run's context, one of its ports and the scheme its Pods speak there.
@@ -65,6 +65,15 @@ impl Target {
         let port = self.id.port().cloned().or(named);
         let id = ServiceId::new((scheme == Scheme::Https).then_some(scheme), self.service(), port);
         Self { id, scheme, ..self.clone() }
+    }
+
+    /// The port of `service` that speaks https beside this one, the likeliest; `None` where there is none.
+    #[must_use]
+    pub fn https_port(&self, service: &Service) -> Option<Self> {
+        let own = self.port.as_ref()?;
+        let port = service.ports.iter().find(|port| port.number == own.number && port.name == own.name)?;
+        let choice = https_ports(service, port).into_iter().next()?;
+        Some(Self { path: self.path.clone(), ..Self::new(service, &choice, None) })
     }
 
     /// The Service's name.

@@ -12,10 +12,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::diagnose::{ApiServerFailure, FailureCause};
+use super::entrance::PodEntrance;
 use super::judge_host;
+use super::judge_https;
 use super::known::{Known, SuspectAnswer};
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::Notice;
+use super::self_redirect::SelfRedirect;
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::message::replay::{self, SendFacts};
@@ -33,7 +36,7 @@ pub(super) struct RequestHead {
     /// Its path and query.
     pub(super) target: PathAndQuery,
     /// Whether it is a WebSocket handshake.
-    is_handshake: bool,
+    pub(super) is_handshake: bool,
     /// Whether it asks only for what has changed, and can be asked without that.
     is_conditional: bool,
     /// Who reads the answer.
@@ -46,6 +49,8 @@ pub(super) struct RequestHead {
     pub(super) may_port_forward: Option<bool>,
     /// Whether the user may send OPTIONS through the service proxy, if that was asked since.
     pub(super) may_options: Option<bool>,
+    /// Whether the host that the app leads to leads to the Service, if that was asked since.
+    pub(super) leads_here: Option<bool>,
 }
 
 /// One way to send the page's request.
@@ -53,8 +58,8 @@ pub(super) struct RequestHead {
 pub(super) struct Attempt {
     /// How it travels.
     pub(super) transport: Transport,
-    /// What is spoken to the Pod.
-    pub(super) scheme: Scheme,
+    /// Where and in what the Pod is spoken to.
+    pub(super) entrance: PodEntrance,
     /// The host that the app sees; `None` for the local one.
     pub(super) app_host: Option<HeaderValue>,
     /// Without the conditions that lead to a `304`.
@@ -76,6 +81,10 @@ pub(super) enum AttemptReason {
     LostOnKept,
     /// The app answered this under the local host, and may want another.
     OtherHost(StatusCode),
+    /// The app insists on https, and may mean this entrance.
+    Https,
+    /// Plain HTTP got no byte, and TLS may.
+    Silence,
     /// The service proxy answered a handshake with this status, and that was doubted.
     Handshake(SuspectAnswer, StatusCode),
 }
@@ -83,7 +92,7 @@ pub(super) enum AttemptReason {
 /// For the log.
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.transport.as_str(), self.scheme)?;
+        write!(f, "{} {}", self.transport.as_str(), self.entrance)?;
         if let Some(host) = &self.app_host {
             write!(f, " as {}", String::from_utf8_lossy(host.as_bytes()))?;
         }
@@ -94,20 +103,22 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A right that matters for what is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NeededRight {
-    /// To port-forward.
+/// Something that matters for what is tried, and has to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NeededFact {
+    /// Whether the user may port-forward.
     PortForward,
-    /// To send OPTIONS through the service proxy.
+    /// Whether the user may send OPTIONS through the service proxy.
     Options,
+    /// Whether this host leads to the Service from outside.
+    LeadsHere(HeaderValue),
 }
 
 /// Why there is no first attempt yet, or none at all.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoAttempt {
     /// This has to be known before.
-    Ask(NeededRight),
+    Ask(NeededFact),
     /// No way is honest.
     Refuse(ProxyLimitation),
 }
@@ -119,6 +130,8 @@ pub(super) struct Observation {
     pub(super) status: StatusCode,
     /// Why it is not the app's own, if it is not.
     pub(super) cause: Option<FailureCause>,
+    /// How the app wants to be asked for the same URL, if it is a redirect to that.
+    pub(super) redirect: Option<SelfRedirect>,
     /// What it lets suspect if it answers a handshake.
     suspect: Option<SuspectAnswer>,
     /// How the request went out.
@@ -137,7 +150,9 @@ pub(super) enum Next {
     /// Find out under which host the app shows `/`, then decide again.
     FindHost,
     /// Find this out, then decide again.
-    Ask(NeededRight),
+    Ask(NeededFact),
+    /// Explain why no answer of the app will do.
+    Explain(FailureCause),
 }
 
 impl RequestHead {
@@ -163,6 +178,7 @@ impl RequestHead {
             localhost: headers.get(header::HOST).and_then(localhost),
             may_port_forward: None,
             may_options: None,
+            leads_here: None,
         }
     }
 
@@ -183,7 +199,8 @@ impl Observation {
     /// Reads it off an answer to a request that went out as `facts` say.
     pub(super) fn of(answer: &Response<Body>, facts: SendFacts) -> Self {
         let cause = answer.extensions().get::<FailureCause>().cloned();
-        Self { status: answer.status(), cause, suspect: SuspectAnswer::of(answer), facts }
+        let redirect = answer.extensions().get::<SelfRedirect>().cloned();
+        Self { status: answer.status(), cause, redirect, suspect: SuspectAnswer::of(answer), facts }
     }
 
     /// Whether the app may have seen the request: it was sent, and no answer shows that it got no further than to
@@ -191,7 +208,12 @@ impl Observation {
     pub(super) fn reached_app(&self) -> bool {
         let stopped_before = match &self.cause {
             None => self.status == StatusCode::MISDIRECTED_REQUEST,
-            Some(FailureCause::WrongScheme { .. } | FailureCause::PodUnreachable | FailureCause::PodRefuses) => true,
+            Some(
+                FailureCause::WrongScheme { .. }
+                | FailureCause::PodUnreachable
+                | FailureCause::PodRefuses
+                | FailureCause::PodTls,
+            ) => true,
             Some(_) => false,
         };
         self.facts.sends > 0 && !stopped_before
@@ -205,7 +227,7 @@ impl Observation {
 pub(super) fn first(head: &RequestHead, known: &mut Known) -> Result<Attempt, NoAttempt> {
     let transport = first_transport(head, known)?;
     let app_host = known.app_host.clone();
-    Ok(Attempt { transport, scheme: known.scheme, app_host, whole: false, reason: AttemptReason::First })
+    Ok(Attempt { transport, entrance: known.entrance, app_host, whole: false, reason: AttemptReason::First })
 }
 
 fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, NoAttempt> {
@@ -216,7 +238,7 @@ fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, N
     let usual = if has_moved { Transport::PortForward } else { Transport::ServiceProxy };
     let Some(limitation) = head.limitation else { return Ok(usual) };
     let may_port_forward = may_port_forward(head, known).map_err(NoAttempt::Ask)?;
-    if limitation == ProxyLimitation::Options && head.may_options.ok_or(NoAttempt::Ask(NeededRight::Options))? {
+    if limitation == ProxyLimitation::Options && head.may_options.ok_or(NoAttempt::Ask(NeededFact::Options))? {
         return Ok(usual);
     }
     let choice = limitation.choose(may_port_forward);
@@ -228,15 +250,21 @@ fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, N
 }
 
 /// Whether `auto` may go by port-forward, or that this has to be asked.
-fn may_port_forward(head: &RequestHead, known: &Known) -> Result<bool, NeededRight> {
+fn may_port_forward(head: &RequestHead, known: &Known) -> Result<bool, NeededFact> {
     if known.via != Via::Auto {
         return Ok(false);
     }
-    head.may_port_forward.ok_or(NeededRight::PortForward)
+    head.may_port_forward.ok_or(NeededFact::PortForward)
 }
 
 /// What becomes of the answer to `attempt`: the rows of the table, the first that fits.
 pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
+    known.has_answered |= seen.cause.is_none();
+    match attempt.reason {
+        AttemptReason::Https => return judge_https::after_trial(attempt, seen, known),
+        AttemptReason::Silence => return judge_https::after_silence(attempt, seen, known),
+        _ => {}
+    }
     if let Some(FailureCause::WrongScheme { right }) = seen.cause {
         return turn(head, attempt, right, known);
     }
@@ -245,11 +273,16 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
             return after_handshake(head.target.path(), doubt, status, seen, known);
         }
         AttemptReason::OtherHost(refusal) => return judge_host::after_other_host(head, attempt, refusal, seen, known),
-        AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat | AttemptReason::LostOnKept => {}
+        _ => {}
     }
     let by_service_proxy = attempt.transport == Transport::ServiceProxy;
     if let (true, Some(doubt), true) = (head.is_handshake, seen.suspect, by_service_proxy) {
         return examine_handshake(head, attempt, doubt, seen.status, known);
+    }
+    if seen.cause == Some(FailureCause::PodBreaksOff)
+        && let Some(next) = judge_https::doubt_silence(head, attempt, known)
+    {
+        return next;
     }
     let outcome = match &seen.cause {
         Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
@@ -259,14 +292,15 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
             Ok(repeat(head, &Attempt { transport: Transport::ServiceProxy, ..attempt.clone() }))
         }
         Some(_) => Ok(Next::Deliver),
-        None => Ok(judge_host::judge(head, attempt, seen, known)),
+        None => Ok(judge_https::judge(head, attempt, seen, known)
+            .unwrap_or_else(|| judge_host::judge(head, attempt, seen, known))),
     };
     outcome.unwrap_or_else(Next::Ask)
 }
 
 /// The Pods speak the other scheme.
 fn turn(head: &RequestHead, attempt: &Attempt, right: Scheme, known: &mut Known) -> Next {
-    let before = known.scheme;
+    let before = known.entrance.scheme();
     if !known.turn_to(right) {
         return Next::Deliver;
     }
@@ -274,7 +308,7 @@ fn turn(head: &RequestHead, attempt: &Attempt, right: Scheme, known: &mut Known)
         known.tell(Notice::OtherScheme { right, before });
     }
     let reason = if attempt.reason == AttemptReason::First { AttemptReason::Taught } else { attempt.reason };
-    again(head, Attempt { scheme: right, reason, ..attempt.clone() })
+    again(head, Attempt { entrance: PodEntrance::OwnPort(right), reason, ..attempt.clone() })
 }
 
 /// Tries `attempt`, unless the request must not be repeated.
@@ -297,7 +331,7 @@ fn after_service_proxy(
     cause: &FailureCause,
     facts: SendFacts,
     known: &mut Known,
-) -> Result<Next, NeededRight> {
+) -> Result<Next, NeededFact> {
     let was_asked_whole = attempt.whole || !head.is_conditional;
     known.has_unreadable_pages |= was_asked_whole && *cause == FailureCause::BadEncoding;
     match cause {
@@ -420,6 +454,14 @@ mod tests {
             self.see_sent(status, cause, SendFacts { sends: 1, lost_on_kept: false })
         }
 
+        /// What follows a redirect to the URL that was asked for.
+        fn see_redirect(&mut self, redirect: SelfRedirect) -> String {
+            let mut answer = Response::new(Body::Empty);
+            *answer.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+            answer.extensions_mut().insert(redirect);
+            self.see_answer(&answer, SendFacts { sends: 1, lost_on_kept: false })
+        }
+
         fn see_sent(&mut self, status: u16, cause: Option<FailureCause>, facts: SendFacts) -> String {
             let mut answer = Response::new(Body::Empty);
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -432,7 +474,11 @@ mod tests {
                     })
                     .unwrap_or_default(),
             );
-            let seen = Observation::of(&answer, facts);
+            self.see_answer(&answer, facts)
+        }
+
+        fn see_answer(&mut self, answer: &Response<Body>, facts: SendFacts) -> String {
+            let seen = Observation::of(answer, facts);
             let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
             let searches = if then == Next::FindHost { "search " } else { "" };
             if then == Next::FindHost {
@@ -447,6 +493,7 @@ mod tests {
                 }
                 Next::DeliverKept => "kept".to_owned(),
                 Next::Deliver => "deliver".to_owned(),
+                Next::Explain(cause) => format!("explain {cause:?}"),
                 Next::FindHost | Next::Ask(_) => unreachable!("rights are known, and it was searched"),
             };
             format!("{searches}{told}")
@@ -456,7 +503,7 @@ mod tests {
     fn told(before: &Attempt, after: &Attempt, keep: bool) -> String {
         let mut words = Vec::new();
         words.extend((after.transport != before.transport).then(|| after.transport.as_str().to_owned()));
-        words.extend((after.scheme != before.scheme).then(|| after.scheme.to_string()));
+        words.extend((after.entrance != before.entrance).then(|| after.entrance.to_string()));
         if after.app_host != before.app_host {
             words.extend(after.app_host.as_ref().map(|host| host.to_str().unwrap().to_owned()));
         }
@@ -518,6 +565,87 @@ mod tests {
     }
 
     #[test]
+    fn apps_that_insist_on_https() {
+        let tls = || Some(FailureCause::WrongScheme { right: Scheme::Http });
+        let mut story = Story::new("GET /a", &[NAVIGATION], true);
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "https, keep");
+        assert_eq!(story.see(200, None), "deliver");
+        assert_eq!(story.known.entrance, PodEntrance::OwnPort(Scheme::Https));
+
+        let mut story = Story::new("GET /a", &[FETCH], true);
+        story.known.has_https_port = true;
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "https, keep");
+        assert_eq!(story.see(502, tls()), "https at another port");
+        assert_eq!(story.see(502, Some(FailureCause::PodRefuses)), "http as if behind https");
+        assert_eq!(story.see(200, None), "deliver");
+        assert_eq!(first(&story.head, &mut story.known).unwrap().entrance, PodEntrance::BehindHttps);
+        assert_eq!(story.known.take_news(), [Notice::Entrance(PodEntrance::BehindHttps)]);
+    }
+
+    #[test]
+    fn nobody_loops_for_ever() {
+        let mut story = Story::new("GET /a", &[NAVIGATION], true);
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "https, keep");
+        assert_eq!(story.see(502, Some(FailureCause::PodTls)), "http as if behind https");
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "explain InsistsOnHttps");
+        story.attempt = first(&story.head, &mut story.known).unwrap();
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "explain InsistsOnHttps");
+        story.head = head("POST /a", &[NAVIGATION], true);
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "deliver");
+    }
+
+    #[test]
+    fn whoever_has_seen_a_request_twice_gets_the_next_one_by_the_redirect() {
+        let mut story = Story::new("GET /a", &[NAVIGATION], true);
+        story.known.has_https_port = true;
+        story.known.close_entrance(PodEntrance::OwnPort(Scheme::Https));
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "https at another port, keep");
+        assert_eq!(story.see(404, None), "kept");
+        story.attempt = first(&story.head, &mut story.known).unwrap();
+        assert_eq!(story.see_redirect(SelfRedirect::ToHttps), "http as if behind https, keep");
+        assert_eq!(story.see(503, Some(FailureCause::NoEndpoints)), "deliver");
+        assert_eq!(story.known.entrance, PodEntrance::OwnPort(Scheme::Http));
+    }
+
+    #[test]
+    fn an_app_with_a_name_of_its_own() {
+        let shop = || SelfRedirect::ToHost { host: HeaderValue::from_static("shop.example"), is_https: true };
+        let story = |leads_here| {
+            let mut story = Story::new("GET /a", &[NAVIGATION], true);
+            story.head.leads_here = Some(leads_here);
+            story
+        };
+        let mut named = story(true);
+        assert_eq!(named.see_redirect(shop()), "http as if behind https shop.example, keep");
+        assert_eq!(named.see(200, None), "deliver");
+        assert_eq!(first(&named.head, &mut named.known).unwrap().app_host.unwrap(), "shop.example");
+        assert_eq!(named.known.entrance, PodEntrance::BehindHttps);
+        let mut stubborn = story(true);
+        stubborn.see_redirect(shop());
+        assert_eq!(stubborn.see_redirect(shop()), "explain RedirectsToItself");
+        let mut elsewhere = story(false);
+        assert_eq!(elsewhere.see_redirect(shop()), "deliver");
+        assert_eq!(elsewhere.known.take_news(), [Notice::LeadsElsewhere(HeaderValue::from_static("shop.example"))]);
+    }
+
+    #[test]
+    fn a_connection_that_ends_without_a_byte_may_want_tls() {
+        let silent = || Some(FailureCause::PodBreaksOff);
+        check("GET /a", &[FETCH], true, &[(502, silent(), "https, keep"), (200, None, "deliver")]);
+        let wrong = Some(FailureCause::WrongScheme { right: Scheme::Http });
+        check(
+            "GET /a",
+            &[FETCH],
+            true,
+            &[(502, silent(), "https, keep"), (502, wrong, "http"), (200, None, "deliver")],
+        );
+        check("GET /a", &[FETCH], true, &[(502, silent(), "https, keep"), (502, silent(), "kept")]);
+        check("POST /a", &[FETCH], true, &[(502, silent(), "deliver")]);
+        let mut story = Story::new("GET /a", &[FETCH], true);
+        assert_eq!([story.see(200, None), story.see(502, silent())], ["deliver", "the same"]);
+    }
+
+    #[test]
     fn what_the_api_server_says() {
         use FailureCause::{
             ApiServer, BadEncoding, BadRedirect, NoEndpoints, PodBreaksOff, PodRefuses, PodUnreachable,
@@ -526,8 +654,8 @@ mod tests {
         get(true, &[(503, Some(NoEndpoints), "deliver")]);
         get(true, &[(503, Some(PodUnreachable), "port-forward"), (200, None, "deliver")]);
         get(false, &[(503, Some(PodUnreachable), "deliver")]);
+        get(true, &[(502, Some(PodRefuses), "the same"), (502, Some(PodRefuses), "deliver")]);
         for cause in [PodBreaksOff, PodRefuses] {
-            get(true, &[(502, Some(cause.clone()), "the same"), (502, Some(cause.clone()), "deliver")]);
             check("POST /a", &[FETCH], true, &[(502, Some(cause), "deliver")]);
         }
         for cause in [BadEncoding, BadRedirect, ApiServer(BrokeOff)] {
@@ -585,7 +713,7 @@ mod tests {
             let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
             let [first, status] = [first, second].map(|code| StatusCode::from_u16(code).unwrap());
             let facts = SendFacts { sends: 1, lost_on_kept: false };
-            let seen = Observation { status, cause: cause.clone(), suspect: None, facts };
+            let seen = Observation { status, cause: cause.clone(), redirect: None, suspect: None, facts };
             assert_eq!(
                 after_handshake("/s", doubt, first, &seen, &mut known),
                 next,
@@ -628,7 +756,7 @@ mod tests {
         check("GET /a//b", Via::Auto, false, Ok(ServiceProxy));
         let unasked = RequestHead { may_port_forward: None, may_options: None, ..head("GET /a%2Fb", &[], true) };
         let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
-        assert_eq!(first(&unasked, &mut known), Err(NoAttempt::Ask(NeededRight::PortForward)));
+        assert_eq!(first(&unasked, &mut known), Err(NoAttempt::Ask(NeededFact::PortForward)));
     }
 
     #[test]

@@ -3,9 +3,14 @@
 
 use http::{HeaderValue, StatusCode};
 
-use super::attempt::{Attempt, AttemptReason, Next, Observation, RequestHead};
+use super::attempt::{Attempt, AttemptReason, NeededFact, Next, Observation, RequestHead};
+use super::diagnose::FailureCause;
+use super::entrance::PodEntrance;
+use super::judge_https;
 use super::known::Known;
 use super::notices::Notice;
+use super::self_redirect::SelfRedirect;
+use crate::service::Scheme;
 
 /// Refusals that give another reason than the host (RFC 9110 section 15.5, RFC 6585, RFC 8470): of a condition, a range, a
 /// size, a time or a number of requests.
@@ -24,6 +29,9 @@ const OTHER_REFUSALS: [StatusCode; 10] = [
 
 /// The app itself answered: may it mean "not under this host"?
 pub(super) fn judge(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
+    if let Some(SelfRedirect::ToHost { host, is_https }) = &seen.redirect {
+        return judge_name(head, attempt, seen.status, (host, *is_https), known);
+    }
     if attempt.app_host.is_some() || !may_refuse_host(seen.status) || !(head.is_reading || did_nothing(seen.status)) {
         return Next::Deliver;
     }
@@ -31,6 +39,34 @@ pub(super) fn judge(head: &RequestHead, attempt: &Attempt, seen: &Observation, k
         return Next::FindHost;
     }
     after_search(head, attempt, seen, known)
+}
+
+/// The app leads to `name`, by https or not, at the URL that was asked for. If others reach it under that name, it is shown
+/// it.
+fn judge_name(
+    head: &RequestHead,
+    attempt: &Attempt,
+    status: StatusCode,
+    (name, is_https): (&HeaderValue, bool),
+    known: &mut Known,
+) -> Next {
+    if !head.is_opened() || attempt.app_host.is_some() {
+        return Next::Deliver;
+    }
+    match head.leads_here {
+        None => Next::Ask(NeededFact::LeadsHere(name.clone())),
+        Some(false) => {
+            known.tell(Notice::LeadsElsewhere(name.clone()));
+            Next::Deliver
+        }
+        Some(true) => {
+            let is_plain = attempt.entrance == PodEntrance::OwnPort(Scheme::Http);
+            let entrance = if is_https && is_plain { PodEntrance::BehindHttps } else { attempt.entrance };
+            let reason = AttemptReason::OtherHost(status);
+            let attempt = Attempt { app_host: Some(name.clone()), entrance, reason, ..attempt.clone() };
+            Next::Again { attempt, keep: true }
+        }
+    }
 }
 
 /// What follows once it was looked for a host under which the app shows `/`.
@@ -53,12 +89,16 @@ pub(super) fn after_other_host(
     seen: &Observation,
     known: &mut Known,
 ) -> Next {
-    let is_accepted = accepts(seen.status) && seen.status != refusal;
+    if refusal.is_redirection() && seen.redirect.is_some() {
+        return Next::Explain(FailureCause::RedirectsToItself);
+    }
+    let is_accepted = accepts(seen.status) && (seen.status != refusal || refusal.is_redirection());
     if seen.cause.is_some() || !is_accepted {
         return Next::DeliverKept;
     }
     if let Some(host) = &attempt.app_host {
         settle(head, host, known);
+        judge_https::settle(attempt.entrance, known);
     }
     Next::Deliver
 }

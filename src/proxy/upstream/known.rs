@@ -6,6 +6,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::diagnose::FailureCause;
+use super::entrance::PodEntrance;
 use super::limitation::Via;
 use super::notices::Notice;
 use crate::service::Scheme;
@@ -22,10 +23,16 @@ pub(super) struct Known {
     pub(super) via: Via,
     /// `--verify-tls`.
     pub(super) verify_tls: bool,
-    /// What the Pods speak.
-    pub(super) scheme: Scheme,
+    /// Where the Pods are spoken to, and in what.
+    pub(super) entrance: PodEntrance,
     /// Whether that is another scheme than was chosen at the start. It turns once.
     pub(super) has_turned: bool,
+    /// Whether the Service has another port that speaks https.
+    pub(super) has_https_port: bool,
+    /// Whether the app ever answered.
+    pub(super) has_answered: bool,
+    /// Where an app that insists on https was not to be had.
+    closed_entrances: Vec<PodEntrance>,
     /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
     pub(super) has_moved: bool,
     /// The host that the app is to see, where that is not the local one.
@@ -74,8 +81,11 @@ impl Known {
         Self {
             via,
             verify_tls,
-            scheme,
+            entrance: PodEntrance::OwnPort(scheme),
             has_turned: false,
+            has_https_port: false,
+            has_answered: false,
+            closed_entrances: Vec::new(),
             has_moved: false,
             app_host: shown,
             has_searched_hosts: false,
@@ -113,10 +123,24 @@ impl Known {
         if self.verify_tls && right == Scheme::Http {
             return false;
         }
-        if !self.has_turned && right != self.scheme {
-            (self.has_turned, self.scheme) = (true, right);
+        if !self.has_turned && self.entrance == PodEntrance::OwnPort(right.other()) {
+            (self.has_turned, self.entrance) = (true, PodEntrance::OwnPort(right));
         }
-        right == self.scheme
+        self.entrance == PodEntrance::OwnPort(right)
+    }
+
+    /// Where an app that insists on https is tried next.
+    pub(super) fn next_https_entrance(&self) -> Option<PodEntrance> {
+        let is_there = |entrance: &PodEntrance| *entrance != PodEntrance::HttpsPort || self.has_https_port;
+        let is_open = |entrance: &PodEntrance| !self.closed_entrances.contains(entrance);
+        PodEntrance::WITH_HTTPS.into_iter().filter(is_there).find(is_open)
+    }
+
+    /// `entrance` leads nowhere.
+    pub(super) fn close_entrance(&mut self, entrance: PodEntrance) {
+        if !self.closed_entrances.contains(&entrance) {
+            self.closed_entrances.push(entrance);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode};
 
 use super::Transport;
+use super::entrance::PodEntrance;
 use super::known::SuspectAnswer;
 use super::limitation::{ProxyLimitation, Via};
 use crate::service::{Scheme, Target};
@@ -21,6 +22,10 @@ pub struct Notices(Arc<dyn Fn(&str) + Send + Sync>);
 pub(super) enum Notice {
     /// The Pods speak `right`, not what they were spoken to in `before`.
     OtherScheme { right: Scheme, before: Scheme },
+    /// The app insists on https, and gets it here.
+    Entrance(PodEntrance),
+    /// The app leads to another name, which nothing in the cluster says to be its own.
+    LeadsElsewhere(HeaderValue),
     /// The API server cannot reach the Pods.
     Unreachable,
     /// The API server could not pass on an answer.
@@ -50,6 +55,13 @@ impl Notice {
             Self::OtherScheme { right, before } => {
                 format!("{service} speaks {right}, not {before}: it is spoken to in {right} from now on")
             }
+            Self::Entrance(entrance) => format!("{service} insists on https: {}", where_it_gets_it(*entrance)),
+            Self::LeadsElsewhere(host) => {
+                let host = String::from_utf8_lossy(host.as_bytes());
+                format!(
+                    "{service} leads to {host}, out of the cluster: if that is its own name, use --host-header {host}"
+                )
+            }
             Self::Unreachable => format!(
                 "the API server cannot reach the Pods of {service}: everything goes by port-forward from now on"
             ),
@@ -74,6 +86,14 @@ impl Notice {
                  itself with --server"
             ),
         })
+    }
+}
+
+fn where_it_gets_it(entrance: PodEntrance) -> &'static str {
+    match entrance {
+        PodEntrance::OwnPort(_) => "it is spoken to by TLS from now on",
+        PodEntrance::HttpsPort => "it is spoken to at its https port from now on",
+        PodEntrance::BehindHttps => "it is told from now on that the browser speaks https",
     }
 }
 

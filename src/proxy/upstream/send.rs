@@ -11,8 +11,9 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use super::attempt::{self, Attempt, NeededRight, Next, NoAttempt, Observation, RequestHead};
+use super::attempt::{self, Attempt, NeededFact, Next, NoAttempt, Observation, RequestHead};
 use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
+use super::entrance::PodEntrance;
 use super::host;
 use super::judge_host;
 use super::known::Known;
@@ -20,6 +21,7 @@ use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
 use super::port_forward::PortForward;
 use super::rights::TransportRights;
+use super::self_redirect::AskedUrl;
 use super::service_proxy::ServiceProxy;
 use super::unprefix::{HostPair, Unprefix};
 use super::upgraded::CutWatch;
@@ -65,8 +67,10 @@ struct DispatcherShared {
     options: DispatchOptions,
     known: Mutex<Known>,
     rights: TransportRights,
-    /// With the Target's own scheme, and with the other one.
+    /// To the Target's port with its own scheme, and with the other one.
     pairs: [TransportPair; 2],
+    /// To another port of the Service, which speaks https.
+    https_port: Option<TransportPair>,
     /// One request looks for a host; others that were refused meanwhile wait for what it finds.
     search: tokio::sync::Mutex<()>,
     /// Maps the host that the app sees back to the local one.
@@ -77,7 +81,7 @@ struct DispatcherShared {
     ready: watch::Sender<Option<usize>>,
 }
 
-/// Both transports, speaking one scheme to the Pods.
+/// Both transports, speaking one scheme to one port of the Pods.
 struct TransportPair {
     scheme: Scheme,
     service_proxy: ServiceProxy,
@@ -99,13 +103,19 @@ impl Dispatcher {
         let subject = |target: &Target| FailingService::new(target, cluster.context(), cluster.server());
         let turned = target.with_scheme(target.scheme.other());
         let subjects = [subject(target), FailingService { turned: true, ..subject(&turned) }];
-        let [own, other] = subjects.map(|subject| TransportPair::new(cluster, service, options.verify_tls, subject));
+        let pair = |subject| TransportPair::new(cluster, service, options.verify_tls, subject);
+        let [own, other] = subjects.map(pair);
+        let https_port = service.and_then(|service| target.https_port(service));
+        let https_port = https_port.map(|target| pair(subject(&target))).transpose()?;
         let shown = options.host_header.as_ref();
         let shown = shown.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
+        let mut known = Known::at_start(options.via, options.verify_tls, target.scheme, shown);
+        known.has_https_port = https_port.is_some();
         let shared = DispatcherShared {
-            known: Mutex::new(Known::at_start(options.via, options.verify_tls, target.scheme, shown)),
+            known: Mutex::new(known),
             rights: TransportRights::default(),
             pairs: [own?, other?],
+            https_port,
             search: tokio::sync::Mutex::new(()),
             hosts_back: Arc::new(Unprefix::hosts_only()),
             cut_watch: CutWatch::new(target.service(), options.notices.clone()),
@@ -124,11 +134,11 @@ impl Dispatcher {
 
     /// Takes over the endpoints that a watch saw.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
-        for pair in &self.shared.pairs {
+        for pair in self.shared.pairs.iter().chain(&self.shared.https_port) {
             pair.service_proxy.learn(slices);
         }
-        let scheme = lock(&self.shared.known).scheme;
-        self.shared.pair(scheme).port_forward.learn(slices).await;
+        let entrance = lock(&self.shared.known).entrance;
+        self.shared.pair(entrance).port_forward.learn(slices).await;
         let ready = ready(slices, &wanted_port(&self.shared.target)).ready;
         self.shared.ready.send_replace(Some(ready));
     }
@@ -195,6 +205,7 @@ impl DispatcherShared {
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
                 Next::Again { attempt, keep } => (attempt, keep),
                 Next::DeliverKept => return flight.kept.unwrap_or(answer),
+                Next::Explain(cause) => return self.explain(flight.head.client, cause).await,
                 _ => return answer,
             };
             let Some(again) = flight.again() else { return answer };
@@ -208,7 +219,7 @@ impl DispatcherShared {
             match self.decide(|known| attempt::first(head, known)) {
                 Ok(attempt) => return Ok(attempt),
                 Err(NoAttempt::Refuse(limitation)) => return Err(limitation),
-                Err(NoAttempt::Ask(right)) => self.ask(head, right).await,
+                Err(NoAttempt::Ask(fact)) => self.ask(head, fact).await,
             }
         }
     }
@@ -216,7 +227,7 @@ impl DispatcherShared {
     async fn next(&self, head: &mut RequestHead, attempt: &Attempt, seen: &Observation) -> Next {
         loop {
             match self.decide(|known| attempt::next(head, attempt, seen, known)) {
-                Next::Ask(right) => self.ask(head, right).await,
+                Next::Ask(fact) => self.ask(head, fact).await,
                 Next::FindHost => {
                     self.find_host(head, attempt).await;
                     return self.decide(|known| judge_host::after_search(head, attempt, seen, known));
@@ -226,15 +237,21 @@ impl DispatcherShared {
         }
     }
 
-    async fn ask(&self, head: &mut RequestHead, right: NeededRight) {
-        let (heard, is_given) = match right {
-            NeededRight::PortForward => {
+    async fn ask(&self, head: &mut RequestHead, fact: NeededFact) {
+        let (heard, is_so) = match &fact {
+            NeededFact::PortForward => {
                 (&mut head.may_port_forward, self.rights.port_forward(&self.cluster, &self.target.namespace).await)
             }
-            NeededRight::Options => (&mut head.may_options, self.rights.options(&self.cluster, &self.target).await),
+            NeededFact::Options => (&mut head.may_options, self.rights.options(&self.cluster, &self.target).await),
+            NeededFact::LeadsHere(host) => {
+                let outside_hosts = host::outside_hosts(&self.cluster, &self.target).await;
+                let leads =
+                    outside_hosts.iter().any(|outside| host.as_bytes().eq_ignore_ascii_case(outside.as_bytes()));
+                (&mut head.leads_here, leads)
+            }
         };
-        tracing::debug!(?right, is_given, "asked for a right");
-        *heard = Some(is_given);
+        tracing::debug!(?fact, is_so, "asked for a fact");
+        *heard = Some(is_so);
     }
 
     /// Decides by what is known, and tells the user what is new.
@@ -252,9 +269,13 @@ impl DispatcherShared {
         decided
     }
 
-    fn pair(&self, scheme: Scheme) -> &TransportPair {
+    fn pair(&self, entrance: PodEntrance) -> &TransportPair {
         let [own, other] = &self.pairs;
-        if own.scheme == scheme { own } else { other }
+        let at_own_port = if own.scheme == entrance.scheme() { own } else { other };
+        match (&self.https_port, entrance) {
+            (Some(https), PodEntrance::HttpsPort) => https,
+            _ => at_own_port,
+        }
     }
 
     /// Sends `request` as `attempt` says, and gives back the answer as if it came from the local host.
@@ -264,7 +285,8 @@ impl DispatcherShared {
         client: RequestingClient,
         attempt: &Attempt,
     ) -> Response<Body> {
-        let pair = self.pair(attempt.scheme);
+        let pair = self.pair(attempt.entrance);
+        let asked = AskedUrl::of(&request);
         let headers = request.headers_mut();
         if attempt.whole {
             headers.remove(IF_NONE_MATCH);
@@ -274,9 +296,12 @@ impl DispatcherShared {
             let sent = attempt.app_host.clone().unwrap_or_else(|| local.clone());
             HostPair { sent, local }
         });
-        if let Some(hosts) = hosts.as_ref().filter(|hosts| hosts.sent != hosts.local || attempt.scheme == Scheme::Https)
-        {
-            host::set_app_host(headers, attempt.scheme, hosts);
+        let shown_scheme = attempt.entrance.shown_scheme();
+        if let Some(hosts) = hosts.as_ref().filter(|hosts| hosts.sent != hosts.local || shown_scheme == Scheme::Https) {
+            host::set_app_host(headers, shown_scheme, hosts);
+        }
+        if attempt.entrance == PodEntrance::BehindHttps {
+            host::set_outer_https(headers);
         }
         let is_handshake = headers.contains_key(http::header::UPGRADE);
         let mut answer = pair.send(request, client, attempt.transport).await;
@@ -286,12 +311,14 @@ impl DispatcherShared {
         {
             self.cut_watch.attach_to(&mut answer);
         }
-        match hosts {
-            Some(hosts) if must_be_mapped_back(&hosts, attempt.scheme, &answer) => {
-                self.hosts_back.answer(hosts, answer)
-            }
-            _ => answer,
+        let Some(hosts) = hosts else { return answer };
+        if let Some(redirect) = asked.redirect(&hosts, &answer) {
+            answer.extensions_mut().insert(redirect);
         }
+        if must_be_mapped_back(&hosts, attempt.entrance, &answer) {
+            return self.hosts_back.answer(hosts, answer);
+        }
+        answer
     }
 
     /// Looks once for a host under which the app shows `/`, where it shows it under the local host neither. With requests
@@ -305,7 +332,8 @@ impl DispatcherShared {
             return;
         }
         let outside_hosts = host::outside_hosts(&self.cluster, &self.target).await;
-        for host in host::others(&self.target, attempt.scheme, head.localhost.as_ref(), outside_hosts, local) {
+        for host in host::others(&self.target, attempt.entrance.scheme(), head.localhost.as_ref(), outside_hosts, local)
+        {
             if self.shows_root(attempt, local, Some(&host)).await == Some(true) {
                 return self.decide(|known| judge_host::settle(head, &host, known));
             }
@@ -327,6 +355,11 @@ impl DispatcherShared {
         is_shown
     }
 
+    async fn explain(&self, client: RequestingClient, cause: FailureCause) -> Response<Body> {
+        let diagnostics = &self.pair(lock(&self.known).entrance).diagnostics;
+        diagnostics.explain(client, cause, StatusCode::LOOP_DETECTED, "").await
+    }
+
     async fn refuse(&self, client: RequestingClient, limitation: ProxyLimitation) -> Response<Body> {
         let via = self.options.via;
         let reason = match via {
@@ -336,16 +369,17 @@ impl DispatcherShared {
         let why_not = notices::why_no_port_forward(via, &self.target.namespace);
         let words = format!("It is {limitation}: the service proxy would {}, and {why_not}.", limitation.harm());
         let cause = FailureCause::OnlyByPortForward(reason);
-        let diagnostics = &self.pair(lock(&self.known).scheme).diagnostics;
+        let diagnostics = &self.pair(lock(&self.known).entrance).diagnostics;
         diagnostics.explain(client, cause, StatusCode::NOT_IMPLEMENTED, &words).await
     }
 }
 
 /// The service proxy maps what belongs to the host that it was given; apps behind TLS call that `https`.
-fn must_be_mapped_back(hosts: &HostPair, scheme: Scheme, answer: &Response<Body>) -> bool {
+fn must_be_mapped_back(hosts: &HostPair, entrance: PodEntrance, answer: &Response<Body>) -> bool {
     let by_service_proxy =
         answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
-    hosts.sent != hosts.local || (scheme == Scheme::Https && !by_service_proxy)
+    let is_https_to_app = entrance.shown_scheme() == Scheme::Https;
+    hosts.sent != hosts.local || (is_https_to_app && !by_service_proxy)
 }
 
 impl TransportPair {

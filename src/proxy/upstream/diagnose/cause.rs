@@ -40,6 +40,10 @@ pub enum FailureCause {
     BadRedirect,
     /// HTML in an encoding that the API server cannot read.
     BadEncoding,
+    /// The app leads to https for ever, whatever it is told.
+    InsistsOnHttps,
+    /// The app leads to the URL that was asked for for ever, under the name that it wants too.
+    RedirectsToItself,
     /// The API server does not accept the credentials.
     Unauthorized,
     /// The API server knows the user, who lacks a right.

@@ -152,6 +152,7 @@ fn explained(cause: &FailureCause, original: &str, subject: &FailingService, fac
         | FailureCause::BadEncoding
         | FailureCause::MethodNotAllowed
         | FailureCause::DryRun => of_service_proxy(cause, subject),
+        FailureCause::InsistsOnHttps | FailureCause::RedirectsToItself => of_redirects(cause, subject),
         FailureCause::NotFaithful => {
             Explanation::of("not-faithful", "This request cannot be carried without changing it", original, Vec::new())
         }
@@ -161,6 +162,32 @@ fn explained(cause: &FailureCause, original: &str, subject: &FailingService, fac
         FailureCause::Unseen(unseen) => not_seen(unseen, subject),
         FailureCause::ApiServer(trouble) => of_api_server(*trouble, subject),
         FailureCause::NoPortForward | FailureCause::UpgradeLost => of_gateway(cause, subject),
+    }
+}
+
+fn of_redirects(cause: &FailureCause, subject: &FailingService) -> Explanation {
+    let service = subject.service();
+    let name = SuggestedCheck::say("if it has a name of its own that it leads to, run again with --host-header NAME");
+    match cause {
+        FailureCause::InsistsOnHttps => Explanation::of(
+            "insists-on-https",
+            format!("{service} leads every request to https, without end"),
+            "It speaks no TLS on this port, the Service has no other port with https that would do, and it goes on although \
+             it was told that the browser speaks https (X-Forwarded-Proto and its like).",
+            vec![
+                SuggestedCheck::run("the Service's ports", subject.kubectl(&format!("get service {service} -o yaml"))),
+                SuggestedCheck::say(
+                    "whether the app trusts X-Forwarded-Proto: many want to be told which proxies may say it",
+                ),
+                name,
+            ],
+        ),
+        _ => Explanation::of(
+            "redirect-loop",
+            format!("{service} leads to the page that was asked for, without end"),
+            "It was shown the name that it leads to, one of its Ingresses or HTTPRoutes, and leads there all the same.",
+            vec![name],
+        ),
     }
 }
 

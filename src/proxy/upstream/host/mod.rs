@@ -4,6 +4,7 @@
 //! host is sent along as it is, and an app that refuses it is asked under the hosts that it may know.
 
 mod cluster_routes;
+mod outer_https;
 mod present;
 
 use http::HeaderValue;
@@ -11,6 +12,7 @@ use http::HeaderValue;
 use crate::service::{Scheme, Target};
 
 pub(super) use cluster_routes::outside_hosts;
+pub(super) use outer_https::set_outer_https;
 pub(super) use present::{X_FORWARDED_HOST, set_app_host, set_forwarded};
 
 /// The hosts to try besides `local`, the likeliest first and none twice: `localhost`, the names of `target`'s Service in
