@@ -1,7 +1,6 @@
 //! One request in, one answer out: guard, route, token, headers, the Service, and back.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HOST, USER_AGENT};
@@ -25,17 +24,21 @@ use crate::message::client_kind::RequestingClient;
 use crate::message::safe_path::SafePath;
 use crate::message::upgraded_stream::take_stream;
 use crate::message::web_socket;
+use crate::proxy::upstream::WithheldAnswer;
 
 /// Answers `request`, whatever happens.
+///
+/// # Errors
+/// When the client is to get no answer.
 pub(crate) async fn handle(
     server: Arc<ServerState>,
     peer: ClientPeer,
     answering: RunningAnswer,
     request: Request<Incoming>,
-) -> Result<Response<CountedBody>, Infallible> {
+) -> Result<Response<CountedBody>, WithheldAnswer> {
     let exchange = Exchange::new(&server.local, answering, &request);
     Ok(match decide(&server, peer, &request) {
-        Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await,
+        Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await?,
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
             tracing::debug!(reason = refused.word, "refused a request");
@@ -148,13 +151,16 @@ async fn forward(
     question: Forward,
     mut request: Request<Incoming>,
     mut exchange: Exchange,
-) -> Response<CountedBody> {
+) -> Result<Response<CountedBody>, WithheldAnswer> {
     let site = &server.local.sites[question.site];
     exchange.at_site(&site.label);
     let handshake = question.is_handshake.then(|| WebSocketHandshake::begin(&mut request)).flatten();
     let request = service_request(request, &question, &exchange);
     let response = site.upstream.send(request).await;
-    match handshake {
+    if let Some(withheld) = response.extensions().get::<WithheldAnswer>() {
+        return Err(*withheld);
+    }
+    Ok(match handshake {
         Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             handshake.complete(server, &question.authority, response, exchange)
         }
@@ -169,7 +175,7 @@ async fn forward(
             }
             finish(response, exchange)
         }
-    }
+    })
 }
 
 fn service_request(mut request: Request<Incoming>, question: &Forward, exchange: &Exchange) -> Request<Body> {

@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::diagnose::{ApiServerFailure, FailureCause};
+use super::endpoint_gap::GapPatience;
 use super::entrance::PodEntrance;
 use super::judge_host;
 use super::judge_https;
@@ -21,6 +22,7 @@ use super::notices::Notice;
 use super::self_redirect::SelfRedirect;
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
+use crate::message::html_links;
 use crate::message::replay::{self, SendFacts};
 use crate::service::Scheme;
 
@@ -41,6 +43,8 @@ pub(super) struct RequestHead {
     is_conditional: bool,
     /// Who reads the answer.
     pub(super) client: RequestingClient,
+    /// How long it can wait for an endpoint.
+    patience: GapPatience,
     /// The host that the client used.
     pub(super) local_host: Option<HeaderValue>,
     /// `localhost` at the port that the client used, if it used another host.
@@ -62,7 +66,7 @@ pub(super) struct Attempt {
     pub(super) entrance: PodEntrance,
     /// The host that the app sees; `None` for the local one.
     pub(super) app_host: Option<HeaderValue>,
-    /// Without the conditions that lead to a `304`.
+    /// Without what leads to a `304` or to a part.
     pub(super) whole: bool,
     /// Why it is tried.
     pub(super) reason: AttemptReason,
@@ -130,6 +134,10 @@ pub(super) struct Observation {
     pub(super) status: StatusCode,
     /// Why it is not the app's own, if it is not.
     pub(super) cause: Option<FailureCause>,
+    /// Whether it is a part of a page, which the API server has changed, and so is none of what the app has.
+    is_partial_page: bool,
+    /// Whether it says when to come again.
+    pub(super) says_when: bool,
     /// How the app wants to be asked for the same URL, if it is a redirect to that.
     pub(super) redirect: Option<SelfRedirect>,
     /// What it lets suspect if it answers a handshake.
@@ -153,6 +161,8 @@ pub(super) enum Next {
     Ask(NeededFact),
     /// Explain why no answer of the app will do.
     Explain(FailureCause),
+    /// Wait until an endpoint is ready, then try the same.
+    Hold(GapPatience),
 }
 
 impl RequestHead {
@@ -174,6 +184,7 @@ impl RequestHead {
                 && request.method() == Method::GET
                 && !headers.contains_key(header::RANGE),
             client: RequestingClient::of(request),
+            patience: patience(request),
             local_host: headers.get(header::HOST).cloned(),
             localhost: headers.get(header::HOST).and_then(localhost),
             may_port_forward: None,
@@ -188,6 +199,14 @@ impl RequestHead {
     }
 }
 
+fn patience(request: &Request<Body>) -> GapPatience {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    let accepted = request.headers().get(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_event_stream =
+        accepted.get(..EVENT_STREAM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM));
+    if is_event_stream && request.method() == Method::GET { GapPatience::EventStream } else { GapPatience::Usual }
+}
+
 /// `localhost` at the port of `host`, if that is not what it is already.
 fn localhost(host: &HeaderValue) -> Option<HeaderValue> {
     let authority: http::uri::Authority = host.to_str().ok()?.parse().ok()?;
@@ -200,7 +219,17 @@ impl Observation {
     pub(super) fn of(answer: &Response<Body>, facts: SendFacts) -> Self {
         let cause = answer.extensions().get::<FailureCause>().cloned();
         let redirect = answer.extensions().get::<SelfRedirect>().cloned();
-        Self { status: answer.status(), cause, redirect, suspect: SuspectAnswer::of(answer), facts }
+        let is_partial_page = answer.status() == StatusCode::PARTIAL_CONTENT && html_links::is_html(answer.headers());
+        let says_when = answer.headers().contains_key(header::RETRY_AFTER);
+        Self {
+            status: answer.status(),
+            cause,
+            is_partial_page,
+            says_when,
+            redirect,
+            suspect: SuspectAnswer::of(answer),
+            facts,
+        }
     }
 
     /// Whether the app may have seen the request: it was sent, and no answer shows that it got no further than to
@@ -285,6 +314,9 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
         return next;
     }
     let outcome = match &seen.cause {
+        // Nobody but the API server has seen it.
+        Some(FailureCause::NoEndpoints) => Ok(Next::Hold(head.patience)),
+        None if by_service_proxy && seen.is_partial_page && head.is_reading => after_partial_page(head, attempt, known),
         Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
         Some(FailureCause::PodBreaksOff) if seen.facts.sends > 0 => Ok(repeat(head, attempt)),
         // Where port-forward is not to be had, the connection was just dead.
@@ -364,6 +396,14 @@ fn after_service_proxy(
         FailureCause::ApiServer(ApiServerFailure::BrokeOff) => Ok(repeat(head, attempt)),
         _ => Ok(Next::Deliver),
     }
+}
+
+/// Links in a page are longer by service proxy than the app knows.
+fn after_partial_page(head: &RequestHead, attempt: &Attempt, known: &Known) -> Result<Next, NeededFact> {
+    let is_forwarded = may_port_forward(head, known)?;
+    let transport = if is_forwarded { Transport::PortForward } else { attempt.transport };
+    let reason = AttemptReason::Taught;
+    Ok(again(head, Attempt { transport, whole: !is_forwarded, reason, ..attempt.clone() }))
 }
 
 fn by_port_forward(head: &RequestHead, attempt: &Attempt, reason: AttemptReason) -> Next {
@@ -494,6 +534,7 @@ mod tests {
                 Next::DeliverKept => "kept".to_owned(),
                 Next::Deliver => "deliver".to_owned(),
                 Next::Explain(cause) => format!("explain {cause:?}"),
+                Next::Hold(patience) => format!("hold {patience:?}"),
                 Next::FindHost | Next::Ask(_) => unreachable!("rights are known, and it was searched"),
             };
             format!("{searches}{told}")
@@ -521,19 +562,18 @@ mod tests {
 
     #[test]
     fn what_the_app_answers() {
-        for status in [200, 204, 302, 304, 408, 412, 416, 429] {
+        for status in [200, 204, 302, 304, 401, 408, 412, 416, 429] {
             check("GET /a", &[NAVIGATION], true, &[(status, None, "deliver")]);
         }
-        for status in [400, 401, 403, 404, 405, 421, 500, 502, 503] {
+        for status in [400, 403, 404, 405, 421, 500, 502, 503] {
             let refused = (status, None, "search localhost:8001, keep");
             check("GET /a", &[NAVIGATION], true, &[refused.clone(), (200, None, "deliver")]);
             check("HEAD /a", &[], true, &[refused.clone(), (status, None, "kept")]);
-            let login = if status == 401 { "kept" } else { "deliver" };
-            check("GET /a", &[], true, &[refused, (401, None, login)]);
+            check("GET /a", &[], true, &[refused, (401, None, "deliver")]);
             check("GET /a", &[FETCH], true, &[(status, None, "localhost:8001, keep"), (302, None, "deliver")]);
         }
         check("POST /a", &[NAVIGATION], true, &[(403, None, "deliver")]);
-        check("GET /s", &[UPGRADE], true, &[(403, None, "localhost:8001, keep"), (101, None, "deliver")]);
+        check("GET /s", &[UPGRADE], true, &[(403, None, "deliver")]);
     }
 
     #[test]
@@ -651,7 +691,8 @@ mod tests {
             ApiServer, BadEncoding, BadRedirect, NoEndpoints, PodBreaksOff, PodRefuses, PodUnreachable,
         };
         let get = |may, steps: &[_]| check("GET /a", &[FETCH], may, steps);
-        get(true, &[(503, Some(NoEndpoints), "deliver")]);
+        get(true, &[(503, Some(NoEndpoints), "hold Usual"), (503, Some(NoEndpoints), "hold Usual")]);
+        check("GET /a", &[("accept", "text/event-stream")], true, &[(503, Some(NoEndpoints), "hold EventStream")]);
         get(true, &[(503, Some(PodUnreachable), "port-forward"), (200, None, "deliver")]);
         get(false, &[(503, Some(PodUnreachable), "deliver")]);
         get(true, &[(502, Some(PodRefuses), "the same"), (502, Some(PodRefuses), "deliver")]);
@@ -694,6 +735,22 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_page() {
+        let part = |story: &mut Story, kind: &'static str| {
+            let mut answer = Response::new(Body::Empty);
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            story.see_answer(&answer, SendFacts { sends: 1, lost_on_kept: false })
+        };
+        let asked = |may| Story::new("GET /a", &[("range", "bytes=1-")], may);
+        let mut story = asked(true);
+        assert_eq!(["text/html; charset=x"; 2].map(|kind| part(&mut story, kind)), ["port-forward", "deliver"]);
+        let mut story = asked(false);
+        assert_eq!(part(&mut story, "text/html"), "whole");
+        assert_eq!(part(&mut asked(true), "video/mp4"), "deliver");
+    }
+
+    #[test]
     fn handshakes() {
         let by_port_forward = "port-forward, keep";
         for (status, second, expect) in [(200, 101, "deliver"), (400, 400, "deliver"), (503, 101, "deliver")] {
@@ -713,7 +770,15 @@ mod tests {
             let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
             let [first, status] = [first, second].map(|code| StatusCode::from_u16(code).unwrap());
             let facts = SendFacts { sends: 1, lost_on_kept: false };
-            let seen = Observation { status, cause: cause.clone(), redirect: None, suspect: None, facts };
+            let seen = Observation {
+                status,
+                cause: cause.clone(),
+                is_partial_page: false,
+                says_when: false,
+                redirect: None,
+                suspect: None,
+                facts,
+            };
             assert_eq!(
                 after_handshake("/s", doubt, first, &seen, &mut known),
                 next,

@@ -12,9 +12,11 @@ use super::notices::Notice;
 use super::self_redirect::SelfRedirect;
 use crate::service::Scheme;
 
-/// Refusals that give another reason than the host (RFC 9110 section 15.5, RFC 6585, RFC 8470): of a condition, a range, a
-/// size, a time or a number of requests.
-const OTHER_REFUSALS: [StatusCode; 10] = [
+/// Refusals that give another reason than the host (RFC 9110 section 15.5, RFC 6585, RFC 8470): credentials, a condition, a
+/// range, a size, a time or a number of requests.
+const OTHER_REFUSALS: [StatusCode; 12] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::PRECONDITION_FAILED,
     StatusCode::PAYLOAD_TOO_LARGE,
@@ -32,7 +34,8 @@ pub(super) fn judge(head: &RequestHead, attempt: &Attempt, seen: &Observation, k
     if let Some(SelfRedirect::ToHost { host, is_https }) = &seen.redirect {
         return judge_name(head, attempt, seen.status, (host, *is_https), known);
     }
-    if attempt.app_host.is_some() || !may_refuse_host(seen.status) || !(head.is_reading || did_nothing(seen.status)) {
+    let is_read = head.is_reading && !head.is_handshake;
+    if attempt.app_host.is_some() || !may_refuse_host(seen) || !(is_read || did_nothing(seen.status)) {
         return Next::Deliver;
     }
     if head.is_opened() && known.app_host.is_none() && !known.has_searched_hosts {
@@ -92,7 +95,7 @@ pub(super) fn after_other_host(
     if refusal.is_redirection() && seen.redirect.is_some() {
         return Next::Explain(FailureCause::RedirectsToItself);
     }
-    let is_accepted = accepts(seen.status) && (seen.status != refusal || refusal.is_redirection());
+    let is_accepted = accepts(seen.status);
     if seen.cause.is_some() || !is_accepted {
         return Next::DeliverKept;
     }
@@ -111,14 +114,14 @@ pub(super) fn settle(head: &RequestHead, host: &HeaderValue, known: &mut Known) 
     }
 }
 
-/// Whether an answer under another host is better than a refusal: a login and a WebSocket are.
+/// Whether an answer under another host is better than a refusal: a login is.
 pub(super) fn accepts(status: StatusCode) -> bool {
-    const OTHERS: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::SWITCHING_PROTOCOLS];
-    status.is_success() || status.is_redirection() || OTHERS.contains(&status)
+    status.is_success() || status.is_redirection() || status == StatusCode::UNAUTHORIZED
 }
 
-fn may_refuse_host(status: StatusCode) -> bool {
-    (status.is_client_error() || status.is_server_error()) && !OTHER_REFUSALS.contains(&status)
+fn may_refuse_host(seen: &Observation) -> bool {
+    let is_refusal = seen.status.is_client_error() || seen.status.is_server_error();
+    is_refusal && !seen.says_when && !OTHER_REFUSALS.contains(&seen.status)
 }
 
 /// By 421 the app says that it did nothing, whoever asked for what (RFC 9110 section 15.5.20).

@@ -9,6 +9,7 @@ pub mod diagnose;
 pub mod host;
 mod notices;
 pub mod port_forward;
+mod endpoint_gap;
 mod entrance;
 mod judge_host;
 mod judge_https;
@@ -62,6 +63,11 @@ impl Transport {
         }
     }
 }
+
+/// The client gets no answer, and its connection ends: an extension of an answer that stands for none.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the answer is withheld, so that the client asks again")]
+pub struct WithheldAnswer;
 
 /// Who answered, for the request log: an extension of each answer that came from the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]

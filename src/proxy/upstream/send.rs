@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{ACCEPT, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::attempt::{self, Attempt, NeededFact, Next, NoAttempt, Observation, RequestHead};
 use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
+use super::endpoint_gap::{EndpointGap, GapPatience};
 use super::entrance::PodEntrance;
 use super::host;
 use super::judge_host;
@@ -25,7 +27,7 @@ use super::self_redirect::AskedUrl;
 use super::service_proxy::ServiceProxy;
 use super::unprefix::{HostPair, Unprefix};
 use super::upgraded::CutWatch;
-use super::{Body, RouteTaken, Transport, Upstream};
+use super::{Body, RouteTaken, Transport, Upstream, WithheldAnswer};
 use crate::cluster::api::endpoint_slices::{ready, wanted_port};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
@@ -77,8 +79,8 @@ struct DispatcherShared {
     hosts_back: Arc<Unprefix>,
     /// Looks after the WebSockets that go by the service proxy.
     cut_watch: CutWatch,
-    /// How many endpoints are ready, once somebody has seen them.
-    ready: watch::Sender<Option<usize>>,
+    /// Whether there is an endpoint.
+    gap: EndpointGap,
 }
 
 /// Both transports, speaking one scheme to one port of the Pods.
@@ -119,7 +121,7 @@ impl Dispatcher {
             search: tokio::sync::Mutex::new(()),
             hosts_back: Arc::new(Unprefix::hosts_only()),
             cut_watch: CutWatch::new(target.service(), options.notices.clone()),
-            ready: watch::Sender::new(None),
+            gap: EndpointGap::default(),
             cluster: cluster.clone(),
             target: target.clone(),
             options,
@@ -139,13 +141,12 @@ impl Dispatcher {
         }
         let entrance = lock(&self.shared.known).entrance;
         self.shared.pair(entrance).port_forward.learn(slices).await;
-        let ready = ready(slices, &wanted_port(&self.shared.target)).ready;
-        self.shared.ready.send_replace(Some(ready));
+        self.shared.gap.learn(ready(slices, &wanted_port(&self.shared.target)).ready);
     }
 
     /// How many endpoints are ready, as far as a watch saw.
     pub fn ready(&self) -> watch::Receiver<Option<usize>> {
-        self.shared.ready.subscribe()
+        self.shared.gap.ready()
     }
 }
 
@@ -170,6 +171,8 @@ struct Flight {
     kept: Option<Response<Body>>,
     attempts: usize,
     sends_to_app: usize,
+    /// When it was first held back for want of an endpoint.
+    held_since: Option<Instant>,
 }
 
 impl Flight {
@@ -181,7 +184,8 @@ impl Flight {
 
     fn observe(&mut self, answer: &Response<Body>) -> Observation {
         let seen = Observation::of(answer, self.trace.take());
-        self.attempts += 1;
+        // Whoever is held back may be tried for as long as that lasts.
+        self.attempts += usize::from(seen.cause != Some(FailureCause::NoEndpoints));
         self.sends_to_app += usize::from(seen.reached_app());
         seen
     }
@@ -196,7 +200,7 @@ impl DispatcherShared {
         };
         let trace = SendTrace::default();
         let (mut request, replay) = replay::record(request);
-        let mut flight = Flight { head, replay, trace, kept: None, attempts: 0, sends_to_app: 0 };
+        let mut flight = Flight { head, replay, trace, kept: None, attempts: 0, sends_to_app: 0, held_since: None };
         loop {
             request.extensions_mut().insert(flight.trace.clone());
             let answer = self.send_once(request, flight.head.client, &attempt).await;
@@ -205,6 +209,11 @@ impl DispatcherShared {
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
                 Next::Again { attempt, keep } => (attempt, keep),
                 Next::DeliverKept => return flight.kept.unwrap_or(answer),
+                Next::Hold(patience) => match self.hold(patience, &mut flight).await {
+                    true => (attempt, false),
+                    false if patience == GapPatience::EventStream => return withheld(answer),
+                    false => return answer,
+                },
                 Next::Explain(cause) => return self.explain(flight.head.client, cause).await,
                 _ => return answer,
             };
@@ -212,6 +221,13 @@ impl DispatcherShared {
             flight.kept = if keep { Some(answer) } else { flight.kept };
             (request, attempt) = (again, better);
         }
+    }
+
+    /// Whether to try again.
+    async fn hold(&self, patience: GapPatience, flight: &mut Flight) -> bool {
+        let since = *flight.held_since.get_or_insert_with(Instant::now);
+        let was_open = lock(&self.known).has_answered;
+        self.gap.wait(patience, since, was_open).await
     }
 
     async fn first(&self, head: &mut RequestHead) -> Result<Attempt, ProxyLimitation> {
@@ -291,6 +307,8 @@ impl DispatcherShared {
         if attempt.whole {
             headers.remove(IF_NONE_MATCH);
             headers.remove(IF_MODIFIED_SINCE);
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
         }
         let hosts = headers.get(HOST).cloned().map(|local| {
             let sent = attempt.app_host.clone().unwrap_or_else(|| local.clone());
@@ -372,6 +390,11 @@ impl DispatcherShared {
         let diagnostics = &self.pair(lock(&self.known).entrance).diagnostics;
         diagnostics.explain(client, cause, StatusCode::NOT_IMPLEMENTED, &words).await
     }
+}
+
+fn withheld(mut answer: Response<Body>) -> Response<Body> {
+    answer.extensions_mut().insert(WithheldAnswer);
+    answer
 }
 
 /// The service proxy maps what belongs to the host that it was given; apps behind TLS call that `https`.
