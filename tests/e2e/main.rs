@@ -22,6 +22,7 @@ mod life;
 mod krew;
 mod pick;
 mod service_proxy;
+mod stubborn;
 mod transports;
 mod web_sockets;
 
@@ -53,7 +54,9 @@ impl Test {
     }
 
     fn needs_apps(&self) -> bool {
-        ["apps::", "browser_attacks::"].iter().any(|module| self.short_name().starts_with(module))
+        ["apps::", "browser_attacks::", "stubborn::in_a_browser"]
+            .iter()
+            .any(|module| self.short_name().starts_with(module))
     }
 }
 
@@ -80,6 +83,7 @@ fn all_tests() -> Vec<Test> {
         gateways::tests(),
         life::tests(),
         service_proxy::tests(),
+        stubborn::tests(),
         transports::tests(),
         web_sockets::tests(),
         apps::tests(),

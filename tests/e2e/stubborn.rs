@@ -1,0 +1,317 @@
+//! Apps that want to be asked otherwise: by https, under another host, as a whole. Each by `kubectl svcproxy NAME` alone, by
+//! both transports.
+
+mod rule_server;
+
+use ::http::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::harness::{plugin, serve};
+use rule_server::{Asked, RuleServer, page, redirect, status};
+use support::cluster::{Cluster, Namespace};
+use support::{Serving, eventually, http};
+
+pub(crate) fn tests() -> Vec<crate::Test> {
+    crate::tests![
+        tls_and_a_redirect_on_one_port,
+        another_port_with_https,
+        told_by_a_gateway_that_it_is_https,
+        a_redirect_for_ever_is_explained,
+        a_first_cookie_is_no_loop,
+        silence_may_want_tls,
+        hosts_that_only_localhost_knows,
+        an_api_for_localhost_only,
+        an_app_with_the_name_of_its_ingress,
+        a_part_of_a_page_is_the_apps_own,
+        an_event_stream_over_a_gap,
+        in_a_browser,
+    ]
+}
+
+const TRANSPORTS: [&str; 3] = ["--via=auto", "--via=service-proxy", "--via=port-forward"];
+
+/// A server with this rule behind the Service `app` with `ports`.
+async fn app(
+    cluster: &'static Cluster,
+    ports: Value,
+    rule: impl Fn(&Asked) -> rule_server::Answer + Send + Sync + 'static,
+) -> (Namespace, RuleServer) {
+    let namespace = cluster.namespace().await;
+    let server = RuleServer::start(cluster.pod_address(), &[8080, 8443], cluster.authority(), rule).await;
+    namespace.expose("app", server.ip(), ports).await;
+    (namespace, server)
+}
+
+fn one_port() -> Value {
+    json!([{"port": 80, "targetPort": 8080}])
+}
+
+/// To https, under the host that was used.
+fn to_https(asked: &Asked) -> rule_server::Answer {
+    redirect(format!("https://{}{}", asked.host(), asked.target()))
+}
+
+async fn assert_shows(serving: &Serving, path: &str, expect: &str) {
+    for url in [serving.site_url(), serving.proxy_url()] {
+        let answer = http::get(&format!("{url}{path}")).await;
+        let said = answer.text();
+        assert!(answer.status == StatusCode::OK && said.contains(expect), "{url}{path}: {} {said}", answer.status);
+    }
+}
+
+/// One listener that speaks both, as Argo CD's: two ports, two of which one is named, and one.
+async fn tls_and_a_redirect_on_one_port(cluster: &'static Cluster) {
+    let two = json!([
+        {"name": "http", "port": 80, "targetPort": 8080},
+        {"name": "https", "port": 443, "targetPort": 8080},
+    ]);
+    for (ports, name) in [
+        (two.clone(), "app"),
+        (two, "app:80"),
+        (json!([{"name": "http", "port": 80, "targetPort": 8080}]), "app"),
+        (one_port(), "app"),
+    ] {
+        let (namespace, server) = app(cluster, ports, |asked| match asked.is_tls {
+            true => page("by TLS"),
+            false => to_https(asked),
+        })
+        .await;
+        for via in TRANSPORTS {
+            let serving = serve(cluster, &namespace, &[name, via]).await;
+            assert_shows(&serving, "a?b=c", "by TLS").await;
+            let post = http::send(&serving.site_url(), Request::builder().method("POST")).await;
+            assert_eq!(post.text(), "by TLS", "{name} {via}");
+            serving.stop().await;
+        }
+        assert!(server.asked().iter().filter(|asked| !asked.is_tls).count() <= TRANSPORTS.len());
+    }
+}
+
+async fn another_port_with_https(cluster: &'static Cluster) {
+    let ports = json!([
+        {"name": "web", "port": 80, "targetPort": 8080},
+        {"name": "https", "port": 443, "targetPort": 8443},
+    ]);
+    let namespace = cluster.namespace().await;
+    let ip = cluster.pod_address();
+    // Only the second port has TLS; who speaks it to the first gets an end.
+    let plain = RuleServer::start(ip, &[8080], cluster.authority(), |asked| match asked.is_tls {
+        true => None,
+        false => redirect(format!("https://{}{}", asked.host().split(':').next().unwrap(), asked.target())),
+    })
+    .await;
+    let secure = RuleServer::start(ip, &[8443], cluster.authority(), |_| page("by TLS")).await;
+    namespace.expose("app", plain.ip(), ports).await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app:web", via]).await;
+        assert_shows(&serving, "a", "by TLS").await;
+        let said = serving.stop().await.stderr;
+        assert!(said.contains("app insists on https: it is spoken to at its https port from now on"), "{via}: {said}");
+    }
+    assert!(secure.asked().iter().all(|asked| asked.is_tls));
+}
+
+/// As frameworks with "redirect to https" do behind a proxy, with a check of `Origin` and `Referer` for what changes
+/// something.
+fn behind_tls(asked: &Asked) -> rule_server::Answer {
+    let told = [
+        asked.field("x-forwarded-proto") == "https",
+        asked.field("x-forwarded-ssl") == "on",
+        asked.field("x-forwarded-port") == "443",
+        asked.field("forwarded") == "proto=https",
+    ];
+    let own = format!("https://{}", asked.host());
+    match asked.method() {
+        _ if asked.is_tls => None,
+        _ if told != [true; 4] => to_https(asked),
+        "POST" if asked.field("origin") != own || !asked.field("referer").starts_with(&own) => status(403),
+        "POST" => Some((303, vec![("Location", format!("{own}/done?x"))], String::new())),
+        _ => page(format!("<form method=post action=/form><button>Send</button></form>as https at {}", asked.target())),
+    }
+}
+
+async fn told_by_a_gateway_that_it_is_https(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), behind_tls).await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        assert_shows(&serving, "a?b", "as https").await;
+        let origin = serving.site_url().trim_end_matches('/').to_owned();
+        let form = Request::builder().method("POST").header("origin", &origin).header("referer", format!("{origin}/"));
+        let answer = http::send(&format!("{origin}/form"), form).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/done?x"), "{via}");
+        let said = serving.stop().await.stderr;
+        let told = "app insists on https: it is told from now on that the browser speaks https";
+        assert_eq!(said.matches(told).count(), 1, "{via}: {said}");
+    }
+    let targets = |asked: &Asked| (asked.target().to_owned(), asked.method().to_owned());
+    let posts = server.asked().iter().map(targets).filter(|(_, method)| method == "POST").count();
+    assert_eq!(posts, TRANSPORTS.len(), "each form was sent once");
+}
+
+async fn a_redirect_for_ever_is_explained(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |asked| if asked.is_tls { None } else { to_https(asked) }).await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        for _ in 0..2 {
+            let before = server.asked().len();
+            let answer = http::get(&serving.site_url()).await;
+            let seen = (answer.status.as_u16(), answer.header("svcproxy-error").to_owned());
+            assert_eq!(seen, (508, "insists-on-https".to_owned()), "{via}: {}", answer.text());
+            assert!(server.asked().len() - before <= 2, "{via}: {:?}", server.asked());
+        }
+        serving.stop().await;
+    }
+}
+
+async fn a_first_cookie_is_no_loop(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |asked| match asked.field("cookie") {
+        "a=b" => page("with a cookie"),
+        _ => {
+            Some((302, vec![("Location", asked.target().to_owned()), ("Set-Cookie", "a=b".to_owned())], String::new()))
+        }
+    })
+    .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let url = format!("{}x", serving.site_url());
+        let answer = http::get(&url).await;
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (302, "/x"), "{via}");
+        let answer = http::send(&url, Request::builder().header("cookie", "a=b")).await;
+        assert_eq!(answer.text(), "with a cookie", "{via}");
+        serving.stop().await;
+    }
+    assert!(server.asked().iter().all(|asked| !asked.is_tls && asked.field("x-forwarded-proto") == "http"));
+}
+
+async fn silence_may_want_tls(cluster: &'static Cluster) {
+    let (namespace, _server) = app(cluster, one_port(), |asked| if asked.is_tls { page("by TLS") } else { None }).await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        assert_shows(&serving, "a", "by TLS").await;
+        assert!(serving.stop().await.stderr.contains("app speaks https, not http"), "{via}");
+    }
+}
+
+fn is_localhost(asked: &Asked) -> bool {
+    asked.host().split(':').next() == Some("localhost")
+}
+
+async fn hosts_that_only_localhost_knows(cluster: &'static Cluster) {
+    for code in [404, 500, 503] {
+        let rule = move |asked: &Asked| if is_localhost(asked) { page("for localhost") } else { status(code) };
+        let (namespace, _server) = app(cluster, one_port(), rule).await;
+        for via in TRANSPORTS {
+            let serving = serve(cluster, &namespace, &["app", via]).await;
+            assert_shows(&serving, "a", "for localhost").await;
+            serving.stop().await;
+        }
+    }
+}
+
+/// Pages for everybody, and what they fetch for `localhost` only.
+async fn an_api_for_localhost_only(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |asked| match asked.target() {
+        "/api" if !is_localhost(asked) => status(403),
+        _ => page("yes"),
+    })
+    .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let navigate = Request::builder().header("sec-fetch-mode", "navigate");
+        assert_eq!(http::send(&serving.site_url(), navigate).await.status, StatusCode::OK);
+        let fetch = |method| Request::builder().method(method).header("sec-fetch-mode", "cors");
+        for method in ["GET", "POST"] {
+            let answer = http::send(&format!("{}api", serving.site_url()), fetch(method)).await;
+            assert_eq!(answer.status, StatusCode::OK, "{via} {method}");
+        }
+        serving.stop().await;
+    }
+    assert_eq!(server.asked().iter().filter(|asked| asked.method() == "POST").count(), TRANSPORTS.len());
+}
+
+async fn an_app_with_the_name_of_its_ingress(cluster: &'static Cluster) {
+    let (namespace, _server) =
+        app(cluster, one_port(), |asked| match (asked.host(), asked.field("x-forwarded-proto")) {
+            _ if asked.is_tls => None,
+            ("shop.example", "https") => page("<a href=\"https://shop.example/cart\">cart</a>"),
+            _ => redirect(format!("https://shop.example{}", asked.target())),
+        })
+        .await;
+    namespace
+        .create(json!({
+            "kind": "Ingress", "metadata": {"name": "shop"},
+            "spec": {"rules": [{"host": "shop.example", "http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "app", "port": {"number": 80}}}}]}}]},
+        }))
+        .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let answer = http::get(&format!("{}a?b", serving.site_url())).await;
+        assert_eq!(answer.text(), "<a href=\"/cart\">cart</a>", "{via}");
+        let said = serving.stop().await.stderr;
+        assert!(said.contains("it sees shop.example from now on"), "{via}: {said}");
+    }
+}
+
+/// The API server makes links longer, and says nothing of it in `Content-Range`.
+async fn a_part_of_a_page_is_the_apps_own(cluster: &'static Cluster) {
+    const PAGE: &str = "<a href=\"/x\">one</a><a href=\"/y\">two</a>";
+    let rule = |asked: &Asked| {
+        let html = ("Content-Type", "text/html".to_owned());
+        match asked.field("range").strip_prefix("bytes=").and_then(|range| range.trim_end_matches('-').parse().ok()) {
+            None => page(PAGE),
+            Some(from) => {
+                let range = format!("bytes {from}-{}/{}", PAGE.len() - 1, PAGE.len());
+                Some((206, vec![html, ("Content-Range", range)], PAGE[from..].to_owned()))
+            }
+        }
+    };
+    let (namespace, _server) = app(cluster, one_port(), rule).await;
+    for (via, expect) in [("--via=auto", (206, &PAGE[20..])), ("--via=service-proxy", (200, PAGE))] {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let answer = http::send(&serving.site_url(), Request::builder().header("range", "bytes=20-")).await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), expect, "{via}");
+        serving.stop().await;
+    }
+}
+
+async fn an_event_stream_over_a_gap(cluster: &'static Cluster) {
+    let events = |asked: &Asked| match asked.target() {
+        "/events" => Some((200, vec![("Content-Type", "text/event-stream".to_owned())], "data: x\n\n".to_owned())),
+        _ => page("page"),
+    };
+    for via in TRANSPORTS {
+        let (namespace, server) = app(cluster, one_port(), events).await;
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        assert_shows(&serving, "", "page").await;
+        namespace.set_ready("app", false).await;
+        serving.until_stderr("no ready endpoint").await;
+        let stream = Request::builder().header("accept", "text/event-stream");
+        let url = format!("{}events", serving.site_url());
+        let asked = http::send(&url, stream);
+        let mut asked = std::pin::pin!(asked);
+        let still_asked = tokio::time::timeout(std::time::Duration::from_secs(4), asked.as_mut()).await;
+        assert!(still_asked.is_err(), "{via}: it was answered {:?}", still_asked.map(|answer| answer.status));
+        namespace.set_ready("app", true).await;
+        assert_eq!(asked.await.text(), "data: x\n\n", "{via}");
+        drop(server);
+        serving.stop().await;
+    }
+}
+
+/// What a person sees.
+async fn in_a_browser(cluster: &'static Cluster) {
+    let (namespace, _server) = app(cluster, one_port(), behind_tls).await;
+    for via in ["--via=service-proxy", "--via=port-forward"] {
+        let serving = plugin(cluster, &namespace, &["app", via]).serve().await;
+        let browser = Browser::start(&cluster.scratch()).await;
+        browser.open(&serving.site_url()).await.unwrap();
+        browser.until_text("body", "as https at /").await.unwrap();
+        browser.click("button").await.unwrap();
+        eventually("the form was taken", async || browser.url().await.unwrap().ends_with("/done?x").then_some(()))
+            .await;
+        browser.close().await;
+        serving.stop().await;
+    }
+}
