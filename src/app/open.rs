@@ -174,6 +174,15 @@ impl ServingSession<'_> {
         }
     }
 
+    /// Looks for a way into the Services that the user may not read: their addresses are what was typed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn check_rights(&self, services: &[OpenService]) -> Result<(), Error> {
+        let unread = services.iter().filter(|service| service.read.is_none());
+        try_join_all(unread.map(|service| service.transport.check_rights())).await.map(drop)
+    }
+
     /// Waits for a ready endpoint of each Service, if the plan says so.
     ///
     /// # Errors

@@ -61,6 +61,7 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
         session.explain(&services);
         return Ok(Exit::Ok);
     }
+    session.check_rights(&services).await?;
     session.wait_until_ready(&services, &mut signals).await?;
     let remembered = remember(history, &services, output);
     session.print_ready(&services, &listener);

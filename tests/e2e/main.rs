@@ -20,6 +20,7 @@ mod diagnosis;
 mod gateways;
 mod life;
 mod krew;
+mod lattice;
 mod pick;
 mod service_proxy;
 mod stubborn;
@@ -78,6 +79,7 @@ fn all_tests() -> Vec<Test> {
         paths::tests(),
         bulk::tests(),
         rights::tests(),
+        lattice::tests(),
         trouble::tests(),
         diagnosis::tests(),
         gateways::tests(),

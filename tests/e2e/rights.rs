@@ -34,8 +34,7 @@ async fn one_literal_id_and_one_verb(cluster: &'static Cluster) {
     let post = http::send(&serving.proxy_url(), ::http::Request::builder().method("POST")).await;
     assert_forbidden(&post, "create", "app:http");
 
-    let other = plugin_of(cluster, &user, namespace.name(), &["app:80"]).serve().await;
-    assert_forbidden(&http::get(&other.proxy_url()).await, "get", "app:80");
+    assert_no_way_in(plugin_of(cluster, &user, namespace.name(), &["app:80"]), "app:80").await;
     assert_eq!(backend.requests().len(), 1);
 }
 
@@ -45,6 +44,16 @@ fn assert_forbidden(answer: &http::Answer, verb: &str, id: &str) {
     assert_eq!((answer.status.as_u16(), answer.header("svcproxy-error")), (403, "forbidden"), "{text}");
     assert!(text.contains(&format!("the verb {verb} on services/proxy")), "{text}");
     assert!(text.contains(&format!("--resource=services/proxy --resource-name={id}")), "{text}");
+}
+
+/// It is said at the start, with the rules to ask for, the smaller first.
+async fn assert_no_way_in(plugin: Plugin, id: &str) {
+    let finished = plugin.finish().await;
+    assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""), "{}", finished.stderr);
+    let said = &finished.stderr;
+    assert!(said.contains("you lack services/proxy and pods/portforward"), "{said}");
+    let smaller = format!("--verb=get --resource=services/proxy --resource-name={id}, or kubectl");
+    assert!(said.contains(&smaller) && said.contains("--verb=create --resource=pods/portforward"), "{said}");
 }
 
 async fn one_namespace_only(cluster: &'static Cluster) {
@@ -76,8 +85,7 @@ async fn no_rights_at_all(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _backend = backend_in(cluster, &namespace).await;
     let user = cluster.user();
-    let serving = plugin_of(cluster, &user, namespace.name(), &["app:http"]).serve().await;
-    assert_forbidden(&http::get(&serving.proxy_url()).await, "get", "app:http");
+    assert_no_way_in(plugin_of(cluster, &user, namespace.name(), &["app:http"]), "app:http").await;
 }
 
 async fn every_login_opens_nginx(cluster: &'static Cluster) {

@@ -285,7 +285,7 @@ async fn an_event_stream_over_a_gap(cluster: &'static Cluster) {
         let (namespace, server) = app(cluster, one_port(), events).await;
         let serving = serve(cluster, &namespace, &["app", via]).await;
         assert_shows(&serving, "", "page").await;
-        namespace.set_ready("app", false).await;
+        namespace.set_ready("app-0", false).await;
         serving.until_stderr("no ready endpoint").await;
         let stream = Request::builder().header("accept", "text/event-stream");
         let url = format!("{}events", serving.site_url());
@@ -293,7 +293,7 @@ async fn an_event_stream_over_a_gap(cluster: &'static Cluster) {
         let mut asked = std::pin::pin!(asked);
         let still_asked = tokio::time::timeout(std::time::Duration::from_secs(4), asked.as_mut()).await;
         assert!(still_asked.is_err(), "{via}: it was answered {:?}", still_asked.map(|answer| answer.status));
-        namespace.set_ready("app", true).await;
+        namespace.set_ready("app-0", true).await;
         assert_eq!(asked.await.text(), "data: x\n\n", "{via}");
         drop(server);
         serving.stop().await;

@@ -45,6 +45,20 @@ impl Running {
         Serving { running: self, ready }
     }
 
+    /// Waits for the first line on stdout; `None` where it ends without one.
+    pub async fn first_line(&mut self) -> Option<String> {
+        eventually("a line, or the end", async || {
+            let line = self.stdout.complete_lines().into_iter().next();
+            (line.is_some() || self.child.try_wait().unwrap().is_some()).then_some(line)
+        })
+        .await
+    }
+
+    /// What it has said on stderr.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Waits until it ends by itself.
     pub async fn end(mut self) -> Finished {
         let status = timeout(DEADLINE, self.child.wait()).await;

@@ -69,8 +69,7 @@ fn is_wanted(parameters: &str) -> bool {
     weight.is_none_or(|weight| weight.trim().parse() != Ok(0.0))
 }
 
-/// Whether the API server takes an answer for HTML.
-pub fn is_html(headers: &HeaderMap) -> bool {
+fn is_html(headers: &HeaderMap) -> bool {
     let essence = |value: &HeaderValue| {
         let bytes = value.as_bytes();
         bytes.split(|&byte| byte == b';').next().is_some_and(|essence| essence.trim_ascii() == b"text/html")

@@ -22,15 +22,18 @@ use super::notices::Notice;
 use super::self_redirect::SelfRedirect;
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
-use crate::message::html_links;
 use crate::message::replay::{self, SendFacts};
 use crate::service::Scheme;
+
+/// The right that the service proxy takes.
+const PROXY_RESOURCE: &str = "services/proxy";
 
 /// What of the page's own request counts for how it is sent.
 #[derive(Debug, Clone)]
 pub(super) struct RequestHead {
     /// What the service proxy could not carry.
     limitation: Option<ProxyLimitation>,
+    method: Method,
     /// Whether its method may be repeated.
     is_repeatable: bool,
     /// Whether it only reads: a GET or HEAD without a body.
@@ -142,6 +145,8 @@ pub(super) struct Observation {
     pub(super) redirect: Option<SelfRedirect>,
     /// What it lets suspect if it answers a handshake.
     suspect: Option<SuspectAnswer>,
+    /// Whether TLS was tried where plain HTTP is spoken: who has none may end the connection at its first octets.
+    is_tls_trial: bool,
     /// How the request went out.
     facts: SendFacts,
 }
@@ -175,6 +180,7 @@ impl RequestHead {
             headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE);
         Self {
             limitation: ProxyLimitation::of(request),
+            method: request.method().clone(),
             is_repeatable: replay::is_idempotent(request.method()),
             is_reading,
             target: request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")),
@@ -215,11 +221,14 @@ fn localhost(host: &HeaderValue) -> Option<HeaderValue> {
 }
 
 impl Observation {
-    /// Reads it off an answer to a request that went out as `facts` say.
-    pub(super) fn of(answer: &Response<Body>, facts: SendFacts) -> Self {
+    /// Reads it off the answer to `attempt`, which went out as `facts` say.
+    pub(super) fn of(answer: &Response<Body>, attempt: &Attempt, facts: SendFacts) -> Self {
+        let is_trial = matches!(attempt.reason, AttemptReason::Https | AttemptReason::Silence);
+        let is_tls_trial = is_trial && attempt.entrance.scheme() == Scheme::Https;
         let cause = answer.extensions().get::<FailureCause>().cloned();
         let redirect = answer.extensions().get::<SelfRedirect>().cloned();
-        let is_partial_page = answer.status() == StatusCode::PARTIAL_CONTENT && html_links::is_html(answer.headers());
+        let kind = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let is_partial_page = answer.status() == StatusCode::PARTIAL_CONTENT && kind.starts_with(b"text/html");
         let says_when = answer.headers().contains_key(header::RETRY_AFTER);
         Self {
             status: answer.status(),
@@ -228,6 +237,7 @@ impl Observation {
             says_when,
             redirect,
             suspect: SuspectAnswer::of(answer),
+            is_tls_trial,
             facts,
         }
     }
@@ -241,8 +251,13 @@ impl Observation {
                 FailureCause::WrongScheme { .. }
                 | FailureCause::PodUnreachable
                 | FailureCause::PodRefuses
-                | FailureCause::PodTls,
+                | FailureCause::PodTls
+                | FailureCause::Forbidden(_)
+                | FailureCause::Unseen(_)
+                | FailureCause::Denied
+                | FailureCause::Unauthorized,
             ) => true,
+            Some(FailureCause::PodBreaksOff) => self.is_tls_trial,
             Some(_) => false,
         };
         self.facts.sends > 0 && !stopped_before
@@ -263,7 +278,9 @@ fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, N
     if known.via == Via::PortForward {
         return Ok(Transport::PortForward);
     }
-    let has_moved = known.has_moved || (head.is_handshake && known.handshakes.by_port_forward);
+    let has_moved = known.has_moved
+        || (head.is_handshake && known.handshakes.by_port_forward)
+        || known.refused_methods.contains(&head.method);
     let usual = if has_moved { Transport::PortForward } else { Transport::ServiceProxy };
     let Some(limitation) = head.limitation else { return Ok(usual) };
     let may_port_forward = may_port_forward(head, known).map_err(NoAttempt::Ask)?;
@@ -367,6 +384,16 @@ fn after_service_proxy(
     let was_asked_whole = attempt.whole || !head.is_conditional;
     known.has_unreadable_pages |= was_asked_whole && *cause == FailureCause::BadEncoding;
     match cause {
+        FailureCause::Forbidden(missing) if missing.resource == PROXY_RESOURCE => {
+            if !may_port_forward(head, known)? {
+                return Ok(Next::Deliver);
+            }
+            leave_service_proxy(head, &missing.verb, known);
+            let reason = AttemptReason::Taught;
+            // Nobody but the API server has seen it, so any method may go again.
+            let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
+            Ok(Next::Again { attempt, keep: true })
+        }
         FailureCause::PodUnreachable => {
             if !may_port_forward(head, known)? {
                 return Ok(Next::Deliver);
@@ -395,6 +422,17 @@ fn after_service_proxy(
         }
         FailureCause::ApiServer(ApiServerFailure::BrokeOff) => Ok(repeat(head, attempt)),
         _ => Ok(Next::Deliver),
+    }
+}
+
+/// Without `get` there is no use in it; without another verb requests with its methods go another way.
+fn leave_service_proxy(head: &RequestHead, verb: &str, known: &mut Known) {
+    if verb == "get" {
+        known.has_moved = true;
+        known.tell(Notice::ProxyForbidden);
+    } else {
+        known.refused_methods.insert(head.method.clone());
+        known.tell(Notice::MethodForbidden(head.method.clone()));
     }
 }
 
@@ -459,6 +497,7 @@ fn after_handshake(path: &str, doubt: SuspectAnswer, first: StatusCode, seen: &O
 mod tests {
     use super::*;
     use crate::proxy::upstream::diagnose::ApiServerFailure::BrokeOff;
+    use crate::proxy::upstream::diagnose::MissingRight;
     use crate::proxy::upstream::known::LearnedHandshakes;
 
     /// One request, what is known, and what was done so far.
@@ -518,7 +557,7 @@ mod tests {
         }
 
         fn see_answer(&mut self, answer: &Response<Body>, facts: SendFacts) -> String {
-            let seen = Observation::of(answer, facts);
+            let seen = Observation::of(answer, &self.attempt, facts);
             let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
             let searches = if then == Next::FindHost { "search " } else { "" };
             if then == Next::FindHost {
@@ -679,10 +718,31 @@ mod tests {
             true,
             &[(502, silent(), "https, keep"), (502, wrong, "http"), (200, None, "deliver")],
         );
-        check("GET /a", &[FETCH], true, &[(502, silent(), "https, keep"), (502, silent(), "kept")]);
+        check("GET /a", &[FETCH], true, &[(502, silent(), "https, keep"), (502, silent(), "http")]);
         check("POST /a", &[FETCH], true, &[(502, silent(), "deliver")]);
         let mut story = Story::new("GET /a", &[FETCH], true);
         assert_eq!([story.see(200, None), story.see(502, silent())], ["deliver", "the same"]);
+    }
+
+    #[test]
+    fn who_may_not_use_the_service_proxy_goes_by_port_forward() {
+        let lacks = |verb: &str| {
+            let (user, resource) = ("dev".to_owned(), PROXY_RESOURCE.to_owned());
+            Some(FailureCause::Forbidden(MissingRight { user, verb: verb.to_owned(), resource }))
+        };
+        let forwarded = "port-forward, keep";
+        check("GET /a", &[FETCH], true, &[(403, lacks("get"), forwarded), (200, None, "deliver")]);
+        check("POST /a", &[FETCH], true, &[(403, lacks("create"), forwarded), (200, None, "deliver")]);
+        check("GET /a", &[FETCH], false, &[(403, lacks("get"), "deliver")]);
+        let mut story = Story::new("POST /a", &[FETCH], true);
+        story.see(403, lacks("create"));
+        let transport = |line, story: &mut Story| first(&head(line, &[], true), &mut story.known).unwrap().transport;
+        assert_eq!(transport("POST /b", &mut story), Transport::PortForward);
+        assert_eq!(transport("GET /b", &mut story), Transport::ServiceProxy);
+        story.attempt = first(&head("GET /b", &[], true), &mut story.known).unwrap();
+        story.see(403, lacks("get"));
+        assert_eq!(transport("GET /b", &mut story), Transport::PortForward);
+        assert_eq!(story.known.take_news(), [Notice::MethodForbidden(Method::POST), Notice::ProxyForbidden]);
     }
 
     #[test]
@@ -777,6 +837,7 @@ mod tests {
                 says_when: false,
                 redirect: None,
                 suspect: None,
+                is_tls_trial: false,
                 facts,
             };
             assert_eq!(

@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::lock::lock;
 
 /// How long after an endpoint was seen requests are held back: most rollouts need no longer.
-const GAP_PATIENCE: Duration = Duration::from_secs(3);
+const GAP_HOLD_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an event stream is held back. Answered anything but 200 a page gives it up for good; broken off it asks again
 /// (HTML standard, "processing model" of server-sent events).
-const EVENT_STREAM_PATIENCE: Duration = Duration::from_secs(60);
+const EVENT_STREAM_HOLD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a request that is held back is tried.
 const GAP_RETRY_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -70,9 +70,11 @@ impl EndpointGap {
 
     fn end(&self, patience: GapPatience, asked: Instant, was_open: bool) -> Option<Instant> {
         match patience {
-            GapPatience::EventStream => Some(asked + EVENT_STREAM_PATIENCE),
-            GapPatience::Usual if self.ready.borrow().is_some() => lock(&self.began).map(|began| began + GAP_PATIENCE),
-            GapPatience::Usual => was_open.then_some(asked + GAP_PATIENCE),
+            GapPatience::EventStream => Some(asked + EVENT_STREAM_HOLD_TIMEOUT),
+            GapPatience::Usual if self.ready.borrow().is_some() => {
+                lock(&self.began).map(|began| began + GAP_HOLD_TIMEOUT)
+            }
+            GapPatience::Usual => was_open.then_some(asked + GAP_HOLD_TIMEOUT),
         }
     }
 }
@@ -90,7 +92,7 @@ mod tests {
             sleep(Duration::from_secs(2)).await;
             gap.learn(1);
         });
-        assert!(waited && asked.elapsed() < GAP_PATIENCE);
+        assert!(waited && asked.elapsed() < GAP_HOLD_TIMEOUT);
         gap.learn(0);
         assert!(!gap.wait(GapPatience::Usual, Instant::now(), true).await);
         let later = Instant::now();
@@ -112,7 +114,7 @@ mod tests {
         let (gap, asked) = (EndpointGap::default(), Instant::now());
         gap.learn(0);
         assert!(!gap.wait(GapPatience::EventStream, asked, true).await);
-        assert_eq!(asked.elapsed(), EVENT_STREAM_PATIENCE);
+        assert_eq!(asked.elapsed(), EVENT_STREAM_HOLD_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
@@ -122,6 +124,6 @@ mod tests {
         while gap.wait(GapPatience::Usual, asked, true).await {
             tries += 1;
         }
-        assert!(tries > 5 && asked.elapsed() <= GAP_PATIENCE);
+        assert!(tries > 5 && asked.elapsed() <= GAP_HOLD_TIMEOUT);
     }
 }

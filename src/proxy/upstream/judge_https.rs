@@ -81,6 +81,5 @@ pub(super) fn after_silence(attempt: &Attempt, seen: &Observation, known: &mut K
     }
     known.close_entrance(attempt.entrance);
     let entrance = PodEntrance::OwnPort(Scheme::Http);
-    let plain = Attempt { entrance, reason: AttemptReason::Repeat, ..attempt.clone() };
-    if seen.reached_app() { Next::DeliverKept } else { Next::Again { attempt: plain, keep: false } }
+    Next::Again { attempt: Attempt { entrance, reason: AttemptReason::Repeat, ..attempt.clone() }, keep: false }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::diagnose::FailureCause;
 use super::entrance::PodEntrance;
@@ -35,6 +35,8 @@ pub(super) struct Known {
     closed_entrances: Vec<PodEntrance>,
     /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
     pub(super) has_moved: bool,
+    /// Methods that the user may not send through the service proxy.
+    pub(super) refused_methods: HashSet<Method>,
     /// The host that the app is to see, where that is not the local one.
     pub(super) app_host: Option<HeaderValue>,
     /// Whether it was looked for a host under which the app shows `/`. It is once a run.
@@ -87,6 +89,7 @@ impl Known {
             has_answered: false,
             closed_entrances: Vec::new(),
             has_moved: false,
+            refused_methods: HashSet::new(),
             app_host: shown,
             has_searched_hosts: false,
             refused_paths: HashSet::new(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem::discriminant;
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::Transport;
 use super::entrance::PodEntrance;
@@ -26,6 +26,10 @@ pub(super) enum Notice {
     Entrance(PodEntrance),
     /// The app leads to another name, which nothing in the cluster says to be its own.
     LeadsElsewhere(HeaderValue),
+    /// The user lacks the right to the service proxy.
+    ProxyForbidden,
+    /// The user lacks the right to send this method through the service proxy.
+    MethodForbidden(Method),
     /// The API server cannot reach the Pods.
     Unreachable,
     /// The API server could not pass on an answer.
@@ -45,7 +49,9 @@ pub(super) enum Notice {
 impl Notice {
     /// Whether whoever was told `other` knows this too.
     pub(super) fn is_same_news(&self, other: &Self) -> bool {
-        self == other || (discriminant(self) == discriminant(other) && !matches!(self, Self::Limitation(..)))
+        self == other
+            || (discriminant(self) == discriminant(other)
+                && !matches!(self, Self::Limitation(..) | Self::MethodForbidden(_)))
     }
 
     /// The line, without its end; `None` where there is nothing to say that helps.
@@ -61,6 +67,12 @@ impl Notice {
                 format!(
                     "{service} leads to {host}, out of the cluster: if that is its own name, use --host-header {host}"
                 )
+            }
+            Self::ProxyForbidden => format!(
+                "you may not open {service} through the API server: everything goes by port-forward from now on"
+            ),
+            Self::MethodForbidden(method) => {
+                format!("{service}: you may not send {method} through the API server: it goes by port-forward")
             }
             Self::Unreachable => format!(
                 "the API server cannot reach the Pods of {service}: everything goes by port-forward from now on"

@@ -3,45 +3,96 @@
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
+use super::limitation::Via;
 use crate::cluster::{AccessRule, ApiError, Cluster};
+use crate::error::Error;
 use crate::service::Target;
 
 /// From this minor version on the API server wants `create` for a port-forward over WebSocket too (its gate
 /// `AuthorizePodWebsocketUpgradeCreatePermission`).
 const CREATE_SINCE: u32 = 35;
 
+/// How the user may port-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PortForwardRight {
+    /// Not at all, or there is no way to find the Pods.
+    Nothing,
+    /// By any handshake, or by all but one that the API server will refuse.
+    ByWebSocket,
+    /// By SPDY alone, a POST.
+    BySpdy,
+}
+
 /// The user's rights on one Target.
 #[derive(Debug, Default)]
 pub(super) struct TransportRights {
-    port_forward: OnceCell<bool>,
+    service_proxy: OnceCell<bool>,
+    port_forward: OnceCell<PortForwardRight>,
     options: OnceCell<bool>,
 }
 
 impl TransportRights {
-    /// Whether requests can go by port-forward. Where that cannot be found out, the attempt will show.
-    pub(super) async fn port_forward(&self, cluster: &Cluster, namespace: &str) -> bool {
-        self.port_forward.get_or_try_init(|| ask_port_forward(cluster, namespace)).await.copied().unwrap_or(true)
+    /// Whether anything can go by the service proxy. Where that cannot be found out, the attempt will show.
+    pub(super) async fn service_proxy(&self, cluster: &Cluster, target: &Target) -> bool {
+        let rule = proxy_rule("get", target);
+        self.service_proxy.get_or_try_init(|| cluster.allows(&rule)).await.copied().unwrap_or(true)
+    }
+
+    /// How requests can go by port-forward, to Pods that are found by slices or, where the Service was read (`is_read`), by
+    /// its selector. Where that cannot be found out, the attempt will show.
+    pub(super) async fn port_forward(&self, cluster: &Cluster, namespace: &str, is_read: bool) -> PortForwardRight {
+        let right = self.port_forward.get_or_try_init(|| ask_port_forward(cluster, namespace, is_read)).await;
+        right.copied().unwrap_or(PortForwardRight::ByWebSocket)
     }
 
     /// Whether OPTIONS can go by the service proxy. Where that cannot be found out, the attempt will show.
     pub(super) async fn options(&self, cluster: &Cluster, target: &Target) -> bool {
-        let id = target.id.to_string();
-        let rule = AccessRule::new("*", "services/proxy", Some(&target.namespace)).named(Some(&id));
+        let rule = proxy_rule("*", target);
         self.options.get_or_try_init(|| cluster.allows(&rule)).await.copied().unwrap_or(true)
     }
 }
 
-async fn ask_port_forward(cluster: &Cluster, namespace: &str) -> Result<bool, ApiError> {
-    let rule = |verb, resource| AccessRule::new(verb, resource, Some(namespace));
-    let [get, create] = ["get", "create"].map(|verb| rule(verb, "pods/portforward"));
-    let [slices, pods] = [rule("list", "endpointslices").group("discovery.k8s.io"), rule("list", "pods")];
+fn proxy_rule(verb: &str, target: &Target) -> AccessRule {
+    AccessRule::new(verb, "services/proxy", Some(&target.namespace)).named(Some(&target.id.to_string()))
+}
+
+fn forward_rule(verb: &str, namespace: &str) -> AccessRule {
+    AccessRule::new(verb, "pods/portforward", Some(namespace))
+}
+
+/// That there is no way in, and the smaller right to ask for, which is the one on this Service alone.
+pub(super) fn no_way_in(target: &Target, via: Via) -> Error {
+    let (service, namespace) = (target.service(), &target.namespace);
+    let [proxy, forward] = [proxy_rule("get", target), forward_rule("create", namespace)];
+    let rules = match via {
+        Via::Auto => vec![proxy, forward],
+        Via::ServiceProxy => vec![proxy],
+        Via::PortForward => vec![forward],
+    };
+    let lacking: Vec<&str> = rules.iter().map(|rule| rule.resource.as_str()).collect();
+    let commands: Vec<String> = rules.iter().map(AccessRule::create_command).collect();
+    Error::failed(format!("you may not open {service} in {namespace}: you lack {}", lacking.join(" and ")))
+        .hint(format!("ask for one of these: {}", commands.join(", or ")))
+}
+
+async fn ask_port_forward(cluster: &Cluster, namespace: &str, is_read: bool) -> Result<PortForwardRight, ApiError> {
+    let [get, create] = ["get", "create"].map(|verb| forward_rule(verb, namespace));
+    let slices = AccessRule::new("list", "endpointslices", Some(namespace)).group("discovery.k8s.io");
+    let pods = AccessRule::new("list", "pods", Some(namespace));
     let (get, create, slices, pods) = tokio::try_join!(
         cluster.allows(&get),
         cluster.allows(&create),
         cluster.allows(&slices),
         cluster.allows(&pods),
     )?;
-    Ok(get && (create || is_old(cluster).await?) && (slices || pods))
+    let finds_pods = slices || (pods && is_read);
+    Ok(match (get, create) {
+        _ if !finds_pods => PortForwardRight::Nothing,
+        (true, true) => PortForwardRight::ByWebSocket,
+        (false, true) => PortForwardRight::BySpdy,
+        (true, false) if is_old(cluster).await? => PortForwardRight::ByWebSocket,
+        (_, false) => PortForwardRight::Nothing,
+    })
 }
 
 async fn is_old(cluster: &Cluster) -> Result<bool, ApiError> {

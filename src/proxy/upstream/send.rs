@@ -22,7 +22,7 @@ use super::known::Known;
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
 use super::port_forward::PortForward;
-use super::rights::TransportRights;
+use super::rights::{self, PortForwardRight, TransportRights};
 use super::self_redirect::AskedUrl;
 use super::service_proxy::ServiceProxy;
 use super::unprefix::{HostPair, Unprefix};
@@ -66,6 +66,8 @@ pub struct Dispatcher {
 struct DispatcherShared {
     cluster: Cluster,
     target: Target,
+    /// Whether the user may read the Service.
+    is_read: bool,
     options: DispatchOptions,
     known: Mutex<Known>,
     rights: TransportRights,
@@ -124,9 +126,24 @@ impl Dispatcher {
             gap: EndpointGap::default(),
             cluster: cluster.clone(),
             target: target.clone(),
+            is_read: service.is_some(),
             options,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether there is a way in at all, as far as that can be found out.
+    ///
+    /// # Errors
+    /// The right to ask for, where there is none.
+    pub async fn check_rights(&self) -> Result<(), Error> {
+        let DispatcherShared { rights, cluster, target, options, is_read, .. } = &*self.shared;
+        let by_proxy = options.via != Via::PortForward && rights.service_proxy(cluster, target).await;
+        let by_port_forward = async {
+            options.via != Via::ServiceProxy
+                && rights.port_forward(cluster, &target.namespace, *is_read).await != PortForwardRight::Nothing
+        };
+        if by_proxy || by_port_forward.await { Ok(()) } else { Err(rights::no_way_in(target, options.via)) }
     }
 
     /// Finds out ahead what the first request would have to find out.
@@ -136,7 +153,7 @@ impl Dispatcher {
 
     /// Takes over the endpoints that a watch saw.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
-        for pair in self.shared.pairs.iter().chain(&self.shared.https_port) {
+        for pair in self.shared.every_pair() {
             pair.service_proxy.learn(slices);
         }
         let entrance = lock(&self.shared.known).entrance;
@@ -182,8 +199,8 @@ impl Flight {
         self.replay.as_ref().filter(|_| may_be_sent)?.request_again()
     }
 
-    fn observe(&mut self, answer: &Response<Body>) -> Observation {
-        let seen = Observation::of(answer, self.trace.take());
+    fn observe(&mut self, answer: &Response<Body>, attempt: &Attempt) -> Observation {
+        let seen = Observation::of(answer, attempt, self.trace.take());
         // Whoever is held back may be tried for as long as that lasts.
         self.attempts += usize::from(seen.cause != Some(FailureCause::NoEndpoints));
         self.sends_to_app += usize::from(seen.reached_app());
@@ -204,7 +221,7 @@ impl DispatcherShared {
         loop {
             request.extensions_mut().insert(flight.trace.clone());
             let answer = self.send_once(request, flight.head.client, &attempt).await;
-            let seen = flight.observe(&answer);
+            let seen = flight.observe(&answer, &attempt);
             tracing::debug!(%attempt, status = seen.status.as_u16(), cause = ?seen.cause, "attempt");
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
                 Next::Again { attempt, keep } => (attempt, keep),
@@ -256,7 +273,11 @@ impl DispatcherShared {
     async fn ask(&self, head: &mut RequestHead, fact: NeededFact) {
         let (heard, is_so) = match &fact {
             NeededFact::PortForward => {
-                (&mut head.may_port_forward, self.rights.port_forward(&self.cluster, &self.target.namespace).await)
+                let right = self.rights.port_forward(&self.cluster, &self.target.namespace, self.is_read).await;
+                if right == PortForwardRight::BySpdy {
+                    self.every_pair().for_each(|pair| pair.port_forward.use_spdy());
+                }
+                (&mut head.may_port_forward, right != PortForwardRight::Nothing)
             }
             NeededFact::Options => (&mut head.may_options, self.rights.options(&self.cluster, &self.target).await),
             NeededFact::LeadsHere(host) => {
@@ -283,6 +304,10 @@ impl DispatcherShared {
             }
         }
         decided
+    }
+
+    fn every_pair(&self) -> impl Iterator<Item = &TransportPair> {
+        self.pairs.iter().chain(&self.https_port)
     }
 
     fn pair(&self, entrance: PodEntrance) -> &TransportPair {

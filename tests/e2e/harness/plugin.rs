@@ -74,7 +74,8 @@ impl Plugin {
         self.command
     }
 
-    fn spawn(self) -> Running {
+    /// Starts it, whatever comes of it.
+    pub(crate) fn spawn(self) -> Running {
         Running::spawn(self.command())
     }
 

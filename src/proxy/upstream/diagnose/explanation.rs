@@ -427,7 +427,12 @@ fn forbidden(missing: &MissingRight, subject: &FailingService) -> Explanation {
     };
     let rule = match resource.as_str() {
         "services/proxy" if verb == "*" => rule("'*'", resource, Some(id), Some(user), subject),
-        "services/proxy" => rule("get,create,update,patch,delete", resource, Some(id), Some(user), subject),
+        "services/proxy" => {
+            let mut checks = rule("get,create,update,patch,delete", resource, Some(id), Some(user), subject);
+            checks.push(SuggestedCheck::say("or, to go by port-forward, which reaches any Pod there:"));
+            checks.extend(rule("get,create", "pods/portforward", None, Some(user), subject));
+            checks
+        }
         "pods/portforward" => rule("get,create", resource, None, Some(user), subject),
         _ => Vec::new(),
     };

@@ -63,15 +63,14 @@ impl PodDialer {
     }
 
     /// Where a handshake is refused, the next one is tried, from then on first; if all are, the first refusal counts. One
-    /// for a reason that nobody knows counts as one of the handshake, as with kubectl.
+    /// for a reason that nobody knows counts as one of the handshake, as with kubectl; and so does a missing right, since
+    /// SPDY takes another (client-go `tools/portforward/fallback_dialer.go`).
     async fn upgrade(&self, target: &str) -> Result<OpenedForward, PodFailure> {
         let mut handshake = *lock(&self.handshake);
         let mut refusal = None;
         loop {
             let failure = match handshake.open(&self.cluster, target).await {
-                Err(failure) if matches!(failure.cause, FailureCause::NoPortForward | FailureCause::PodNotReached) => {
-                    failure
-                }
+                Err(failure) if is_of_handshake(&failure.cause) => failure,
                 Err(failure) => return Err(failure),
                 Ok(opened) => {
                     *lock(&self.handshake) = handshake;
@@ -79,11 +78,20 @@ impl PodDialer {
                 }
             };
             let first = refusal.get_or_insert(failure);
-            let Some(next) = handshake.next() else { return Err(first.clone()) };
+            let next = if is_of_rights(&first.cause) { handshake.with_other_right() } else { handshake.next() };
+            let Some(next) = next else { return Err(first.clone()) };
             tracing::debug!(?handshake, ?next, why = first.words, "this handshake of port-forward was refused");
             handshake = next;
         }
     }
+}
+
+fn is_of_handshake(cause: &FailureCause) -> bool {
+    matches!(cause, FailureCause::NoPortForward | FailureCause::PodNotReached) || is_of_rights(cause)
+}
+
+fn is_of_rights(cause: &FailureCause) -> bool {
+    matches!(cause, FailureCause::Forbidden(_))
 }
 
 async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<ByteStream, PodFailure> {

@@ -55,6 +55,14 @@ impl ForwardHandshake {
         }
     }
 
+    /// What to try where the right is missing that this one takes: a WebSocket takes `get`, SPDY `create`.
+    pub(super) fn with_other_right(self) -> Option<Self> {
+        match self {
+            Self::Channels | Self::TunnelledSpdy => Some(Self::Spdy),
+            Self::Spdy => None,
+        }
+    }
+
     /// Asks for the port-forward at `target`.
     pub(super) async fn open(self, cluster: &Cluster, target: &str) -> Result<OpenedForward, PodFailure> {
         match self {

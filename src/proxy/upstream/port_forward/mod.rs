@@ -103,6 +103,13 @@ impl PortForward {
         self.diagnostics.explain(asker, failure.cause, failure.code, &failure.words).await
     }
 
+    /// Asks by SPDY alone: the user lacks the right that a WebSocket takes.
+    pub(super) fn use_spdy(&self) {
+        for pool in [&self.ordinary, &self.large] {
+            *lock(&pool.connector.handshake) = ForwardHandshake::Spdy;
+        }
+    }
+
     /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
         self.keep_ready(&self.finder.learn(slices).await);
