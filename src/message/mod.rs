@@ -13,4 +13,5 @@ pub(crate) mod field_tokens;
 pub(crate) mod host_port;
 pub(crate) mod basic_auth;
 pub mod byte_stream;
+pub(crate) mod capped_reads;
 pub mod upgraded_stream;

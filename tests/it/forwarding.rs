@@ -239,8 +239,8 @@ async fn the_api_servers_own_error_reaches_a_program_as_it_is() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
     let served = Plugin::new(&fake).args(["web"]).serve().await;
-    // Once more after the first time, for it may have been bad luck.
-    fake.fault("/proxy/", 2, Fault::Answer(Status::unavailable("error trying to reach service: EOF")));
+    // By TLS after the first time, and once more, for it may have been bad luck.
+    fake.fault("/proxy/", 3, Fault::Answer(Status::unavailable("error trying to reach service: EOF")));
     let answer = client::send(&served.proxy_url(), request(Method::GET).header("Accept", "application/json")).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.json()["message"], "error trying to reach service: EOF");

@@ -82,6 +82,8 @@ impl ClusterConnector {
 }
 
 impl PoolConnector for ClusterConnector {
+    const IS_APP: bool = false;
+
     type Peer = ();
     type Error = SendError;
 

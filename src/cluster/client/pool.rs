@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::lock::lock;
 use crate::message::body::Body;
 use crate::message::byte_stream::ByteStream;
+use crate::message::capped_reads::CappedReads;
 use crate::message::replay::SendTrace;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
@@ -30,8 +31,10 @@ const PLACES: usize = 64;
 /// answers that never end (event streams, long polls).
 const POOL_PLACE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Octets per direction and connection. More is no faster, and costs memory when many connections are open.
-const BUFFER: usize = 64 * 1024;
+/// Octets of a message's head at most: what Go takes (`net/http` `DefaultMaxHeaderBytes`).
+pub(crate) const MAX_HEAD_SIZE: usize = 1024 * 1024;
+/// Lines of a message's head at most. Go has no limit but that of the octets.
+pub(crate) const MAX_HEAD_LINES: usize = 1000;
 
 /// Makes the connections that a pool keeps.
 pub(crate) trait PoolConnector: Send + Sync + 'static {
@@ -39,6 +42,8 @@ pub(crate) trait PoolConnector: Send + Sync + 'static {
     type Peer: Clone + Send + Sync + 'static;
     /// Why there is no connection.
     type Error: From<hyper::Error> + Send;
+    /// Whether an app is at the other end itself, with no server between that puts its messages in order.
+    const IS_APP: bool;
 
     /// Makes a connection that is ready for the first request.
     fn connect(&self) -> impl Future<Output = Result<(ByteStream, Self::Peer), Self::Error>> + Send;
@@ -167,7 +172,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
     /// Sends `request` on a connection of its own, which may become something else than HTTP.
     pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
         let (stream, peer) = self.connector.connect().await?;
-        let (mut sender, connection) = handshake(stream).await?;
+        let (mut sender, connection) = handshake(stream, C::IS_APP).await?;
         tokio::spawn(connection.with_upgrades());
         SendTrace::of(&request).was_sent();
         match sender.send_request(request).await {
@@ -194,7 +199,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
     async fn open(self: &Arc<Self>) -> Result<PooledConnection<C::Peer>, C::Error> {
         let generation = self.generation.load(Ordering::Acquire);
         let (stream, peer) = self.connector.connect().await?;
-        let (sender, connection) = handshake(stream).await?;
+        let (sender, connection) = handshake(stream, C::IS_APP).await?;
         let line = Arc::new(ConnectionShared { generation, peer, busy: Mutex::default() });
         let driver = ConnectionDriver { connection, line: line.clone(), pool: Arc::downgrade(self) };
         tokio::spawn(driver);
@@ -276,7 +281,7 @@ async fn reap<C: PoolConnector>(pool: Weak<ConnectionPool<C>>) {
 
 /// Runs a connection, and gives its sending side back to the pool whenever it is free.
 struct ConnectionDriver<C: PoolConnector> {
-    connection: http1::Connection<TokioIo<ByteStream>, Body>,
+    connection: HttpConnection,
     line: Arc<ConnectionShared<C::Peer>>,
     pool: Weak<ConnectionPool<C>>,
 }
@@ -305,8 +310,23 @@ impl<C: PoolConnector> ConnectionDriver<C> {
     }
 }
 
-type HttpHandshake = (http1::SendRequest<Body>, http1::Connection<TokioIo<ByteStream>, Body>);
+type HttpConnection = http1::Connection<TokioIo<CappedReads<ByteStream>>, Body>;
 
-async fn handshake(stream: ByteStream) -> Result<HttpHandshake, hyper::Error> {
-    http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream)).await
+/// Apps get the names of fields as the client wrote them, and may answer what curl and browsers take: folded lines (RFC
+/// 9112 section 5.2), a blank before the colon, lines without one.
+async fn handshake(
+    stream: ByteStream,
+    is_app: bool,
+) -> Result<(http1::SendRequest<Body>, HttpConnection), hyper::Error> {
+    let mut settings = http1::Builder::new();
+    settings.max_buf_size(MAX_HEAD_SIZE).max_headers(MAX_HEAD_LINES);
+    if is_app {
+        settings
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true);
+    }
+    settings.handshake(TokioIo::new(CappedReads::new(stream))).await
 }

@@ -38,7 +38,8 @@ async fn connect(stream: ByteStream, login: Option<&ProxyLogin>, authority: &str
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let broken = |error: hyper::Error| format!("it does not answer as a HTTP proxy ({error})");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let (mut sender, connection) =
+        http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await.map_err(broken)?;
     tokio::spawn(connection.with_upgrades());
     let answer = sender.send_request(request).await.map_err(broken)?;
     match answer.status() {

@@ -67,6 +67,7 @@ impl SendError {
 impl From<hyper::Error> for SendError {
     fn from(error: hyper::Error) -> Self {
         match error.source() {
+            _ if error.is_parse_too_large() => Self::interrupted("the header of its answer is too large"),
             _ if error.is_parse() => Self::interrupted("its answer is not HTTP"),
             Some(source) => Self::interrupted(source),
             None => Self::interrupted("it was closed before there was an answer"),

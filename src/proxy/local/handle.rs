@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
@@ -181,7 +181,8 @@ async fn forward(
 fn service_request(mut request: Request<Incoming>, question: &Forward, exchange: &Exchange) -> Request<Body> {
     *request.uri_mut() = Uri::from(question.target.path_and_query().clone());
     *request.version_mut() = Version::HTTP_11;
-    *request.extensions_mut() = Extensions::new();
+    // How the client spelled the names of fields stays in there.
+    request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
     prepare_request(request.headers_mut(), &question.authority, question.is_handshake);
     if question.mount.is_some() {

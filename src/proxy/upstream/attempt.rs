@@ -385,14 +385,7 @@ fn after_service_proxy(
     known.has_unreadable_pages |= was_asked_whole && *cause == FailureCause::BadEncoding;
     match cause {
         FailureCause::Forbidden(missing) if missing.resource == PROXY_RESOURCE => {
-            if !may_port_forward(head, known)? {
-                return Ok(Next::Deliver);
-            }
-            leave_service_proxy(head, &missing.verb, known);
-            let reason = AttemptReason::Taught;
-            // Nobody but the API server has seen it, so any method may go again.
-            let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
-            Ok(Next::Again { attempt, keep: true })
+            leave_service_proxy(head, attempt, &missing.verb, known)
         }
         FailureCause::PodUnreachable => {
             if !may_port_forward(head, known)? {
@@ -408,7 +401,11 @@ fn after_service_proxy(
             Ok(again(head, Attempt { whole: true, reason: AttemptReason::Taught, ..attempt.clone() }))
         }
         // So it ends, too, when the API server cannot read the encoding of HTML.
-        FailureCause::BadEncoding | FailureCause::BadRedirect | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
+        FailureCause::BadEncoding
+        | FailureCause::BadRedirect
+        | FailureCause::MalformedAnswer
+        | FailureCause::NotHttp
+        | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
             if may_port_forward(head, known)? =>
         {
             if facts.lost_on_kept {
@@ -426,7 +423,15 @@ fn after_service_proxy(
 }
 
 /// Without `get` there is no use in it; without another verb requests with its methods go another way.
-fn leave_service_proxy(head: &RequestHead, verb: &str, known: &mut Known) {
+fn leave_service_proxy(
+    head: &RequestHead,
+    attempt: &Attempt,
+    verb: &str,
+    known: &mut Known,
+) -> Result<Next, NeededFact> {
+    if !may_port_forward(head, known)? {
+        return Ok(Next::Deliver);
+    }
     if verb == "get" {
         known.has_moved = true;
         known.tell(Notice::ProxyForbidden);
@@ -434,6 +439,9 @@ fn leave_service_proxy(head: &RequestHead, verb: &str, known: &mut Known) {
         known.refused_methods.insert(head.method.clone());
         known.tell(Notice::MethodForbidden(head.method.clone()));
     }
+    // Nobody but the API server has seen it, so any method may go again.
+    let attempt = Attempt { transport: Transport::PortForward, reason: AttemptReason::Taught, ..attempt.clone() };
+    Ok(Next::Again { attempt, keep: true })
 }
 
 /// Links in a page are longer by service proxy than the app knows.
@@ -748,7 +756,8 @@ mod tests {
     #[test]
     fn what_the_api_server_says() {
         use FailureCause::{
-            ApiServer, BadEncoding, BadRedirect, NoEndpoints, PodBreaksOff, PodRefuses, PodUnreachable,
+            ApiServer, BadEncoding, BadRedirect, MalformedAnswer, NoEndpoints, NotHttp, PodBreaksOff, PodRefuses,
+            PodUnreachable,
         };
         let get = |may, steps: &[_]| check("GET /a", &[FETCH], may, steps);
         get(true, &[(503, Some(NoEndpoints), "hold Usual"), (503, Some(NoEndpoints), "hold Usual")]);
@@ -759,7 +768,7 @@ mod tests {
         for cause in [PodBreaksOff, PodRefuses] {
             check("POST /a", &[FETCH], true, &[(502, Some(cause), "deliver")]);
         }
-        for cause in [BadEncoding, BadRedirect, ApiServer(BrokeOff)] {
+        for cause in [BadEncoding, BadRedirect, MalformedAnswer, NotHttp, ApiServer(BrokeOff)] {
             get(true, &[(500, Some(cause.clone()), "port-forward"), (200, None, "deliver")]);
         }
         get(false, &[(500, Some(BadEncoding), "deliver")]);

@@ -17,6 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 #[cfg(target_os = "linux")]
 use super::socket_owner::{self, ConnectionEnds};
 use crate::message::byte_stream::ByteStream;
+use crate::message::capped_reads::CappedReads;
 use crate::proxy::local::guard::admit::ClientPeer;
 
 /// How long an answer may be silent once the client has closed its sending side. Who only half-closed it still waits
@@ -86,7 +87,7 @@ pub(crate) type RunningAnswer = TaskTrackerToken;
 /// The connection as the HTTP server sees it: the end of the client's stream shows only when no answer is under way
 /// any more, or the one under way has been silent for [`HALF_CLOSED_TIMEOUT`].
 pub(crate) struct ClientStream {
-    socket: ByteStream,
+    socket: CappedReads<ByteStream>,
     /// Has a [`RunningAnswer`] for each request that is not answered to the end.
     unanswered: TaskTracker,
     silence: Option<Pin<Box<Sleep>>>,
@@ -94,7 +95,7 @@ pub(crate) struct ClientStream {
 
 impl ClientStream {
     pub(crate) fn new(socket: ClientSocket, unanswered: TaskTracker) -> Self {
-        Self { socket: socket.into_stream(), unanswered, silence: None }
+        Self { socket: CappedReads::new(socket.into_stream()), unanswered, silence: None }
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -55,7 +55,7 @@ impl Exchange {
     pub(crate) fn answered(&mut self, status: StatusCode, extensions: &mut Extensions) {
         if let Some(entry) = &mut self.entry {
             entry.record.status = status;
-            entry.record.extensions = std::mem::take(extensions);
+            entry.record.extensions = extensions.clone();
         }
     }
 

@@ -20,9 +20,10 @@ use crate::proxy::local::guard::admit::ClientPeer;
 use crate::proxy::local::handle::handle;
 use crate::proxy::local::server_state::{LocalProxy, ServerState};
 
-/// Octets buffered per direction of a connection, and the limit of a request's head. More is no
-/// faster, and costs memory when many connections are open.
-const BUFFER_SIZE: usize = 64 * 1024;
+/// Octets of a request's head at most, and its lines: what is taken of an answer.
+const MAX_HEAD_SIZE: usize = 1024 * 1024;
+/// The lines of a request's head at most.
+const MAX_HEAD_LINES: usize = 1000;
 /// How long a client may take for a request's head, and how long a connection may wait for the next request.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the system has no file descriptor or memory left.
@@ -100,8 +101,9 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_SIZE)
-        .max_header_size(BUFFER_SIZE)
+        .max_buf_size(MAX_HEAD_SIZE)
+        .max_headers(MAX_HEAD_LINES)
+        .preserve_header_case(true)
         .serve_connection(stream, service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

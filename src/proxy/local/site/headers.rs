@@ -69,9 +69,28 @@ fn is_forbidden(name: &str) -> bool {
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
+/// Where there is a `Transfer-Encoding`, `Content-Length` means nothing (RFC 9112 section 6.3); one number said several times
+/// is that number.
+fn mend_content_length(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+        return;
+    }
+    let said: Option<HeaderValue> = match tokens(headers, &CONTENT_LENGTH).collect::<Vec<_>>()[..] {
+        [first, ref others @ ..] if !others.is_empty() && others.iter().all(|length| *length == first) => {
+            HeaderValue::from_str(first).ok()
+        }
+        _ => None,
+    };
+    if let Some(said) = said {
+        headers.insert(CONTENT_LENGTH, said);
+    }
+}
+
 /// Those that `Connection` names too, but for those that are no matter of the connection whatever it says. `Trailer`
 /// stays: it announces fields that are passed on.
 fn remove_connection_fields(headers: &mut HeaderMap) {
+    mend_content_length(headers);
     let named = tokens(headers, &CONNECTION).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     let named: Vec<HeaderName> = named.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect();
     for name in named.into_iter().chain([
@@ -140,6 +159,19 @@ mod tests {
         let mut expect: Vec<&str> = expect.iter().chain(&PLAIN).copied().collect();
         expect.sort_unstable();
         assert_eq!(prepared(lines, false), expect);
+    }
+
+    #[test]
+    fn lengths_that_mean_nothing_or_the_same_twice() {
+        let check = |lines: &[&str], expect: &[&str]| {
+            let mut headers = map(lines);
+            prepare_answer(&mut headers, &HeaderValue::from_static("web.localhost:8001"), None);
+            assert_eq!(text(&headers), expect, "{lines:?}");
+        };
+        check(&["transfer-encoding: chunked", "content-length: 3"], &[]);
+        check(&["content-length: 3"], &["content-length: 3"]);
+        check(&["content-length: 5, 5"], &["content-length: 5"]);
+        check(&["content-length: 5, 6"], &["content-length: 5, 6"]);
     }
 
     #[test]

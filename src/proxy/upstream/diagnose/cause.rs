@@ -32,6 +32,10 @@ pub enum FailureCause {
     PodNotReached,
     /// What the Pod said is no HTTP.
     NotHttp,
+    /// The head of the Pod's answer is larger than what anybody takes.
+    HeadTooLarge,
+    /// The Pod's answer is malformed in a way that the API server does not put up with.
+    MalformedAnswer,
     /// The Pod's TLS is there but came to no agreement.
     PodTls,
     /// The Pod answered a WebSocket handshake with something that the API server does not pass on.
@@ -144,7 +148,21 @@ fn of_fixed_words(message: &str) -> Option<FailureCause> {
 
 /// Words of Go's dialler, TLS and HTTP client, and of the tunnels that some clusters put between API server and Pods.
 /// The first that are in a message say what it means.
-const DIALLING: [(&[&str], FailureCause); 7] = [
+const DIALLING: [(&[&str], FailureCause); 9] = [
+    (&["server response headers exceeded"], FailureCause::HeadTooLarge),
+    (
+        &[
+            "too many transfer encodings",
+            "unsupported transfer encoding",
+            "bad Content-Length ",
+            "multiple Content-Length headers",
+            "malformed MIME header",
+            "malformed chunked encoding",
+            "invalid byte in chunk length",
+            "http: suspiciously long trailer",
+        ],
+        FailureCause::MalformedAnswer,
+    ),
     (
         &["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"],
         FailureCause::WrongScheme { right: Scheme::Http },

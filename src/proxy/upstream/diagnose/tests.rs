@@ -214,6 +214,10 @@ fn every_cause_is_explained() {
     check(FailureCause::PodBreaksOff, "connection-closed", "web closed the connection without an answer");
     check(FailureCause::PodNotReached, "pod-not-reached", "The API server did not get through to web");
     check(FailureCause::NotHttp, "not-http", "web does not speak HTTP on this port");
+    check(FailureCause::HeadTooLarge, "header-too-large", "The header of web's answer is too large");
+    check(FailureCause::MalformedAnswer, "malformed-answer", "web's answer is malformed");
+    check(FailureCause::InsistsOnHttps, "insists-on-https", "web leads every request to https, without end");
+    check(FailureCause::RedirectsToItself, "redirect-loop", "web leads to the page that was asked for, without end");
     check(FailureCause::PodTls, "pod-tls", "No TLS connection to web");
     check(FailureCause::UpgradeRefused, "websocket-refused", "web did not accept the WebSocket");
     check(FailureCause::BadRedirect, "bad-redirect", "web redirects to something that is no URL");
@@ -284,6 +288,8 @@ fn the_rule_to_ask_for_names_the_literal_id() {
         [
             "kubectl --context 'prod eu' -n shop create role svcproxy-web --verb=get,create,update,patch,delete \
              --resource=services/proxy --resource-name=web:http",
+            "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
+            "kubectl --context 'prod eu' -n shop create role svcproxy-web --verb=get,create --resource=pods/portforward",
             "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
         ]
     );

@@ -107,6 +107,8 @@ async fn secure(tls: &TlsClient, raw: RawPodStream) -> Result<ByteStream, PodFai
 }
 
 impl PoolConnector for PodDialer {
+    const IS_APP: bool = true;
+
     /// The Pod's name.
     type Peer = Arc<str>;
     type Error = PodFailure;

@@ -124,6 +124,9 @@ impl From<hyper::Error> for PodFailure {
         if let Some(failure) = Self::of_stream(&error) {
             return failure;
         }
+        if error.is_parse_too_large() {
+            return Self::new(FailureCause::HeadTooLarge, "");
+        }
         if error.is_parse() {
             return Self::new(FailureCause::NotHttp, error.to_string());
         }
