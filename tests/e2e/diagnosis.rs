@@ -425,6 +425,7 @@ async fn a_right_is_missing(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _backend = backend_in(cluster, &namespace).await;
     let user = cluster.user();
+    namespace.bind(&user, "view").await;
     let serving = Plugin::new(cluster, &user.kubeconfig(namespace.name())).args(["app:http"]).serve().await;
     let role = format!(
         "kubectl --context test -n {} create role svcproxy-app --verb=get,create,update,patch,delete \

@@ -96,7 +96,8 @@ async fn outcome(cluster: &'static Cluster, namespace: &Namespace, set: usize, u
     let kubeconfig = user.kubeconfig(namespace.name());
     let names: Vec<&str> = rights_of(set).map(|right| right.0).collect();
     let rights = names.join(", ");
-    let proxy = kubectl(cluster, &kubeconfig, &["proxy", "--port=0"], &namespace.proxy_path("app:http")).await;
+    let proxy =
+        kubectl(cluster, &kubeconfig, &["proxy", "--port=0"], &format!("{}/", namespace.proxy_path("app:http"))).await;
     let port_forward = kubectl(cluster, &kubeconfig, &["port-forward", "service/app", ":80"], "/").await;
     // Who may not read the Service types its port, as for `kubectl proxy`.
     let typed = if names.contains(&"get Service") { "app" } else { "app:http" };

@@ -163,6 +163,7 @@ async fn impersonation_counts(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx = nginx_in(cluster, &namespace).await;
     let user = cluster.user();
+    namespace.bind(&user, "view").await;
     let as_user = format!("--as={}", user.name());
     let arguments = ["nginx:http", as_user.as_str()];
     let serving = plugin_of(cluster, cluster.admin(), namespace.name(), &arguments).serve().await;

@@ -488,7 +488,9 @@ fn rule(
     user: Option<&str>,
     subject: &FailingService,
 ) -> Vec<SuggestedCheck> {
-    let role = format!("svcproxy-{}", subject.service());
+    // Both may be made, one after the other.
+    let way = if resource == "pods/portforward" { "-port-forward" } else { "" };
+    let role = format!("svcproxy-{}{way}", subject.service());
     let only = id.map(|id| format!(" --resource-name={id}")).unwrap_or_default();
     let create = format!("create role {role} --verb={verbs} --resource={resource}{only}");
     let bind = format!("create rolebinding {role} --role={role} --user={}", user.map_or("USER".to_owned(), quoted));

@@ -289,8 +289,10 @@ fn the_rule_to_ask_for_names_the_literal_id() {
             "kubectl --context 'prod eu' -n shop create role svcproxy-web --verb=get,create,update,patch,delete \
              --resource=services/proxy --resource-name=web:http",
             "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
-            "kubectl --context 'prod eu' -n shop create role svcproxy-web --verb=get,create --resource=pods/portforward",
-            "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
+            "kubectl --context 'prod eu' -n shop create role svcproxy-web-port-forward --verb=get,create \
+             --resource=pods/portforward",
+            "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web-port-forward \
+             --role=svcproxy-web-port-forward --user=ann",
         ]
     );
 }
