@@ -144,7 +144,7 @@ async fn through_a_http_proxy() {
     get(cluster.api(), "/two").await;
     let port = server.address.port();
     let expected = format!(
-        "CONNECT localhost:{port} HTTP/1.1\r\nhost: localhost:{port}\r\nproxy-authorization: Basic bWU6cEBzcw==\r\n\r\n"
+        "CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\nProxy-Authorization: Basic bWU6cEBzcw==\r\n\r\n"
     );
     assert_eq!(*asked.lock().unwrap(), [expected]);
     assert_eq!(server.notes.last().header("proxy-authorization"), None);

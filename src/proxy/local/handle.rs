@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::guard::admit::{AdmittedRequest, ClientPeer, GuardRefusal, RequestFacts, admit};
+use super::guard::outer_front::OuterFront;
 use super::guard::refusal::ExplainedRefusal;
 use super::guard::token::{GateClosed, GatePassage};
 use super::server::connection::RunningAnswer;
@@ -21,6 +22,7 @@ use super::site::route::{RequestRoute, RouteQuery, path_reference};
 use super::site::{own_pages, web_socket_pump};
 use crate::message::body::Body;
 use crate::message::client_kind::RequestingClient;
+use crate::message::host_port;
 use crate::message::safe_path::SafePath;
 use crate::message::upgraded_stream::take_stream;
 use crate::message::web_socket;
@@ -63,6 +65,7 @@ struct Forward {
     mount: Option<ProxyPathPrefix>,
     is_handshake: bool,
     authority: HeaderValue,
+    outer: OuterFront,
 }
 
 fn decide(
@@ -75,6 +78,7 @@ fn decide(
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| refusal.explained())?;
     let query = RouteQuery {
         host: admitted.host,
+        port: host_port::split(admitted.authority).1.and_then(|port| port.parse().ok()).unwrap_or(80),
         method,
         target: admitted.target.as_str(),
         is_navigation: admitted.is_navigation,
@@ -126,6 +130,7 @@ fn follow(
                 mount: below.map(|path| ProxyPathPrefix::new(path, admitted.authority)),
                 is_handshake: admitted.is_handshake,
                 authority: request.headers()[HOST].clone(),
+                outer: OuterFront::of(&server.local.policy, admitted.host, admitted.authority, request.headers()),
             }));
         }
         RequestRoute::Redirect { status, location } => own_pages::redirect(status, &location),
@@ -184,7 +189,7 @@ fn service_request(mut request: Request<Incoming>, question: &Forward, exchange:
     // How the client spelled the names of fields stays in there.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
-    prepare_request(request.headers_mut(), &question.authority, question.is_handshake);
+    prepare_request(request.headers_mut(), &question.outer, question.is_handshake);
     if question.mount.is_some() {
         ProxyPathPrefix::prepare_request(request.headers_mut());
     }

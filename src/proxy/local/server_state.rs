@@ -103,7 +103,11 @@ impl ServerState {
     }
 
     pub(crate) fn layout(&self) -> SiteLayout<'_> {
-        SiteLayout { sites: &self.local.sites, presentation: self.local.presentation, port: self.hosts.port }
+        SiteLayout {
+            sites: &self.local.sites,
+            presentation: self.local.presentation,
+            has_port: self.hosts.port.is_some(),
+        }
     }
 }
 

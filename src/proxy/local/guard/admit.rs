@@ -377,9 +377,7 @@ mod tests {
 
     #[test]
     fn t1_dns_rebinding() {
-        for host in
-            ["evil.example:8001", "web--ns--abc123.localhost.evil:8001", "web--ns--abc123.localhost", "localhost:80"]
-        {
+        for host in ["evil.example:8001", "web--ns--abc123.localhost.evil:8001", "other.localhost", "localhost:x"] {
             bare("GET", &[&format!("host: {host}")]).fails(&GuardRefusal::UnknownHost(host.to_owned()));
         }
         bare("GET", &[]).fails(&GuardRefusal::NoSingleHost);
@@ -389,6 +387,35 @@ mod tests {
         request("GET", &[]).to("http://evil.example/").fails(&GuardRefusal::NotAPath);
         request("GET", &[]).to("http://web--ns--abc123.localhost:8001/").fails(&GuardRefusal::NotAPath);
         bare("GET", &["host: dev.example"]).with(|policy| policy.allow_hosts.push("dev.example".to_owned())).passes();
+    }
+
+    /// `ssh -L 9000:localhost:8001`: the page's own requests pass, those of a page at any other port do not.
+    #[test]
+    fn t2_a_forwarded_port() {
+        for host in ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "web--ns--abc123.localhost:9000"] {
+            let host_line = format!("host: {host}");
+            let with = |lines: &[&str]| {
+                let mut lines = lines.to_vec();
+                lines.push(&host_line);
+                bare("POST", &lines)
+            };
+            let own = format!("origin: http://{host}");
+            with(&[]).passes();
+            with(&[&own, "sec-fetch-site: same-origin"]).passes();
+            for foreign in
+                ["http://localhost:8001", "http://localhost:9001", OWN_ORIGIN, "http://evil.example:9000", "null"]
+            {
+                let origin = format!("origin: {foreign}");
+                let refusal = GuardRefusal::ForeignOrigin(foreign.to_owned());
+                with(&[&origin]).fails(&refusal);
+                with(&[&origin, "sec-fetch-site: same-site"]).fails(&refusal);
+            }
+            let tls = format!("https://{host}");
+            with(&[&format!("origin: {tls}")]).fails(&GuardRefusal::ForeignOrigin(tls));
+            for site in ["cross-site", "same-site"] {
+                with(&[&format!("sec-fetch-site: {site}")]).fails(&GuardRefusal::CrossSite);
+            }
+        }
     }
 
     #[test]

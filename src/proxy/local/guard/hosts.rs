@@ -37,12 +37,10 @@ impl OwnHosts {
         if self.is_allowed(authority, name) {
             return Some(OwnHost::Named);
         }
-        if !self.is_our_port(port) {
-            return None;
-        }
         match self.find_name(name)? {
             OwnHost::Loopback if self.port.is_none() => Some(OwnHost::Localhost),
-            host => Some(host),
+            OwnHost::Named => self.is_our_port(port).then_some(OwnHost::Named),
+            host => is_some_port(port).then_some(host),
         }
     }
 
@@ -59,7 +57,7 @@ impl OwnHosts {
         }
     }
 
-    /// HTTP's own port is the one port that clients leave out.
+    /// At an address that others reach, the port is part of the name. HTTP's own is the one that clients leave out.
     fn is_our_port(&self, port: Option<&str>) -> bool {
         match (self.port, port) {
             (None, _) => true,
@@ -71,6 +69,12 @@ impl OwnHosts {
     fn is_allowed(&self, authority: &str, name: &str) -> bool {
         self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(authority) || allowed.eq_ignore_ascii_case(name))
     }
+}
+
+/// Names of this machine lead to us by any port: one that is forwarded to ours (`ssh -L`, editors). Whose page a request comes
+/// from is told by its `Origin`, which has that port too.
+fn is_some_port(port: Option<&str>) -> bool {
+    port.is_none_or(|port| !port.starts_with('0') && port.parse::<u16>().is_ok())
 }
 
 /// Name and port; the name of an IPv6 address keeps its brackets. `None` where the port is no number.
@@ -116,6 +120,11 @@ mod tests {
         check("127.0.0.1:8001", Some(OwnHost::Loopback));
         check("[::1]:8001", Some(OwnHost::Loopback));
         check("[0:0:0:0:0:0:0:1]:8001", Some(OwnHost::Loopback));
+        check("localhost", Some(OwnHost::Localhost));
+        check("localhost:9000", Some(OwnHost::Localhost));
+        check("127.0.0.1:80", Some(OwnHost::Loopback));
+        check("[::1]", Some(OwnHost::Loopback));
+        check("nginx--default--abc123.localhost:9000", Some(OwnHost::Site(0)));
         check("192.168.1.5:8001", Some(OwnHost::Named));
         check("[fd00::5]:8001", Some(OwnHost::Named));
         check("dev.example", Some(OwnHost::Named));
@@ -133,23 +142,20 @@ mod tests {
             "x.nginx--default--abc123.localhost:8001",
             "other--default--abc123.localhost:8001",
             ".localhost:8001",
-            "localhost",
-            "localhost:8002",
+            "localhost:65536",
+            "localhost:0",
             "localhost:",
             "localhost:08001",
             "localhost:+8001",
             "localhost:8001:8001",
             "localhost:8001@evil.example",
             "user@localhost:8001",
-            "127.0.0.1",
-            "127.0.0.1:80",
             "127.1:8001",
             "2130706433:8001",
             "127.0.0.2:8001",
             "0.0.0.0:8001",
             "::1:8001",
             "::1",
-            "[::1]",
             "[::1]8001",
             "[::2]:8001",
             "[::ffff:127.0.0.1]:8001",

@@ -3,5 +3,6 @@
 pub mod policy;
 pub mod admit;
 pub mod hosts;
+pub mod outer_front;
 pub(crate) mod refusal;
 pub(crate) mod token;

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::message::cookie_fields;
 use crate::message::field_tokens::{has_token, tokens, without_items};
 use crate::message::host_port;
+use crate::proxy::local::guard::outer_front::OuterFront;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -20,8 +21,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// A WebSocket subprotocol that the API server takes for a bearer token.
 const BEARER_PROTOCOL: &[u8] = b"base64url.bearer.authorization.k8s.io.";
 
-/// Makes the headers of a request ready for the Service. `authority` is the `Host` that the client used.
-pub(crate) fn prepare_request(headers: &mut HeaderMap, authority: &HeaderValue, is_handshake: bool) {
+/// Makes the headers of a request ready for the Service. `outer` is what the browser has in its address bar.
+pub(crate) fn prepare_request(headers: &mut HeaderMap, outer: &OuterFront, is_handshake: bool) {
     let takes_trailers = has_token(headers, &TE, "trailers");
     remove_connection_fields(headers);
     let forbidden: Vec<HeaderName> = headers.keys().filter(|name| is_forbidden(name.as_str())).cloned().collect();
@@ -30,8 +31,8 @@ pub(crate) fn prepare_request(headers: &mut HeaderMap, authority: &HeaderValue, 
     }
     edit_lines(headers, &COOKIE, cookie_fields::without_own);
     edit_lines(headers, &SEC_WEBSOCKET_PROTOCOL, without_bearer);
-    headers.insert(X_FORWARDED_HOST, authority.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_HOST, outer.host.clone());
+    headers.insert(X_FORWARDED_PROTO, outer.scheme());
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -149,9 +150,13 @@ mod tests {
         lines
     }
 
+    fn outer() -> OuterFront {
+        OuterFront { host: HeaderValue::from_static("web.localhost:8001"), is_https: false }
+    }
+
     fn prepared(lines: &[&str], is_handshake: bool) -> Vec<String> {
         let mut headers = map(lines);
-        prepare_request(&mut headers, &HeaderValue::from_static("web.localhost:8001"), is_handshake);
+        prepare_request(&mut headers, &outer(), is_handshake);
         text(&headers)
     }
 
@@ -238,7 +243,7 @@ mod tests {
                 "content-length: 3",
                 "cookie: a=1",
             ],
-            &["content-length: 3", "host: web.localhost:8001"],
+            &["host: web.localhost:8001"],
         );
         check(&["Connection: x-upgrade-y", "Upgrade: websocket"], &[]);
         check(&["TE: gzip;q=0.5, Trailers", "Connection: TE", "trailer: X-Sum"], &["te: trailers", "trailer: X-Sum"]);
@@ -305,13 +310,8 @@ mod tests {
             "content-security-policy: default-src 'self'",
         ]);
         prepare_answer(&mut headers, &HeaderValue::from_static("web.localhost:8001"), None);
-        let expect = [
-            "content-length: 5",
-            "content-security-policy: default-src 'self'",
-            "set-cookie: a=1",
-            "set-cookie: b=2",
-            "trailer: x-sum",
-        ];
+        let expect =
+            ["content-security-policy: default-src 'self'", "set-cookie: a=1", "set-cookie: b=2", "trailer: x-sum"];
         assert_eq!(text(&headers), expect);
     }
 
@@ -322,7 +322,7 @@ mod tests {
             for (name, value) in lines {
                 headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(&value).unwrap());
             }
-            prepare_request(&mut headers, &HeaderValue::from_static("web.localhost:8001"), false);
+            prepare_request(&mut headers, &outer(), false);
             for name in headers.keys().filter(|name| *name != X_FORWARDED_HOST && *name != X_FORWARDED_PROTO && *name != TE) {
                 prop_assert!(!is_forbidden(name.as_str()), "{}", name);
                 prop_assert!(!matches!(name.as_str(), "connection" | "upgrade" | "te" | "audit-id" | "forwarded"), "{}", name);

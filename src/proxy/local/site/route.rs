@@ -16,6 +16,8 @@ use crate::proxy::local::guard::hosts::OwnHost;
 pub struct RouteQuery<'a> {
     /// Whom it is for.
     pub host: OwnHost,
+    /// The port that the client used, which may be forwarded to ours.
+    pub port: u16,
     /// Its method.
     pub method: &'a Method,
     /// Its path and query, beginning with `/`.
@@ -58,8 +60,8 @@ pub struct SiteLayout<'a> {
     pub sites: &'a [Site],
     /// How they are presented.
     pub presentation: Origin,
-    /// The port listened on, if any.
-    pub port: Option<u16>,
+    /// Whether it is listened on a port: by a Unix socket no browser comes.
+    pub has_port: bool,
 }
 
 /// A target below one of the proxy paths of a site.
@@ -116,6 +118,11 @@ impl SiteLayout<'_> {
         match self.sites {
             [_] if self.presentation != Origin::Path && ask.host != OwnHost::Loopback => serve_whole(0, ask),
             [site] if is_root => temporary_redirect(self.landing(site, ask)),
+            // Command-line clients follow URLs that the app made of `Host`.
+            [_] if self.presentation != Origin::Path => match self.origin_for_pages(0, ask) {
+                Some(origin) if ask.is_navigation => temporary_redirect(format!("{origin}{}", ask.target)),
+                _ => serve_whole(0, ask),
+            },
             _ if is_root => RequestRoute::StartPage,
             _ => RequestRoute::Nothing,
         }
@@ -131,7 +138,10 @@ impl SiteLayout<'_> {
     /// Where the browser of `ask` finds `site` at `/`: an origin, or nothing for the host it is at already. `None`
     /// where only the proxy path leads to it.
     fn origin_for_pages(&self, site: usize, ask: &RouteQuery<'_>) -> Option<String> {
-        let port = self.port?;
+        if !self.has_port {
+            return None;
+        }
+        let port = ask.port;
         let is_only = self.sites.len() == 1;
         let localhost = is_only.then(|| format!("http://{}", http_authority("localhost", Some(port))));
         match (self.presentation, ask.host) {
@@ -232,6 +242,7 @@ mod tests {
         sites: usize,
         presentation: Origin,
         host: OwnHost,
+        port: u16,
         method: Method,
         is_navigation: bool,
         user_agent: &'static str,
@@ -243,6 +254,7 @@ mod tests {
             sites,
             presentation: Origin::Site,
             host: OwnHost::Loopback,
+            port: 8001,
             method: Method::GET,
             is_navigation: true,
             user_agent: CHROMIUM,
@@ -264,9 +276,10 @@ mod tests {
 
         fn describe(&self, target: &str) -> String {
             let sites = sites(self.sites);
-            let layout = SiteLayout { sites: &sites, presentation: self.presentation, port: Some(8001) };
+            let layout = SiteLayout { sites: &sites, presentation: self.presentation, has_port: true };
             let ask = RouteQuery {
                 host: self.host,
+                port: self.port,
                 method: &self.method,
                 target,
                 is_navigation: self.is_navigation,
@@ -298,12 +311,29 @@ mod tests {
     }
 
     #[test]
+    fn a_forwarded_port_stays_in_the_address_bar() {
+        let forwarded = |case: Case| Case { port: 9000, ..case };
+        forwarded(navigation(1)).check(NGINX, "307 http://nginx--default--abc123.localhost:9000/");
+        forwarded(navigation(1)).check("/", "307 http://nginx--default--abc123.localhost:9000/ui/?x=1");
+        let localhost = forwarded(navigation(1)).presented(Origin::Localhost);
+        localhost.check(NGINX, "307 http://localhost:9000/");
+    }
+
+    #[test]
+    fn what_is_below_no_proxy_path_is_the_only_services() {
+        curl(1).check("/archives/a-1.tgz?x", "0 /archives/a-1.tgz?x");
+        navigation(1).check("/a?b", "307 http://nginx--default--abc123.localhost:8001/a?b");
+        curl(2).check("/archives/a-1.tgz", "nothing");
+        curl(1).presented(Origin::Path).check("/a", "nothing");
+    }
+
+    #[test]
     fn everything_else_is_served_in_place() {
         curl(2).check(NGINX, &format!("0 / below {NGINX}"));
         curl(2).check(&format!("{SHORT}a?b"), &format!("0 /a?b below {SHORT}"));
         curl(2).check(&format!("{SHORT}/a"), &format!("0 //a below {SHORT}"));
         curl(2).check(&format!("{REDIS}?q"), &format!("1 /?q below {REDIS}"));
-        curl(1).check(REDIS, "nothing");
+        curl(2).check("/api/v1/namespaces/default/services/other/proxy/", "nothing");
         let post = Case { method: Method::POST, ..curl(1) };
         post.check(NGINX.trim_end_matches('/'), &format!("0 / below {NGINX}"));
     }
@@ -314,7 +344,7 @@ mod tests {
         curl(1).check(bare, &format!("301 {SHORT}"));
         curl(1).check(&format!("{bare}?a=b"), &format!("301 {SHORT}?a=b"));
         navigation(1).check(bare, &format!("301 {SHORT}"));
-        curl(1).check(&format!("{bare}foo"), "nothing");
+        curl(2).check(&format!("{bare}foo"), "nothing");
     }
 
     #[test]
@@ -334,7 +364,6 @@ mod tests {
         navigation(1).check("/", "307 http://nginx--default--abc123.localhost:8001/ui/?x=1");
         curl(1).check("/", "307 http://nginx--default--abc123.localhost:8001/ui/?x=1");
         navigation(2).check("/", "start");
-        curl(1).check("/a", "nothing");
         curl(2).check("/api/v1/namespaces/default/secrets", "nothing");
         curl(1).at(OwnHost::Localhost).check("/a?b", "0 /a?b");
         curl(2).at(OwnHost::Localhost).check("/a?b", "nothing");
@@ -399,8 +428,8 @@ mod tests {
         }
 
         #[test]
-        fn only_what_was_asked_for_reaches_a_site(target in "/[a-z0-9/:%?]{0,30}", count in 1usize..3) {
-            let route = curl(count).describe(&target);
+        fn only_what_was_asked_for_reaches_one_of_several(target in "/[a-z0-9/:%?]{0,30}") {
+            let route = curl(2).describe(&target);
             prop_assert!(route == "nothing" || route == "start" || route.starts_with("307 "), "{}", route);
         }
     }

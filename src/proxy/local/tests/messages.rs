@@ -57,7 +57,7 @@ async fn not_modified_has_no_body() {
     for status in ["304 Not Modified", "204 No Content"] {
         wire.send(&format!("GET /a HTTP/1.1\r\nHost: {}\r\nIf-None-Match: \"x\"\r\n\r\n", serving.host())).await;
         let (mut connection, head) = next(&mut hands).await;
-        assert!(head.contains("if-none-match: \"x\"\r\n"), "{head}");
+        assert!(head.contains("If-None-Match: \"x\"\r\n"), "{head}");
         connection.write_all(format!("HTTP/1.1 {status}\r\nETag: \"x\"\r\n\r\n").as_bytes()).await.unwrap();
         let answer = wire.head().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");

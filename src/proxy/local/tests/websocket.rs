@@ -50,15 +50,15 @@ async fn the_handshake_reaches_the_service_and_comes_back() {
     lines.sort_unstable();
     let (host, port) = (serving.host(), serving.port());
     let expect = [
+        "Connection: Upgrade",
         "GET /socket?token=1 HTTP/1.1",
-        "connection: Upgrade",
-        &format!("host: {host}"),
-        &format!("origin: http://{host}"),
-        "sec-websocket-extensions: permessage-deflate",
-        &format!("sec-websocket-key: {KEY}"),
-        "sec-websocket-protocol: chat",
-        "sec-websocket-version: 13",
-        "upgrade: websocket",
+        &format!("Host: {host}"),
+        &format!("Origin: http://{host}"),
+        "Sec-WebSocket-Extensions: permessage-deflate",
+        &format!("Sec-WebSocket-Key: {KEY}"),
+        "Sec-WebSocket-Protocol: chat",
+        "Sec-WebSocket-Version: 13",
+        "Upgrade: websocket",
         &format!("x-forwarded-host: {LABEL}.localhost:{port}"),
         "x-forwarded-proto: http",
     ];
