@@ -1,7 +1,12 @@
 //! Header fields that hold URLs, and how to change those in place. Pure.
 
-use http::header::{CONTENT_LOCATION, Entry, LINK, LOCATION, REFRESH};
+use http::header::{CONTENT_LOCATION, Entry, LINK, LOCATION, REFERER, REFRESH};
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Where `COPY` and `MOVE` lead to (RFC 4918 section 10.3).
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+/// RFC 4918 section 10.4.
+const IF: HeaderName = HeaderName::from_static("if");
 
 /// Changes the URLs in `Location`, `Content-Location`, `Refresh` and `Link`; `None` leaves one as it is.
 pub(crate) fn change_urls(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
@@ -9,6 +14,13 @@ pub(crate) fn change_urls(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Optio
     change(headers, CONTENT_LOCATION, &edit);
     change(headers, REFRESH, |value| refresh(value, &edit));
     change(headers, LINK, |value| link(value, &edit));
+}
+
+/// Changes the URLs in a request's `Destination`, `Referer` and the tagged lists of `If`; `None` leaves one as it is.
+pub(crate) fn change_asked_urls(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    change(headers, DESTINATION, &edit);
+    change(headers, REFERER, &edit);
+    change(headers, IF, |value| tagged_lists(value, &edit));
 }
 
 /// Changes every value of the field called `name`; `None` leaves one as it is.
@@ -62,4 +74,53 @@ fn link(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>
         at += 1;
     }
     (done > 0).then(|| [&changed, &value[done..]].concat())
+}
+
+/// `<URL> (<TOKEN> ["ETAG"]) (…) <URL> …`; what is in parentheses names no resource.
+fn tagged_lists(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut changed = Vec::new();
+    let (mut done, mut at, mut quoted, mut listed) = (0, 0, false, false);
+    while let Some(&byte) = value.get(at) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'(' | b')' if !quoted => listed = byte == b'(',
+            b'<' if !quoted => {
+                let end = at + value[at..].iter().position(|&byte| byte == b'>')?;
+                if let Some(url) = edit(&value[at + 1..end]).filter(|_| !listed) {
+                    changed.extend([&value[done..=at], &url].concat());
+                    done = end;
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    (done > 0).then(|| [&changed, &value[done..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &'static str, value: &str, expect: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(value).unwrap());
+        change_asked_urls(&mut headers, |url| (url == b"/old").then(|| b"/new".to_vec()));
+        assert_eq!(headers[name], expect, "{name}");
+    }
+
+    #[test]
+    fn urls_of_requests() {
+        check("destination", "/old", "/new");
+        check("referer", "/old", "/new");
+        check("location", "/old", "/old");
+        check(
+            "if",
+            "</old> (<urn:x> [\"<\"]) (Not </old>) </old>(<urn:y>)",
+            "</new> (<urn:x> [\"<\"]) (Not </old>) </new>(<urn:y>)",
+        );
+        check("if", "(</old> [\"a)\"])", "(</old> [\"a)\"])");
+        check("if", "</old", "</old");
+    }
 }

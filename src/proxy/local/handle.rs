@@ -19,6 +19,7 @@ use super::server_state::ServerState;
 use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
 use super::site::route::{RequestRoute, RouteQuery, path_reference};
+use super::site::served_urls::ServedUrls;
 use super::site::{own_pages, web_socket_pump};
 use crate::message::body::Body;
 use crate::message::client_kind::RequestingClient;
@@ -160,7 +161,7 @@ async fn forward(
     let site = &server.local.sites[question.site];
     exchange.at_site(&site.label);
     let handshake = question.is_handshake.then(|| WebSocketHandshake::begin(&mut request)).flatten();
-    let request = service_request(request, &question, &exchange);
+    let request = service_request(server, &question, request, &exchange);
     let response = site.upstream.send(request).await;
     if let Some(withheld) = response.extensions().get::<WithheldAnswer>() {
         return Err(*withheld);
@@ -183,12 +184,20 @@ async fn forward(
     })
 }
 
-fn service_request(mut request: Request<Incoming>, question: &Forward, exchange: &Exchange) -> Request<Body> {
+fn service_request(
+    server: &ServerState,
+    question: &Forward,
+    mut request: Request<Incoming>,
+    exchange: &Exchange,
+) -> Request<Body> {
     *request.uri_mut() = Uri::from(question.target.path_and_query().clone());
     *request.version_mut() = Version::HTTP_11;
     // How the client spelled the names of fields stays in there.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
+    let authority = question.authority.to_str().unwrap_or_default();
+    let paths = &server.local.sites[question.site].paths;
+    ServedUrls { hosts: &server.hosts, site: question.site, paths, authority }.make_own(request.headers_mut());
     prepare_request(request.headers_mut(), &question.outer, question.is_handshake);
     if question.mount.is_some() {
         ProxyPathPrefix::prepare_request(request.headers_mut());

@@ -1,16 +1,17 @@
 //! A request as it must look for the app to see one host everywhere.
 
-use http::header::{ORIGIN, REFERER};
+use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::message::link_fields;
 use crate::proxy::upstream::unprefix::HostPair;
 use crate::service::Scheme;
 
 pub(in crate::proxy::upstream) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Makes `headers` those of a request to `hosts.sent` by `scheme`: `Host`, and `Origin` and `Referer` where they name
-/// the local host. Apps compare them with each other, with `X-Forwarded-Host` and with whether they speak TLS, so
+/// Makes `headers` those of a request to `hosts.sent` by `scheme`: `Host`, and `Origin`, `Referer`, `Destination` and
+/// `If` where they name the local host. Apps compare them with each other, with `X-Forwarded-Host` and with whether they speak TLS, so
 /// nothing that says otherwise stays.
 pub(in crate::proxy::upstream) fn set_app_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &HostPair) {
     if hosts.sent != hosts.local {
@@ -20,13 +21,9 @@ pub(in crate::proxy::upstream) fn set_app_host(headers: &mut HeaderMap, scheme: 
     if scheme == Scheme::Https {
         headers.remove(X_FORWARDED_PROTO);
     }
-    for name in [ORIGIN, REFERER] {
-        if let Some(value) = headers.get_mut(name)
-            && let Some(shown) = shown(value, scheme, hosts)
-        {
-            *value = shown;
-        }
-    }
+    let edit = |value: &[u8]| shown(value, scheme, hosts);
+    link_fields::change(headers, ORIGIN, edit);
+    link_fields::change_asked_urls(headers, edit);
 }
 
 /// What the local side says of itself in a request, for one of our own.
@@ -36,15 +33,13 @@ pub(in crate::proxy::upstream) fn set_forwarded(headers: &mut HeaderMap, local: 
 }
 
 /// `value` with its origin changed, if that is the local one.
-fn shown(value: &HeaderValue, scheme: Scheme, hosts: &HostPair) -> Option<HeaderValue> {
-    let value = value.as_bytes();
+fn shown(value: &[u8], scheme: Scheme, hosts: &HostPair) -> Option<Vec<u8>> {
     let after_scheme = value.strip_prefix(b"http://").or_else(|| value.strip_prefix(b"https://"))?;
     let rest = after_scheme.strip_prefix(hosts.local.as_bytes())?;
     if !matches!(rest.first(), None | Some(b'/' | b'?')) {
         return None;
     }
-    let shown = [scheme.as_str().as_bytes(), b"://", hosts.sent.as_bytes(), rest].concat();
-    Some(HeaderValue::from_bytes(&shown).expect("parts of field values make one"))
+    Some([scheme.as_str().as_bytes(), b"://", hosts.sent.as_bytes(), rest].concat())
 }
 
 #[cfg(test)]
@@ -74,6 +69,8 @@ mod tests {
         check("origin", "http://l:1", Scheme::Https, "https://app.example");
         check("referer", "http://l:1/x?y=http://l:1/", Scheme::Http, "http://app.example/x?y=http://l:1/");
         check("referer", "http://l:1", Scheme::Http, "http://app.example");
+        check("destination", "http://l:1/x", Scheme::Https, "https://app.example/x");
+        check("if", "<http://l:1/x> (<urn:y>)", Scheme::Https, "<https://app.example/x> (<urn:y>)");
     }
 
     #[test]
