@@ -152,6 +152,43 @@ async fn answers_without_a_body_stay_so() {
 }
 
 #[tokio::test]
+async fn a_url_of_ours_in_a_request_is_one_of_the_apps_own() {
+    let (_fake, backend, served) = raw().await;
+    let url = served.proxy_url();
+    let root = &url[..url.find("/api/").unwrap()];
+    // MOVE goes by port-forward, PUT by the service proxy.
+    for method in ["MOVE", "PUT"] {
+        let (of, fields) = (
+            format!("{url}old"),
+            [
+                format!("Destination: {url}new"),
+                format!("Referer: {}page?x", served.site_url()),
+                format!("If: <{url}new> (<{url}token>)"),
+            ],
+        );
+        let [to, page, lists] = fields.each_ref().map(String::as_str);
+        let asked = client::curl(["-D-", "-X", method, "-H", to, "-H", page, "-H", lists, &of]);
+        let made = "HTTP/1.1 201 Created\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n";
+        let (answer, head) = tokio::join!(asked, backend.answer(made));
+        let head = head.to_lowercase();
+        assert!(head.starts_with(&format!("{} /old ", method.to_lowercase())), "{head}");
+        for line in [
+            format!("destination: {root}/new\r\n"),
+            format!("referer: {root}/page?x\r\n"),
+            format!("if: <{root}/new> (<{url}token>)\r\n").to_lowercase(),
+        ] {
+            assert!(head.contains(&line), "no {line:?} in {head}");
+        }
+        let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+        let path = &url[root.len()..];
+        let is_below =
+            [&url[..], path].iter().any(|base| answer.to_lowercase().contains(&format!("location: {base}new\r\n")));
+        assert!(answer.starts_with("HTTP/1.1 201") && is_below, "{answer}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_part_of_a_file_passes() {
     let (_fake, backend, served) = raw().await;
     let url = served.proxy_url();
