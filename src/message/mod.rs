@@ -6,6 +6,7 @@ pub(crate) mod link_fields;
 pub mod safe_path;
 pub(crate) mod cookie_fields;
 pub(crate) mod peek;
+pub(crate) mod text_replacement;
 pub mod body;
 pub(crate) mod replay;
 pub(crate) mod web_socket;

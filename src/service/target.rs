@@ -102,6 +102,11 @@ impl Target {
         proxy_path(&self.namespace, &self.id)
     }
 
+    /// Every spelling of the proxy path that means this Target as long as nothing else is open, its own first.
+    pub fn proxy_paths(&self) -> Vec<String> {
+        served_paths(std::slice::from_ref(self)).swap_remove(0)
+    }
+
     /// Every ID that means exactly this Target to the API server, or would if it looked at the port's name; or else
     /// those that can only mean it as long as no other open one claims them.
     fn ids(&self, is_exact: bool) -> Vec<ServiceId> {

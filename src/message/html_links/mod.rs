@@ -4,7 +4,7 @@
 //! it back for those who serve a site below a path, both go through here, so both know the same attributes.
 
 mod rewriter;
-mod rewritten_body;
+pub(crate) mod rewritten_body;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -77,11 +77,13 @@ fn is_html(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(essence)
 }
 
-fn encoding(headers: &HeaderMap) -> &[u8] {
+/// How an answer is compressed; nothing if it is not.
+pub(super) fn encoding(headers: &HeaderMap) -> &[u8] {
     headers.get(header::CONTENT_ENCODING).map_or(b"", HeaderValue::as_bytes)
 }
 
-fn forget_the_bytes(headers: &mut HeaderMap) {
+/// Takes out what a changed body makes untrue.
+pub(super) fn forget_the_bytes(headers: &mut HeaderMap) {
     headers.remove(header::CONTENT_LENGTH);
     headers.remove(header::CONTENT_ENCODING);
     for digest in DIGESTS {

@@ -9,6 +9,7 @@ use encoding_rs::WINDOWS_1252;
 use lol_html::send::{Element, ElementContentHandlers, HtmlRewriter, Settings};
 use lol_html::{AsciiCompatibleEncoding, HandlerResult, MemorySettings, Selector};
 
+use super::rewritten_body::PieceRewriter;
 use crate::lock::lock;
 
 /// Elements and those of their attributes that hold one URL, as the API server knows them (apimachinery,
@@ -71,14 +72,14 @@ impl LinkRewriter {
         let settings = settings().append_element_content_handler((Cow::Borrowed(&*ELEMENTS), handler));
         Self { html: Some(Box::new(HtmlRewriter::new(settings, sink))), output }
     }
+}
 
-    /// What has come out since the last time.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+impl PieceRewriter for LinkRewriter {
+    fn take(&mut self) -> Vec<u8> {
         mem::take(&mut *lock(&self.output))
     }
 
-    /// The page has ended.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         if let Some(html) = self.html.take() {
             // It fails for want of memory only, and has then put out all it was given.
             let _ = html.end();

@@ -9,28 +9,36 @@ use flate2::write::MultiGzDecoder;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame};
 
-use super::rewriter::LinkRewriter;
 use crate::message::body::{Body, BoxError};
 
 /// `source`, rewritten. A piece is worked on only when the reader asks for more, so the reader sets the pace and a page
 /// that unpacks to far more than it was takes no more memory than any other.
-pub(super) struct RewrittenBody {
+pub(crate) struct RewrittenBody<R: PieceRewriter> {
     source: Body,
-    stage: RewriteStage,
+    stage: RewriteStage<R>,
     /// What came from `source` and is not worked on yet.
     pending: Bytes,
     is_at_end: bool,
     trailers: Option<HeaderMap>,
 }
 
-enum RewriteStage {
-    Plain(LinkRewriter),
-    Gzip(Box<MultiGzDecoder<LinkRewriter>>),
+enum RewriteStage<R: PieceRewriter> {
+    Plain(R),
+    Gzip(Box<MultiGzDecoder<R>>),
 }
 
-impl RewrittenBody {
+/// Changes what is written to it, piece by piece.
+pub(crate) trait PieceRewriter: Write + Send + Unpin {
+    /// What is done.
+    fn take(&mut self) -> Vec<u8>;
+
+    /// Nothing more comes.
+    fn end(&mut self);
+}
+
+impl<R: PieceRewriter> RewrittenBody<R> {
     /// What goes in compressed comes out plain: compressing again would only cost time, for a reader on the same machine.
-    pub(super) fn new(source: Body, is_gzip: bool, rewriter: LinkRewriter) -> Self {
+    pub(crate) fn new(source: Body, is_gzip: bool, rewriter: R) -> Self {
         let stage = match is_gzip {
             true => RewriteStage::Gzip(Box::new(MultiGzDecoder::new(rewriter))),
             false => RewriteStage::Plain(rewriter),
@@ -64,7 +72,7 @@ impl RewrittenBody {
     }
 }
 
-impl HttpBody for RewrittenBody {
+impl<R: PieceRewriter> HttpBody for RewrittenBody<R> {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -93,8 +101,8 @@ impl HttpBody for RewrittenBody {
     }
 }
 
-impl RewriteStage {
-    fn rewriter(&mut self) -> &mut LinkRewriter {
+impl<R: PieceRewriter> RewriteStage<R> {
+    fn rewriter(&mut self) -> &mut R {
         match self {
             Self::Plain(rewriter) => rewriter,
             Self::Gzip(decoder) => decoder.get_mut(),
@@ -105,6 +113,7 @@ impl RewriteStage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::html_links::rewriter::LinkRewriter;
     use crate::message::html_links::tests::gzip;
     use http_body_util::{BodyExt, StreamBody};
     use proptest::prelude::*;
@@ -126,7 +135,7 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
-    fn read(body: RewrittenBody) -> Result<Vec<u8>, BoxError> {
+    fn read(body: RewrittenBody<LinkRewriter>) -> Result<Vec<u8>, BoxError> {
         block_on(body.collect()).map(|all| all.to_bytes().to_vec())
     }
 

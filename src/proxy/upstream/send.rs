@@ -24,8 +24,8 @@ use super::notices::{self, Notices};
 use super::port_forward::PortForward;
 use super::rights::{self, PortForwardRight, TransportRights};
 use super::self_redirect::AskedUrl;
-use super::service_proxy::ServiceProxy;
-use super::unprefix::{HostPair, Unprefix};
+use super::service_proxy::{ServiceProxy, set_accept_encoding};
+use super::unprefix::{self, HostPair, Unprefix};
 use super::upgraded::CutWatch;
 use super::{Body, RouteTaken, Transport, Upstream, WithheldAnswer};
 use crate::cluster::api::endpoint_slices::{ready, wanted_port};
@@ -34,6 +34,7 @@ use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_kind::RequestingClient;
 use crate::message::replay::{self, ReplayRequest, SendTrace};
+use crate::message::text_replacement;
 use crate::service::{Scheme, Service, Target};
 
 /// How often an app may get the page's own request, at most.
@@ -121,7 +122,7 @@ impl Dispatcher {
             pairs: [own?, other?],
             https_port,
             search: tokio::sync::Mutex::new(()),
-            hosts_back: Arc::new(Unprefix::hosts_only()),
+            hosts_back: Arc::new(Unprefix::bare(cluster.api().base_path(), &target.proxy_paths())),
             cut_watch: CutWatch::new(target.service(), options.notices.clone()),
             gap: EndpointGap::default(),
             cluster: cluster.clone(),
@@ -327,7 +328,7 @@ impl DispatcherShared {
         attempt: &Attempt,
     ) -> Response<Body> {
         let pair = self.pair(attempt.entrance);
-        let asked = AskedUrl::of(&request);
+        let (asked, method) = (AskedUrl::of(&request), request.method().clone());
         let headers = request.headers_mut();
         if attempt.whole {
             headers.remove(IF_NONE_MATCH);
@@ -339,9 +340,9 @@ impl DispatcherShared {
             let sent = attempt.app_host.clone().unwrap_or_else(|| local.clone());
             HostPair { sent, local }
         });
-        let shown_scheme = attempt.entrance.shown_scheme();
-        if let Some(hosts) = hosts.as_ref().filter(|hosts| hosts.sent != hosts.local || shown_scheme == Scheme::Https) {
-            host::set_app_host(headers, shown_scheme, hosts);
+        if let Some(hosts) = hosts.as_ref().filter(|hosts| is_otherwise_to_app(attempt.entrance, hosts)) {
+            host::set_app_host(headers, attempt.entrance.shown_scheme(), hosts);
+            set_accept_encoding(&method, headers);
         }
         if attempt.entrance == PodEntrance::BehindHttps {
             host::set_outer_https(headers);
@@ -358,10 +359,25 @@ impl DispatcherShared {
         if let Some(redirect) = asked.redirect(&hosts, &answer) {
             answer.extensions_mut().insert(redirect);
         }
-        if must_be_mapped_back(&hosts, attempt.entrance, &answer) {
-            return self.hosts_back.answer(hosts, answer);
+        self.map_back(hosts, attempt, answer)
+    }
+
+    /// What belongs to the host that the app sees belongs to the local one.
+    fn map_back(&self, hosts: HostPair, attempt: &Attempt, mut answer: Response<Body>) -> Response<Body> {
+        let by_service_proxy =
+            answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
+        if !is_otherwise_to_app(attempt.entrance, &hosts) {
+            if !by_service_proxy {
+                self.hosts_back.head(&hosts, &mut answer);
+            }
+            return answer;
         }
-        answer
+        let replacements = unprefix::replacements(attempt.entrance.shown_scheme(), &hosts);
+        // The service proxy maps what belongs to the host that it was given.
+        if hosts.sent != hosts.local || !by_service_proxy {
+            answer = self.hosts_back.answer(hosts, answer);
+        }
+        text_replacement::replace(answer, replacements)
     }
 
     /// Looks once for a host under which the app shows `/`, where it shows it under the local host neither. With requests
@@ -422,12 +438,9 @@ fn withheld(mut answer: Response<Body>) -> Response<Body> {
     answer
 }
 
-/// The service proxy maps what belongs to the host that it was given; apps behind TLS call that `https`.
-fn must_be_mapped_back(hosts: &HostPair, entrance: PodEntrance, answer: &Response<Body>) -> bool {
-    let by_service_proxy =
-        answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
-    let is_https_to_app = entrance.shown_scheme() == Scheme::Https;
-    hosts.sent != hosts.local || (is_https_to_app && !by_service_proxy)
+/// Whether the app sees another host or scheme than the browser.
+fn is_otherwise_to_app(entrance: PodEntrance, hosts: &HostPair) -> bool {
+    hosts.sent != hosts.local || entrance.shown_scheme() == Scheme::Https
 }
 
 impl TransportPair {

@@ -10,7 +10,7 @@ use crate::message::html_links;
 /// The API server changes HTML that is plain or gzip and breaks HTML in any other encoding; it fails on `HEAD` of
 /// compressed HTML, and a range of a compressed body is of no use to it. Without the header it asks for gzip itself and
 /// unpacks.
-pub(super) fn set_accept_encoding(method: &Method, headers: &mut HeaderMap) {
+pub(in crate::proxy::upstream) fn set_accept_encoding(method: &Method, headers: &mut HeaderMap) {
     if method == Method::HEAD || headers.contains_key(RANGE) {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     } else if html_links::takes_gzip(headers) {

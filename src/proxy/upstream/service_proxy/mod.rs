@@ -21,6 +21,7 @@ use crate::message::safe_path::{PathFault, SafePath};
 use crate::message::web_socket;
 use crate::service::{Scheme, Service, Target};
 
+pub(super) use encoding::set_accept_encoding;
 pub use proxy_path::prefixed_path;
 
 /// Sends requests below one Target's proxy path.
@@ -61,7 +62,7 @@ impl ServiceProxy {
     pub fn new(api: Arc<ApiServer>, target: &Target, service: Option<&Service>, diagnostics: Diagnostics) -> Self {
         let proxy_path = target.proxy_path();
         let names = ServiceNames::of(target, service);
-        let unprefix = Unprefix::new(api.base_path(), &proxy_path, api.authority().as_str(), names);
+        let unprefix = Unprefix::new(api.base_path(), &target.proxy_paths(), api.authority().as_str(), names);
         Self {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,

@@ -4,6 +4,7 @@
 //! Nothing is searched for the proxy path but the places where the API server, or an app that was told of it, writes it.
 
 mod fields;
+mod own_urls;
 mod reference;
 mod service_names;
 mod template;
@@ -17,13 +18,14 @@ use crate::cluster::EndpointSlice;
 use crate::message::body::Body;
 use crate::message::html_links;
 
+pub(super) use own_urls::replacements;
 use reference::AnswerUrls;
 pub use service_names::ServiceNames;
 
 /// What stands in front of one Service's own URLs by the time they get here.
 #[derive(Debug, Clone, Default)]
 pub struct Unprefix {
-    /// Without a slash at the end; the longest first.
+    /// Without a slash at the end; none is the beginning of another's path.
     prefixes: Vec<String>,
     /// The API server's own host and port.
     api: Option<String>,
@@ -41,14 +43,13 @@ pub struct HostPair {
 }
 
 impl Unprefix {
-    /// For a Service below `proxy_path` (`/api/v1/…/proxy/`) of the API server at `api`.
+    /// For a Service below each of `proxy_paths` (`/api/v1/…/proxy/`: every spelling that an app may have been told) of the API
+    /// server at `api`.
     ///
     /// `base_path` is the path in the kubeconfig's `server`. A gateway that serves the API server below such a path
     /// may put it in front of what the API server has already prefixed (Rancher does).
-    pub fn new(base_path: &str, proxy_path: &str, api: &str, names: ServiceNames) -> Self {
-        let prefix = proxy_path.trim_end_matches('/');
-        let mut prefixes = vec![format!("{base_path}{prefix}"), prefix.to_owned()];
-        prefixes.dedup();
+    pub fn new(base_path: &str, proxy_paths: &[String], api: &str, names: ServiceNames) -> Self {
+        let prefixes = prefixes(base_path, proxy_paths);
         Self { prefixes, api: Some(api.to_owned()), names: Some(names) }
     }
 
@@ -58,9 +59,14 @@ impl Unprefix {
         Self { names: self.names.as_ref().map(|names| names.with_endpoints(slices)), ..self.clone() }
     }
 
-    /// For an app that was told another host than the local one, by a transport that puts nothing in front.
-    pub fn hosts_only() -> Self {
-        Self::default()
+    /// For a transport that puts nothing in front: an app may have been told of its proxy path all the same.
+    pub fn bare(base_path: &str, proxy_paths: &[String]) -> Self {
+        Self { prefixes: prefixes(base_path, proxy_paths), ..Self::default() }
+    }
+
+    /// The Service's own answer, but for what is in its body.
+    pub fn head(&self, hosts: &HostPair, answer: &mut Response<Body>) {
+        fields::undo(answer.headers_mut(), &self.references(hosts));
     }
 
     /// The Service's own answer.
@@ -91,6 +97,15 @@ impl Unprefix {
     }
 }
 
+fn prefixes(base_path: &str, proxy_paths: &[String]) -> Vec<String> {
+    let bare = || proxy_paths.iter().map(|path| path.trim_end_matches('/'));
+    let mut prefixes: Vec<String> = bare().map(|path| format!("{base_path}{path}")).collect();
+    if !base_path.is_empty() {
+        prefixes.extend(bare().map(str::to_owned));
+    }
+    prefixes
+}
+
 fn is_redirect(headers: &HeaderMap) -> bool {
     headers.get(LOCATION).is_some_and(|location| !location.is_empty())
 }
@@ -105,7 +120,12 @@ mod tests {
     pub(super) const PREFIX: &str = "/api/v1/namespaces/ns/services/https:web:443/proxy";
 
     pub(super) fn unprefix() -> Unprefix {
-        Unprefix::new("/k8s/c-1", &format!("{PREFIX}/"), "api.example:6443", names(&[443, 8443], true))
+        Unprefix::new(
+            "/k8s/c-1",
+            &[format!("{PREFIX}/"), spelled("/api/v1/namespaces/ns/services/web/proxy/")],
+            "api.example:6443",
+            names(&[443, 8443], true),
+        )
     }
 
     /// Names of `web` in `ns`, for the port that has the numbers `ports` in the Service and in the container.

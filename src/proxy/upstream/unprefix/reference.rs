@@ -12,7 +12,7 @@ const LEADS_TO_HOST: [u8; 5] = [b'/', b'\\', b'\t', b'\n', b'\r'];
 
 /// Undoes URLs of one answer.
 pub(super) struct AnswerUrls<'a> {
-    /// What stands in front of paths, without a slash at the end; the longest first.
+    /// What stands in front of paths, without a slash at the end.
     pub(super) prefixes: &'a [String],
     /// The API server's own host and port, where it is on the way.
     pub(super) api: Option<&'a str>,
