@@ -306,7 +306,7 @@ async fn trailers_of_a_request(cluster: &'static Cluster) {
         let (status, text) = (answer.status(), answer.into_body().collect().await.unwrap().to_bytes());
         let text = String::from_utf8_lossy(&text).into_owned();
         if arrive {
-            assert_eq!((status, &*text), (StatusCode::OK, "4\r\ndata\r\n0\r\nx-sum: 42\r\n\r\n"), "{via}");
+            assert_eq!((status, &*text), (StatusCode::OK, "4\r\ndata\r\n0\r\nX-Sum: 42\r\n\r\n"), "{via}");
         } else {
             assert_eq!(status, StatusCode::NOT_IMPLEMENTED, "{via}: {text}");
             assert!(text.contains("a request with trailers: the service proxy would drop them"), "{text}");

@@ -404,7 +404,6 @@ fn after_service_proxy(
         FailureCause::BadEncoding
         | FailureCause::BadRedirect
         | FailureCause::MalformedAnswer
-        | FailureCause::NotHttp
         | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
             if may_port_forward(head, known)? =>
         {
@@ -756,8 +755,7 @@ mod tests {
     #[test]
     fn what_the_api_server_says() {
         use FailureCause::{
-            ApiServer, BadEncoding, BadRedirect, MalformedAnswer, NoEndpoints, NotHttp, PodBreaksOff, PodRefuses,
-            PodUnreachable,
+            ApiServer, BadEncoding, BadRedirect, MalformedAnswer, NoEndpoints, PodBreaksOff, PodRefuses, PodUnreachable,
         };
         let get = |may, steps: &[_]| check("GET /a", &[FETCH], may, steps);
         get(true, &[(503, Some(NoEndpoints), "hold Usual"), (503, Some(NoEndpoints), "hold Usual")]);
@@ -768,7 +766,7 @@ mod tests {
         for cause in [PodBreaksOff, PodRefuses] {
             check("POST /a", &[FETCH], true, &[(502, Some(cause), "deliver")]);
         }
-        for cause in [BadEncoding, BadRedirect, MalformedAnswer, NotHttp, ApiServer(BrokeOff)] {
+        for cause in [BadEncoding, BadRedirect, MalformedAnswer, ApiServer(BrokeOff)] {
             get(true, &[(500, Some(cause.clone()), "port-forward"), (200, None, "deliver")]);
         }
         get(false, &[(500, Some(BadEncoding), "deliver")]);
