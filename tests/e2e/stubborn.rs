@@ -25,6 +25,10 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         an_app_with_the_name_of_its_ingress,
         a_part_of_a_page_is_the_apps_own,
         an_event_stream_over_a_gap,
+        own_urls_of_an_app_behind_tls,
+        a_cookie_for_the_proxy_path,
+        an_outer_front_that_was_allowed,
+        a_forwarded_port,
         in_a_browser,
     ]
 }
@@ -299,6 +303,88 @@ async fn an_event_stream_over_a_gap(cluster: &'static Cluster) {
         drop(server);
         serving.stop().await;
     }
+}
+
+/// Identity providers and consoles write them into scripts and JSON.
+async fn own_urls_of_an_app_behind_tls(cluster: &'static Cluster) {
+    let ports = json!([{"name": "https", "port": 443, "targetPort": 8443}]);
+    let (namespace, _server) = app(cluster, ports, |asked| {
+        let own = asked.host().to_owned();
+        let body =
+            format!(r#"{{"a":"https://{own}/x","b":"https:\/\/{own}\/x","c":"https://{own}1/","d":"wss://{own}/s"}}"#);
+        Some((200, vec![("Content-Type", "application/json".to_owned()), ("ETag", "\"1\"".to_owned())], body))
+    })
+    .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let answer = http::get(&format!("{}config", serving.site_url())).await;
+        let own = serving.site_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let expect =
+            format!(r#"{{"a":"http://{own}/x","b":"http:\/\/{own}\/x","c":"https://{own}1/","d":"ws://{own}/s"}}"#);
+        assert_eq!((answer.text(), answer.header("etag")), (expect, "W/\"1\""), "{via}");
+        serving.stop().await;
+    }
+}
+
+/// As an app is set up for `kubectl proxy`, in a spelling of its own.
+async fn a_cookie_for_the_proxy_path(cluster: &'static Cluster) {
+    for id in ["app", "app:80", "app:http", "http:app:http"] {
+        let ports = json!([{"name": "http", "port": 80, "targetPort": 8080}]);
+        let namespace = cluster.namespace().await;
+        let path = namespace.proxy_path(id);
+        let server = RuleServer::start(cluster.pod_address(), &[8080], cluster.authority(), move |_| {
+            let cookie = ("Set-Cookie", format!("session=1; Path={path}"));
+            Some((302, vec![("Location", format!("{path}/login")), cookie], String::new()))
+        })
+        .await;
+        namespace.expose("app", server.ip(), ports).await;
+        for via in TRANSPORTS {
+            let serving = serve(cluster, &namespace, &["app", via]).await;
+            let answer = http::get(&format!("{}x", serving.site_url())).await;
+            let seen = (answer.header("location"), answer.header("set-cookie"));
+            assert_eq!(seen, ("/login", "session=1; Path=/"), "{id} {via}");
+            serving.stop().await;
+        }
+    }
+}
+
+/// A front with TLS, as editors and tunnels have it: an app with a check of `Origin` believes it.
+async fn an_outer_front_that_was_allowed(cluster: &'static Cluster) {
+    let (namespace, _server) = app(cluster, one_port(), |asked| {
+        page(format!("{}://{}", asked.field("x-forwarded-proto"), asked.field("x-forwarded-host")))
+    })
+    .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via, "--allow-host=me.example.dev"]).await;
+        let asked = |host: &'static str| {
+            let request = Request::builder().header("host", host).header("x-forwarded-proto", "https");
+            request.method("POST").header("origin", format!("https://{host}"))
+        };
+        let url = serving.site_url();
+        assert_eq!(http::send(&url, asked("me.example.dev")).await.text(), "https://me.example.dev", "{via}");
+        assert_eq!(http::send(&url, asked("evil.example")).await.status, StatusCode::MISDIRECTED_REQUEST, "{via}");
+        let own = Request::builder().header("x-forwarded-proto", "https");
+        assert!(http::send(&url, own).await.text().starts_with("http://app--"), "{via}");
+        serving.stop().await;
+    }
+}
+
+/// `ssh -L 9000:localhost:PORT`.
+async fn a_forwarded_port(cluster: &'static Cluster) {
+    let (namespace, _server) = app(cluster, one_port(), |asked| page(asked.host())).await;
+    let serving = serve(cluster, &namespace, &["app"]).await;
+    let at = |host: &str, origin: &str| {
+        Request::builder().method("POST").header("host", host).header("origin", format!("http://{origin}"))
+    };
+    let url = serving.site_url();
+    assert_eq!(http::send(&url, at("localhost:9000", "localhost:9000")).await.text(), "localhost:9000");
+    for origin in ["localhost:9001", "evil.example:9000"] {
+        assert_eq!(http::send(&url, at("localhost:9000", origin)).await.status, StatusCode::FORBIDDEN, "{origin}");
+    }
+    let navigation = Request::builder().header("host", "127.0.0.1:9000").header("sec-fetch-mode", "navigate");
+    let answer = http::send(&serving.proxy_url(), navigation.header("sec-fetch-dest", "document")).await;
+    assert!(answer.header("location").ends_with(".localhost:9000/"), "{}", answer.header("location"));
+    serving.stop().await;
 }
 
 /// What a person sees.
