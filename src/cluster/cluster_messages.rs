@@ -69,7 +69,9 @@ impl From<SendError> for Error {
             }
             SendError::Proxy { .. } => "check proxy-url in the kubeconfig, or HTTPS_PROXY and NO_PROXY",
             SendError::Tls { problem, .. } => problem.hint(),
-            SendError::Interrupted { .. } => "try again; `kubectl cluster-info` goes the same way",
+            SendError::HeadTooLarge | SendError::Interrupted { .. } => {
+                "try again; `kubectl cluster-info` goes the same way"
+            }
         };
         Self::failed(error.to_string()).hint(hint)
     }

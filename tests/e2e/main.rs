@@ -19,6 +19,7 @@ mod trouble;
 mod diagnosis;
 mod gateways;
 mod life;
+mod odd_answers;
 mod krew;
 mod lattice;
 mod pick;
@@ -84,6 +85,7 @@ fn all_tests() -> Vec<Test> {
         diagnosis::tests(),
         gateways::tests(),
         life::tests(),
+        odd_answers::tests(),
         service_proxy::tests(),
         stubborn::tests(),
         transports::tests(),

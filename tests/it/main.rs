@@ -17,6 +17,7 @@ mod golden;
 mod history;
 mod journey;
 mod list;
+mod odd_answers;
 mod pick;
 mod readme;
 mod shutdown;

@@ -78,7 +78,10 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let stream = tcp(url).await;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    // As browsers and curl, it takes more than hyper does by itself.
+    let mut dialect = http1::Builder::new();
+    dialect.max_headers(2000).max_buf_size(4 << 20);
+    let (sender, connection) = dialect.handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection.with_upgrades());
     sender
 }

@@ -41,6 +41,9 @@ pub enum SendError {
     /// There is nothing to log in with.
     #[error("{0}")]
     Credentials(Error),
+    /// The head of an answer is longer than is taken.
+    #[error("the header of its answer is too large")]
+    HeadTooLarge,
     /// The connection broke before the head of the answer was there.
     #[error("the connection to the API server broke: {cause}")]
     Interrupted {
@@ -67,7 +70,7 @@ impl SendError {
 impl From<hyper::Error> for SendError {
     fn from(error: hyper::Error) -> Self {
         match error.source() {
-            _ if error.is_parse_too_large() => Self::interrupted("the header of its answer is too large"),
+            _ if error.is_parse_too_large() => Self::HeadTooLarge,
             _ if error.is_parse() => Self::interrupted("its answer is not HTTP"),
             Some(source) => Self::interrupted(source),
             None => Self::interrupted("it was closed before there was an answer"),

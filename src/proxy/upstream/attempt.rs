@@ -403,7 +403,7 @@ fn after_service_proxy(
         // So it ends, too, when the API server cannot read the encoding of HTML.
         FailureCause::BadEncoding
         | FailureCause::BadRedirect
-        | FailureCause::MalformedAnswer
+        | FailureCause::MalformedAnswer(_)
         | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
             if may_port_forward(head, known)? =>
         {
@@ -504,7 +504,7 @@ fn after_handshake(path: &str, doubt: SuspectAnswer, first: StatusCode, seen: &O
 mod tests {
     use super::*;
     use crate::proxy::upstream::diagnose::ApiServerFailure::BrokeOff;
-    use crate::proxy::upstream::diagnose::MissingRight;
+    use crate::proxy::upstream::diagnose::{AnswerFault, MissingRight};
     use crate::proxy::upstream::known::LearnedHandshakes;
 
     /// One request, what is known, and what was done so far.
@@ -766,7 +766,8 @@ mod tests {
         for cause in [PodBreaksOff, PodRefuses] {
             check("POST /a", &[FETCH], true, &[(502, Some(cause), "deliver")]);
         }
-        for cause in [BadEncoding, BadRedirect, MalformedAnswer, ApiServer(BrokeOff)] {
+        let malformed = MalformedAnswer(AnswerFault::Compression);
+        for cause in [BadEncoding, BadRedirect, malformed, ApiServer(BrokeOff)] {
             get(true, &[(500, Some(cause.clone()), "port-forward"), (200, None, "deliver")]);
         }
         get(false, &[(500, Some(BadEncoding), "deliver")]);

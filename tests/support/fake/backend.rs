@@ -90,7 +90,9 @@ where
 {
     let first_line = FirstLine::default();
     let stream = Heard { stream, first_line: first_line.clone() };
-    let handshake = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream)).await;
+    let mut dialect = http1::Builder::new();
+    dialect.title_case_headers(true).max_headers(10_000).max_buf_size(4 << 20); // Go's limits are as far away
+    let handshake = dialect.handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| no_answer(address, &error, &first_line))?;
     tokio::spawn(connection.with_upgrades());
     sender.send_request(request).await.map_err(|error| no_answer(address, &error, &first_line))

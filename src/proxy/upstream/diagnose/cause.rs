@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::ApiServerStatus;
+use super::{AnswerFault, ApiServerStatus};
 use crate::cluster::{CredentialsNotSeen, MissingRight, SendError};
 use crate::service::Scheme;
 
@@ -34,8 +34,8 @@ pub enum FailureCause {
     NotHttp,
     /// The head of the Pod's answer is larger than what anybody takes.
     HeadTooLarge,
-    /// The Pod's answer is malformed in a way that the API server does not put up with.
-    MalformedAnswer,
+    /// The Pod's answer is malformed in a way that its reader, mostly the API server, does not put up with.
+    MalformedAnswer(AnswerFault),
     /// The Pod's TLS is there but came to no agreement.
     PodTls,
     /// The Pod answered a WebSocket handshake with something that the API server does not pass on.
@@ -98,7 +98,7 @@ impl From<&SendError> for ApiServerFailure {
     fn from(error: &SendError) -> Self {
         match error {
             SendError::Credentials(_) => Self::Credentials,
-            SendError::Interrupted { .. } => Self::BrokeOff,
+            SendError::Interrupted { .. } | SendError::HeadTooLarge => Self::BrokeOff,
             _ => Self::Unreachable,
         }
     }
@@ -138,6 +138,9 @@ fn of_fixed_words(message: &str) -> Option<FailureCause> {
         }
         "dryRun is not supported" => FailureCause::DryRun,
         "Upgrade request required" => FailureCause::UpgradeLost,
+        // As it is where the API server reads a page to change its links (apimachinery `pkg/util/proxy/transport.go`).
+        "gzip: invalid header" | "gzip: invalid checksum" => FailureCause::MalformedAnswer(AnswerFault::Compression),
+        "unexpected EOF" => FailureCause::MalformedAnswer(AnswerFault::TooShort),
         // Some apps see a handshake by its key alone. Go's `httputil.ReverseProxy`.
         _ if begins("backend tried to switch protocol ") && message.ends_with(r#" when "" was requested"#) => {
             FailureCause::UpgradeLost
@@ -148,27 +151,14 @@ fn of_fixed_words(message: &str) -> Option<FailureCause> {
 
 /// Words of Go's dialler, TLS and HTTP client, and of the tunnels that some clusters put between API server and Pods.
 /// The first that are in a message say what it means.
-const DIALLING: [(&[&str], FailureCause); 9] = [
-    (&["server response headers exceeded"], FailureCause::HeadTooLarge),
-    (
-        &[
-            "too many transfer encodings",
-            "unsupported transfer encoding",
-            "bad Content-Length ",
-            "multiple Content-Length headers",
-            "malformed MIME header",
-            "malformed chunked encoding",
-            "invalid byte in chunk length",
-            "http: suspiciously long trailer",
-        ],
-        FailureCause::MalformedAnswer,
-    ),
+const DIALLING: [(&[&str], FailureCause); 8] = [
+    (&["server response headers exceeded", "message too large"], FailureCause::HeadTooLarge),
     (
         &["first record does not look like a TLS handshake", "server gave HTTP response to HTTPS client"],
         FailureCause::WrongScheme { right: Scheme::Http },
     ),
     (&[r#"malformed HTTP response "\x15\x03"#], FailureCause::WrongScheme { right: Scheme::Https }),
-    (&["malformed HTTP", "malformed MIME"], FailureCause::NotHttp),
+    (&["malformed HTTP"], FailureCause::NotHttp),
     (&["connection refused"], FailureCause::PodRefuses),
     (&["tls: ", "TLS handshake timeout", "x509: "], FailureCause::PodTls),
     (&["EOF", "connection reset by peer", "broken pipe", "server closed idle connection"], FailureCause::PodBreaksOff),
@@ -189,6 +179,9 @@ const DIALLING: [(&[&str], FailureCause); 9] = [
 
 fn of_dialling(message: &str) -> FailureCause {
     let is_said = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if let Some(fault) = AnswerFault::told_by(message) {
+        return FailureCause::MalformedAnswer(fault);
+    }
     let known = DIALLING.into_iter().find(|(words, _)| is_said(words));
     known.map_or(FailureCause::PodNotReached, |(_, cause)| cause)
 }
@@ -266,6 +259,11 @@ mod tests {
             FailureCause::WrongScheme { right: Scheme::Https },
         );
         check(r#"malformed HTTP response "-ERR unknown command""#, FailureCause::NotHttp);
+        check("net/http: server response headers exceeded 10485760 bytes; aborted", FailureCause::HeadTooLarge);
+        check(
+            r#"net/http: HTTP/1.x transport connection broken: bad Content-Length "5, 5""#,
+            FailureCause::MalformedAnswer(AnswerFault::ContentLength),
+        );
         check("remote error: tls: bad certificate", FailureCause::PodTls);
         check("net/http: TLS handshake timeout", FailureCause::PodTls);
         check("EOF", FailureCause::PodBreaksOff);
@@ -287,6 +285,8 @@ mod tests {
         check(500, "", switched, FailureCause::UpgradeLost);
         check(500, "", "flate: corrupt input before offset 1", FailureCause::BadEncoding);
         check(500, "", "errorf making gzip reader: EOF", FailureCause::BadEncoding);
+        check(500, "", "gzip: invalid header", FailureCause::MalformedAnswer(AnswerFault::Compression));
+        check(500, "", "unexpected EOF", FailureCause::MalformedAnswer(AnswerFault::TooShort));
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn explained(cause: &FailureCause, original: &str, subject: &FailingService, fac
         FailureCause::PodRefuses | FailureCause::PodBreaksOff | FailureCause::NotHttp | FailureCause::PodTls => {
             of_pod(cause, subject, facts)
         }
-        FailureCause::HeadTooLarge | FailureCause::MalformedAnswer => malformed(cause, subject),
+        FailureCause::HeadTooLarge | FailureCause::MalformedAnswer(_) => malformed(cause, subject),
         FailureCause::UpgradeRefused
         | FailureCause::BadRedirect
         | FailureCause::BadEncoding
@@ -169,19 +169,18 @@ fn explained(cause: &FailureCause, original: &str, subject: &FailingService, fac
 fn malformed(cause: &FailureCause, subject: &FailingService) -> Explanation {
     let service = subject.service();
     match cause {
-        FailureCause::HeadTooLarge => Explanation::of(
+        FailureCause::MalformedAnswer(fault) => Explanation::of(
+            "malformed-answer",
+            format!("{service}'s answer is malformed: {fault}"),
+            "Whoever reads it strictly, as the API server does, cannot pass it on. Browsers and curl may put up with it.",
+            vec![SuggestedCheck::say("port-forward passes it as it is: run again with --via port-forward")],
+        ),
+        _ => Explanation::of(
             "header-too-large",
             format!("The header of {service}'s answer is too large"),
             "More than 1,000 lines or 1 MiB is taken neither here nor by the API server. Often the app sets a cookie for \
              each of many things.",
             vec![SuggestedCheck::say("delete this site's cookies in the browser, and look at what the app sets")],
-        ),
-        _ => Explanation::of(
-            "malformed-answer",
-            format!("{service}'s answer is malformed"),
-            "The API server does not pass it on; the app's own words below say what is wrong with it. Browsers and curl \
-             may put up with it.",
-            vec![SuggestedCheck::say("port-forward passes it as it is: run again with --via port-forward")],
         ),
     }
 }

@@ -3,6 +3,7 @@
 //! The API server's errors are told by their shape and fixed words, never guessed: what is not recognised passes as it
 //! is. A browser that navigates gets a page, curl gets text, a program keeps the API server's own JSON; the status stays.
 
+mod answer_fault;
 mod cause;
 mod explanation;
 mod endpoint_facts;
@@ -17,6 +18,7 @@ use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
+pub use answer_fault::AnswerFault;
 pub use api_status::ApiServerStatus;
 pub use cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
 pub use cluster_view::LiveClusterView;

@@ -215,7 +215,11 @@ fn every_cause_is_explained() {
     check(FailureCause::PodNotReached, "pod-not-reached", "The API server did not get through to web");
     check(FailureCause::NotHttp, "not-http", "web does not speak HTTP on this port");
     check(FailureCause::HeadTooLarge, "header-too-large", "The header of web's answer is too large");
-    check(FailureCause::MalformedAnswer, "malformed-answer", "web's answer is malformed");
+    check(
+        FailureCause::MalformedAnswer(AnswerFault::HeaderLine),
+        "malformed-answer",
+        "web's answer is malformed: it has a malformed header line",
+    );
     check(FailureCause::InsistsOnHttps, "insists-on-https", "web leads every request to https, without end");
     check(FailureCause::RedirectsToItself, "redirect-loop", "web leads to the page that was asked for, without end");
     check(FailureCause::PodTls, "pod-tls", "No TLS connection to web");

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::pod_stream::{RemoteError, SpeaksTls};
 use crate::cluster::{ApiError, SendError};
-use crate::proxy::upstream::diagnose::{ApiServerFailure, ApiServerStatus, FailureCause};
+use crate::proxy::upstream::diagnose::{AnswerFault, ApiServerFailure, ApiServerStatus, FailureCause};
 use crate::service::Scheme;
 
 /// Why there is no answer.
@@ -128,7 +128,9 @@ impl From<hyper::Error> for PodFailure {
             return Self::new(FailureCause::HeadTooLarge, "");
         }
         if error.is_parse() {
-            return Self::new(FailureCause::NotHttp, error.to_string());
+            let words = error.to_string();
+            let cause = AnswerFault::told_by(&words).map_or(FailureCause::NotHttp, FailureCause::MalformedAnswer);
+            return Self::new(cause, words);
         }
         Self::gone("the connection ended before the answer")
     }

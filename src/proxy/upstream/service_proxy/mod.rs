@@ -145,6 +145,7 @@ impl ServiceProxy {
                 (FailureCause::NotFaithful, StatusCode::NOT_IMPLEMENTED)
             }
             ServiceProxyError::Handshake => (FailureCause::UpgradeRefused, StatusCode::BAD_GATEWAY),
+            ServiceProxyError::Send(SendError::HeadTooLarge) => (FailureCause::HeadTooLarge, StatusCode::BAD_GATEWAY),
             ServiceProxyError::Send(error) => {
                 (FailureCause::ApiServer(ApiServerFailure::from(error)), StatusCode::BAD_GATEWAY)
             }
