@@ -131,6 +131,10 @@ pub struct ServingFlags {
     #[arg(long, value_enum, default_value_t = Via::Auto)]
     pub via: Via,
 
+    /// Keep to one Pod for the whole run, by port-forward
+    #[arg(long)]
+    pub sticky: bool,
+
     /// With port-forward to https: check the Pods' certificate
     #[arg(long)]
     pub verify_tls: bool,

@@ -107,6 +107,7 @@ impl ServingSession<'_> {
         let options = upstream::DispatchOptions {
             via: self.plan.serving.via,
             verify_tls: self.plan.serving.verify_tls,
+            sticky: self.plan.serving.sticky,
             host_header: self.plan.serving.host_header.clone(),
             notices: Notices::new(move |line| output.print_notice(line)),
         };

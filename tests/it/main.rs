@@ -18,6 +18,7 @@ mod history;
 mod journey;
 mod list;
 mod odd_answers;
+mod one_pod;
 mod pick;
 mod readme;
 mod shutdown;

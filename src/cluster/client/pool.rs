@@ -91,8 +91,20 @@ struct BusyConnection {
     place: PoolPlace,
 }
 
+/// A connection that serves one client alone, and ends when this is dropped.
+pub(crate) struct TiedConnection<P>(tokio::sync::Mutex<Option<(http1::SendRequest<Body>, P)>>);
+
+impl<P> Default for TiedConnection<P> {
+    fn default() -> Self {
+        Self(tokio::sync::Mutex::default())
+    }
+}
+
 /// One of the [`PLACES`]; `None` for a connection beyond them.
 type PoolPlace = Option<OwnedSemaphorePermit>;
+
+/// A connection that no pool keeps, and what came of the first request on it.
+type OwnConnection<P> = (http1::SendRequest<Body>, SendOutcome<P>);
 
 /// What came of a request.
 pub(crate) enum SendOutcome<P> {
@@ -171,14 +183,54 @@ impl<C: PoolConnector> ConnectionPool<C> {
 
     /// Sends `request` on a connection of its own, which may become something else than HTTP.
     pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
+        Ok(self.send_on_own(request).await?.1)
+    }
+
+    async fn send_on_own(&self, request: Request<Body>) -> Result<OwnConnection<C::Peer>, C::Error> {
         let (stream, peer) = self.connector.connect().await?;
         let (mut sender, connection) = handshake(stream, C::IS_APP).await?;
         tokio::spawn(connection.with_upgrades());
         SendTrace::of(&request).was_sent();
-        match sender.send_request(request).await {
-            Ok(answer) => Ok(SendOutcome::Answer(answer, peer)),
-            Err(error) => Ok(SendOutcome::Lost { error, reused: false, peer }),
+        let outcome = match sender.send_request(request).await {
+            Ok(answer) => SendOutcome::Answer(answer, peer),
+            Err(error) => SendOutcome::Lost { error, reused: false, peer },
+        };
+        Ok((sender, outcome))
+    }
+
+    /// Sends `request` on the connection `tied`, or on a new one that takes its place where there is none yet or it is dead.
+    /// No other request goes out on it meanwhile.
+    pub(crate) async fn send_tied(
+        &self,
+        mut request: Request<Body>,
+        tied: &TiedConnection<C::Peer>,
+    ) -> Result<SendOutcome<C::Peer>, C::Error> {
+        let mut kept = tied.0.lock().await;
+        if let Some((mut sender, peer)) = kept.take()
+            && sender.ready().await.is_ok()
+        {
+            let trace = SendTrace::of(&request);
+            match sender.try_send_request(request).await {
+                Ok(answer) => {
+                    trace.was_sent();
+                    *kept = Some((sender, peer.clone()));
+                    return Ok(SendOutcome::Answer(answer, peer));
+                }
+                Err(mut failure) => match failure.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => {
+                        trace.was_sent();
+                        trace.was_lost_on_kept();
+                        return Ok(SendOutcome::Lost { error: failure.into_error(), reused: true, peer });
+                    }
+                },
+            }
         }
+        let (sender, outcome) = self.send_on_own(request).await?;
+        if let SendOutcome::Answer(_, peer) = &outcome {
+            *kept = Some((sender, peer.clone()));
+        }
+        Ok(outcome)
     }
 
     /// Opens a connection ahead of the first request.

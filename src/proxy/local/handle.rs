@@ -192,7 +192,7 @@ fn service_request(
 ) -> Request<Body> {
     *request.uri_mut() = Uri::from(question.target.path_and_query().clone());
     *request.version_mut() = Version::HTTP_11;
-    // How the client spelled the names of fields stays in there.
+    // How the client spelled the names of fields stays in there, and which of its connections it came on.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
     let authority = question.authority.to_str().unwrap_or_default();

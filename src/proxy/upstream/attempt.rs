@@ -282,7 +282,8 @@ fn first_transport(head: &RequestHead, known: &mut Known) -> Result<Transport, N
         || (head.is_handshake && known.handshakes.by_port_forward)
         || known.refused_methods.contains(&head.method);
     let usual = if has_moved { Transport::PortForward } else { Transport::ServiceProxy };
-    let Some(limitation) = head.limitation else { return Ok(usual) };
+    let one_pod = known.keeps_to_pod.then_some(ProxyLimitation::OnePod);
+    let Some(limitation) = head.limitation.or(one_pod) else { return Ok(usual) };
     let may_port_forward = may_port_forward(head, known).map_err(NoAttempt::Ask)?;
     if limitation == ProxyLimitation::Options && head.may_options.ok_or(NoAttempt::Ask(NeededFact::Options))? {
         return Ok(usual);
@@ -620,6 +621,18 @@ mod tests {
         }
         check("POST /a", &[NAVIGATION], true, &[(403, None, "deliver")]);
         check("GET /s", &[UPGRADE], true, &[(403, None, "deliver")]);
+    }
+
+    #[test]
+    fn whoever_keeps_to_a_pod_goes_by_port_forward_where_that_may_be() {
+        for (may_port_forward, expect) in [(true, Transport::PortForward), (false, Transport::ServiceProxy)] {
+            let mut story = Story::new("GET /a", &[NAVIGATION], may_port_forward);
+            assert_eq!(story.attempt.transport, Transport::ServiceProxy);
+            story.known.keeps_to_pod = true;
+            assert_eq!(first(&story.head, &mut story.known).unwrap().transport, expect);
+            let said = Notice::Limitation(ProxyLimitation::OnePod, Some(expect), Via::Auto);
+            assert_eq!(story.known.take_news(), [said]);
+        }
     }
 
     #[test]

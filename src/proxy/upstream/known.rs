@@ -23,6 +23,8 @@ pub(super) struct Known {
     pub(super) via: Via,
     /// `--verify-tls`.
     pub(super) verify_tls: bool,
+    /// Whether everything is to go to one Pod.
+    pub(super) keeps_to_pod: bool,
     /// Where the Pods are spoken to, and in what.
     pub(super) entrance: PodEntrance,
     /// Whether that is another scheme than was chosen at the start. It turns once.
@@ -83,6 +85,7 @@ impl Known {
         Self {
             via,
             verify_tls,
+            keeps_to_pod: false,
             entrance: PodEntrance::OwnPort(scheme),
             has_turned: false,
             has_https_port: false,

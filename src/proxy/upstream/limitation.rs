@@ -10,6 +10,7 @@ use percent_encoding::{percent_decode, percent_decode_str};
 use serde::Serialize;
 
 use super::Transport;
+use crate::message::client_connection::ClientConnection;
 
 /// The methods that the service proxy carries.
 const ROUTED_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -49,6 +50,10 @@ pub enum ProxyLimitation {
     Escapes,
     /// OPTIONS takes the verb `*`, which few roles give.
     Options,
+    /// The API server sends the requests of many clients on one connection.
+    ConnectionLogin,
+    /// The API server chooses a Pod for each of its connections, whoever they are for.
+    OnePod,
 }
 
 impl ProxyLimitation {
@@ -66,6 +71,7 @@ impl ProxyLimitation {
             _ if path.contains("//") => Some(Self::EmptySegment),
             _ if is_escaped_anew(path) => Some(Self::Escapes),
             "OPTIONS" => Some(Self::Options),
+            _ if ClientConnection::of(request).is_some_and(ClientConnection::has_login) => Some(Self::ConnectionLogin),
             _ => None,
         }
     }
@@ -82,8 +88,8 @@ impl ProxyLimitation {
     /// Whether the service proxy changes so little, or says so plainly itself, that it may do where there is nothing else.
     fn is_bearable(self) -> bool {
         // Servers and other proxies collapse slashes too; whoever decodes the path sees the same; and to OPTIONS the API
-        // server answers 403 itself.
-        matches!(self, Self::EmptySegment | Self::Escapes | Self::Options)
+        // server answers 403 itself. Without a login the app asks for one again, and most apps do with any Pod.
+        matches!(self, Self::EmptySegment | Self::Escapes | Self::Options | Self::ConnectionLogin | Self::OnePod)
     }
 
     /// What the service proxy would do to it.
@@ -96,6 +102,8 @@ impl ProxyLimitation {
             Self::Trailer => "drop them",
             Self::Method | Self::Options => "refuse it",
             Self::Escapes => "escape it otherwise",
+            Self::ConnectionLogin => "lose it",
+            Self::OnePod => "choose one for each connection",
         }
     }
 }
@@ -136,6 +144,8 @@ impl fmt::Display for ProxyLimitation {
             Self::EmptySegment => "a path with //",
             Self::Escapes => "a path with ! ' ( ) * or an escape of $ & + , : ; = @",
             Self::Options => "OPTIONS, for which you lack the verb *",
+            Self::ConnectionLogin => "a login that belongs to a connection",
+            Self::OnePod => "one Pod for the whole run",
         })
     }
 }
@@ -151,6 +161,15 @@ mod tests {
             request = request.header(*name, *value);
         }
         ProxyLimitation::of(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn a_login_that_belongs_to_a_connection() {
+        let client = ClientConnection::default();
+        let request = Request::builder().extension(client.clone()).body(()).unwrap();
+        assert_eq!(ProxyLimitation::of(&request), None);
+        client.give_login();
+        assert_eq!(ProxyLimitation::of(&request), Some(ProxyLimitation::ConnectionLogin));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod attempt;
 mod backends;
 pub mod limitation;
+mod connection_login;
 mod cuts;
 pub mod diagnose;
 pub mod host;

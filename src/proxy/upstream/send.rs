@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::attempt::{self, Attempt, NeededFact, Next, NoAttempt, Observation, RequestHead};
+use super::connection_login;
 use super::diagnose::{Diagnostics, FailingService, FailureCause, LiveClusterView, NoPortForwardReason};
 use super::endpoint_gap::{EndpointGap, GapPatience};
 use super::entrance::PodEntrance;
@@ -21,7 +22,7 @@ use super::judge_host;
 use super::known::Known;
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
-use super::port_forward::PortForward;
+use super::port_forward::{KeptPod, PortForward};
 use super::rights::{self, PortForwardRight, TransportRights};
 use super::self_redirect::AskedUrl;
 use super::service_proxy::{ServiceProxy, set_accept_encoding};
@@ -32,6 +33,7 @@ use crate::cluster::api::endpoint_slices::{ready, wanted_port};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
+use crate::message::client_connection::ClientConnection;
 use crate::message::client_kind::RequestingClient;
 use crate::message::replay::{self, ReplayRequest, SendTrace};
 use crate::message::text_replacement;
@@ -52,6 +54,8 @@ pub struct DispatchOptions {
     pub via: Via,
     /// `--verify-tls`.
     pub verify_tls: bool,
+    /// `--sticky`.
+    pub sticky: bool,
     /// The host that the app is to see, if it is not to see the local one.
     pub host_header: Option<Authority>,
     /// Told what is not as usual, once.
@@ -108,7 +112,9 @@ impl Dispatcher {
         let subject = |target: &Target| FailingService::new(target, cluster.context(), cluster.server());
         let turned = target.with_scheme(target.scheme.other());
         let subjects = [subject(target), FailingService { turned: true, ..subject(&turned) }];
-        let pair = |subject| TransportPair::new(cluster, service, options.verify_tls, subject);
+        let keeps_to_pod = options.sticky || service.is_some_and(|service| service.session_affinity);
+        let kept = keeps_to_pod.then(|| Arc::new(KeptPod::new(target.service(), options.notices.clone())));
+        let pair = |subject| TransportPair::new(cluster, service, options.verify_tls, subject, kept.clone());
         let [own, other] = subjects.map(pair);
         let https_port = service.and_then(|service| target.https_port(service));
         let https_port = https_port.map(|target| pair(subject(&target))).transpose()?;
@@ -116,6 +122,7 @@ impl Dispatcher {
         let shown = shown.map(|host| HeaderValue::try_from(host.as_str()).expect("an authority is ASCII"));
         let mut known = Known::at_start(options.via, options.verify_tls, target.scheme, shown);
         known.has_https_port = https_port.is_some();
+        known.keeps_to_pod = keeps_to_pod;
         let shared = DispatcherShared {
             known: Mutex::new(known),
             rights: TransportRights::default(),
@@ -444,22 +451,39 @@ fn is_otherwise_to_app(entrance: PodEntrance, hosts: &HostPair) -> bool {
 }
 
 impl TransportPair {
-    fn new(cluster: &Cluster, service: Option<&Service>, verify: bool, subject: FailingService) -> Result<Self, Error> {
+    fn new(
+        cluster: &Cluster,
+        service: Option<&Service>,
+        verify: bool,
+        subject: FailingService,
+        kept: Option<Arc<KeptPod>>,
+    ) -> Result<Self, Error> {
         let target = &subject.target.clone();
         let view = LiveClusterView { cluster: cluster.clone(), target: target.clone(), service: service.cloned() };
         let diagnostics = Diagnostics::new(subject, Some(Arc::new(view)));
         Ok(Self {
             scheme: target.scheme,
             service_proxy: ServiceProxy::new(cluster.api().clone(), target, service, diagnostics.clone()),
-            port_forward: PortForward::new(cluster, target, service, verify, diagnostics.clone())?,
+            port_forward: PortForward::new(cluster, target, service, verify, diagnostics.clone(), kept)?,
             diagnostics,
         })
     }
 
     async fn send(&self, request: Request<Body>, client: RequestingClient, transport: Transport) -> Response<Body> {
-        match transport {
+        let connection = ClientConnection::of(&request).cloned();
+        let is_login = connection_login::is_step(request.headers());
+        if let Some(connection) = connection.as_ref().filter(|_| is_login) {
+            connection.give_login();
+        }
+        let answer = match transport {
             Transport::ServiceProxy => self.service_proxy.send(request, client).await,
             Transport::PortForward => self.port_forward.send(request, client).await,
+        };
+        if let Some(connection) = connection
+            && connection_login::is_asked_for(answer.status(), answer.headers())
+        {
+            connection.give_login();
         }
+        answer
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{ClientSocket, ClientStream};
 use super::listener::{ListeningSocket, LocalListener};
+use crate::message::client_connection::ClientConnection;
 use crate::proxy::local::guard::admit::ClientPeer;
 use crate::proxy::local::handle::handle;
 use crate::proxy::local::server_state::{LocalProxy, ServerState};
@@ -96,8 +97,11 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     let unanswered = TaskTracker::new();
     let stream = TokioIo::new(ClientStream::new(socket, unanswered.clone()));
     let stages = server.stages.clone();
-    let service =
-        service_fn(move |request: Request<Incoming>| handle(Arc::clone(&server), peer, unanswered.token(), request));
+    let client = ClientConnection::default();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        handle(Arc::clone(&server), peer, unanswered.token(), request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD_TIMEOUT)

@@ -1,13 +1,13 @@
 //! The Pods to connect to: looked up when needed, remembered for a moment.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::failure::PodFailure;
+use super::kept_pod::KeptPod;
 use crate::cluster::api::endpoint_slices::wanted_port;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
-use crate::lock::lock;
 use crate::proxy::upstream::backends::{Backend, ready_among_pods, ready_in_slices, selector};
 use crate::proxy::upstream::diagnose::FailureCause;
 use crate::service::{Service, Target};
@@ -23,35 +23,25 @@ pub(super) struct PodFinder {
     /// The ready Pods, and when they were seen.
     seen: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
     turn: AtomicUsize,
-    /// With `sessionAffinity`, the Pod that is kept to.
-    kept: Mutex<Option<Arc<str>>>,
+    /// The Pod that is kept to, if one is.
+    kept: Option<Arc<KeptPod>>,
 }
 
 impl PodFinder {
     /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
-    pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>) -> Self {
-        let (seen, kept) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self { cluster, target, service, seen, turn: AtomicUsize::new(0), kept }
+    pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>, kept: Option<Arc<KeptPod>>) -> Self {
+        Self { cluster, target, service, seen: tokio::sync::Mutex::default(), turn: AtomicUsize::new(0), kept }
     }
 
-    /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready if
-    /// the Service has `sessionAffinity`.
+    /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready.
     pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, PodFailure> {
         let backends = self.backends(if avoid.is_empty() { MAX_BACKENDS_AGE } else { Duration::ZERO }).await?;
         let usable: Vec<&Backend> = backends.iter().filter(|backend| !avoid.contains(&backend.pod)).collect();
         if usable.is_empty() {
             return Err(PodFailure::new(FailureCause::NoEndpoints, ""));
         }
-        let kept = |pod: &Arc<str>| usable.iter().find(|backend| backend.pod == *pod);
-        if let Some(backend) = lock(&self.kept).as_ref().and_then(kept) {
-            return Ok((*backend).clone());
-        }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let backend = usable[turn % usable.len()].clone();
-        if self.service.as_ref().is_some_and(|service| service.session_affinity) {
-            *lock(&self.kept) = Some(backend.pod.clone());
-        }
-        Ok(backend)
+        let next = usable[self.turn.fetch_add(1, Ordering::Relaxed) % usable.len()];
+        Ok(self.kept.as_ref().map_or(next, |kept| kept.choose(&usable, next)).clone())
     }
 
     /// The ready Pods, as seen less than `max_age` ago.

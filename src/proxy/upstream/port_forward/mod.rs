@@ -7,6 +7,7 @@ mod failure;
 mod finder;
 mod framing;
 mod handshake;
+mod kept_pod;
 mod spdy;
 mod pod_stream;
 
@@ -20,17 +21,19 @@ use http_body::Body as _;
 use super::backends::Backend;
 use super::diagnose::{Diagnostics, RequestingClient};
 use super::{Body, RouteTaken, Transport};
-use crate::cluster::client::pool::{ConnectionPool, SendOutcome};
+use crate::cluster::client::pool::{ConnectionPool, SendOutcome, TiedConnection};
 use crate::cluster::client::tls::{ServerTrust, TlsClient};
 use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
+use crate::message::client_connection::ClientConnection;
 use crate::message::replay;
 use crate::service::{Scheme, Service, Target};
 use dial::PodDialer;
 use failure::PodFailure;
 use finder::PodFinder;
 use handshake::ForwardHandshake;
+pub use kept_pod::KeptPod;
 
 /// How long kept connections are used before it is looked whether their Pods are still ready.
 const READINESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,7 +58,7 @@ impl PortForward {
     /// Sends to the Pods of `target`, speaking `target.scheme`. `service` is `None` where the user may not read it.
     ///
     /// With `verify_tls` the certificate of a https Pod must be good for the Service's DNS name and issued by somebody
-    /// whom the system trusts.
+    /// whom the system trusts. With `kept` everything goes to one Pod.
     ///
     /// # Errors
     /// When the system trusts nobody and `verify_tls` is asked for.
@@ -65,8 +68,9 @@ impl PortForward {
         service: Option<&Service>,
         verify_tls: bool,
         diagnostics: Diagnostics,
+        kept: Option<Arc<KeptPod>>,
     ) -> Result<Arc<Self>, Error> {
-        let finder = Arc::new(PodFinder::new(cluster.clone(), target.clone(), service.cloned()));
+        let finder = Arc::new(PodFinder::new(cluster.clone(), target.clone(), service.cloned(), kept));
         let tls = match target.scheme {
             Scheme::Http => None,
             Scheme::Https => Some(Arc::new(tls(target, verify_tls)?)),
@@ -115,8 +119,13 @@ impl PortForward {
         self.keep_ready(&self.finder.learn(slices).await);
     }
 
-    /// A request that must not be sent twice gets no connection that may be dead.
+    /// A request that must not be sent twice gets no connection that may be dead. Where a login belongs to the client's
+    /// connection, the Pod's belongs to that client.
     async fn once(&self, request: Request<Body>) -> Result<SendOutcome<Arc<str>>, PodFailure> {
+        if let Some(client) = ClientConnection::of(&request).filter(|client| client.has_login()) {
+            let own = client.kept::<TiedConnection<Arc<str>>>(Arc::as_ptr(&self.ordinary) as usize);
+            return self.ordinary.send_tied(request, &own).await;
+        }
         let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
         let pool = if is_large { &self.large } else { &self.ordinary };
         if request.headers().contains_key(UPGRADE) {
