@@ -11,3 +11,4 @@ pub mod message;
 pub mod error;
 pub mod suggest;
 pub mod lock;
+pub mod search_path;
