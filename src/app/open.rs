@@ -72,7 +72,7 @@ impl ServingSession<'_> {
     }
 
     fn label(&self, target: &Target) -> String {
-        site_label(self.cluster.server(), &target.proxy_path(), target.service(), &target.namespace)
+        site_label(self.cluster.server(), &target.canonical_path(), target.service(), &target.namespace)
     }
 
     /// What is served: a site for each Target, under every spelling of its proxy path.
@@ -172,6 +172,9 @@ impl ServingSession<'_> {
             } else {
                 self.output.print_data(&ready.line(self.plan.format));
             }
+        }
+        if let Some(plugin) = self.cluster.credential_plugin().filter(|_| self.plan.format == OutputFormat::Text) {
+            self.output.print_data(&format!("plugin    {plugin}"));
         }
     }
 

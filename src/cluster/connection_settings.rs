@@ -8,12 +8,14 @@ use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
 
 use super::auth::exec_plugin::ClusterInfo;
 use super::auth::login::{self, UserLogin};
+use super::auth::plugin_policy::PluginPolicy;
 use super::client::tls::ServerTrust;
 use super::cluster_messages::{self, no_entry};
 use super::config::environment_proxy::{OutboundProxy, proxy_for};
 use super::config::impersonation;
 use super::config::inputs::{ConnectFlags, ProcessEnvironment};
 use super::config::kubeconfig::{self, KubeconfigFiles};
+use super::config::kuberc::PluginRules;
 use super::config::pem_source::PemSource;
 use super::config::server_url::ServerUrl;
 use super::config::service_account;
@@ -118,14 +120,28 @@ impl SelectedContext {
             self.cluster.certificate_authority.as_deref(),
         );
         let authority = authority.read(&format!("certificate authority of cluster {:?}", self.cluster_name))?;
+        let rules = PluginRules::read(flags, environment)?;
+        let policy = PluginPolicy::new(rules, environment.search_path.clone());
         let info = ClusterInfo::new(&server, &self.cluster, authority.as_deref());
-        let namespace = flags.namespace.clone().or(self.namespace).or_else(|| service_account::namespace(environment));
+        let namespace = flags
+            .namespace
+            .clone()
+            .or(self.namespace.filter(|name| !name.is_empty()))
+            .or_else(|| service_account::namespace(environment));
         Ok(ConnectionSettings {
             trust: trust(&self.cluster, authority.as_deref(), &self.cluster_name)?,
             server_name: self.cluster.tls_server_name.clone().unwrap_or_else(|| server.host().to_owned()),
             proxy: proxy_for(&server, self.cluster.proxy_url.as_deref(), &environment.proxies)?,
             impersonation: impersonation::headers(&self.user)?,
-            login: login::of_user(&self.user, &self.user_name, &server, info, self.files, environment.terminal)?,
+            login: login::of_user(
+                &self.user,
+                &self.user_name,
+                &server,
+                info,
+                self.files,
+                environment.terminal,
+                policy,
+            )?,
             context: self.context,
             user: self.user_name,
             namespace: namespace.unwrap_or_else(|| "default".to_owned()),

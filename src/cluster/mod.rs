@@ -17,7 +17,7 @@ pub use api::api_server::ApiServer;
 pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice, ServiceReadiness};
 pub use api::forbidden::{CredentialsNotSeen, MissingRight};
 pub use api::list::Scope;
-pub use api::namespaces::KubeconfigNames;
+pub use api::namespaces::{KubeconfigNames, contexts_at};
 pub use api::pods::Pod;
 pub use api::readiness::{ReadinessInOrder, ReadinessTable};
 pub use api::rule::AccessRule;
@@ -49,6 +49,7 @@ struct ClusterShared {
     request_timeout: Option<Duration>,
     /// Whether lists are to come uncompressed.
     disable_compression: bool,
+    credential_plugin: Option<String>,
     api: Arc<ApiServer>,
 }
 
@@ -70,6 +71,7 @@ impl Cluster {
             acts_as_another = !impersonation.is_empty(),
             "logs in"
         );
+        let credential_plugin = login.plugin_decision();
         let pool = ConnectionPool::new(ClusterConnector::new(server.clone(), &trust, &server_name, proxy)?);
         let credentials = Credentials::new(login, pool.clone());
         let inner = ClusterShared {
@@ -78,6 +80,7 @@ impl Cluster {
             namespace: settings.namespace,
             request_timeout: settings.request_timeout,
             disable_compression: settings.disable_compression,
+            credential_plugin,
             api: Arc::new(ApiServer::new(server, impersonation, credentials, pool)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -96,6 +99,11 @@ impl Cluster {
     /// The namespace to look in when nothing else is said.
     pub fn namespace(&self) -> &str {
         &self.inner.namespace
+    }
+
+    /// The credential plugin, and who decided whether it may run; `None` where there is none.
+    pub fn credential_plugin(&self) -> Option<&str> {
+        self.inner.credential_plugin.as_deref()
     }
 
     /// The connection to the API server.

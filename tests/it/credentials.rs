@@ -74,6 +74,53 @@ impl LoggedIn {
     }
 }
 
+/// kuberc may forbid credential plugins: none has run before it is obeyed.
+#[tokio::test]
+async fn a_credential_plugin_that_kuberc_denies_does_not_run() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let plugin = Plugin::without_kubeconfig(&fake);
+    write_credential(plugin.home(), ADMIN_TOKEN, None);
+    let (login, home) = (exec_login(&plugin), plugin.home().to_owned());
+    plugin.write("deny", &kuberc("credentialPluginPolicy: DenyAll"));
+    let denied = plugin.login(&fake, &login).args(["web", "--kuberc", "deny"]).finish().await;
+    let expect = format!(
+        "error: the credential plugin {}/login of user \"test\" may not run: credentialPluginPolicy of deny is DenyAll\n",
+        home.display()
+    );
+    assert_eq!((denied.code(), &denied.stdout[..]), (1, ""));
+    assert!(denied.stderr.starts_with(&expect), "{}", denied.stderr);
+    assert!(!home.join("runs").exists(), "it has run");
+}
+
+#[tokio::test]
+async fn a_dry_run_says_which_kuberc_decided() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    for (rules, decision) in [
+        (None, "allowed, since no kuberc says otherwise"),
+        (
+            Some("credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist: [{command: HOME/login}]"),
+            "allowed by credentialPluginAllowlist of HOME/.kube/kuberc",
+        ),
+    ] {
+        let plugin = Plugin::without_kubeconfig(&fake);
+        write_credential(plugin.home(), ADMIN_TOKEN, None);
+        let (login, home) = (exec_login(&plugin), plugin.home().display().to_string());
+        if let Some(rules) = rules {
+            fs::create_dir(plugin.home().join(".kube")).unwrap();
+            plugin.write(".kube/kuberc", &kuberc(&rules.replace("HOME", &home)));
+        }
+        let told = plugin.plain().login(&fake, &login).args(["web", "--dry-run"]).finish().await;
+        let line = format!("plugin    {home}/login, {}", decision.replace("HOME", &home));
+        assert!(told.stdout.lines().any(|told| told == line), "{line}: {}", told.stdout);
+    }
+}
+
+fn kuberc(rules: &str) -> String {
+    format!("apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n{rules}\n")
+}
+
 #[tokio::test]
 async fn a_credential_plugin_runs_once() {
     let logged_in = LoggedIn::new(None).await;

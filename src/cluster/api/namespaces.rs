@@ -7,7 +7,8 @@ use super::list::{ListRequest, ListedObject};
 use super::object_fields::BareObject;
 use crate::cluster::Cluster;
 use crate::cluster::config::inputs::{ConnectFlags, ProcessEnvironment};
-use crate::cluster::config::kubeconfig::KubeconfigFiles;
+use crate::cluster::config::kubeconfig::{self, KubeconfigFiles};
+use crate::cluster::config::server_url::ServerUrl;
 use crate::error::Error;
 
 /// What the kubeconfig names, in its order.
@@ -34,6 +35,21 @@ impl KubeconfigNames {
             users: config.auth_infos.into_iter().map(|user| user.name).collect(),
         })
     }
+}
+
+/// The contexts of the kubeconfig whose API server is at `server`.
+///
+/// # Errors
+/// When the kubeconfig cannot be read or understood.
+pub fn contexts_at(server: &str, flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Vec<String>, Error> {
+    let config = KubeconfigFiles::of(flags, environment).read()?;
+    let is_there = |url: &str| ServerUrl::parse(url).is_ok_and(|url| url.to_string() == server);
+    let names = config.contexts.iter().filter(|named| {
+        let context = kubeconfig::context(&config, &named.name).unwrap_or_default();
+        let cluster = kubeconfig::cluster(&config, &context.cluster);
+        cluster.and_then(|cluster| cluster.server).is_some_and(|url| is_there(&url))
+    });
+    Ok(names.map(|named| named.name.clone()).collect())
 }
 
 impl Cluster {

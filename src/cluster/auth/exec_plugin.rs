@@ -1,6 +1,7 @@
 //! Credential plugins: a program that logs in and prints what to send (`client.authentication.k8s.io/v1` and `v1beta1`).
 
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::issued::{IssuedCredentials, bearer, in_time};
+use super::plugin_policy::PluginPolicy;
 use crate::cluster::client::tls;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
@@ -37,6 +39,7 @@ pub(crate) struct ExecPlugin {
     cluster: Option<ClusterInfo>,
     terminal: bool,
     user: String,
+    policy: PluginPolicy,
 }
 
 /// What a plugin with `provideClusterInfo` is told.
@@ -75,16 +78,29 @@ impl ClusterInfo {
 }
 
 impl ExecPlugin {
-    /// Reads `exec` of the user called `user`. `terminal` is whether there is one that it may ask on.
+    /// Reads `exec` of the user called `user`. `terminal` is whether there is one that it may ask on, `policy` whether it may
+    /// run.
     ///
     /// # Errors
-    /// When it lacks a command or wants a version that nobody speaks any more.
-    pub(crate) fn new(exec: &ExecConfig, user: &str, cluster: ClusterInfo, terminal: bool) -> Result<Self, Error> {
+    /// When it lacks a command, does not say whether it asks (v1 must), or wants a version that nobody speaks any more.
+    pub(crate) fn new(
+        exec: &ExecConfig,
+        user: &str,
+        cluster: ClusterInfo,
+        terminal: bool,
+        policy: PluginPolicy,
+    ) -> Result<Self, Error> {
         let command = exec.command.clone().filter(|command| !command.is_empty());
         let api_version = exec.api_version.clone().unwrap_or_default();
         if !matches!(api_version.as_str(), "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1") {
             return Err(Error::usage(format!("the credential plugin of user {user:?} has apiVersion {api_version:?}"))
                 .hint("client.authentication.k8s.io/v1 and v1beta1 are known; a newer plugin or `kubectl` setup writes them"));
+        }
+        if api_version.ends_with("/v1") && exec.interactive_mode.is_none() {
+            let lacks = format!(
+                "the credential plugin of user {user:?} lacks interactiveMode, without which kubectl does not run it"
+            );
+            return Err(Error::usage(lacks).hint("Never, IfAvailable and Always are known"));
         }
         Ok(Self {
             command: command
@@ -97,6 +113,7 @@ impl ExecPlugin {
             cluster: exec.provide_cluster_info.then_some(cluster),
             terminal,
             user: user.to_owned(),
+            policy,
         })
     }
 
@@ -106,7 +123,8 @@ impl ExecPlugin {
     /// One line that names the command. What the plugin itself has to say it says on stderr.
     pub(crate) async fn run(&self, attended: bool) -> Result<IssuedCredentials, Error> {
         let interactive = self.is_interactive(attended)?;
-        let mut command = self.command(interactive, attended);
+        let program = self.policy.program(&self.command).map_err(|refusal| self.error(refusal))?;
+        let mut command = self.command(&program, interactive, attended);
         let finished = async { command.spawn()?.wait_with_output().await };
         let output = match attended {
             true => finished.await,
@@ -126,6 +144,11 @@ impl ExecPlugin {
         self.issued(&output.stdout)
     }
 
+    /// What it is called, and who decided whether it may run.
+    pub(crate) fn decision(&self) -> String {
+        format!("{}, {}", self.command, self.policy.decided_by())
+    }
+
     fn is_interactive(&self, attended: bool) -> Result<bool, Error> {
         let may_ask = attended && self.terminal;
         match self.interaction {
@@ -139,8 +162,8 @@ impl ExecPlugin {
         }
     }
 
-    fn command(&self, interactive: bool, attended: bool) -> Command {
-        let mut command = Command::new(&self.command);
+    fn command(&self, program: &Path, interactive: bool, attended: bool) -> Command {
+        let mut command = Command::new(program);
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -178,8 +201,14 @@ impl ExecPlugin {
 
     fn issued(&self, stdout: &[u8]) -> Result<IssuedCredentials, Error> {
         let answer = answer(stdout).ok_or_else(|| self.error("does not print an ExecCredential"))?;
-        if answer.kind != "ExecCredential" || answer.api_version != self.api_version {
+        if answer.kind != "ExecCredential" {
             return Err(self.error(format_args!("does not print an ExecCredential of {}", self.api_version)));
+        }
+        if answer.api_version != self.api_version {
+            let (came, asked) = (&answer.api_version, &self.api_version);
+            return Err(
+                self.error(format_args!("prints an ExecCredential of {came:?}, and the kubeconfig asks for {asked}"))
+            );
         }
         let status = answer.status.ok_or_else(|| self.error("prints no credentials"))?;
         let set = |text: Option<String>| text.filter(|text| !text.is_empty());

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::exec_plugin::{ClusterInfo, ExecPlugin};
 use super::issued::{IssuedCredentials, bearer};
 use super::oidc::OidcToken;
+use super::plugin_policy::PluginPolicy;
 use crate::cluster::client::tls::{self, ClientIdentity};
 use crate::cluster::config::inputs::ConnectFlags;
 use crate::cluster::config::kubeconfig::KubeconfigFiles;
@@ -105,6 +106,7 @@ pub(crate) fn of_user(
     info: ClusterInfo,
     files: KubeconfigFiles,
     terminal: bool,
+    policy: PluginPolicy,
 ) -> Result<UserLogin, Error> {
     if !server.https {
         return Ok(UserLogin { header: HeaderSource::Nothing, certificate: CertificateSource::default() });
@@ -119,7 +121,7 @@ pub(crate) fn of_user(
         Some(header) => header,
         None => match (&user.exec, &user.auth_provider) {
             (Some(exec), _) if !has_certificate => {
-                HeaderSource::Plugin(Box::new(ExecPlugin::new(exec, name, info, terminal)?))
+                HeaderSource::Plugin(Box::new(ExecPlugin::new(exec, name, info, terminal, policy)?))
             }
             (None, Some(provider)) => HeaderSource::Oidc(Box::new(OidcToken::new(provider, name, files)?)),
             _ => HeaderSource::Nothing,
@@ -159,6 +161,11 @@ impl UserLogin {
             }
             HeaderSource::Nothing => "none",
         }
+    }
+
+    /// Which credential plugin runs and who decided so, if there is one.
+    pub(crate) fn plugin_decision(&self) -> Option<String> {
+        if let HeaderSource::Plugin(plugin) = &self.header { Some(plugin.decision()) } else { None }
     }
 
     /// Whether asking again may give something else.

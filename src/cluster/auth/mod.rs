@@ -3,5 +3,6 @@
 pub(crate) mod login;
 pub(crate) mod issued;
 pub(crate) mod exec_plugin;
+pub(crate) mod plugin_policy;
 pub(crate) mod oidc;
 pub(crate) mod credentials;

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueHint};
+use clap::{Args, ValueHint};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::search_path::SearchPath;
 
 /// kubectl's global flags, with kubectl's meaning. An empty text counts as not typed, as for kubectl.
 #[derive(Debug, Clone, Default, Args)]
@@ -54,8 +56,7 @@ pub struct ConnectFlags {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub client_key: Option<PathBuf>,
     /// Do not check the API server's certificate
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
-          action = ArgAction::Set, default_value_t = false, hide_default_value = true)]
+    #[arg(long)]
     pub insecure_skip_tls_verify: bool,
     /// Name to check the API server's certificate against
     #[arg(long, value_name = "NAME")]
@@ -69,16 +70,41 @@ pub struct ConnectFlags {
     /// Password for basic authentication
     #[arg(long)]
     pub password: Option<SecretString>,
-    /// Accepted for kubectl's sake: nothing is cached
-    #[arg(long, value_name = "FOLDER", hide = true)]
-    pub cache_dir: Option<PathBuf>,
     /// Do not ask the API server for compressed lists
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
-          action = ArgAction::Set, default_value_t = false, hide_default_value = true)]
+    #[arg(long)]
     pub disable_compression: bool,
-    /// Refuse to run if the API server's version is not this program's Kubernetes version
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide = true)]
-    pub match_server_version: Option<bool>,
+    /// Path to the kuberc file; of several the first counts
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kuberc: Vec<PathBuf>,
+    /// What kubectl takes and means nothing here.
+    #[command(flatten)]
+    pub ignored: IgnoredFlags,
+}
+
+/// Flags of `kubectl options` that only kubectl has a use for, so that its users need not take them out.
+#[derive(Debug, Clone, Default, Args)]
+pub struct IgnoredFlags {
+    /// Nothing is cached.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub cache_dir: Option<String>,
+    /// This program has no Kubernetes version of its own.
+    #[arg(long, hide = true)]
+    pub match_server_version: bool,
+    /// Logs are not held back.
+    #[arg(long, value_name = "DURATION", hide = true)]
+    pub log_flush_frequency: Option<String>,
+    /// kubectl's log, by file.
+    #[arg(long, value_name = "PATTERNS", hide = true)]
+    pub vmodule: Option<String>,
+    /// kubectl's profile.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub profile: Option<String>,
+    /// Where it would be.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub profile_output: Option<String>,
+    /// What the API server warns of ends nothing here.
+    #[arg(long, hide = true)]
+    pub warnings_as_errors: bool,
 }
 
 impl ConnectFlags {
@@ -114,6 +140,12 @@ impl ConnectFlags {
 pub struct ProcessEnvironment {
     /// `KUBECONFIG`: files, in the platform's list syntax.
     pub kubeconfig: Option<OsString>,
+    /// `KUBERC`: kubectl's preferences, or `off`.
+    pub kuberc: Option<OsString>,
+    /// Whether `KUBECTL_KUBERC` turns them off.
+    pub kuberc_disabled: bool,
+    /// `PATH`, and `PATHEXT` on Windows: where credential plugins are.
+    pub search_path: SearchPath,
     /// The home folder, where `.kube/config` is.
     pub home: Option<PathBuf>,
     /// Proxies.
@@ -148,6 +180,9 @@ impl ProcessEnvironment {
         let text = |name: &str| set(name).and_then(|value| value.into_string().ok());
         Self {
             kubeconfig: set("KUBECONFIG"),
+            kuberc: set("KUBERC"),
+            kuberc_disabled: text("KUBECTL_KUBERC").is_some_and(|value| value.eq_ignore_ascii_case("false")),
+            search_path: SearchPath::new(set("PATH").as_deref(), set("PATHEXT").as_deref()),
             home,
             proxies: ProxyVariables {
                 https: text("https_proxy").or_else(|| text("HTTPS_PROXY")),

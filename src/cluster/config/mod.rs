@@ -2,6 +2,7 @@
 
 pub(crate) mod inputs;
 pub(crate) mod kubeconfig;
+pub(crate) mod kuberc;
 pub(crate) mod service_account;
 pub(crate) mod server_url;
 pub(crate) mod environment_proxy;

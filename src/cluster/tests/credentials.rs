@@ -253,7 +253,8 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
         (json!("hunter2"), "does not print an ExecCredential"),
         (
             json!({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "status": {"token": "x"}}),
-            "does not print an ExecCredential of client.authentication.k8s.io/v1",
+            "prints an ExecCredential of \"client.authentication.k8s.io/v1beta1\", and the kubeconfig asks for \
+             client.authentication.k8s.io/v1",
         ),
         (issues(&json!({})), "prints neither a token nor a client certificate"),
         (issues(&json!({"clientKeyData": "x"})), "prints a client certificate without its key, or a key alone"),
@@ -271,6 +272,13 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let old = "{exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: x}}";
     let error = failure(&server.kubeconfig(old), &environment).await;
     assert!(error.message().contains("v1alpha1"), "{error}");
+
+    let silent = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x}}";
+    let error = failure(&server.kubeconfig(silent), &environment).await;
+    assert_eq!(
+        error.message(),
+        "the credential plugin of user \"u\" lacks interactiveMode, without which kubectl does not run it"
+    );
 }
 
 #[tokio::test]

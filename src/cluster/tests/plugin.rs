@@ -68,8 +68,9 @@ impl Script {
 }
 
 pub(crate) fn user(command: &Path, argument: &Path, more: &str) -> String {
+    let mode = if more.contains("interactiveMode") { "" } else { ", interactiveMode: IfAvailable" };
     format!(
-        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: '{}', args: ['{}']{more}}}}}",
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: '{}', args: ['{}']{mode}{more}}}}}",
         command.display(),
         argument.display()
     )

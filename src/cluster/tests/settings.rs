@@ -216,7 +216,8 @@ async fn what_is_typed_beats_what_is_written() {
 #[tokio::test]
 async fn a_token_beats_a_plugin() {
     let server = Server::https(hello).await;
-    let kubeconfig = server.kubeconfig("{exec: {apiVersion: client.authentication.k8s.io/v1, command: 'false'}}");
+    let kubeconfig = server
+        .kubeconfig("{exec: {apiVersion: client.authentication.k8s.io/v1, command: 'false', interactiveMode: Never}}");
     let flags = ConnectFlags { token: Some("typed".into()), ..kubeconfig.flags() };
     get(load(&flags).await.unwrap().api(), "/").await;
     assert_eq!(server.notes.last().header("authorization"), Some("Bearer typed"));
