@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 use svcproxy::app::args::{CommandLine, LogFormat};
 use svcproxy::app::completion;
@@ -15,6 +14,7 @@ use svcproxy::app::run::run;
 use svcproxy::cluster::ProcessEnvironment;
 use svcproxy::error::{Error, Exit};
 use svcproxy::find::history::state_folder;
+use svcproxy::search_path::SearchPath;
 use svcproxy::terminal::output::Output;
 use svcproxy::terminal::terminal_facts::TerminalFacts;
 use tracing::level_filters::LevelFilter;
@@ -33,7 +33,7 @@ pub(crate) fn main() -> ExitCode {
         let _ = std::io::stdout().write_all(answer.as_bytes());
         return ExitCode::SUCCESS;
     }
-    let cli = match CommandLine::try_parse() {
+    let cli = match CommandLine::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(usage) => return explain_usage(usage),
     };
@@ -72,7 +72,7 @@ fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Err
     Ok(Exit::Ok)
 }
 
-fn run_to_end(cli: CommandLine, output: &Output) -> Result<Exit, Error> {
+fn run_to_end(mut cli: CommandLine, output: &Output) -> Result<Exit, Error> {
     if let Some(place) = &cli.printing.install_completion {
         return install_completion(place.as_deref(), output);
     }
@@ -82,12 +82,25 @@ fn run_to_end(cli: CommandLine, output: &Output) -> Result<Exit, Error> {
         .build()
         .map_err(|error| Error::failed(format!("cannot start threads: {error}")))?;
     let connect = cli.kubectl.clone();
-    let plan = plan(cli, &facts())?;
     let environment = environment(std::io::stdin().is_terminal());
+    if cfg!(windows) {
+        // The system looks for `npm.exe` alone; it is `npm.cmd` that there is.
+        find_command(&mut cli.command, &environment.search_path);
+    }
+    let plan = plan(cli, &facts())?;
     let exit = runtime.block_on(run(plan, connect, environment, history_folder(), output));
     // Whoever still waits (an opener in the foreground, a name server) must not hold the end.
     runtime.shutdown_timeout(Duration::ZERO);
     exit
+}
+
+/// One that is nowhere stays as it is: who starts it says so.
+fn find_command(command: &mut [OsString], search_path: &SearchPath) {
+    if let Some(program) = command.first_mut()
+        && let Ok(found) = search_path.find(program)
+    {
+        *program = found.into_os_string();
+    }
 }
 
 fn environment(terminal: bool) -> ProcessEnvironment {

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
 use http::uri::Authority;
 
+use super::typed_words::as_clap_takes_them;
 use crate::cluster::{ConnectFlags, parse_duration};
 use crate::proxy::local::guard::policy::host;
 use crate::proxy::local::{GuardPolicy, Origin};
@@ -58,6 +59,21 @@ pub struct CommandLine {
     /// kubectl's own.
     #[command(flatten)]
     pub kubectl: ConnectFlags,
+}
+
+impl CommandLine {
+    /// Reads `words`, of which the first is the program's name, as kubectl would.
+    ///
+    /// # Errors
+    /// Wrong usage; help and version too.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let mut words = words.into_iter();
+        let program = words.next();
+        let words = as_clap_takes_them(words, &command);
+        let found = command.try_get_matches_from_mut(program.into_iter().chain(words))?;
+        Self::from_arg_matches(&found).map_err(|error| error.format(&mut command))
+    }
 }
 
 const EXAMPLES: &str = "Examples:
@@ -183,7 +199,7 @@ pub struct PrintingFlags {
     #[arg(long)]
     pub log_requests: bool,
 
-    /// Log more (-v, -vv, -v=3)
+    /// Log more (-v, -vv, -v 3)
     #[arg(short = 'v', long = "v", value_name = "LEVEL", num_args = 0..=1, require_equals = true,
           default_missing_value = "1", action = ArgAction::Append)]
     pub verbosity: Vec<u8>,
@@ -233,7 +249,6 @@ fn browser_command(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_consistent() {
@@ -243,13 +258,16 @@ mod tests {
     #[test]
     fn verbosity_in_every_spelling() {
         let level = |args: &[&str]| -> u32 {
-            let parsed = CommandLine::try_parse_from([&["svcproxy"], args].concat()).unwrap();
+            let words = ["svcproxy"].iter().chain(args).map(OsString::from);
+            let parsed = CommandLine::read(words).unwrap();
             parsed.printing.verbosity.iter().map(|&level| u32::from(level)).sum()
         };
         assert_eq!(level(&[]), 0);
         assert_eq!(level(&["-v"]), 1);
         assert_eq!(level(&["-vv"]), 2);
         assert_eq!(level(&["-v=6"]), 6);
+        assert_eq!(level(&["-v6"]), 6);
+        assert_eq!(level(&["-v", "6", "nginx"]), 6);
         assert_eq!(level(&["--v=2", "nginx"]), 2);
         assert_eq!(level(&["-v", "nginx"]), 1);
     }

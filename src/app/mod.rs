@@ -2,6 +2,7 @@
 //! what happens.
 
 pub mod args;
+pub(crate) mod typed_words;
 pub mod plan;
 pub mod run;
 pub mod ready_line;

@@ -4,7 +4,7 @@ use crate::harness::{Plugin, web};
 use support::fake::FakeApiServer;
 
 /// Flags that a dry run of the Service `web` takes.
-const FLAGS: [&str; 40] = [
+const FLAGS: [&str; 45] = [
     "-A",
     "--all-namespaces",
     "-l app=web",
@@ -40,7 +40,12 @@ const FLAGS: [&str; 40] = [
     "-v",
     "-vv",
     "-v=6",
+    "-v6",
+    "-v 6",
     "--v=6",
+    "-A=1",
+    "--all-namespaces=false",
+    "--require-token=F",
     "--log-format=json",
     "--log-requests",
     "-n default",
@@ -48,7 +53,7 @@ const FLAGS: [&str; 40] = [
 ];
 
 /// kubectl's global flags, which mean the same here.
-const KUBECTL: [&str; 14] = [
+const KUBECTL: [&str; 19] = [
     "--context=test",
     "--cluster=test",
     "--user=test",
@@ -63,6 +68,11 @@ const KUBECTL: [&str; 14] = [
     "--cache-dir=/tmp/x",
     "--disable-compression",
     "--match-server-version",
+    "--context=",
+    "--kubeconfig=",
+    "--request-timeout=",
+    "--disable_compression=0",
+    "--log-flush-frequency=5s --vmodule=a=1 --profile=none --profile-output=x --warnings-as-errors",
 ];
 
 #[tokio::test]

@@ -39,7 +39,7 @@ fn every_flag_of_the_flag_table_exists() {
     let help = help();
     let table = README.split("## Flags").nth(1).unwrap().split("## Security").next().unwrap();
     // Accepted for kubectl's sake, and not shown.
-    let hidden = ["--cache-dir", "--match-server-version"];
+    let hidden = ["--cache-dir", "--match-server-version", "--profile"];
     let known = flags(&help);
     for flag in flags(&table.replace('`', " ")) {
         assert!(known.contains(flag) || hidden.contains(&flag), "{flag} of README.md is not in --help");
