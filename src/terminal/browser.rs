@@ -1,5 +1,6 @@
 //! Opening a URL in a browser: best effort, never fatal, and only ever our own URL.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::terminal_facts::TerminalFacts;
@@ -53,9 +54,9 @@ pub fn open(opening: &BrowserOpening, url: &str) -> Result<(), String> {
     }
 }
 
-/// Runs `command`, words split at blanks and never by a shell, with `url` for `%s` or at the end.
+/// Runs `command`, its words split as a shell splits them, with `url` for `%s` or at the end. No shell runs.
 fn run(command: &str, url: &str) -> Result<(), String> {
-    let mut words = arguments(command, url).into_iter();
+    let mut words = arguments(split(command)?, url).into_iter();
     let program = words.next().ok_or("--browser names no program")?;
     let mut started = Command::new(&program);
     started.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -63,11 +64,20 @@ fn run(command: &str, url: &str) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
 }
 
-fn arguments(command: &str, url: &str) -> Vec<String> {
-    let mut words: Vec<String> = command.split_whitespace().map(|word| word.replace("%s", url)).collect();
-    if !command.contains("%s") {
-        words.push(url.to_owned());
+/// The words of `command`: quotes hold blanks together. A file that is there is one word as it is.
+fn split(command: &str) -> Result<Vec<String>, String> {
+    if Path::new(command).is_file() {
+        return Ok(vec![command.to_owned()]);
     }
+    // On Windows a backslash is part of a path.
+    let command = if cfg!(windows) { command.replace('\\', r"\\") } else { command.to_owned() };
+    shell_words::split(&command).map_err(|_| format!("--browser {command}: a quote is not closed"))
+}
+
+fn arguments(mut words: Vec<String>, url: &str) -> Vec<String> {
+    let has_place = words.iter().any(|word| word.contains("%s"));
+    words.iter_mut().for_each(|word| *word = word.replace("%s", url));
+    words.extend((!has_place).then(|| url.to_owned()));
     words
 }
 
@@ -114,8 +124,23 @@ mod tests {
     #[test]
     fn the_url_is_one_argument() {
         let url = "http://127.0.0.1:8001/a b;c";
-        assert_eq!(arguments("firefox --new-window", url), ["firefox", "--new-window", url]);
-        assert_eq!(arguments("open -u %s -x", url), ["open", "-u", url, "-x"]);
+        let check = |command: &str, expect: &[&str]| {
+            assert_eq!(arguments(split(command).unwrap(), url), expect, "{command}");
+        };
+        check("firefox --new-window", &["firefox", "--new-window", url]);
+        check("open -u %s -x", &["open", "-u", url, "-x"]);
+        check("\"/Applications/My Browser\" -x", &["/Applications/My Browser", "-x", url]);
+        check("open -a 'My Browser' --app=%s", &["open", "-a", "My Browser", &format!("--app={url}")]);
+        assert_eq!(split("\"open"), Err("--browser \"open: a quote is not closed".to_owned()));
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_one_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("my browser's");
+        std::fs::write(&file, "").unwrap();
+        let file = file.display().to_string();
+        assert_eq!(split(&file), Ok(vec![file.clone()]));
     }
 
     #[test]

@@ -35,6 +35,23 @@ async fn the_browser_named_by_the_flag_gets_the_computed_proxy_url() {
 }
 
 #[tokio::test]
+async fn a_browser_in_a_folder_with_a_blank() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    for quoted in [false, true] {
+        let plugin = Plugin::new(&fake).plain();
+        let home = plugin.home().to_owned();
+        fs::create_dir(home.join("my apps")).unwrap();
+        let browser = plugin.script("my apps/browser", RECORDING).display().to_string();
+        let command = if quoted { format!("\"{browser}\" --new-window") } else { browser };
+        let served = plugin.args(["web", "--port=0", "-o", "json", "--browser", &command]).serve().await;
+        let words = opened(&home.join("my apps")).await;
+        assert_eq!(words.last(), Some(&served.proxy_url()), "{command}");
+        served.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn it_opens_at_the_path_asked_for() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;

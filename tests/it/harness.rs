@@ -91,6 +91,19 @@ impl Plugin {
         self
     }
 
+    /// Has it ignore a signal from the start, as `nohup` does.
+    pub(crate) fn ignoring(mut self, signal: &str) -> Self {
+        let mut shell = Command::new("sh");
+        let plugin = env!("CARGO_BIN_EXE_kubectl-svcproxy");
+        shell.args(["-c", &format!("trap '' {signal}; exec \"$0\" \"$@\""), plugin]);
+        shell.env_clear().current_dir(self.home.path()).stdin(Stdio::null());
+        for (name, value) in self.command.as_std().get_envs() {
+            shell.env(name, value.unwrap_or_default());
+        }
+        self.command = shell;
+        self
+    }
+
     /// Leaves out everything that [`Plugin::new`] adds to the command line, as a person would.
     pub(crate) fn plain(mut self) -> Self {
         self.options.clear();

@@ -38,6 +38,23 @@ async fn each_signal_ends_it_with_0() {
 }
 
 #[tokio::test]
+async fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
+        let served = Plugin::new(&fake).ignoring(name).args(["web"]).serve().await;
+        served.signal(signal);
+        // Whoever got a signal is served no more after it.
+        for _ in 0..3 {
+            assert_eq!(client::get(&served.proxy_url()).await.status, 200, "{name}");
+        }
+        let other = if signal == Signal::TERM { Signal::INT } else { Signal::TERM };
+        served.signal(other);
+        assert_eq!(served.end().await.code(), 0, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_running_answer_is_finished() {
     let (_fake, backend, served) = start().await;
     let request = Request::builder().method(Method::GET).body(Empty::<Bytes>::new()).unwrap();
