@@ -9,7 +9,7 @@ use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
 use crate::proxy::local::{GuardPolicy, ListenOn};
 use crate::service::choose_port::TargetWish;
-use crate::service::{ServiceSpelling, SpellingError, rooted};
+use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
 use crate::terminal::output::OutputFormat;
 use crate::terminal::terminal_facts::TerminalFacts;
@@ -103,9 +103,9 @@ fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
     if format == OutputFormat::Url {
         return Err(Error::usage("--list knows -o wide, json, yaml and name, not -o url"));
     }
-    let filter = match &cli.services[..] {
-        [] => None,
-        [one] => Some(one.clone()),
+    let (search, filter) = match &cli.services[..] {
+        [] => (search, None),
+        [one] => filtered(search, one)?,
         _ => return Err(Error::usage("--list takes one SERVICE at most, as a filter")),
     };
     if !cli.command.is_empty() {
@@ -113,6 +113,21 @@ fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
     }
     let port = cli.serving.port.filter(|&port| port != 0).unwrap_or(DEFAULT_PORT);
     Ok(ListPlan { search, builtin: cli.choosing.builtin, format, filter, port })
+}
+
+/// What SERVICE says of where to look, and the part of names to look for. What cannot be a name is looked for as it is.
+fn filtered(search: ServiceSearch, text: &str) -> Result<(ServiceSearch, Option<String>), Error> {
+    match ServiceSpelling::parse(text) {
+        Ok(ServiceSpelling { id, namespace: Some(namespace), .. }) => {
+            let search = ServiceSearch { all_namespaces: false, namespace: Some(namespace), ..search };
+            Ok((search, Some(id.name().to_owned())))
+        }
+        Ok(ServiceSpelling { id, .. }) => Ok((search, Some(id.name().to_owned()))),
+        Err(SpellingError::Id(ServiceIdError::Name(_))) if !text.contains(['/', ':']) => {
+            Ok((search, Some(text.to_owned())))
+        }
+        Err(error) => Err(misspelled(text, &error)),
+    }
 }
 
 fn ready_format(flag: Option<OutputFormat>) -> Result<OutputFormat, Error> {
@@ -139,7 +154,22 @@ fn wanted(choosing: &ChoosingFlags, services: Vec<String>, facts: &TerminalFacts
         return Err(Error::usage("- opens what was opened last, and stands alone")
             .hint("several Services are opened by name, or marked with Tab: kubectl svcproxy --pick"));
     }
+    if let Some(error) = services.windows(2).find_map(|words| pair_of_ports(&words[0], &words[1])) {
+        return Err(error);
+    }
     services.into_iter().map(|text| named(text, choosing)).collect::<Result<_, _>>().map(WantedServices::Named)
+}
+
+/// `nginx 8080:80`, as `kubectl port-forward` takes it, local port first.
+fn pair_of_ports(service: &str, word: &str) -> Option<Error> {
+    let (local, port) = word.split_once(':')?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if port.is_empty() || !is_number(local) || !is_number(port) {
+        return None;
+    }
+    let local = if local.is_empty() { "0" } else { local };
+    let error = Error::usage(format!("SERVICE \"{word}\" is a local port and a Service's, and no name"));
+    Some(error.hint(format!("that is spelled {service}:{port} -p {local}")))
 }
 
 /// What flags alone say of port, scheme and path.
@@ -155,32 +185,19 @@ fn named(text: String, choosing: &ChoosingFlags) -> Result<NamedService, Error> 
     Ok(NamedService { text, spelling, wish: TargetWish { port, scheme, path } })
 }
 
-/// Kinds that `kubectl port-forward` takes, short and long.
-const KINDS_WITH_PODS: [&str; 13] = [
-    "daemonset",
-    "deploy",
-    "deployment",
-    "deployments",
-    "ds",
-    "po",
-    "pod",
-    "pods",
-    "replicaset",
-    "rs",
-    "statefulset",
-    "statefulsets",
-    "sts",
-];
-
 fn misspelled(text: &str, error: &SpellingError) -> Error {
     let usage = Error::usage(format!("SERVICE \"{text}\" {error}"));
     let (SpellingError::Kind(kind), Some((_, name))) = (error, text.split_once('/')) else { return usage };
-    if KINDS_WITH_PODS.contains(&kind.as_str()) {
-        return usage.hint("name the Service in front of it; kubectl svcproxy --list shows them");
+    let name = name.split([':', '/']).next().unwrap_or_default();
+    match kind.split('.').next() {
+        Some("ing" | "ingress" | "ingresses" | "httproute" | "httproutes") => {
+            usage.hint(format!("kubectl describe {kind} {name} names the Services that it leads to"))
+        }
+        Some("po" | "pod" | "pods") => usage.hint(format!(
+            "name the Service in front of it, as kubectl svcproxy --list shows them; a Pod itself is reached by kubectl port-forward {kind}/{name}"
+        )),
+        _ => usage.hint("name the Service in front of it; kubectl svcproxy --list shows them"),
     }
-    // NAMESPACE/NAME is how the picker and the ready line write it.
-    let (name, port) = name.split_once(':').map_or((name, String::new()), |(name, port)| (name, format!(":{port}")));
-    usage.hint(format!("Service {name} of namespace {kind} is spelled {name}.{kind}{port}"))
 }
 
 /// A flag and the spelling may say the same, not different things.
@@ -304,10 +321,38 @@ mod tests {
         assert!(refused("svcproxy --list -- true", &AT_DESK).contains("--list"));
         assert!(refused("svcproxy pod/nginx", &AT_DESK).contains("only a Service"));
         assert!(refused("svcproxy - nginx", &AT_DESK).contains("stands alone"));
-        let error = planned("svcproxy monitoring/grafana:web", &AT_DESK).unwrap_err();
-        let hint = "Service grafana of namespace monitoring is spelled grafana.monitoring:web";
-        assert_eq!(error.hint_text(), Some(hint));
         let error = planned("svcproxy deploy/grafana", &AT_DESK).unwrap_err();
         assert!(error.hint_text().unwrap().contains("in front of it"));
+        let error = planned("svcproxy ingress/grafana", &AT_DESK).unwrap_err();
+        assert_eq!(error.hint_text(), Some("kubectl describe ingress grafana names the Services that it leads to"));
+    }
+
+    #[test]
+    fn words_of_port_forward() {
+        let check = |line: &str, expect: &str| {
+            let error = planned(line, &AT_DESK).unwrap_err();
+            assert_eq!(error.hint_text(), Some(expect), "{line}");
+        };
+        check("svcproxy nginx 8080:80", "that is spelled nginx:80 -p 8080");
+        check("svcproxy svc/nginx :80", "that is spelled svc/nginx:80 -p 0");
+        assert!(matches!(planned("svcproxy nginx 8080:http", &AT_DESK), Ok(Plan::Open(_))));
+    }
+
+    #[test]
+    fn a_list_takes_every_spelling() {
+        let check = |line: &str, place: Option<&str>, filter: &str| {
+            let Ok(Plan::List(list)) = planned(line, &AT_DESK) else { panic!("{line} lists") };
+            assert_eq!((list.search.namespace.as_deref(), list.filter.as_deref()), (place, Some(filter)), "{line}");
+            assert_eq!(list.search.all_namespaces, line.contains("-A") && place.is_none(), "{line}");
+        };
+        check("svcproxy --list nginx", None, "nginx");
+        check("svcproxy --list svc/nginx", None, "nginx");
+        check("svcproxy --list nginx.default", Some("default"), "nginx");
+        check("svcproxy --list nginx.default -n b -A", Some("default"), "nginx");
+        check("svcproxy --list -A https:nginx:443", None, "nginx");
+        check("svcproxy --list default/nginx:http", Some("default"), "nginx");
+        check("svcproxy --list https://nginx.default.svc/", Some("default"), "nginx");
+        check("svcproxy --list Nginx-", None, "Nginx-");
+        assert!(refused("svcproxy --list pod/nginx", &AT_DESK).contains("only a Service"));
     }
 }

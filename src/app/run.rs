@@ -7,10 +7,11 @@ use tokio::task::JoinHandle;
 
 use super::open::{OpenService, ServingSession};
 use super::plan::{OpenPlan, Plan};
-use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment};
+use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, contexts_at};
 use crate::error::{Error, Exit};
 use crate::find::history::History;
 use crate::find::list::list;
+use crate::find::query::WantedServices;
 use crate::find::resolve::TargetResolver;
 use crate::service::Target;
 use crate::terminal::output::Output;
@@ -28,6 +29,7 @@ pub async fn run(
     output: &Output,
 ) -> Result<Exit, Error> {
     let cluster = Cluster::load(&connect, &environment).await?;
+    check_servers(&plan, &cluster, &connect, &environment, output)?;
     let history = History::new(history_folder, &cluster);
     match plan {
         Plan::Open(open) => open_services(&cluster, &open, history, output).await,
@@ -40,6 +42,29 @@ pub async fn run(
             list(&cluster, &plan, &visited, now(), output).await.map(|()| Exit::Ok)
         }
     }
+}
+
+/// A proxy URL names its API server, and that may be another one's.
+fn check_servers(
+    plan: &Plan,
+    cluster: &Cluster,
+    connect: &ConnectFlags,
+    environment: &ProcessEnvironment,
+    output: &Output,
+) -> Result<(), Error> {
+    let Plan::Open(open) = plan else { return Ok(()) };
+    let WantedServices::Named(names) = &open.query.wanted else { return Ok(()) };
+    let others = names.iter().filter_map(|named| named.spelling.server.as_deref());
+    for server in others.filter(|server| server.trim_end_matches('/') != cluster.server().trim_end_matches('/')) {
+        let contexts = contexts_at(server, connect, environment)?;
+        let said = format!("that URL is of the API server {server}, not of {}", cluster.server());
+        match &contexts[..] {
+            // It may be another name of the same.
+            [] => output.print_warning(&format!("{said}: it is looked for there")),
+            contexts => return Err(Error::usage(said).hint(format!("--context {}", contexts.join(" or --context ")))),
+        }
+    }
+    Ok(())
 }
 
 async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, output: &Output) -> Result<Exit, Error> {

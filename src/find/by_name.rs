@@ -8,7 +8,7 @@ use super::query::{NamedService, ServiceSearch};
 use crate::cluster::{ApiError, Cluster, Scope};
 use crate::error::Error;
 use crate::service::choose_port::{NotOpenable, PortChoice, TargetWish, choose};
-use crate::service::{Service, ServiceId, ServicePort, Target};
+use crate::service::{Service, ServiceId, ServicePort, Target, port_at_site};
 
 /// Something to open, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,8 @@ async fn by_part_of_name(
 /// Chooses port and scheme of `service` for `named`.
 async fn open(cluster: &Cluster, service: Service, named: &NamedService) -> Result<FindOutcome, Error> {
     let spelled = (named.spelling.id.name() == service.name).then(|| typed_id(named)).transpose()?;
-    let outcome = match choose_port_of(&service, &named.wish, spelled.as_ref()) {
+    let wish = wish_at_site(cluster.server(), &service, named);
+    let outcome = match choose_port_of(&service, &wish, spelled.as_ref()) {
         Ok(found) => FindOutcome::Found(Box::new(found)),
         Err(NotOpenable::Ambiguous(ports)) => FindOutcome::SeveralPorts(Box::new(service.clone()), ports),
         Err(refused) => return Err(refusal(&service, &refused)),
@@ -95,6 +96,17 @@ async fn open(cluster: &Cluster, service: Service, named: &NamedService) -> Resu
         has_pods(cluster, &service).await?;
     }
     Ok(outcome)
+}
+
+/// What was wished, and the port of the site whose URL was typed.
+fn wish_at_site(server: &str, service: &Service, named: &NamedService) -> TargetWish {
+    let wish = named.wish.clone();
+    match named.spelling.site.as_ref().and_then(|label| port_at_site(server, service, label)) {
+        Some((port, scheme)) if wish.port.is_none() && wish.scheme.is_none() => {
+            TargetWish { port: Some(port), scheme: Some(scheme), ..wish }
+        }
+        _ => wish,
+    }
 }
 
 /// Chooses port and scheme of `service`.

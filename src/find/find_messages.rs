@@ -103,7 +103,14 @@ pub fn refusal(service: &Service, refused: &NotOpenable) -> Error {
             listed(&service.ports)
         )),
         NotOpenable::NoSuchPort { wanted, have } => {
-            Error::failed(format!("Service \"{name}\" has no port {wanted}")).hint(format!("it has {}", listed(have)))
+            let error = Error::failed(format!("Service \"{name}\" has no port {wanted}"));
+            match have.iter().find(|port| port.container_port() == *wanted) {
+                Some(port) => error.hint(format!(
+                    "{wanted} is the Pods' own port, to which the Service's port {0} leads: {name}:{0}",
+                    port.number
+                )),
+                None => error.hint(format!("it has {}", listed(have))),
+            }
         }
         NotOpenable::Ambiguous(ports) => {
             Error::failed(format!("Service \"{name}\" has several ports: {}", listed(ports)))

@@ -154,7 +154,7 @@ fn query_from_history(entry: HistoryEntry, wish: &TargetWish) -> NamedService {
         path: wish.path.clone().or(Some(entry.path)),
     };
     let text = format!("{}.{}", entry.id.name(), entry.namespace);
-    let spelling = ServiceSpelling { id: entry.id, namespace: Some(entry.namespace), path: None };
+    let spelling = ServiceSpelling::new(entry.id, Some(entry.namespace), None);
     NamedService { text, spelling, wish }
 }
 

@@ -9,7 +9,7 @@ pub(crate) mod spelling;
 pub use service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
 pub use site_label::site_label;
 pub use spelling::{ServiceSpelling, SpellingError, rooted};
-pub use target::{Target, TargetPort, served_paths};
+pub use target::{Target, TargetPort, port_at_site, served_paths};
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ const HASH_LENGTH: usize = 6;
 
 /// `SERVICE--NAMESPACE--HASH`: one DNS label, so that every Service is a site of its own to a browser's cookie rules.
 ///
-/// The hash is over the API server's URL and the proxy path, so two clusters, ports or schemes never share an origin.
+/// The hash is over the API server's URL and the canonical proxy path, so two clusters, ports or schemes never share an origin, and every spelling of one port leads to the same.
 /// The readable part is cut to what the label allows.
 pub fn site_label(server: &str, proxy_path: &str, service: &str, namespace: &str) -> String {
     let mut readable = format!("{service}--{namespace}");
@@ -18,6 +18,13 @@ pub fn site_label(server: &str, proxy_path: &str, service: &str, namespace: &str
     let mut hash = data_encoding::BASE32_NOPAD.encode(&digest).to_ascii_lowercase();
     hash.truncate(HASH_LENGTH);
     format!("{}--{hash}", readable.trim_end_matches('-'))
+}
+
+/// Service and namespace in a label, where both stand in it whole.
+pub(crate) fn names_in_label(label: &str) -> Option<(&str, &str)> {
+    let (readable, hash) = label.rsplit_once("--")?;
+    let is_whole = readable.len() < LABEL_LIMIT - HASH_LENGTH - 2 && hash.len() == HASH_LENGTH;
+    readable.rsplit_once("--").filter(|_| is_whole)
 }
 
 #[cfg(test)]
@@ -44,6 +51,18 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
         assert_eq!(distinct.len(), labels.len(), "{labels:?}");
+    }
+
+    #[test]
+    fn gives_its_names_back() {
+        for (service, namespace) in [("nginx", "default"), ("a--b", "c"), ("a", "kube-system")] {
+            let label = site_label("https://a", PATH, service, namespace);
+            assert_eq!(names_in_label(&label), Some((service, namespace)), "{label}");
+        }
+        let cut = site_label("https://a", PATH, &"a".repeat(40), &"b".repeat(40));
+        for label in [&cut, "web", "web--default", "web--abc234"] {
+            assert_eq!(names_in_label(label), None, "{label}");
+        }
     }
 
     #[test]

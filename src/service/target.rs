@@ -1,7 +1,7 @@
 //! One thing to open, and the proxy paths under which it is served.
 
 use super::choose_port::{PortChoice, https_ports};
-use super::{PortRef, Scheme, Service, ServiceId, ServicePort};
+use super::{PortRef, Scheme, Service, ServiceId, ServicePort, site_label};
 
 /// One thing to open: a Service of the run's context, one of its ports and the scheme its Pods speak there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,7 @@ impl Target {
     /// The port stands in the ID as the user spelled it, since a role may name just that spelling; otherwise by name,
     /// and for an unnamed port by number only if there are several.
     pub fn new(service: &Service, choice: &PortChoice, spelled: Option<&ServiceId>) -> Self {
-        let ServicePort { name, number, target_port, .. } = choice.port.clone();
-        let port = TargetPort { name, number, target_port, has_siblings: service.ports.len() > 1 };
+        let port = TargetPort::new(&choice.port, service);
         let id = match spelled {
             Some(id) if port.is_meant_by(id, choice.scheme, service) => id.clone(),
             _ => port.id(&service.name, choice.scheme),
@@ -107,6 +106,12 @@ impl Target {
         served_paths(std::slice::from_ref(self)).swap_remove(0)
     }
 
+    /// The proxy path that does not depend on how the port was spelled, where the Service could be read.
+    pub fn canonical_path(&self) -> String {
+        let id = self.port.as_ref().map(|port| port.id(self.service(), self.scheme));
+        proxy_path(&self.namespace, id.as_ref().unwrap_or(&self.id))
+    }
+
     /// Every ID that means exactly this Target to the API server, or would if it looked at the port's name; or else
     /// those that can only mean it as long as no other open one claims them.
     fn ids(&self, is_exact: bool) -> Vec<ServiceId> {
@@ -130,6 +135,11 @@ impl Target {
 }
 
 impl TargetPort {
+    fn new(port: &ServicePort, service: &Service) -> Self {
+        let ServicePort { name, number, target_port, .. } = port.clone();
+        Self { name, number, target_port, has_siblings: service.ports.len() > 1 }
+    }
+
     fn id(&self, service: &str, scheme: Scheme) -> ServiceId {
         let port = match &self.name {
             Some(name) => Some(PortRef::Name(name.clone())),
@@ -157,6 +167,18 @@ impl TargetPort {
 /// The proxy path of a Service ID, ending in `/`: without it the API server answers 301, and only to GET and HEAD.
 pub fn proxy_path(namespace: &str, id: &ServiceId) -> String {
     format!("/api/v1/namespaces/{namespace}/services/{id}/proxy/")
+}
+
+/// The port and scheme of `service` whose site has this label, at the API server `server`.
+pub fn port_at_site(server: &str, service: &Service, label: &str) -> Option<(PortRef, Scheme)> {
+    let candidates = service.ports.iter().flat_map(|port| [Scheme::Http, Scheme::Https].map(|scheme| (port, scheme)));
+    let is_meant = |port: &ServicePort, scheme: Scheme| {
+        let port = TargetPort::new(port, service);
+        let path = proxy_path(&service.namespace, &port.id(&service.name, scheme));
+        site_label(server, &path, &service.name, &service.namespace) == label
+    };
+    let (port, scheme) = candidates.into_iter().find(|(port, scheme)| is_meant(port, *scheme))?;
+    Some((port.name.clone().map_or(PortRef::Number(port.number), PortRef::Name), scheme))
 }
 
 /// For each of `targets` the proxy paths under which it is served: its own first, then every other spelling that

@@ -99,6 +99,55 @@ async fn the_ready_line_in_each_format() {
     text.until_stderr("  in a browser: http://web--default--").await;
 }
 
+/// Label of the site, and the computed proxy URL's path, of what a dry run would open.
+async fn site_and_path(fake: &FakeApiServer, spelling: &str) -> (String, String) {
+    let told = Plugin::new(fake).args([spelling, "--dry-run"]).finish().await;
+    assert_eq!(told.code(), 0, "{spelling}: {}", told.stderr);
+    let ready: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let part = |name: &str, at: &str| {
+        let url = ready[name].as_str().unwrap();
+        url.trim_start_matches("http://").split_once(at).map(|(before, after)| (before.to_owned(), after.to_owned()))
+    };
+    (part("siteUrl", ".localhost:").unwrap().0, part("proxyUrl", "/api/").unwrap().1)
+}
+
+#[tokio::test]
+async fn every_spelling_of_one_port_leads_to_one_site() {
+    let fake = FakeApiServer::start().await;
+    fake.service("default", "two", json!([{"name": "http", "port": 80}, {"name": "metrics", "port": 9090}]));
+    let (site, path) = site_and_path(&fake, "two:http").await;
+    assert_eq!(path, "v1/namespaces/default/services/two:http/proxy/");
+    for spelling in ["two", "two:80", "http:two:http", "default/two:http", "http://two.default.svc:80/"] {
+        assert_eq!(site_and_path(&fake, spelling).await.0, site, "{spelling}");
+    }
+    for other in ["two:metrics", "https:two:80"] {
+        let (other_site, other_path) = site_and_path(&fake, other).await;
+        assert_ne!(other_site, site, "{other}");
+        let again = site_and_path(&fake, &format!("http://{other_site}.localhost:8001/ui")).await;
+        assert_eq!(again.0, other_site, "{other}: {other_path}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_url_of_another_api_server_names_its_context() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let plugin = Plugin::new(&fake);
+    let mut kubeconfig = std::fs::read_to_string(plugin.home().join("config")).unwrap();
+    kubeconfig = kubeconfig
+        .replace("contexts:\n", "contexts:\n- name: far\n  context:\n    cluster: far\n")
+        .replace("clusters:\n", "clusters:\n- name: far\n  cluster:\n    server: https://far.example:6443\n");
+    plugin.write("config", &kubeconfig);
+    let url = "https://far.example:6443/api/v1/namespaces/default/services/web:http/proxy/";
+    let expect =
+        "error: that URL is of the API server https://far.example:6443, not of {SERVER}\nhint: --context far\n";
+    plugin.args([url]).ends(2, "", expect).await;
+    let unknown = "https://gone.example/api/v1/namespaces/default/services/web:http/proxy/";
+    let told = Plugin::new(&fake).args([unknown, "--dry-run"]).finish().await;
+    assert_eq!(told.code(), 0);
+    assert!(told.stderr.contains("that URL is of the API server https://gone.example"), "{}", told.stderr);
+}
+
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_done() {
     let fake = FakeApiServer::start().await;

@@ -49,6 +49,19 @@ async fn one_namespace() {
 }
 
 #[tokio::test]
+async fn one_service_in_every_spelling() {
+    let fake = FakeApiServer::start().await;
+    let _backend = furnish(&fake).await;
+    for spelling in ["svc/grafana", "grafana:metrics", "https:grafana:"] {
+        list(&fake, &["-o", "name", "-n", "monitoring", spelling]).ends(0, "service/grafana\n", "").await;
+    }
+    let proxy_url = "/api/v1/namespaces/monitoring/services/grafana/proxy/";
+    for spelling in ["grafana.monitoring", "monitoring/grafana", "http://grafana.monitoring.svc/", proxy_url] {
+        list(&fake, &["-o", "name", spelling]).ends(0, "service/grafana\n", "").await;
+    }
+}
+
+#[tokio::test]
 async fn all_namespaces() {
     let fake = FakeApiServer::start().await;
     let _backend = furnish(&fake).await;

@@ -106,7 +106,7 @@ fn scope(cluster: &Cluster, plan: &ListPlan) -> Scope {
     } else if plan.builtin && plan.search.namespace.is_none() {
         Scope::Namespace(BUILTIN_NAMESPACE.to_owned())
     } else {
-        Scope::Namespace(cluster.namespace().to_owned())
+        Scope::Namespace(plan.search.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned()))
     }
 }
 

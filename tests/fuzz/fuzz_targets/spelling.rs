@@ -7,7 +7,7 @@ use svcproxy::service::{ServiceId, ServiceSpelling, Target, is_dns_label, site_l
 
 fuzz_target!(|text: &str| {
     let Ok(spelling) = ServiceSpelling::parse(text) else { return };
-    let ServiceSpelling { id, namespace, path } = spelling.clone();
+    let ServiceSpelling { id, namespace, path, server: _, site: _ } = spelling.clone();
     assert!(is_dns_label(id.name()), "{id}");
     assert_eq!(id.to_string().parse::<ServiceId>().as_ref(), Ok(&id));
     assert!(namespace.as_deref().is_none_or(is_dns_label), "{namespace:?}");
