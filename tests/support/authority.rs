@@ -41,7 +41,7 @@ impl Authority {
     }
 
     /// Certificate and key, as PEM, of a user.
-    pub(crate) fn client(&self, name: &str) -> (String, String) {
+    pub fn client(&self, name: &str) -> (String, String) {
         self.sign(CertificateParams::default(), name, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
