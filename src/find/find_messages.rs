@@ -136,13 +136,27 @@ fn listed(ports: &[ServicePort]) -> String {
 mod tests {
     use super::*;
     use crate::cluster::AccessRule;
-    use crate::service::ServiceSpelling;
+    use crate::find::picker::row::tests::service;
     use crate::service::choose_port::TargetWish;
+    use crate::service::{PortRef, ServiceSpelling};
 
     fn hint(text: &str, scope: &Scope, is_place_typed: bool, near: &[&str]) -> String {
         let spelling = ServiceSpelling::parse(text).unwrap();
         let named = NamedService { text: text.to_owned(), spelling, wish: TargetWish::default() };
         no_such_service(&named, scope, is_place_typed, near).hint_text().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_port_of_the_pods_leads_to_the_services() {
+        let mut service = (*service("a/nginx", "http:80")).clone();
+        service.ports[0].target_port = Some(PortRef::Number(8080));
+        let hint = |wanted: PortRef| {
+            let refused = NotOpenable::NoSuchPort { wanted, have: service.ports.clone() };
+            refusal(&service, &refused).hint_text().unwrap().to_owned()
+        };
+        let meant = "8080 is the Pods' own port, to which the Service's port 80 leads: nginx:80";
+        assert_eq!(hint(PortRef::Number(8080)), meant);
+        assert_eq!(hint(PortRef::Number(81)), "it has http 80");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! kubectl and this program, given the same kubeconfig, flags, environment and proxies, do the same to the same API server:
 //! each row of the tables is one test. `row` says how a row is written, `seen` what is compared.
 //!
-//! It needs the real kubectl, which `tests/cluster/build` builds; where that cannot be, this says what was not run and
+//! It needs the real kubectl, which `tests/cluster/build` builds, or `build` beside this; where that cannot be, this says what was not run and
 //! succeeds, but fails under `CI=true`.
 #![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a person")]
@@ -15,7 +15,7 @@ mod seen;
 
 use std::env;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));
     let rows = all_rows();
-    let programs = match support::cluster::Programs::find().and_then(|programs| programs.path("kubectl")) {
+    let programs = match kubectl() {
         Ok(kubectl) => Programs { kubectl, own: PathBuf::from(env!("CARGO_BIN_EXE_kubectl-svcproxy")) },
         Err(reason) => return not_run(rows.len(), &reason),
     };
@@ -69,6 +69,17 @@ fn all_rows() -> Vec<Row> {
 fn trial(row: Row, programs: &Arc<Programs>, runtime: &Arc<Runtime>) -> Trial {
     let (programs, runtime) = (programs.clone(), runtime.clone());
     Trial::test(row.name.clone(), move || runtime.block_on(place::compare(&row, &programs)).map_err(Into::into))
+}
+
+/// That of Kubernetes 1.36, or of 1.37 where `SVCPROXY_TEST_KUBERNETES` says so, as for e2e.
+fn kubectl() -> Result<PathBuf, String> {
+    if env::var("SVCPROXY_TEST_KUBERNETES").is_ok_and(|version| version == "1.37") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/beside_kubectl/build");
+        let built = Command::new(script).stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
+        let path = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
+        return if path.is_file() { Ok(path) } else { Err("kubectl could not be built".to_owned()) };
+    }
+    support::cluster::Programs::find()?.path("kubectl")
 }
 
 fn not_run(rows: usize, reason: &str) -> ExitCode {
