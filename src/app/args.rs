@@ -284,6 +284,14 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_has_a_name() {
+        let read = |browser: &str| CommandLine::read(["svcproxy", "--browser", browser].map(OsString::from));
+        let error = read(" ").unwrap_err().to_string();
+        assert!(error.contains("it names no program; --no-browser opens none"), "{error}");
+        assert_eq!(read("").unwrap().serving.browser, None);
+    }
+
+    #[test]
     fn a_command_keeps_its_own_flags() {
         let cli = CommandLine::try_parse_from(["svcproxy", "nginx", "--wait", "--", "curl", "-v", "--", "x"]).unwrap();
         assert_eq!(cli.services, ["nginx"]);

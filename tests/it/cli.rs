@@ -159,9 +159,14 @@ async fn wrong_usage_is_2_and_touches_nothing() {
              dev.example:8443\n",
         ),
         (
-            "web --browser=",
-            "error: invalid value '' for '--browser <CMD>': it names no program; --no-browser opens none\n",
+            "web 8080:80",
+            "error: SERVICE \"8080:80\" is a local port and a Service's, and no name\nhint: that is spelled web:80 -p 8080\n",
         ),
+        (
+            "ingress/web",
+            "error: SERVICE \"ingress/web\" is of kind ingress, and only a Service can be opened\nhint: kubectl describe ingress web",
+        ),
+        ("web --list=maybe", "error: unexpected value 'maybe' for '--list'"),
         (":80", "error: SERVICE \":80\" does not name a Service; it is [scheme:]name[:port]\n"),
         ("web --idle-timeout=soon", "error: invalid value 'soon' for '--idle-timeout <DURATION>'"),
         ("web --svc-port=99999", "error: invalid value '99999' for '--svc-port <NAME|NUMBER>'"),

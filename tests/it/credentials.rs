@@ -91,6 +91,7 @@ async fn a_credential_plugin_that_kuberc_denies_does_not_run() {
     assert_eq!((denied.code(), &denied.stdout[..]), (1, ""));
     assert!(denied.stderr.starts_with(&expect), "{}", denied.stderr);
     assert!(!home.join("runs").exists(), "it has run");
+    fake.end_unasked();
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use support::fake::users::Rule;
 use support::{Backend, http as client};
 
 /// SERVICE as typed, and the ID in the computed proxy URL.
-const SPELLINGS: [(&str, &str); 16] = [
+const SPELLINGS: [(&str, &str); 21] = [
     ("web", "web:http"),
     ("we", "web:http"),
     ("eb", "web:http"),
@@ -25,7 +25,12 @@ const SPELLINGS: [(&str, &str); 16] = [
     ("http://web.default.svc/", "web:http"),
     ("http://web.default.svc:80/a?b=c", "web:80"),
     ("/api/v1/namespaces/default/services/web:http/proxy/", "web:http"),
-    ("https://10.0.0.1:6443/api/v1/namespaces/default/services/web:80/proxy/", "web:80"),
+    ("SERVER/api/v1/namespaces/default/services/web:80/proxy/", "web:80"),
+    ("http://localhost:8001/api/v1/proxy/namespaces/default/services/web:80/", "web:80"),
+    ("web/", "web:http"),
+    ("web.default:80/path?x=1", "web:80"),
+    ("default/web:80", "web:80"),
+    ("http://web--default--abc234.localhost:8001/ui", "web:http"),
 ];
 
 #[tokio::test]
@@ -33,7 +38,8 @@ async fn every_spelling_leads_to_the_app() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
     for (spelling, id) in SPELLINGS {
-        let served = Plugin::new(&fake).args([spelling]).serve().await;
+        let spelled = spelling.replace("SERVER", &fake.url());
+        let served = Plugin::new(&fake).args([spelled]).serve().await;
         let url = served.proxy_url();
         assert!(url.ends_with(&format!("/api/v1/namespaces/default/services/{id}/proxy/")), "{spelling}: {url}");
         let answer = client::get(&format!("{url}hello?x=1")).await;
