@@ -160,6 +160,7 @@ fn override_cluster(cluster: &mut ClusterEntry, flags: &ConnectFlags) {
         cluster.tls_server_name = None;
     }
     login::replace(&mut cluster.tls_server_name, &flags.tls_server_name);
+    login::replace(&mut cluster.proxy_url, &flags.proxy_url);
     if flags.insecure_skip_tls_verify || flags.certificate_authority.is_some() {
         cluster.insecure_skip_tls_verify = Some(flags.insecure_skip_tls_verify);
         cluster.certificate_authority = flags.certificate_authority.as_ref().map(|path| path.display().to_string());

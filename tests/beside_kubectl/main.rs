@@ -63,7 +63,7 @@ fn main() -> ExitCode {
 
 fn all_rows() -> Vec<Row> {
     let written = TABLES.iter().flat_map(|(table, text)| row::read(table, text));
-    written.chain(combined::rows()).collect()
+    written.chain(combined::rows()).filter(|row| is_next_kubernetes() || !row.since_1_37).collect()
 }
 
 fn trial(row: Row, programs: &Arc<Programs>, runtime: &Arc<Runtime>) -> Trial {
@@ -73,13 +73,17 @@ fn trial(row: Row, programs: &Arc<Programs>, runtime: &Arc<Runtime>) -> Trial {
 
 /// That of Kubernetes 1.36, or of 1.37 where `SVCPROXY_TEST_KUBERNETES` says so, as for e2e.
 fn kubectl() -> Result<PathBuf, String> {
-    if env::var("SVCPROXY_TEST_KUBERNETES").is_ok_and(|version| version == "1.37") {
+    if is_next_kubernetes() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/beside_kubectl/build");
         let built = Command::new(script).stderr(Stdio::inherit()).output().map_err(|error| error.to_string())?;
         let path = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
         return if path.is_file() { Ok(path) } else { Err("kubectl could not be built".to_owned()) };
     }
     support::cluster::Programs::find()?.path("kubectl")
+}
+
+fn is_next_kubernetes() -> bool {
+    env::var("SVCPROXY_TEST_KUBERNETES").is_ok_and(|version| version == "1.37")
 }
 
 fn not_run(rows: usize, reason: &str) -> ExitCode {

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `cluster`, `user` and `context` are what the kubeconfig says of the only one of each; `config` is the whole file instead, and
-//! `none` is no kubeconfig. `flags` and `env` have several words; `file` makes one in the home folder. Words in braces are
-//! filled in by `place`.
+//! `none` is no kubeconfig. `flags` and `env` have several words; `file` makes one in the home folder. Of
+//! `since-1.37` older ones know nothing. Words in braces are filled in by `place`.
 
 /// One row.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Row {
     pub(crate) files: Vec<(String, String)>,
     /// An entry of `differences.txt`.
     pub(crate) differs: Option<String>,
+    /// Whether kubectl has it since 1.37 only.
+    pub(crate) since_1_37: bool,
 }
 
 /// The rows of a table; empty lines and those that begin with `#` are for people.
@@ -48,6 +50,7 @@ pub(crate) fn row(table: &str, line: &str) -> Row {
             "env" => row.env.extend(words(&rest).iter().map(|word| pair(word, '='))),
             "file" => row.files.push(pair(&rest, ' ')),
             "differs" => row.differs = Some(rest),
+            "since-1.37" => row.since_1_37 = true,
             other => panic!("{table}: what is {other:?} in {line:?}?"),
         }
     }

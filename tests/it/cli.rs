@@ -53,7 +53,7 @@ const FLAGS: [&str; 45] = [
 ];
 
 /// kubectl's global flags, which mean the same here.
-const KUBECTL: [&str; 19] = [
+const KUBECTL: [&str; 20] = [
     "--context=test",
     "--cluster=test",
     "--user=test",
@@ -69,6 +69,7 @@ const KUBECTL: [&str; 19] = [
     "--disable-compression",
     "--match-server-version",
     "--context=",
+    "--proxy-url=",
     "--kubeconfig=",
     "--request-timeout=",
     "--disable_compression=0",

@@ -61,6 +61,9 @@ pub struct ConnectFlags {
     /// Name to check the API server's certificate against
     #[arg(long, value_name = "NAME")]
     pub tls_server_name: Option<String>,
+    /// Proxy to the API server
+    #[arg(long, value_name = "URL")]
+    pub proxy_url: Option<String>,
     /// How long one request to the API server itself may take; proxied requests have no limit
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub request_timeout: Option<Duration>,
@@ -119,6 +122,7 @@ impl ConnectFlags {
             &mut flags.server,
             &mut flags.username,
             &mut flags.tls_server_name,
+            &mut flags.proxy_url,
             &mut flags.as_user,
             &mut flags.as_uid,
         ] {
