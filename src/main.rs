@@ -15,6 +15,7 @@ use svcproxy::cluster::ProcessEnvironment;
 use svcproxy::error::{Error, Exit};
 use svcproxy::find::history::state_folder;
 use svcproxy::search_path::SearchPath;
+use svcproxy::terminal::editor_front::EditorFront;
 use svcproxy::terminal::output::Output;
 use svcproxy::terminal::terminal_facts::TerminalFacts;
 use tracing::level_filters::LevelFilter;
@@ -122,6 +123,7 @@ fn facts() -> TerminalFacts {
         has_display: cfg!(any(windows, target_os = "macos"))
             || ["WSL_DISTRO_NAME", "DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| variable(name).is_some()),
         has_browser_variable: variable("BROWSER").is_some(),
+        editor: EditorFront::of(|name| variable(name)?.into_string().ok()),
     }
 }
 

@@ -17,12 +17,13 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
 use crate::proxy::local::guard::token::random_text;
-use crate::proxy::local::{LocalListener, LocalProxy, RequestLog, Site, TrafficStats, serve};
+use crate::proxy::local::{GuardPolicy, LocalListener, LocalProxy, RequestLog, Site, TrafficStats, serve};
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::PortChoice;
 use crate::service::{Service, Target, served_paths, site_label};
 use crate::terminal::browser::{self, BrowserOpening, NoBrowserReason};
 use crate::terminal::command;
+use crate::terminal::editor_front::ForwardedPort;
 use crate::terminal::output::{Output, OutputFormat};
 use crate::terminal::signals::StopSignals;
 
@@ -92,7 +93,7 @@ impl ServingSession<'_> {
             Ok((found, transport, site))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
-        let local = self.local_proxy(parts.iter().map(|(_, _, site)| site.clone()).collect())?;
+        let local = self.local_proxy(parts.iter().map(|(_, _, site)| site.clone()).collect(), listener)?;
         let services = parts.into_iter().map(|(FoundTarget { target, read }, transport, site)| {
             let ready = self.ready_line(&target, local.proxy_url(&site, listener), local.site_url(&site, listener));
             OpenService { target, read, transport, site, ready }
@@ -124,16 +125,30 @@ impl ServingSession<'_> {
         }
     }
 
-    fn local_proxy(&self, sites: Vec<Site>) -> Result<LocalProxy, Error> {
+    fn local_proxy(&self, sites: Vec<Site>, listener: &LocalListener) -> Result<LocalProxy, Error> {
         let token = self.plan.guard.require_token.then(random_text).transpose();
         Ok(LocalProxy {
             sites,
             presentation: self.plan.serving.origin,
-            policy: self.plan.guard.clone(),
+            policy: self.policy(listener),
             token: token.map_err(|error| Error::failed(format!("cannot make a random token: {error}")))?,
             log: self.request_log(),
             activity: TrafficStats::default(),
         })
+    }
+
+    /// What the user allowed, and the origin under which an editor shows the listener: its pages are what is served.
+    fn policy(&self, listener: &LocalListener) -> GuardPolicy {
+        let mut policy = self.plan.guard.clone();
+        if let Some(ForwardedPort::Origin(origin)) = self.forwarded(listener) {
+            policy.allow_hosts.extend(origin.split_once("://").map(|(_, host)| host.to_owned()));
+            policy.allow_origins.push(origin);
+        }
+        policy
+    }
+
+    fn forwarded(&self, listener: &LocalListener) -> Option<ForwardedPort> {
+        self.plan.editor.as_ref()?.at(listener.port()?)
     }
 
     /// Prints a line for each finished request, if the plan says so.
@@ -235,10 +250,20 @@ impl ServingSession<'_> {
         }
         for OpenService { target, ready, .. } in services {
             output.print_data(&ready.line(plan.format));
-            if plan.format == OutputFormat::Text && ready.site_url != ready.proxy_url {
-                let landing = target.path.trim_start_matches('/');
-                output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url));
+            let landing = target.path.trim_start_matches('/');
+            match self.forwarded(listener) {
+                _ if plan.format != OutputFormat::Text => {}
+                Some(ForwardedPort::Origin(origin)) => {
+                    let path = if services.len() == 1 { "/" } else { &target.proxy_path() };
+                    output.print_hint(&format!("  in a browser: {origin}{path}{landing}"));
+                }
+                _ if ready.site_url == ready.proxy_url => {}
+                _ => output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url)),
             }
+        }
+        if let Some(ForwardedPort::Below(url)) = self.forwarded(listener) {
+            let works = "where only pages whose links are relative work, and only with --allow-host";
+            output.print_hint(&format!("  the editor shows this port at {url}, {works}"));
         }
         if let Some(path) = listener.socket_path() {
             output.print_hint(&format!("  curl --unix-socket {} {}", path.display(), services[0].ready.proxy_url));
@@ -255,6 +280,10 @@ impl ServingSession<'_> {
             local.open_url(&services[0].site, listener)
         } else {
             format!("http://{}/", listener.authority())
+        };
+        let url = match (self.forwarded(listener), url.strip_prefix(&format!("http://{}", listener.authority()))) {
+            (Some(ForwardedPort::Origin(origin)), Some(path)) => format!("{origin}{path}"),
+            _ => url,
         };
         if local.token.is_some() && self.plan.opening != BrowserOpening::Default {
             self.output.print_notice(&format!("open once: {url}"));

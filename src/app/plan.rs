@@ -11,6 +11,7 @@ use crate::proxy::local::{GuardPolicy, ListenOn};
 use crate::service::choose_port::TargetWish;
 use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
+use crate::terminal::editor_front::EditorFront;
 use crate::terminal::output::OutputFormat;
 use crate::terminal::terminal_facts::TerminalFacts;
 
@@ -37,6 +38,8 @@ pub struct OpenPlan {
     pub listen: ListenOn,
     /// Who may use it.
     pub guard: GuardPolicy,
+    /// The editor through which the user's browser comes.
+    pub editor: Option<EditorFront>,
     /// How the URL gets to the user.
     pub opening: BrowserOpening,
     /// What to run once ready.
@@ -85,6 +88,7 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
             None => ListenOn::Tcp { addresses: addresses(&serving.address), port: serving.port },
         },
         guard: guarding,
+        editor: facts.editor.clone(),
         opening: browser::opening(no_browser, serving.browser.clone(), facts),
         serving,
         command,
@@ -240,6 +244,7 @@ mod tests {
         over_ssh: false,
         has_display: true,
         has_browser_variable: false,
+        editor: None,
     };
 
     fn planned(line: &str, facts: &TerminalFacts) -> Result<Plan, Error> {

@@ -5,4 +5,5 @@ pub mod browser;
 pub mod output;
 pub mod private_file;
 pub mod signals;
+pub mod editor_front;
 pub mod terminal_facts;

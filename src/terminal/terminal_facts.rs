@@ -1,5 +1,7 @@
 //! What is known of the terminal, and of the desk that it stands on, before a run begins.
 
+use super::editor_front::EditorFront;
+
 /// What `main` finds out about where it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TerminalFacts {
@@ -17,6 +19,8 @@ pub struct TerminalFacts {
     pub has_display: bool,
     /// Whether `BROWSER` names a program.
     pub has_browser_variable: bool,
+    /// The editor on another machine that shows the ports of this one.
+    pub editor: Option<EditorFront>,
 }
 
 impl TerminalFacts {

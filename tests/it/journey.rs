@@ -154,6 +154,47 @@ async fn a_proxy_url_of_another_api_server_names_its_context() {
     assert!(told.stderr.contains("that URL is of the API server https://gone.example"), "{}", told.stderr);
 }
 
+/// Editors on another machine than the browser pass requests on as `localhost`, and say where they came from.
+#[tokio::test]
+async fn the_url_that_an_editor_forwards_is_printed_and_allowed() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let codespace = Plugin::new(&fake)
+        .args(["web", "-o", "text"])
+        .env("CODESPACE_NAME", "octo-cat")
+        .env("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "app.example.dev")
+        .serve()
+        .await;
+    codespace.until_stderr("  in a browser: https://octo-cat-").await;
+    let line = codespace.ready_lines()[0].clone();
+    let url = line.rsplit(' ').next().unwrap();
+    let port = url.trim_start_matches("http://127.0.0.1:").split('/').next().unwrap();
+    let outer = format!("octo-cat-{port}.app.example.dev");
+    let through = |method: &str, host: String, origin: String| {
+        let request = Request::builder().method(method).header("host", host).header("origin", origin);
+        let request = request.header("x-forwarded-host", &outer).header("x-forwarded-proto", "https");
+        request.header("sec-fetch-site", "same-origin").header("sec-fetch-mode", "navigate")
+    };
+    let root = format!("http://127.0.0.1:{port}/");
+    for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}"), outer.clone()] {
+        for method in ["GET", "POST"] {
+            let answer = client::send(&root, through(method, host.clone(), format!("https://{outer}"))).await;
+            assert_eq!(answer.status, StatusCode::OK, "{method} {host}: {}", answer.text());
+        }
+        let foreign = client::send(&root, through("POST", host, "https://evil-1.app.example.dev".to_owned())).await;
+        assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    }
+    let other_port = client::send(&root, Request::builder().header("host", "octo-cat-1.app.example.dev")).await;
+    assert_eq!(other_port.status, StatusCode::MISDIRECTED_REQUEST);
+
+    let editor = Plugin::new(&fake)
+        .args(["web", "-o", "text"])
+        .env("VSCODE_PROXY_URI", "https://code.example/proxy/{{port}}/")
+        .serve()
+        .await;
+    editor.until_stderr("the editor shows this port at https://code.example/proxy/").await;
+}
+
 #[tokio::test]
 async fn a_dry_run_says_what_would_be_done() {
     let fake = FakeApiServer::start().await;

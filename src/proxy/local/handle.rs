@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
-use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::header::{CONNECTION, HOST, LOCATION, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -65,6 +66,8 @@ struct Forward {
     target: SafePath,
     mount: Option<ProxyPathPrefix>,
     is_handshake: bool,
+    /// Whether a redirect in the answer is this site's own doing: no page elsewhere began it.
+    leads_to_login: bool,
     authority: HeaderValue,
     outer: OuterFront,
 }
@@ -75,10 +78,12 @@ fn decide(
     request: &Request<Incoming>,
 ) -> Result<RequestDecision, ExplainedRefusal> {
     let (method, headers) = (request.method(), request.headers());
-    let facts = RequestFacts { peer, method, uri: request.uri(), version: request.version(), headers };
+    let is_from_login = server.is_from_login(headers);
+    let facts = RequestFacts { peer, method, uri: request.uri(), version: request.version(), headers, is_from_login };
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| refusal.explained())?;
+    let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, headers);
     let query = RouteQuery {
-        host: admitted.host,
+        host: outer.seen(admitted.host, admitted.authority),
         port: host_port::split(admitted.authority).1.and_then(|port| port.parse().ok()).unwrap_or(80),
         method,
         target: admitted.target.as_str(),
@@ -92,7 +97,7 @@ fn decide(
     {
         return Ok(RequestDecision::Respond(held));
     }
-    follow(server, route, &admitted, request)
+    follow(server, route, &admitted, outer, request)
 }
 
 /// What stands between a request and its route where a token is asked for.
@@ -119,6 +124,7 @@ fn follow(
     server: &ServerState,
     route: RequestRoute<'_>,
     admitted: &AdmittedRequest<'_>,
+    outer: OuterFront,
     request: &Request<Incoming>,
 ) -> Result<RequestDecision, ExplainedRefusal> {
     let (sites, origin) = (&server.local.sites, &server.origin);
@@ -130,8 +136,10 @@ fn follow(
                 target: own_target(target, admitted).map_err(|refusal| refusal.explained())?,
                 mount: below.map(|path| ProxyPathPrefix::new(path, admitted.authority)),
                 is_handshake: admitted.is_handshake,
+                leads_to_login: admitted.is_top_level
+                    && (!admitted.is_from_elsewhere || server.is_referred_by_us(request.headers())),
                 authority: request.headers()[HOST].clone(),
-                outer: OuterFront::of(&server.local.policy, admitted.host, admitted.authority, request.headers()),
+                outer,
             }));
         }
         RequestRoute::Redirect { status, location } => own_pages::redirect(status, &location),
@@ -165,6 +173,10 @@ async fn forward(
     let response = site.upstream.send(request).await;
     if let Some(withheld) = response.extensions().get::<WithheldAnswer>() {
         return Err(*withheld);
+    }
+    if question.leads_to_login && response.status().is_redirection() {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        location.inspect(|location| server.logins.note(question.site, location, Instant::now()));
     }
     Ok(match handshake {
         Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {

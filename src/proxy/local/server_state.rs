@@ -1,11 +1,15 @@
 //! What is served, at which URLs, and what all connections share.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
+use http::header::{HOST, ORIGIN, REFERER};
+use http::{HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::guard::hosts::OwnHosts;
+use super::guard::hosts::{OwnHost, OwnHosts};
+use super::guard::logins_elsewhere::LoginsElsewhere;
 use super::guard::policy::GuardPolicy;
 use super::guard::token::{PARAMETER, TokenGate, random_text};
 use super::server::listener::LocalListener;
@@ -13,6 +17,7 @@ use super::server::request_log::RequestLog;
 use super::server::stats::TrafficStats;
 use super::site::route::SiteLayout;
 use super::site::{Origin, Site};
+use crate::message::field_tokens::only_value;
 use crate::message::host_port::http_authority;
 
 /// Everything that is served on one listener, and to whom.
@@ -74,6 +79,7 @@ pub(crate) struct ServerState {
     pub(crate) local: LocalProxy,
     pub(crate) hosts: OwnHosts,
     pub(crate) gate: Option<TokenGate>,
+    pub(crate) logins: LoginsElsewhere,
     /// Where the start page says that things are, for those who read it as text.
     pub(crate) origin: String,
     pub(crate) stages: ShutdownStages,
@@ -95,11 +101,31 @@ impl ServerState {
         Self {
             hosts,
             gate,
+            logins: LoginsElsewhere::default(),
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
             local,
         }
+    }
+
+    /// Whether the page that sends a request with `headers` is one at which people log in to the site that is asked.
+    pub(crate) fn is_from_login(&self, headers: &HeaderMap) -> bool {
+        let (Some(authority), Some(origin)) = (only_value(headers, &HOST), only_value(headers, &ORIGIN)) else {
+            return false;
+        };
+        let site = match self.hosts.find(authority) {
+            Some(OwnHost::Site(site)) => site,
+            Some(_) if self.local.sites.len() == 1 => 0,
+            _ => return false,
+        };
+        self.hosts.is_other_site(site, authority, origin) || self.logins.may_come_back(site, origin, Instant::now())
+    }
+
+    /// Whether the page that `headers` name as the one before is one of ours.
+    pub(crate) fn is_referred_by_us(&self, headers: &HeaderMap) -> bool {
+        let referrer = only_value(headers, &REFERER).and_then(|referrer| referrer.parse::<Uri>().ok());
+        referrer.is_some_and(|url| url.authority().is_some_and(|host| self.hosts.find(host.as_str()).is_some()))
     }
 
     pub(crate) fn layout(&self) -> SiteLayout<'_> {

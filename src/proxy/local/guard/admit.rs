@@ -45,6 +45,8 @@ pub struct RequestFacts<'a> {
     pub version: Version,
     /// Its headers as they came.
     pub headers: &'a HeaderMap,
+    /// Whether its `Origin` is another Service's site, or one to which this site sent the browser lately.
+    pub is_from_login: bool,
 }
 
 /// A request that may pass.
@@ -60,6 +62,8 @@ pub struct AdmittedRequest<'a> {
     pub is_navigation: bool,
     /// Whether another site's page made the browser send it.
     pub is_from_elsewhere: bool,
+    /// Whether a browser shows the answer in a tab, whatever the method.
+    pub is_top_level: bool,
     /// Whether it opens a WebSocket (RFC 6455 section 4.1).
     pub is_handshake: bool,
 }
@@ -123,7 +127,8 @@ pub fn admit<'a>(
     let target = SafePath::check(target).map_err(GuardRefusal::Path)?;
     let is_navigation = is_navigation(facts, &fetch);
     let is_from_elsewhere = matches!(fetch.site, Some("cross-site" | "same-site"));
-    Ok(AdmittedRequest { host, target, authority, is_navigation, is_from_elsewhere, is_handshake })
+    let is_top_level = fetch.is_top_level_navigation();
+    Ok(AdmittedRequest { host, target, authority, is_navigation, is_from_elsewhere, is_top_level, is_handshake })
 }
 
 fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal> {
@@ -177,6 +182,10 @@ fn check_origin(
     let foreign = || GuardRefusal::ForeignOrigin(text_of_all(facts.headers, &ORIGIN));
     let origin = only_value(facts.headers, &ORIGIN).ok_or_else(foreign)?;
     if policy.allow_origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
+        return Ok(());
+    }
+    // What came by a redirect to the login may come back by a form (SAML, OpenID Connect's `form_post`).
+    if facts.is_from_login && facts.method == Method::POST && fetch.is_top_level_navigation() {
         return Ok(());
     }
     match own.is(origin) {
@@ -279,6 +288,7 @@ mod tests {
         target: &'static str,
         version: Version,
         lines: Vec<String>,
+        is_from_login: bool,
     }
 
     fn request(method: &str, lines: &[&str]) -> Case {
@@ -295,6 +305,7 @@ mod tests {
             target: "/a?b",
             version: Version::HTTP_11,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            is_from_login: false,
         }
     }
 
@@ -343,6 +354,7 @@ mod tests {
                 uri: &uri,
                 version: self.version,
                 headers: &headers,
+                is_from_login: self.is_from_login,
             };
             admit(&self.policy, &hosts, &facts).map(|found| (found.host, found.is_navigation, found.is_handshake))
         }
@@ -461,6 +473,32 @@ mod tests {
             request(method, &navigation).fails(&GuardRefusal::CrossSite);
             request(method, &unclear).fails(&GuardRefusal::CrossSite);
         }
+    }
+
+    #[test]
+    fn t2_logins_come_back_by_post_in_a_tab_only() {
+        const LOGIN: &str = "https://idp.example";
+        let from_login = |method: &str, mode: &str, destination: &str| {
+            let lines = [("origin", LOGIN), ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)];
+            let mut lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            lines.push(format!("sec-fetch-dest: {destination}"));
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            Case { is_from_login: true, ..request(method, &lines) }
+        };
+        let foreign = GuardRefusal::ForeignOrigin(LOGIN.to_owned());
+        from_login("POST", "navigate", "document").passes();
+        Case { is_from_login: false, ..from_login("POST", "navigate", "document") }.fails(&foreign);
+        from_login("POST", "navigate", "iframe").fails(&GuardRefusal::Framed);
+        for (method, mode, destination) in
+            [("PUT", "navigate", "document"), ("POST", "cors", "empty"), ("POST", "no-cors", "image")]
+        {
+            from_login(method, mode, destination).fails(&foreign);
+        }
+        let read_only = from_login("POST", "navigate", "document").with(|policy| policy.read_only = true);
+        read_only.fails(&GuardRefusal::ReadOnly(Method::POST));
+        let mut socket = handshake(&["origin: https://idp.example"]);
+        socket.is_from_login = true;
+        socket.fails(&foreign);
     }
 
     #[test]

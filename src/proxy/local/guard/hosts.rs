@@ -44,6 +44,13 @@ impl OwnHosts {
         }
     }
 
+    /// Whether `origin` is the site of another Service than `site`, by the port of `authority`.
+    pub(crate) fn is_other_site(&self, site: usize, authority: &str, origin: &str) -> bool {
+        let Some(other) = origin.strip_prefix("http://") else { return false };
+        let is_site = matches!(self.find(other), Some(OwnHost::Site(found)) if found != site);
+        is_site && host_port::split(other).1 == host_port::split(authority).1
+    }
+
     fn find_name(&self, name: &str) -> Option<OwnHost> {
         if name.eq_ignore_ascii_case("localhost") {
             return Some(OwnHost::Localhost);

@@ -3,6 +3,7 @@
 pub mod policy;
 pub mod admit;
 pub mod hosts;
+pub(crate) mod logins_elsewhere;
 pub mod outer_front;
 pub(crate) mod refusal;
 pub(crate) mod token;

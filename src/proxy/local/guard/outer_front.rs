@@ -38,6 +38,14 @@ impl OuterFront {
         }
     }
 
+    /// Whom `host` means to the browser, which knows the client's `authority` by the front's name only.
+    pub fn seen(&self, host: OwnHost, authority: &str) -> OwnHost {
+        match host {
+            OwnHost::Localhost | OwnHost::Loopback if self.host != authority => OwnHost::Named,
+            host => host,
+        }
+    }
+
     /// As in `X-Forwarded-Proto`.
     pub fn scheme(&self) -> HeaderValue {
         HeaderValue::from_static(if self.is_https { "https" } else { "http" })

@@ -182,3 +182,60 @@ async fn t4_the_token_opens_a_site_once_and_becomes_a_cookie() {
     assert_eq!(seen.recv().await.as_deref(), Some("GET /?b\ncookie: x=1"));
     assert_eq!(seen.recv().await, None);
 }
+
+const POST_BACK: &str =
+    "POST /acs\nSec-Fetch-Site: cross-site\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document\nContent-Length: 0";
+
+/// Asks for a page that leads to the login, as a navigation begun by `fetch_site`, with more header lines.
+async fn go_to_login(serving: &Serving, host: &str, fetch_site: &str, lines: &str) {
+    let head =
+        format!("GET /login\nSec-Fetch-Site: {fetch_site}\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document{lines}");
+    assert_eq!(status_of(&serving.ask_at(host, &head).await), 302);
+}
+
+fn leading_to_login(label: &str, path: &str) -> Site {
+    let answer = |request: Request<Body>| async move {
+        let is_login = request.uri().path() == "/login";
+        let status = if is_login { 302 } else { 200 };
+        let location = "https://idp.example/saml?request=1";
+        Response::builder().status(status).header("location", location).body(Body::Empty).unwrap()
+    };
+    site(label, path, Answering(answer))
+}
+
+#[tokio::test]
+async fn a_login_comes_back_by_post_only_where_the_site_sent_the_browser_to_it() {
+    const OTHER: &str = "other--default--abc124";
+    let other = leading_to_login(OTHER, "/api/v1/namespaces/default/services/other/proxy/");
+    let serving = Serving::start(local(vec![leading_to_login(LABEL, PROXY_PATH), other])).await;
+    let (host, other) = (serving.host(), format!("{OTHER}.localhost:{}", serving.port()));
+    let back = async |origin: &str| status_of(&serving.ask(&format!("{POST_BACK}\nOrigin: {origin}")).await);
+    assert_eq!(back("https://idp.example").await, 403, "nobody was sent there");
+    go_to_login(&serving, &other, "none", "").await;
+    assert_eq!(back("https://idp.example").await, 403, "another site's redirect counts for that site");
+    go_to_login(&serving, &host, "cross-site", "").await;
+    go_to_login(&serving, &host, "cross-site", "\nReferer: https://evil.example/").await;
+    assert_eq!(back("https://idp.example").await, 403, "a page elsewhere began it");
+    go_to_login(&serving, &host, "none", "").await;
+    assert_eq!(back("https://idp.example").await, 200);
+    assert_eq!(back("https://evil.example").await, 403);
+    let framed = format!("{POST_BACK}\nOrigin: https://idp.example").replace("document", "iframe");
+    assert_eq!(status_of(&serving.ask(&framed).await), 403);
+    let fetched = format!("{POST_BACK}\nOrigin: https://idp.example").replace("navigate", "cors");
+    assert_eq!(status_of(&serving.ask(&fetched).await), 403);
+    let from_other_site = serving.ask(&format!("{POST_BACK}\nOrigin: http://{other}")).await;
+    assert_eq!(status_of(&from_other_site), 200, "a login in another Service of this run");
+    let other_port = serving.ask(&format!("{POST_BACK}\nOrigin: http://{OTHER}.localhost:1")).await;
+    assert_eq!(status_of(&other_port), 403);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn the_start_page_is_no_page_elsewhere() {
+    let serving = Serving::start(local(vec![leading_to_login(LABEL, PROXY_PATH)])).await;
+    let referrer = format!("\nReferer: http://127.0.0.1:{}/", serving.port());
+    go_to_login(&serving, &serving.host(), "cross-site", &referrer).await;
+    let answer = serving.ask(&format!("{POST_BACK}\nOrigin: https://idp.example")).await;
+    assert_eq!(status_of(&answer), 200);
+    serving.stop().await;
+}
