@@ -12,6 +12,9 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         one_namespace_only,
         view_may_look_but_not_open,
         no_rights_at_all,
+        no_right_to_find_the_pods,
+        create_alone_is_enough_for_port_forward,
+        only_what_one_verb_lacks_goes_by_port_forward,
         every_login_opens_nginx,
         a_credential_plugin_runs_once,
         a_withdrawn_token_is_replaced,
@@ -86,6 +89,57 @@ async fn no_rights_at_all(cluster: &'static Cluster) {
     let _backend = backend_in(cluster, &namespace).await;
     let user = cluster.user();
     assert_no_way_in(plugin_of(cluster, &user, namespace.name(), &["app:http"]), "app:http").await;
+}
+
+fn forward_rules(verbs: &[&str]) -> serde_json::Value {
+    json!([
+        {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": verbs},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+    ])
+}
+
+/// What is given is not asked for.
+async fn no_right_to_find_the_pods(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user();
+    let rule = json!([{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create"]}]);
+    namespace.grant(&user, rule).await;
+    let finished = plugin_of(cluster, &user, namespace.name(), &["app:http"]).finish().await;
+    assert_eq!((finished.code(), finished.stdout.as_str()), (1, ""), "{}", finished.stderr);
+    let said = &finished.stderr;
+    assert!(said.contains("you lack services/proxy and endpointslices"), "{said}");
+    assert!(said.contains("--verb=list --resource=endpointslices.discovery.k8s.io"), "{said}");
+}
+
+async fn create_alone_is_enough_for_port_forward(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user();
+    namespace.grant(&user, forward_rules(&["create"])).await;
+    for via in ["--via=port-forward", "--via=auto"] {
+        let serving = plugin_of(cluster, &user, namespace.name(), &["app:http", via]).serve().await;
+        let post = http::send(&serving.proxy_url(), ::http::Request::builder().method("POST")).await;
+        assert_eq!((post.status.as_u16(), &post.json()["method"]), (200, &json!("POST")), "{via}");
+        serving.stop().await;
+    }
+}
+
+async fn only_what_one_verb_lacks_goes_by_port_forward(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let user = cluster.user();
+    let mut rules = forward_rules(&["get", "create"]);
+    rules.as_array_mut().unwrap().extend(proxy_right("app:http", &["get"]).as_array().unwrap().clone());
+    namespace.grant(&user, rules).await;
+    let serving = plugin_of(cluster, &user, namespace.name(), &["app:http"]).serve().await;
+    for method in ["POST", "GET", "POST"] {
+        let answer = http::send(&serving.proxy_url(), ::http::Request::builder().method(method)).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["method"]), (200, &json!(method)));
+    }
+    serving.until_stderr("you may not send POST through the API server: it goes by port-forward").await;
+    serving.stop().await;
+    assert_eq!(backend.requests().len(), 3);
 }
 
 async fn every_login_opens_nginx(cluster: &'static Cluster) {

@@ -15,12 +15,21 @@ const CREATE_SINCE: u32 = 35;
 /// How the user may port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PortForwardRight {
-    /// Not at all, or there is no way to find the Pods.
+    /// Not at all.
     Nothing,
+    /// Not to any Pod, since there is no way to find them.
+    NoPods,
     /// By any handshake, or by all but one that the API server will refuse.
     ByWebSocket,
     /// By SPDY alone, a POST.
     BySpdy,
+}
+
+impl PortForwardRight {
+    /// Whether requests can go that way.
+    pub(super) fn is_given(self) -> bool {
+        matches!(self, Self::ByWebSocket | Self::BySpdy)
+    }
 }
 
 /// The user's rights on one Target.
@@ -60,10 +69,19 @@ fn forward_rule(verb: &str, namespace: &str) -> AccessRule {
     AccessRule::new(verb, "pods/portforward", Some(namespace))
 }
 
-/// That there is no way in, and the smaller right to ask for, which is the one on this Service alone.
-pub(super) fn no_way_in(target: &Target, via: Via) -> Error {
+fn slices_rule(namespace: &str) -> AccessRule {
+    AccessRule::new("list", "endpointslices", Some(namespace)).group("discovery.k8s.io")
+}
+
+/// That there is no way in, where port-forward is `right`, and what to ask for: first the smaller right, which is the one on
+/// this Service alone.
+pub(super) fn no_way_in(target: &Target, via: Via, right: PortForwardRight) -> Error {
     let (service, namespace) = (target.service(), &target.namespace);
-    let [proxy, forward] = [proxy_rule("get", target), forward_rule("create", namespace)];
+    let proxy = proxy_rule("get", target);
+    let forward = match right {
+        PortForwardRight::NoPods => slices_rule(namespace),
+        _ => forward_rule("create", namespace),
+    };
     let rules = match via {
         Via::Auto => vec![proxy, forward],
         Via::ServiceProxy => vec![proxy],
@@ -77,7 +95,7 @@ pub(super) fn no_way_in(target: &Target, via: Via) -> Error {
 
 async fn ask_port_forward(cluster: &Cluster, namespace: &str, is_read: bool) -> Result<PortForwardRight, ApiError> {
     let [get, create] = ["get", "create"].map(|verb| forward_rule(verb, namespace));
-    let slices = AccessRule::new("list", "endpointslices", Some(namespace)).group("discovery.k8s.io");
+    let slices = slices_rule(namespace);
     let pods = AccessRule::new("list", "pods", Some(namespace));
     let (get, create, slices, pods) = tokio::try_join!(
         cluster.allows(&get),
@@ -86,13 +104,15 @@ async fn ask_port_forward(cluster: &Cluster, namespace: &str, is_read: bool) -> 
         cluster.allows(&pods),
     )?;
     let finds_pods = slices || (pods && is_read);
-    Ok(match (get, create) {
-        _ if !finds_pods => PortForwardRight::Nothing,
-        (true, true) => PortForwardRight::ByWebSocket,
+    let right = match (get, create) {
+        (false, false) => PortForwardRight::Nothing,
+        (true, false) if !is_old(cluster).await? => PortForwardRight::Nothing,
+        _ if !finds_pods => PortForwardRight::NoPods,
         (false, true) => PortForwardRight::BySpdy,
-        (true, false) if is_old(cluster).await? => PortForwardRight::ByWebSocket,
-        (_, false) => PortForwardRight::Nothing,
-    })
+        (true, _) => PortForwardRight::ByWebSocket,
+    };
+    tracing::info!(?right, "asked whether port-forward is allowed");
+    Ok(right)
 }
 
 async fn is_old(cluster: &Cluster) -> Result<bool, ApiError> {

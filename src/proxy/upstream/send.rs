@@ -147,11 +147,14 @@ impl Dispatcher {
     pub async fn check_rights(&self) -> Result<(), Error> {
         let DispatcherShared { rights, cluster, target, options, is_read, .. } = &*self.shared;
         let by_proxy = options.via != Via::PortForward && rights.service_proxy(cluster, target).await;
-        let by_port_forward = async {
-            options.via != Via::ServiceProxy
-                && rights.port_forward(cluster, &target.namespace, *is_read).await != PortForwardRight::Nothing
+        if by_proxy {
+            return Ok(());
+        }
+        let right = match options.via {
+            Via::ServiceProxy => PortForwardRight::Nothing,
+            _ => rights.port_forward(cluster, &target.namespace, *is_read).await,
         };
-        if by_proxy || by_port_forward.await { Ok(()) } else { Err(rights::no_way_in(target, options.via)) }
+        if right.is_given() { Ok(()) } else { Err(rights::no_way_in(target, options.via, right)) }
     }
 
     /// Finds out ahead what the first request would have to find out.
@@ -285,7 +288,7 @@ impl DispatcherShared {
                 if right == PortForwardRight::BySpdy {
                     self.every_pair().for_each(|pair| pair.port_forward.use_spdy());
                 }
-                (&mut head.may_port_forward, right != PortForwardRight::Nothing)
+                (&mut head.may_port_forward, right.is_given())
             }
             NeededFact::Options => (&mut head.may_options, self.rights.options(&self.cluster, &self.target).await),
             NeededFact::LeadsHere(host) => {
