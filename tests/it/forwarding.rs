@@ -185,7 +185,6 @@ async fn a_url_of_ours_in_a_request_is_one_of_the_apps_own() {
             [&url[..], path].iter().any(|base| answer.to_lowercase().contains(&format!("location: {base}new\r\n")));
         assert!(answer.starts_with("HTTP/1.1 201") && is_below, "{answer}");
     }
-    served.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! How the user logs in: what flags and a kubeconfig's user say, and where the credentials come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
@@ -37,8 +37,8 @@ enum HeaderSource {
     Nothing,
     /// It stands in the kubeconfig, or was typed.
     Fixed(HeaderValue),
-    /// A file with a token.
-    File(PathBuf),
+    /// A file with a token, and a token for when it cannot be read (client-go `transport/token_source.go`).
+    File(PathBuf, Option<HeaderValue>),
     /// A program, which may give a client certificate too.
     Plugin(Box<ExecPlugin>),
     /// The token that kubectl got from an OpenID Connect provider.
@@ -132,11 +132,12 @@ pub(crate) fn of_user(
 
 fn header_of(user: &AuthInfo) -> Result<Option<HeaderSource>, Error> {
     let set = |secret: &Option<SecretString>| secret.clone().filter(|secret| !secret.expose_secret().is_empty());
-    if let Some(token) = set(&user.token) {
-        return bearer(token.expose_secret()).map(HeaderSource::Fixed).map(Some);
-    }
+    let token = set(&user.token).map(|token| bearer(token.expose_secret())).transpose()?;
     if let Some(file) = user.token_file.as_ref().filter(|file| !file.is_empty()) {
-        return Ok(Some(HeaderSource::File(file.into())));
+        return Ok(Some(HeaderSource::File(file.into(), token)));
+    }
+    if let Some(token) = token {
+        return Ok(Some(HeaderSource::Fixed(token)));
     }
     let name = user.username.as_deref().unwrap_or_default();
     match set(&user.password) {
@@ -153,7 +154,7 @@ impl UserLogin {
     pub(crate) fn as_str(&self) -> &'static str {
         match &self.header {
             HeaderSource::Fixed(_) => "a token or password that was given",
-            HeaderSource::File(_) => "a token in a file",
+            HeaderSource::File(..) => "a token in a file",
             HeaderSource::Plugin(_) => "a credential plugin",
             HeaderSource::Oidc(_) => "an OpenID Connect token",
             HeaderSource::Nothing if !matches!(self.certificate.certificate, PemSource::Nothing) => {
@@ -184,7 +185,7 @@ impl UserLogin {
             HeaderSource::Fixed(value) => {
                 IssuedCredentials { authorization: Some(value.clone()), ..IssuedCredentials::default() }
             }
-            HeaderSource::File(path) => from_file(path)?,
+            HeaderSource::File(path, otherwise) => from_file(path, otherwise.as_ref())?,
             HeaderSource::Plugin(plugin) => plugin.run(attended).await?,
             HeaderSource::Oidc(oidc) => oidc.obtain()?,
         };
@@ -192,15 +193,23 @@ impl UserLogin {
     }
 }
 
-fn from_file(path: &std::path::Path) -> Result<IssuedCredentials, Error> {
+fn from_file(path: &Path, otherwise: Option<&HeaderValue>) -> Result<IssuedCredentials, Error> {
+    let authorization = match (token_in(path), otherwise) {
+        (Err(_), Some(otherwise)) => otherwise.clone(),
+        (token, _) => bearer(&token?)?,
+    };
+    let renew = Some(SystemTime::now() + TOKEN_FILE_READ_INTERVAL);
+    Ok(IssuedCredentials { authorization: Some(authorization), renew, ..IssuedCredentials::default() })
+}
+
+fn token_in(path: &Path) -> Result<String, Error> {
     let token = std::fs::read_to_string(path).map_err(|error| {
         Error::failed(format!("cannot read the token file {}: {}", path.display(), system_words(&error)))
     })?;
     if token.trim().is_empty() {
         return Err(Error::failed(format!("the token file {} is empty", path.display())));
     }
-    let renew = Some(SystemTime::now() + TOKEN_FILE_READ_INTERVAL);
-    Ok(IssuedCredentials { authorization: Some(bearer(&token)?), renew, ..IssuedCredentials::default() })
+    Ok(token)
 }
 
 impl CertificateSource {

@@ -166,7 +166,7 @@ pub struct ProcessEnvironment {
     pub terminal: bool,
 }
 
-/// The variables that name proxies. The lower-case spelling wins, as in Go.
+/// The variables that name proxies. The upper-case spelling wins, as in Go (golang.org/x/net `http/httpproxy`).
 #[derive(Debug, Clone, Default)]
 pub struct ProxyVariables {
     /// `https_proxy` or `HTTPS_PROXY`.
@@ -189,9 +189,9 @@ impl ProcessEnvironment {
             search_path: SearchPath::new(set("PATH").as_deref(), set("PATHEXT").as_deref()),
             home,
             proxies: ProxyVariables {
-                https: text("https_proxy").or_else(|| text("HTTPS_PROXY")),
-                http: text("http_proxy").or_else(|| text("HTTP_PROXY")),
-                none: text("no_proxy").or_else(|| text("NO_PROXY")),
+                https: text("HTTPS_PROXY").or_else(|| text("https_proxy")),
+                http: text("HTTP_PROXY").or_else(|| text("http_proxy")),
+                none: text("NO_PROXY").or_else(|| text("no_proxy")),
             },
             service_host: text("KUBERNETES_SERVICE_HOST"),
             service_port: text("KUBERNETES_SERVICE_PORT"),

@@ -1,5 +1,6 @@
 //! kubeconfig files: found, read and merged as kubectl does (client-go `tools/clientcmd/loader.go`).
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -82,10 +83,27 @@ fn merged(paths: &[PathBuf]) -> Result<Kubeconfig, Error> {
 /// The file's content with its relative paths resolved, `None` when there is no such file.
 fn read_file(path: &Path) -> Result<Option<Kubeconfig>, Error> {
     match Kubeconfig::read_from(path) {
-        Ok(config) => Ok(Some(config)),
+        Ok(config) => match doubled(&config) {
+            None => Ok(Some(config)),
+            Some(name) => Err(Error::usage(format!("the kubeconfig {} has the name {name:?} twice", path.display()))
+                .hint("kubectl refuses it too: rename or remove one of the two")),
+        },
         Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unusable(path, &error)),
     }
+}
+
+/// A name that two entries of one list have: which of them is meant nobody knows (client-go `tools/clientcmd/api/v1/conversion.go`).
+fn doubled(config: &Kubeconfig) -> Option<&str> {
+    let clusters = config.clusters.iter().map(|cluster| cluster.name.as_str());
+    let users = config.auth_infos.iter().map(|user| user.name.as_str());
+    let contexts = config.contexts.iter().map(|context| context.name.as_str());
+    first_doubled(clusters).or_else(|| first_doubled(users)).or_else(|| first_doubled(contexts))
+}
+
+fn first_doubled<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    names.find(|name| !seen.insert(*name))
 }
 
 /// Says where, never what: the lines around a mistake hold tokens and keys.
@@ -111,6 +129,17 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    #[test]
+    fn a_name_twice_in_one_file_is_nobodys() {
+        let folder = tempfile::tempdir().unwrap();
+        for (list, entry) in [("clusters", "cluster"), ("users", "user"), ("contexts", "context")] {
+            let one = format!("{{name: c, {entry}: {{}}}}");
+            let path = write(&folder, list, &format!("{list}: [{one}, {one}]"));
+            let error = KubeconfigFiles::Named(path).read().unwrap_err().to_string();
+            assert!(error.contains("has the name \"c\" twice"), "{error}");
+        }
     }
 
     #[test]

@@ -267,13 +267,13 @@ fn the_environment() {
         "KUBECONFIG" => Some("/a:/b".into()),
         "HTTPS_PROXY" => Some("upper".into()),
         "https_proxy" => Some("lower".into()),
-        "HTTP_PROXY" => Some("upper".into()),
-        "http_proxy" => Some("".into()),
+        "HTTP_PROXY" => Some("".into()),
+        "http_proxy" => Some("lower".into()),
         _ => None,
     };
     let environment = ProcessEnvironment::new(variables, None, false);
     assert_eq!(environment.kubeconfig.unwrap(), "/a:/b");
-    assert_eq!(environment.proxies.https.unwrap(), "lower");
-    assert_eq!(environment.proxies.http.unwrap(), "upper");
+    assert_eq!(environment.proxies.https.unwrap(), "upper");
+    assert_eq!(environment.proxies.http.unwrap(), "lower");
     assert_eq!(environment.proxies.none, None);
 }
