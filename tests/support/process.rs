@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -24,8 +25,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts `command`, which is all but stdout and stderr.
+    /// Starts `command`, which is all but stdout and stderr. It ignores no signal, whatever this program was started with.
     pub fn spawn(mut command: Command) -> Self {
+        heed_signals();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let stdout = Collected::from(child.stdout.take().expect("stdout is piped"));
         let stderr = Collected::from(child.stderr.take().expect("stderr is piped"));
@@ -66,6 +68,19 @@ impl Running {
             panic!("the plugin did not end; stderr: {}", self.stderr.text());
         };
         Finished { status: status.unwrap(), stdout: self.stdout.whole().await, stderr: self.stderr.whole().await }
+    }
+}
+
+/// Handles signals that were ignored at the start, as shells start what runs in the background: a program that is executed has
+/// their default again.
+fn heed_signals() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()] {
+        if ignored >> (kind.as_raw_value() - 1) & 1 == 1 {
+            drop(signal(kind).expect("signals can be listened for"));
+        }
     }
 }
 

@@ -134,8 +134,10 @@ mod tests {
     #[test]
     fn a_name_twice_in_one_file_is_nobodys() {
         let folder = tempfile::tempdir().unwrap();
-        for (list, entry) in [("clusters", "cluster"), ("users", "user"), ("contexts", "context")] {
-            let one = format!("{{name: c, {entry}: {{}}}}");
+        for (list, entry, value) in
+            [("clusters", "cluster", "{}"), ("users", "user", "{}"), ("contexts", "context", "{cluster: a}")]
+        {
+            let one = format!("{{name: c, {entry}: {value}}}");
             let path = write(&folder, list, &format!("{list}: [{one}, {one}]"));
             let error = KubeconfigFiles::Named(path).read().unwrap_err().to_string();
             assert!(error.contains("has the name \"c\" twice"), "{error}");

@@ -55,9 +55,12 @@ enum UrlOwner {
 }
 
 impl AnswerUrls<'_> {
-    /// The URL that the app meant; `None` where it is this one.
+    /// The URL that the app meant; `None` where it is this one. An app that was told of its proxy path in another spelling than
+    /// the API server's has written it too.
     pub(super) fn undo(&self, url: &[u8]) -> Option<Vec<u8>> {
-        self.look_at(url, true).map(|undone| undone.of(url))
+        let undone = self.look_at(url, true).map(|undone| undone.of(url))?;
+        let told = self.prefix_of(&undone).map(|cut| UndoneUrl::path(&undone, cut).of(&undone));
+        Some(told.unwrap_or(undone))
     }
 
     /// The same for an attribute's value as it stands in HTML. Names of the Service in the cluster stay; the address of
@@ -190,6 +193,16 @@ mod tests {
     use super::*;
     use crate::proxy::upstream::unprefix::tests::{PREFIX, hosts, slice, spelled, unprefix};
     use proptest::prelude::*;
+
+    #[test]
+    fn an_app_that_was_told_of_its_path_in_another_spelling() {
+        assert_eq!(undo("l:1", "§/api/v1/namespaces/ns/services/web/proxy/login?x"), "/login?x");
+        assert_eq!(undo("l:1", "/api/v1/namespaces/ns/services/web/proxy"), "/");
+        assert_eq!(
+            undo("l:1", "§/api/v1/namespaces/ns/services/other/proxy/"),
+            "/api/v1/namespaces/ns/services/other/proxy/"
+        );
+    }
 
     fn undo(sent: &'static str, url: &str) -> String {
         let (unprefix, hosts) = (unprefix(), hosts(sent, "web.localhost:8001"));
