@@ -56,7 +56,7 @@ impl Test {
     }
 
     fn needs_apps(&self) -> bool {
-        ["apps::", "browser_attacks::", "stubborn::in_a_browser"]
+        ["apps::", "browser_attacks::", "stubborn::in_a_browser", "stubborn::a_login"]
             .iter()
             .any(|module| self.short_name().starts_with(module))
     }

@@ -29,7 +29,10 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_cookie_for_the_proxy_path,
         an_outer_front_that_was_allowed,
         a_forwarded_port,
+        names_of_fields_as_they_were_spelled,
+        heads_of_a_thousand_lines,
         in_a_browser,
+        a_login_that_comes_back_by_post,
     ]
 }
 
@@ -387,6 +390,45 @@ async fn a_forwarded_port(cluster: &'static Cluster) {
     serving.stop().await;
 }
 
+async fn names_of_fields_as_they_were_spelled(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |_| page("yes")).await;
+    let serving = serve(cluster, &namespace, &["app", "--via=port-forward"]).await;
+    let url = serving.site_url();
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let request = format!(
+        "POST /a HTTP/1.1\r\nHost: {host}\r\nX-ODD-name: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab"
+    );
+    let answer = http::raw(&url, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("Content-Type: text/html"), "{answer}");
+    let head = server.asked().pop().unwrap().head().to_owned();
+    for line in ["X-ODD-name: 1\r\n", "Content-Length: 2\r\n", "X-Forwarded-Proto: http\r\n"] {
+        assert!(head.contains(line), "{head}");
+    }
+    serving.stop().await;
+}
+
+async fn heads_of_a_thousand_lines(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |asked| {
+        let lines = asked.target().trim_start_matches('/').parse().unwrap_or(0);
+        Some((200, vec![("X-Many", "m".repeat(500)); lines], "whole".to_owned()))
+    })
+    .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let url = serving.site_url();
+        let answer = http::get(&format!("{url}900")).await;
+        assert_eq!((answer.text().as_str(), answer.headers.get_all("x-many").iter().count()), ("whole", 900), "{via}");
+        let answer = http::get(&format!("{url}1100")).await;
+        assert_eq!(answer.header("svcproxy-error"), "header-too-large", "{via}: {} {}", answer.status, answer.text());
+        let host = url.trim_start_matches("http://").trim_end_matches('/');
+        let many = format!("X-Many: {}\r\n", "m".repeat(500)).repeat(900);
+        let request = format!("GET /0 HTTP/1.1\r\nHost: {host}\r\n{many}Connection: close\r\n\r\n");
+        assert!(http::raw(&url, request.as_bytes()).await.starts_with("HTTP/1.1 200"), "{via}");
+        assert_eq!(server.asked().pop().unwrap().head().matches("m\r\n").count(), 900, "{via}");
+        serving.stop().await;
+    }
+}
+
 /// What a person sees.
 async fn in_a_browser(cluster: &'static Cluster) {
     let (namespace, _server) = app(cluster, one_port(), behind_tls).await;
@@ -398,6 +440,43 @@ async fn in_a_browser(cluster: &'static Cluster) {
         browser.click("button").await.unwrap();
         eventually("the form was taken", async || browser.url().await.unwrap().ends_with("/done?x").then_some(()))
             .await;
+        browser.close().await;
+        serving.stop().await;
+    }
+}
+
+/// As SAML and OpenID Connect's `form_post` do: another origin's page sends its form to the app, which has led there. A page
+/// that nobody was led to sends the same in vain.
+async fn a_login_that_comes_back_by_post(cluster: &'static Cluster) {
+    let provider_ip = cluster.pod_address();
+    let form = |asked: &Asked| {
+        let back = asked.target().split("back=").nth(1).unwrap_or_default();
+        page(format!("<form method=post action=\"http://{back}/acs\"><button>Log in</button></form>"))
+    };
+    let _provider = RuleServer::start(provider_ip, &[8080], cluster.authority(), form).await;
+    let stranger = RuleServer::start(cluster.pod_address(), &[8080], cluster.authority(), form).await;
+    let (namespace, server) = app(cluster, one_port(), move |asked| match asked.method() {
+        "POST" => page("welcome"),
+        _ => {
+            Some((302, vec![("Location", format!("http://{provider_ip}:8080/?back={}", asked.host()))], String::new()))
+        }
+    })
+    .await;
+    let posts = || server.asked().iter().filter(|asked| asked.method() == "POST").count();
+    for via in ["--via=service-proxy", "--via=port-forward"] {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let site = serving.site_url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let browser = Browser::start(&cluster.scratch()).await;
+        let before = posts();
+        browser.open(&format!("http://{}:8080/?back={site}", stranger.ip())).await.unwrap();
+        browser.click("button").await.unwrap();
+        browser.until_text("body", "--allow-origin").await.unwrap();
+        assert_eq!(posts(), before, "{via}");
+        browser.open(&serving.site_url()).await.unwrap();
+        browser.until_text("button", "Log in").await.unwrap();
+        browser.click("button").await.unwrap();
+        browser.until_text("body", "welcome").await.unwrap();
+        assert_eq!(posts(), before + 1, "{via}");
         browser.close().await;
         serving.stop().await;
     }

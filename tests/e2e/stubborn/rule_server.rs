@@ -34,6 +34,11 @@ impl Asked {
         fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
     }
 
+    /// Everything before the body, as it came.
+    pub(super) fn head(&self) -> &str {
+        &self.head
+    }
+
     pub(super) fn host(&self) -> &str {
         self.field("host")
     }
