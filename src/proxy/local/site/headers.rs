@@ -77,6 +77,11 @@ fn mend_content_length(headers: &mut HeaderMap) {
         headers.remove(CONTENT_LENGTH);
         return;
     }
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let is_one_number = lines.next().is_none_or(|line| !line.as_bytes().contains(&b',')) && lines.next().is_none();
+    if is_one_number {
+        return;
+    }
     let said: Option<HeaderValue> = match tokens(headers, &CONTENT_LENGTH).collect::<Vec<_>>()[..] {
         [first, ref others @ ..] if !others.is_empty() && others.iter().all(|length| *length == first) => {
             HeaderValue::from_str(first).ok()

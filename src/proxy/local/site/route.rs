@@ -105,7 +105,9 @@ impl SiteLayout<'_> {
             let (status, location) = (StatusCode::MOVED_PERMANENTLY, with_final_slash(ask.target));
             return RequestRoute::Redirect { status, location };
         }
-        if let Some(origin) = self.origin_for_pages(below.site, ask).filter(|_| ask.is_navigation) {
+        if ask.is_navigation
+            && let Some(origin) = self.origin_for_pages(below.site, ask)
+        {
             let location = if origin.is_empty() { path_reference(below.own) } else { format!("{origin}{}", below.own) };
             return temporary_redirect(location);
         }
