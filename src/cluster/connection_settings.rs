@@ -71,7 +71,11 @@ impl SelectedContext {
             return Ok(chosen);
         }
         match service_account::find(environment) {
-            Some((cluster, user)) => Ok(Self { cluster, user, context: None, ..chosen }),
+            Some((cluster, mut user)) => {
+                // A token that was typed takes the account's place (client-go `tools/clientcmd/client_config.go`).
+                user.token_file = user.token_file.filter(|_| flags.token.is_none());
+                Ok(Self { cluster, user, context: None, ..chosen })
+            }
             None => Err(chosen.no_server(&config, environment)),
         }
     }

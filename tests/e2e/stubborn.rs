@@ -31,6 +31,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_forwarded_port,
         names_of_fields_as_they_were_spelled,
         heads_of_a_thousand_lines,
+        octets_that_no_url_may_hold,
         in_a_browser,
         a_login_that_comes_back_by_post,
     ]
@@ -425,6 +426,23 @@ async fn heads_of_a_thousand_lines(cluster: &'static Cluster) {
         let request = format!("GET /0 HTTP/1.1\r\nHost: {host}\r\n{many}Connection: close\r\n\r\n");
         assert!(http::raw(&url, request.as_bytes()).await.starts_with("HTTP/1.1 200"), "{via}");
         assert_eq!(server.asked().pop().unwrap().head().matches("m\r\n").count(), 900, "{via}");
+        serving.stop().await;
+    }
+}
+
+/// As `curl -g` sends what Prometheus' documentation shows.
+async fn octets_that_no_url_may_hold(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |_| page("yes")).await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        for (typed, sent) in
+            [(r#"series?match[]=up{job="x"}"#, "/series?match[]=up%7Bjob=%22x%22%7D"), ("<a>^`", "/%3Ca%3E%5E%60")]
+        {
+            let url = format!("{}{typed}", serving.site_url());
+            let output = http::curl(["--globoff", "--fail-with-body", &url]).await;
+            assert!(output.status.success(), "{via} {typed}: {}", String::from_utf8_lossy(&output.stdout));
+            assert_eq!(server.asked().pop().unwrap().target(), sent, "{via}");
+        }
         serving.stop().await;
     }
 }

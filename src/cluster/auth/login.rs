@@ -59,9 +59,6 @@ struct CertificateSource {
 /// When `--as-user-extra` is not `KEY=VALUE`.
 pub(crate) fn override_user(user: &mut AuthInfo, flags: &ConnectFlags) -> Result<(), Error> {
     replace(&mut user.token, &flags.token);
-    if flags.token.is_some() {
-        user.token_file = None;
-    }
     replace(&mut user.username, &flags.username);
     replace(&mut user.password, &flags.password);
     replace_file(&mut user.client_certificate, &mut user.client_certificate_data, flags.client_certificate.as_ref());

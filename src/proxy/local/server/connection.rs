@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::first_line::FirstLine;
 #[cfg(target_os = "linux")]
 use super::socket_owner::{self, ConnectionEnds};
 use crate::message::byte_stream::ByteStream;
@@ -88,6 +89,7 @@ pub(crate) type RunningAnswer = TaskTrackerToken;
 /// any more, or the one under way has been silent for [`HALF_CLOSED_TIMEOUT`].
 pub(crate) struct ClientStream {
     socket: CappedReads<ByteStream>,
+    first_line: FirstLine,
     /// Has a [`RunningAnswer`] for each request that is not answered to the end.
     unanswered: TaskTracker,
     silence: Option<Pin<Box<Sleep>>>,
@@ -95,7 +97,12 @@ pub(crate) struct ClientStream {
 
 impl ClientStream {
     pub(crate) fn new(socket: ClientSocket, unanswered: TaskTracker) -> Self {
-        Self { socket: CappedReads::new(socket.into_stream()), unanswered, silence: None }
+        Self {
+            socket: CappedReads::new(socket.into_stream()),
+            first_line: FirstLine::default(),
+            unanswered,
+            silence: None,
+        }
     }
 
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -120,7 +127,7 @@ impl AsyncRead for ClientStream {
             return this.poll_end(context);
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        ready!(this.first_line.poll_read(&mut this.socket, context, buffer))?;
         if buffer.filled().len() > before { Poll::Ready(Ok(())) } else { this.poll_end(context) }
     }
 }

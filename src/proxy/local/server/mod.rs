@@ -8,5 +8,6 @@ pub(crate) mod connection;
 #[cfg(target_os = "linux")]
 pub(crate) mod socket_owner;
 pub(crate) mod exchange;
+mod first_line;
 pub(crate) mod stats;
 pub(crate) mod request_log;
