@@ -12,8 +12,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// The longest line that is looked at: no longer target is taken anyway.
 const MAX_LINE_LENGTH: usize = 64 * 1024;
 
-/// What is encoded. Browsers do so themselves (WHATWG URL, section 1.3).
-const ENCODED: [u8; 8] = *b"\"<>^`{|}";
+/// What is encoded in a path, and behind it: what `http::Uri` does not hold. Browsers do so themselves (WHATWG URL, section
+/// 1.3).
+const IN_PATH: [u8; 3] = *b"<>`";
+/// The same in a query; the rest of it passes as it is.
+const IN_QUERY: [u8; 3] = *b"\"<>";
 
 /// How far the first line has come.
 pub(super) enum FirstLine {
@@ -80,7 +83,7 @@ fn may_be_encoded(beginning: &[u8]) -> bool {
     let line = beginning.split(|&octet| octet == b'\n').next().unwrap_or_default();
     let is_whole = line.len() < beginning.len();
     let is_request = beginning[0].is_ascii_uppercase();
-    is_request && (!is_whole || line.iter().any(|octet| ENCODED.contains(octet)))
+    is_request && (!is_whole || line.iter().any(|octet| IN_PATH.contains(octet) || IN_QUERY.contains(octet)))
 }
 
 /// `text` with the target of its first line encoded.
@@ -89,9 +92,12 @@ fn encoded(text: &[u8]) -> Vec<u8> {
     let line = &text[..end];
     let spaces = (line.iter().position(|&octet| octet == b' '), line.iter().rposition(|&octet| octet == b' '));
     let (Some(begin), Some(last)) = spaces else { return text.to_vec() };
-    let mut encoded = text[..begin].to_vec();
+    let (mut encoded, mut wanted) = (text[..begin].to_vec(), IN_PATH);
     for &octet in &text[begin..last] {
-        if ENCODED.contains(&octet) {
+        if octet == b'?' {
+            wanted = IN_QUERY;
+        }
+        if wanted.contains(&octet) {
             encoded.extend_from_slice(format!("%{octet:02X}").as_bytes());
         } else {
             encoded.push(octet);
@@ -135,13 +141,13 @@ mod tests {
     async fn the_target_of_the_first_line_and_nothing_else() {
         check("GET /a HTTP/1.1\r\nX: \"<\r\n\r\n", "GET /a HTTP/1.1\r\nX: \"<\r\n\r\n").await;
         check(
-            "GET /<a>`^?m[]=up{job=\"x|y\"} HTTP/1.1\r\nX: \"\r\n\r\nGET /\" HTTP/1.1\r\n",
-            "GET /%3Ca%3E%60%5E?m[]=up%7Bjob=%22x%7Cy%22%7D HTTP/1.1\r\nX: \"\r\n\r\nGET /\" HTTP/1.1\r\n",
+            "GET /<a>`^?m[]=up{job=\"x|y`\"} HTTP/1.1\r\nX: \"\r\n\r\nGET /\" HTTP/1.1\r\n",
+            "GET /%3Ca%3E%60^?m[]=up{job=%22x|y`%22} HTTP/1.1\r\nX: \"\r\n\r\nGET /\" HTTP/1.1\r\n",
         )
         .await;
-        check("GET /\" b HTTP/1.1\r\n", "GET /%22 b HTTP/1.1\r\n").await;
+        check("GET /< b HTTP/1.1\r\n", "GET /%3C b HTTP/1.1\r\n").await;
         check("\"<>\r\n", "\"<>\r\n").await;
-        check("GET /\"", "GET /\"").await;
+        check("GET /<", "GET /<").await;
         check("", "").await;
     }
 }
