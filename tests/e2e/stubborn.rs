@@ -436,7 +436,7 @@ async fn octets_that_no_url_may_hold(cluster: &'static Cluster) {
     for via in TRANSPORTS {
         let serving = serve(cluster, &namespace, &["app", via]).await;
         for (typed, sent) in
-            [(r#"series?match[]=up{job="x"}"#, "/series?match[]=up%7Bjob=%22x%22%7D"), ("<a>^`", "/%3Ca%3E%5E%60")]
+            [(r#"series?match[]=up{job="x"}"#, "/series?match[]=up{job=%22x%22}"), ("<a>`", "/%3Ca%3E%60")]
         {
             let url = format!("{}{typed}", serving.site_url());
             let output = http::curl(["--globoff", "--fail-with-body", &url]).await;
