@@ -32,6 +32,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         names_of_fields_as_they_were_spelled,
         heads_of_a_thousand_lines,
         octets_that_no_url_may_hold,
+        a_file_is_moved_at_the_computed_url,
         in_a_browser,
         a_login_that_comes_back_by_post,
     ]
@@ -442,6 +443,31 @@ async fn octets_that_no_url_may_hold(cluster: &'static Cluster) {
             let output = http::curl(["--globoff", "--fail-with-body", &url]).await;
             assert!(output.status.success(), "{via} {typed}: {}", String::from_utf8_lossy(&output.stdout));
             assert_eq!(server.asked().pop().unwrap().target(), sent, "{via}");
+        }
+        serving.stop().await;
+    }
+}
+
+/// WebDAV clients say in `Destination` and `If` where to, by the URL that they know.
+async fn a_file_is_moved_at_the_computed_url(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |asked| {
+        Some((201, vec![("Location", format!("http://{}/b", asked.host()))], String::new()))
+    })
+    .await;
+    for (via, method) in [("--via=auto", "MOVE"), ("--via=port-forward", "COPY"), ("--via=service-proxy", "PUT")] {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        for url in [serving.proxy_url(), serving.site_url()] {
+            let request = Request::builder().method(method).header("destination", format!("{url}b"));
+            let request = request.header("if", format!("<{url}b> (<opaquelocktoken:1> [\"e\"])"));
+            let answer = http::send(&format!("{url}a"), request).await;
+            let asked = server.asked().pop().unwrap();
+            let own = format!("http://{}/b", asked.host());
+            let seen = (asked.method(), asked.target(), asked.field("destination"), asked.field("if"));
+            let tagged = format!("<{own}> (<opaquelocktoken:1> [\"e\"])");
+            assert_eq!(seen, (method, "/a", own.as_str(), tagged.as_str()), "{via} {url}");
+            let location = answer.header("location");
+            let below = url.split_once("://").unwrap().1.split_once('/').unwrap().1;
+            assert!(location.ends_with(&format!("/{below}b")), "{via} {url}: {} {location}", answer.status);
         }
         serving.stop().await;
     }
