@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
 use super::body::Body;
-use super::html_links::rewritten_body::{PieceRewriter, RewrittenBody};
-use super::html_links::{encoding, forget_the_bytes};
+use super::content_kind;
+use super::rewritten_body::{self, PieceRewriter};
 
 /// A text, and what it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,43 +24,13 @@ const LOOKAHEAD: usize = 3;
 /// scripts, styles, JSON, XML. A text that goes on as a longer host name or port is another one, and stays.
 ///
 /// Octets are held back only as long as they may be the beginning of such a text. The answer loses what is no longer true of
-/// it, as with [`html_links::rewrite`](super::html_links::rewrite).
-pub(crate) fn replace(answer: Response<Body>, replacements: Vec<TextReplacement>) -> Response<Body> {
-    if !is_whole_text(&answer) {
+/// it, as [`rewritten_body::rewrite`] says.
+pub(crate) fn replace(answer: Response<Body>, replacements: impl FnOnce() -> Vec<TextReplacement>) -> Response<Body> {
+    let is_whole = answer.status() != StatusCode::PARTIAL_CONTENT;
+    if !is_whole || !content_kind::is_text(answer.headers()) || !rewritten_body::is_possible(&answer) {
         return answer;
     }
-    let (mut head, body) = answer.into_parts();
-    let is_gzip = encoding(&head.headers) == b"gzip";
-    let replaced = RewrittenBody::new(body, is_gzip, TextReplacer::new(replacements));
-    forget_the_bytes(&mut head.headers);
-    Response::from_parts(head, Body::boxed(replaced))
-}
-
-fn is_whole_text(answer: &Response<Body>) -> bool {
-    const OTHERS: [StatusCode; 3] = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::PARTIAL_CONTENT];
-    !answer.status().is_informational()
-        && !OTHERS.contains(&answer.status())
-        && is_text(answer.headers())
-        && matches!(encoding(answer.headers()), b"" | b"gzip")
-        && !http_body::Body::is_end_stream(answer.body())
-}
-
-/// What browsers run, show or read as text (WHATWG MIME Sniffing, section 4.6).
-fn is_text(headers: &HeaderMap) -> bool {
-    const OTHERS: [&str; 5] = [
-        "application/json",
-        "application/javascript",
-        "application/x-javascript",
-        "application/ecmascript",
-        "application/xml",
-    ];
-    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let essence = String::from_utf8_lossy(kind.split(|&octet| octet == b';').next().unwrap_or_default());
-    let essence = essence.trim().to_ascii_lowercase();
-    essence.starts_with("text/")
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
-        || OTHERS.contains(&essence.as_str())
+    rewritten_body::rewrite(answer, TextReplacer::new(replacements()))
 }
 
 /// Replaces texts in what is written to it.
@@ -220,7 +190,7 @@ mod tests {
             ("application/octet-stream", 200, false),
         ] {
             let answer = Response::builder().status(code).header("content-type", kind).header("content-length", "13");
-            let answer = replace(answer.body(Body::full("https://a.b:1")).unwrap(), replacements());
+            let answer = replace(answer.body(Body::full("https://a.b:1")).unwrap(), replacements);
             assert_eq!(answer.headers().contains_key("content-length"), !is_text, "{kind} {code}");
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, if is_text { "http://c:2" } else { "https://a.b:1" }, "{kind} {code}");

@@ -3,35 +3,21 @@
 //! The API server puts its proxy path in front of the links of the pages it passes on. Taking it off again, and putting
 //! it back for those who serve a site below a path, both go through here, so both know the same attributes.
 
-mod rewriter;
-pub(crate) mod rewritten_body;
+pub(super) mod rewriter;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, Response, header};
 
 use crate::message::body::Body;
 use crate::message::field_tokens::tokens;
+use crate::message::{content_kind, rewritten_body};
 use rewriter::LinkRewriter;
-use rewritten_body::RewrittenBody;
-
-/// Header fields that vouch for the exact bytes of a body (RFC 9530, RFC 3230, RFC 1864).
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-md5"),
-];
 
 /// Whether the links of this answer's body can be changed: HTML, with a body, in an encoding that can be undone.
 ///
 /// HTML is what the API server takes for it: `text/html` in lower case, whatever its parameters and the status. It
 /// changes only pages without an encoding or with exactly `gzip`.
 pub fn are_in(answer: &Response<Body>) -> bool {
-    let bodiless = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    !bodiless
-        && !answer.status().is_informational()
-        && is_html(answer.headers())
-        && matches!(encoding(answer.headers()), b"" | b"gzip")
-        && !http_body::Body::is_end_stream(answer.body())
+    content_kind::is_html(answer.headers()) && rewritten_body::is_possible(answer)
 }
 
 /// Changes the links of an answer in which they [are](are_in), while its body streams.
@@ -40,13 +26,9 @@ pub fn are_in(answer: &Response<Body>) -> bool {
 /// all, and says what to put there; `None` leaves the whole tag as it is, byte for byte. A byte that is not ASCII appears as
 /// one character and comes out as the same byte again, whatever the page's encoding.
 ///
-/// The answer loses what is no longer true of it: `Content-Length`, `Content-Encoding`, digests, and the strength of
-/// its `ETag`. Memory stays bounded for endless and for hostile pages; what does not fit passes with its links as they are.
+/// The answer loses what is no longer true of it, as [`rewritten_body`] says. Memory stays bounded for endless and for hostile pages; what does not fit passes with its links as they are.
 pub fn rewrite(answer: Response<Body>, link: impl FnMut(&str) -> Option<String> + Send + 'static) -> Response<Body> {
-    let (mut head, body) = answer.into_parts();
-    let rewritten = RewrittenBody::new(body, encoding(&head.headers) == b"gzip", LinkRewriter::new(link));
-    forget_the_bytes(&mut head.headers);
-    Response::from_parts(head, Body::boxed(rewritten))
+    rewritten_body::rewrite(answer, LinkRewriter::new(link))
 }
 
 /// Whether a request's `Accept-Encoding` allows gzip, by name or by `*` (RFC 9110 12.5.3).
@@ -69,47 +51,15 @@ fn is_wanted(parameters: &str) -> bool {
     weight.is_none_or(|weight| weight.trim().parse() != Ok(0.0))
 }
 
-fn is_html(headers: &HeaderMap) -> bool {
-    let essence = |value: &HeaderValue| {
-        let bytes = value.as_bytes();
-        bytes.split(|&byte| byte == b';').next().is_some_and(|essence| essence.trim_ascii() == b"text/html")
-    };
-    headers.get(header::CONTENT_TYPE).is_some_and(essence)
-}
-
-/// How an answer is compressed; nothing if it is not.
-pub(super) fn encoding(headers: &HeaderMap) -> &[u8] {
-    headers.get(header::CONTENT_ENCODING).map_or(b"", HeaderValue::as_bytes)
-}
-
-/// Takes out what a changed body makes untrue.
-pub(super) fn forget_the_bytes(headers: &mut HeaderMap) {
-    headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::CONTENT_ENCODING);
-    for digest in DIGESTS {
-        headers.remove(digest);
-    }
-    if let Some(tag) = headers.get_mut(header::ETAG) {
-        weaken(tag);
-    }
-}
-
-/// RFC 9110 8.8.1: a strong validator would promise the same bytes.
-fn weaken(tag: &mut HeaderValue) {
-    if tag.as_bytes().starts_with(b"\"") {
-        let weak = [b"W/", tag.as_bytes()].concat();
-        *tag = HeaderValue::from_bytes(&weak).expect("a field value with two letters in front is one");
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
+    use http::{HeaderName, HeaderValue, StatusCode};
     use http_body_util::BodyExt;
     use std::io::Write;
 
-    pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    pub(in crate::message) fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
@@ -173,13 +123,6 @@ mod tests {
         left.sort();
         assert_eq!(left, ["content-type: text/html", "etag: W/\"x\"", "vary: accept-encoding"]);
         assert_eq!(read(answer).await, b"<a href=\"/x\">");
-    }
-
-    #[test]
-    fn a_weak_tag_stays() {
-        let mut tag = HeaderValue::from_static("W/\"x\"");
-        weaken(&mut tag);
-        assert_eq!(tag, "W/\"x\"");
     }
 
     #[test]

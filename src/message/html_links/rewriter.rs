@@ -9,8 +9,8 @@ use encoding_rs::WINDOWS_1252;
 use lol_html::send::{Element, ElementContentHandlers, HtmlRewriter, Settings};
 use lol_html::{AsciiCompatibleEncoding, HandlerResult, MemorySettings, Selector};
 
-use super::rewritten_body::PieceRewriter;
 use crate::lock::lock;
+use crate::message::rewritten_body::PieceRewriter;
 
 /// Elements and those of their attributes that hold one URL, as the API server knows them (apimachinery,
 /// `pkg/util/proxy/transport.go`, `atomsToAttrs`). `srcset`, `<meta>` refreshes, SVG and scripts are not among them.
@@ -53,7 +53,7 @@ static ELEMENTS: LazyLock<Selector> = LazyLock::new(|| {
 });
 
 /// A page on its way through; what comes out is taken with [`LinkRewriter::take`].
-pub(super) struct LinkRewriter {
+pub(in crate::message) struct LinkRewriter {
     /// `None` once the page has taken more memory than it may.
     html: Option<Box<HtmlRewriter<'static, PageSink>>>,
     output: Arc<Mutex<Vec<u8>>>,
@@ -63,7 +63,7 @@ pub(super) struct LinkRewriter {
 type PageSink = Box<dyn FnMut(&[u8]) + Send>;
 
 impl LinkRewriter {
-    pub(super) fn new(mut link: impl FnMut(&str) -> Option<String> + Send + 'static) -> Self {
+    pub(in crate::message) fn new(mut link: impl FnMut(&str) -> Option<String> + Send + 'static) -> Self {
         let output = Arc::new(Mutex::new(Vec::new()));
         let page = output.clone();
         let sink: PageSink = Box::new(move |chunk| lock(&page).extend_from_slice(chunk));

@@ -22,6 +22,7 @@ use super::notices::Notice;
 use super::self_redirect::SelfRedirect;
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
+use crate::message::content_kind;
 use crate::message::replay::{self, SendFacts};
 use crate::service::Scheme;
 
@@ -227,8 +228,7 @@ impl Observation {
         let is_tls_trial = is_trial && attempt.entrance.scheme() == Scheme::Https;
         let cause = answer.extensions().get::<FailureCause>().cloned();
         let redirect = answer.extensions().get::<SelfRedirect>().cloned();
-        let kind = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let is_partial_page = answer.status() == StatusCode::PARTIAL_CONTENT && kind.starts_with(b"text/html");
+        let is_partial_page = answer.status() == StatusCode::PARTIAL_CONTENT && content_kind::is_html(answer.headers());
         let says_when = answer.headers().contains_key(header::RETRY_AFTER);
         Self {
             status: answer.status(),

@@ -369,25 +369,24 @@ impl DispatcherShared {
         if let Some(redirect) = asked.redirect(&hosts, &answer) {
             answer.extensions_mut().insert(redirect);
         }
-        self.map_back(hosts, attempt, answer)
+        self.map_back(&hosts, attempt, answer)
     }
 
     /// What belongs to the host that the app sees belongs to the local one.
-    fn map_back(&self, hosts: HostPair, attempt: &Attempt, mut answer: Response<Body>) -> Response<Body> {
+    fn map_back(&self, hosts: &HostPair, attempt: &Attempt, mut answer: Response<Body>) -> Response<Body> {
         let by_service_proxy =
             answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
-        if !is_otherwise_to_app(attempt.entrance, &hosts) {
+        if !is_otherwise_to_app(attempt.entrance, hosts) {
             if !by_service_proxy {
-                self.hosts_back.head(&hosts, &mut answer);
+                self.hosts_back.head(hosts, &mut answer);
             }
             return answer;
         }
-        let replacements = unprefix::replacements(attempt.entrance.shown_scheme(), &hosts);
         // The service proxy maps what belongs to the host that it was given.
         if hosts.sent != hosts.local || !by_service_proxy {
-            answer = self.hosts_back.answer(hosts, answer);
+            answer = self.hosts_back.answer(hosts.clone(), answer);
         }
-        text_replacement::replace(answer, replacements)
+        text_replacement::replace(answer, || unprefix::replacements(attempt.entrance.shown_scheme(), hosts))
     }
 
     /// Looks once for a host under which the app shows `/`, where it shows it under the local host neither. With requests

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 
 pub use answer_fault::AnswerFault;
@@ -28,6 +27,7 @@ pub use explanation::{Explanation, FailingService, SuggestedCheck};
 use super::Body;
 pub use crate::cluster::{CredentialsNotSeen, MissingRight};
 pub use crate::message::client_kind::{ClientKind, RequestingClient};
+use crate::message::content_kind;
 use crate::message::peek::peek;
 pub use crate::proxy::page::ERROR_HEADER;
 use crate::service::Scheme;
@@ -138,8 +138,7 @@ fn is_fine(response: &Response<Body>) -> bool {
 }
 
 fn is_json(response: &Response<Body>) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
+    content_kind::media_type(response.headers()) == b"application/json"
 }
 
 #[cfg(test)]

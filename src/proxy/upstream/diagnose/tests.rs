@@ -5,6 +5,7 @@ use http_body_util::BodyExt;
 use super::*;
 use crate::cluster::{AddressType, Endpoint, EndpointPort, EndpointSlice};
 use crate::service::{Protocol, Target, TargetPort};
+use http::header::CONTENT_TYPE;
 
 const NO_ENDPOINTS: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no endpoints available for service \"web:http\"","reason":"ServiceUnavailable","code":503}"#;
 

@@ -1,4 +1,4 @@
-//! A body whose links change while it streams.
+//! A body that changes while it streams.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -6,14 +6,65 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use flate2::write::MultiGzDecoder;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame};
 
 use crate::message::body::{Body, BoxError};
 
+/// Header fields that vouch for the exact bytes of a body (RFC 9530, RFC 3230, RFC 1864).
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// Whether the body of this answer can be changed: there is one, in an encoding that can be undone.
+pub(crate) fn is_possible(answer: &Response<Body>) -> bool {
+    let bodiless = matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    !bodiless
+        && !answer.status().is_informational()
+        && matches!(encoding(answer.headers()), b"" | b"gzip")
+        && !answer.body().is_end_stream()
+}
+
+/// Changes the body of an answer for which that [is possible](is_possible), while it streams.
+///
+/// The answer loses what is no longer true of it: `Content-Length`, `Content-Encoding`, digests, and the strength of its
+/// `ETag`.
+pub(crate) fn rewrite(answer: Response<Body>, rewriter: impl PieceRewriter + 'static) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    let rewritten = RewrittenBody::new(body, encoding(&head.headers) == b"gzip", rewriter);
+    forget_the_bytes(&mut head.headers);
+    Response::from_parts(head, Body::boxed(rewritten))
+}
+
+fn encoding(headers: &HeaderMap) -> &[u8] {
+    headers.get(header::CONTENT_ENCODING).map_or(b"", HeaderValue::as_bytes)
+}
+
+fn forget_the_bytes(headers: &mut HeaderMap) {
+    headers.remove(header::CONTENT_LENGTH);
+    headers.remove(header::CONTENT_ENCODING);
+    for digest in DIGESTS {
+        headers.remove(digest);
+    }
+    if let Some(tag) = headers.get_mut(header::ETAG) {
+        weaken(tag);
+    }
+}
+
+/// RFC 9110 8.8.1: a strong validator would promise the same bytes.
+fn weaken(tag: &mut HeaderValue) {
+    if tag.as_bytes().starts_with(b"\"") {
+        let weak = [b"W/", tag.as_bytes()].concat();
+        *tag = HeaderValue::from_bytes(&weak).expect("a field value with two letters in front is one");
+    }
+}
+
 /// `source`, rewritten. A piece is worked on only when the reader asks for more, so the reader sets the pace and a page
 /// that unpacks to far more than it was takes no more memory than any other.
-pub(crate) struct RewrittenBody<R: PieceRewriter> {
+struct RewrittenBody<R: PieceRewriter> {
     source: Body,
     stage: RewriteStage<R>,
     /// What came from `source` and is not worked on yet.
@@ -38,7 +89,7 @@ pub(crate) trait PieceRewriter: Write + Send + Unpin {
 
 impl<R: PieceRewriter> RewrittenBody<R> {
     /// What goes in compressed comes out plain: compressing again would only cost time, for a reader on the same machine.
-    pub(crate) fn new(source: Body, is_gzip: bool, rewriter: R) -> Self {
+    fn new(source: Body, is_gzip: bool, rewriter: R) -> Self {
         let stage = match is_gzip {
             true => RewriteStage::Gzip(Box::new(MultiGzDecoder::new(rewriter))),
             false => RewriteStage::Plain(rewriter),
@@ -137,6 +188,13 @@ mod tests {
 
     fn read(body: RewrittenBody<LinkRewriter>) -> Result<Vec<u8>, BoxError> {
         block_on(body.collect()).map(|all| all.to_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_weak_tag_stays() {
+        let mut tag = HeaderValue::from_static("W/\"x\"");
+        weaken(&mut tag);
+        assert_eq!(tag, "W/\"x\"");
     }
 
     const PAGE: &[u8] = b"<p>one <a href=\"/p/two\">two</a> \xff three";
