@@ -1,4 +1,5 @@
-//! Reads that stay small, so that a buffer which may grow for a long head does not grow for a long body.
+//! How long a message's head may be, and reads that stay small, so that a buffer which may grow for a long head does not
+//! grow for a long body.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,6 +7,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
+/// Octets of a message's head at most, on either side: what Go takes (`net/http` `DefaultMaxHeaderBytes`).
+pub(crate) const MAX_HEAD_SIZE: usize = 1024 * 1024;
+/// Lines of a message's head at most, on either side. Go has no limit but that of the octets.
+pub(crate) const MAX_HEAD_LINES: usize = 1000;
 /// Octets of one read at most. hyper doubles its buffer when a read has filled it, up to the longest head that it takes; so
 /// this is a little less than what is worth reading at once.
 const MAX_READ: u64 = 64 * 1024 - 1;

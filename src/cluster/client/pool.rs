@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::lock::lock;
 use crate::message::body::Body;
 use crate::message::byte_stream::ByteStream;
-use crate::message::capped_reads::CappedReads;
+use crate::message::capped_reads::{CappedReads, MAX_HEAD_LINES, MAX_HEAD_SIZE};
 use crate::message::replay::SendTrace;
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
@@ -30,11 +30,6 @@ const PLACES: usize = 64;
 /// For this long a request waits for a place. Then it gets a connection beyond [`PLACES`], since those may be held by
 /// answers that never end (event streams, long polls).
 const POOL_PLACE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Octets of a message's head at most: what Go takes (`net/http` `DefaultMaxHeaderBytes`).
-pub(crate) const MAX_HEAD_SIZE: usize = 1024 * 1024;
-/// Lines of a message's head at most. Go has no limit but that of the octets.
-pub(crate) const MAX_HEAD_LINES: usize = 1000;
 
 /// Makes the connections that a pool keeps.
 pub(crate) trait PoolConnector: Send + Sync + 'static {

@@ -16,15 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{ClientSocket, ClientStream};
 use super::listener::{ListeningSocket, LocalListener};
+use crate::message::capped_reads::{MAX_HEAD_LINES, MAX_HEAD_SIZE};
 use crate::message::client_connection::ClientConnection;
 use crate::proxy::local::guard::admit::ClientPeer;
 use crate::proxy::local::handle::handle;
 use crate::proxy::local::server_state::{LocalProxy, ServerState};
 
-/// Octets of a request's head at most, and its lines: what is taken of an answer.
-const MAX_HEAD_SIZE: usize = 1024 * 1024;
-/// The lines of a request's head at most.
-const MAX_HEAD_LINES: usize = 1000;
 /// How long a client may take for a request's head, and how long a connection may wait for the next request.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the system has no file descriptor or memory left.
