@@ -7,6 +7,7 @@ pub mod safe_path;
 pub(crate) mod cookie_fields;
 pub(crate) mod client_connection;
 pub(crate) mod peek;
+pub(crate) mod forwarded_fields;
 pub(crate) mod content_kind;
 pub(crate) mod rewritten_body;
 pub(crate) mod text_replacement;

@@ -6,10 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 use super::hosts::OwnHost;
 use super::policy::GuardPolicy;
+use crate::message::forwarded_fields::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::message::host_port;
-
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The URL that is in the browser's address bar, as far as the app is to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

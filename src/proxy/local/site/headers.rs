@@ -9,14 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::cookie_fields;
 use crate::message::field_tokens::{has_token, tokens, without_items};
+use crate::message::forwarded_fields::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::message::host_port;
 use crate::proxy::local::guard::outer_front::OuterFront;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A WebSocket subprotocol that the API server takes for a bearer token.
 const BEARER_PROTOCOL: &[u8] = b"base64url.bearer.authorization.k8s.io.";

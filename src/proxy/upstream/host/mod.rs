@@ -13,7 +13,7 @@ use crate::service::{Scheme, Target};
 
 pub(super) use cluster_routes::outside_hosts;
 pub(super) use outer_https::set_outer_https;
-pub(super) use present::{X_FORWARDED_HOST, set_app_host, set_forwarded};
+pub(super) use present::{set_app_host, set_forwarded};
 
 /// The hosts to try besides `local`, the likeliest first and none twice: `localhost`, the names of `target`'s Service in
 /// the cluster, and those of its Ingresses and HTTPRoutes. Pure.

@@ -2,7 +2,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use crate::message::forwarded_fields::X_FORWARDED_PROTO;
+
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 

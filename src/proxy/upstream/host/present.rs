@@ -1,14 +1,12 @@
 //! A request as it must look for the app to see one host everywhere.
 
 use http::header::ORIGIN;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 
+use crate::message::forwarded_fields::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::message::link_fields;
 use crate::proxy::upstream::unprefix::HostPair;
 use crate::service::Scheme;
-
-pub(in crate::proxy::upstream) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Makes `headers` those of a request to `hosts.sent` by `scheme`: `Host`, and `Origin`, `Referer`, `Destination` and
 /// `If` where they name the local host. Apps compare them with each other, with `X-Forwarded-Host` and with whether they speak TLS, so

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Limited};
 
 use crate::cluster::{ApiServer, SendError};
 use crate::message::body::Body;
+use crate::message::forwarded_fields::X_FORWARDED_HOST;
 use crate::message::host_port::unbracketed;
 use crate::proxy::upstream::host;
 use crate::proxy::upstream::unprefix::HostPair;
@@ -70,7 +71,7 @@ impl ProbeAnswer {
 pub(super) fn show_api_host(headers: &mut HeaderMap, scheme: Scheme, hosts: &HostPair) {
     host::set_app_host(headers, scheme, hosts);
     if !headers.contains_key(ORIGIN) {
-        headers.insert(host::X_FORWARDED_HOST, hosts.local.clone());
+        headers.insert(X_FORWARDED_HOST, hosts.local.clone());
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
         let hosts =
             HostPair { sent: HeaderValue::from_static("api.example:6443"), local: HeaderValue::from_static("l:1") };
         let local = || hosts.local.clone();
-        let mut plain = HeaderMap::from_iter([(HOST, local()), (host::X_FORWARDED_HOST, local())]);
+        let mut plain = HeaderMap::from_iter([(HOST, local()), (X_FORWARDED_HOST, local())]);
         let mut posted = plain.clone();
         posted.insert(ORIGIN, HeaderValue::from_static("http://l:1"));
         show_api_host(&mut plain, Scheme::Http, &hosts);
