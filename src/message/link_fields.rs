@@ -13,14 +13,14 @@ pub(crate) fn change_urls(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Optio
     change(headers, LOCATION, &edit);
     change(headers, CONTENT_LOCATION, &edit);
     change(headers, REFRESH, |value| refresh(value, &edit));
-    change(headers, LINK, |value| link(value, &edit));
+    change(headers, LINK, |value| bracketed(BracketedField::Link, value, &edit));
 }
 
 /// Changes the URLs in a request's `Destination`, `Referer` and the tagged lists of `If`; `None` leaves one as it is.
 pub(crate) fn change_asked_urls(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     change(headers, DESTINATION, &edit);
     change(headers, REFERER, &edit);
-    change(headers, IF, |value| tagged_lists(value, &edit));
+    change(headers, IF, |value| bracketed(BracketedField::If, value, &edit));
 }
 
 /// Changes every value of the field called `name`; `None` leaves one as it is.
@@ -53,37 +53,24 @@ fn refresh(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<
     Some([&value[..start], &changed, &value[start + length..]].concat())
 }
 
-/// `<URL>; rel=…, <URL>; …` (RFC 8288); a `<` in a quoted parameter begins no URL.
-fn link(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-    let mut changed = Vec::new();
-    let (mut done, mut at, mut quoted) = (0, 0, false);
-    while let Some(&byte) = value.get(at) {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\\' if quoted => at += 1,
-            b'<' if !quoted => {
-                let end = at + value[at..].iter().position(|&byte| byte == b'>')?;
-                if let Some(url) = edit(&value[at + 1..end]) {
-                    changed.extend([&value[done..=at], &url].concat());
-                    done = end;
-                }
-                at = end;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    (done > 0).then(|| [&changed, &value[done..]].concat())
+/// What a field with URLs in angle brackets has besides.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BracketedField {
+    /// `<URL>; rel=…, <URL>; …` (RFC 8288): quoted parameters with escapes.
+    Link,
+    /// `<URL> (<TOKEN> ["ETAG"]) (…) <URL> …` (RFC 4918): what is in parentheses names no resource.
+    If,
 }
 
-/// `<URL> (<TOKEN> ["ETAG"]) (…) <URL> …`; what is in parentheses names no resource.
-fn tagged_lists(value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+/// Changes the URLs in angle brackets; a `<` in quotes begins none.
+fn bracketed(field: BracketedField, value: &[u8], edit: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     let mut changed = Vec::new();
     let (mut done, mut at, mut quoted, mut listed) = (0, 0, false, false);
     while let Some(&byte) = value.get(at) {
         match byte {
             b'"' => quoted = !quoted,
-            b'(' | b')' if !quoted => listed = byte == b'(',
+            b'\\' if quoted && field == BracketedField::Link => at += 1,
+            b'(' | b')' if !quoted && field == BracketedField::If => listed = byte == b'(',
             b'<' if !quoted => {
                 let end = at + value[at..].iter().position(|&byte| byte == b'>')?;
                 if let Some(url) = edit(&value[at + 1..end]).filter(|_| !listed) {
