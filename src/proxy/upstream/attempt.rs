@@ -7,7 +7,6 @@
 
 use std::fmt;
 
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
@@ -19,7 +18,7 @@ use super::judge_https;
 use super::known::{Known, SuspectAnswer};
 use super::limitation::{ProxyLimitation, Via};
 use super::notices::Notice;
-use super::self_redirect::SelfRedirect;
+use super::self_redirect::{AskedUrl, SelfRedirect};
 use super::{Body, Transport};
 use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::message::content_kind;
@@ -39,8 +38,8 @@ pub(super) struct RequestHead {
     is_repeatable: bool,
     /// Whether it only reads: a GET or HEAD without a body.
     pub(super) is_reading: bool,
-    /// Its path and query.
-    pub(super) target: PathAndQuery,
+    /// Its URL.
+    pub(super) asked: AskedUrl,
     /// Whether it is a WebSocket handshake.
     pub(super) is_handshake: bool,
     /// Whether it asks only for what has changed, and can be asked without that.
@@ -95,6 +94,13 @@ pub(super) enum AttemptReason {
     Silence,
     /// The service proxy answered a handshake with this status, and that was doubted.
     Handshake(SuspectAnswer, StatusCode),
+}
+
+impl Attempt {
+    /// Whether it finds out if the app is to be had in another way at all.
+    fn is_trial(&self) -> bool {
+        matches!(self.reason, AttemptReason::Https | AttemptReason::Silence)
+    }
 }
 
 /// For the log.
@@ -184,7 +190,7 @@ impl RequestHead {
             method: request.method().clone(),
             is_repeatable: replay::is_idempotent(request.method()),
             is_reading,
-            target: request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")),
+            asked: AskedUrl::of(request),
             is_handshake: headers.contains_key(header::UPGRADE),
             is_conditional: asks_for_changes
                 && is_bare
@@ -224,8 +230,7 @@ fn localhost(host: &HeaderValue) -> Option<HeaderValue> {
 impl Observation {
     /// Reads it off the answer to `attempt`, which went out as `facts` say.
     pub(super) fn of(answer: &Response<Body>, attempt: &Attempt, facts: SendFacts) -> Self {
-        let is_trial = matches!(attempt.reason, AttemptReason::Https | AttemptReason::Silence);
-        let is_tls_trial = is_trial && attempt.entrance.scheme() == Scheme::Https;
+        let is_tls_trial = attempt.is_trial() && attempt.entrance.scheme() == Scheme::Https;
         let cause = answer.extensions().get::<FailureCause>().cloned();
         let redirect = answer.extensions().get::<SelfRedirect>().cloned();
         let is_partial_page = answer.status() == StatusCode::PARTIAL_CONTENT && content_kind::is_html(answer.headers());
@@ -307,20 +312,19 @@ fn may_port_forward(head: &RequestHead, known: &Known) -> Result<bool, NeededFac
 /// What becomes of the answer to `attempt`: the rows of the table, the first that fits.
 pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
     known.has_answered |= seen.cause.is_none();
-    match attempt.reason {
-        AttemptReason::Https => return judge_https::after_trial(attempt, seen, known),
-        AttemptReason::Silence => return judge_https::after_silence(attempt, seen, known),
-        _ => {}
-    }
-    if let Some(FailureCause::WrongScheme { right }) = seen.cause {
+    if let Some(FailureCause::WrongScheme { right }) = seen.cause
+        && !attempt.is_trial()
+    {
         return turn(head, attempt, right, known);
     }
     match attempt.reason {
+        AttemptReason::Https => return judge_https::after_trial(attempt, seen, known),
+        AttemptReason::Silence => return judge_https::after_silence(attempt, seen, known),
         AttemptReason::Handshake(doubt, status) => {
-            return after_handshake(head.target.path(), doubt, status, seen, known);
+            return after_handshake(head.asked.target.path(), doubt, status, seen, known);
         }
         AttemptReason::OtherHost(refusal) => return judge_host::after_other_host(head, attempt, refusal, seen, known),
-        _ => {}
+        AttemptReason::First | AttemptReason::Taught | AttemptReason::Repeat | AttemptReason::LostOnKept => {}
     }
     let by_service_proxy = attempt.transport == Transport::ServiceProxy;
     if let (true, Some(doubt), true) = (head.is_handshake, seen.suspect, by_service_proxy) {
@@ -464,7 +468,7 @@ fn examine_handshake(
     status: StatusCode,
     known: &mut Known,
 ) -> Next {
-    if known.handshakes.are_settled(head.target.path()) {
+    if known.handshakes.are_settled(head.asked.target.path()) {
         return Next::Deliver;
     }
     match may_port_forward(head, known) {

@@ -77,7 +77,7 @@ pub(super) fn after_search(head: &RequestHead, attempt: &Attempt, seen: &Observa
     let host = match &known.app_host {
         Some(host) => Some(host.clone()),
         None if did_nothing(seen.status) => head.localhost.clone(),
-        None => head.localhost.clone().filter(|_| known.may_doubt_host_at(head.target.path())),
+        None => head.localhost.clone().filter(|_| known.may_doubt_host_at(head.asked.target.path())),
     };
     let Some(host) = host else { return Next::Deliver };
     let reason = AttemptReason::OtherHost(seen.status);

@@ -78,3 +78,10 @@ pub struct RouteTaken {
     /// The Pod, where this side chose it.
     pub pod: Option<String>,
 }
+
+impl RouteTaken {
+    /// How the request travelled that `answer` answers; `None` where nobody in the cluster did.
+    pub(crate) fn transport_of<B>(answer: &Response<B>) -> Option<Transport> {
+        answer.extensions().get::<Self>().map(|route| route.transport)
+    }
+}

@@ -2,7 +2,7 @@
 
 use http::header::{LOCATION, SET_COOKIE};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 
 use super::unprefix::HostPair;
 use super::{RouteTaken, Transport};
@@ -23,8 +23,10 @@ pub(super) enum SelfRedirect {
 }
 
 /// What of a request is compared with a redirect.
+#[derive(Debug, Clone)]
 pub(super) struct AskedUrl {
-    target: PathAndQuery,
+    /// Path and query.
+    pub(super) target: PathAndQuery,
     has_cookies: bool,
 }
 
@@ -56,14 +58,9 @@ impl AskedUrl {
     /// `pkg/util/proxy/transport.go`), so one to https looks like one to the same URL. That may be what an app means that
     /// has just set its first cookie.
     fn may_be_https<B>(&self, answer: &Response<B>) -> bool {
-        let by_service_proxy =
-            answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
-        by_service_proxy && (self.has_cookies || !sets_cookie(answer.headers()))
+        let by_service_proxy = RouteTaken::transport_of(answer) == Some(Transport::ServiceProxy);
+        by_service_proxy && (self.has_cookies || !answer.headers().contains_key(SET_COOKIE))
     }
-}
-
-fn sets_cookie(headers: &HeaderMap) -> bool {
-    headers.contains_key(SET_COOKIE)
 }
 
 fn to_authority(url: &Uri, authority: &Authority, hosts: &HostPair) -> Option<SelfRedirect> {

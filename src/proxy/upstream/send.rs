@@ -24,7 +24,6 @@ use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
 use super::port_forward::{KeptPod, PortForward};
 use super::rights::{self, PortForwardRight, TransportRights};
-use super::self_redirect::AskedUrl;
 use super::service_proxy::{ServiceProxy, set_accept_encoding};
 use super::unprefix::{self, HostPair, Unprefix};
 use super::upgraded::CutWatch;
@@ -231,7 +230,7 @@ impl DispatcherShared {
         let mut flight = Flight { head, replay, trace, kept: None, attempts: 0, sends_to_app: 0, held_since: None };
         loop {
             request.extensions_mut().insert(flight.trace.clone());
-            let answer = self.send_once(request, flight.head.client, &attempt).await;
+            let answer = self.send_once(request, &flight.head, &attempt).await;
             let seen = flight.observe(&answer, &attempt);
             tracing::debug!(%attempt, status = seen.status.as_u16(), cause = ?seen.cause, "attempt");
             let (better, keep) = match self.next(&mut flight.head, &attempt, &seen).await {
@@ -331,14 +330,9 @@ impl DispatcherShared {
     }
 
     /// Sends `request` as `attempt` says, and gives back the answer as if it came from the local host.
-    async fn send_once(
-        &self,
-        mut request: Request<Body>,
-        client: RequestingClient,
-        attempt: &Attempt,
-    ) -> Response<Body> {
+    async fn send_once(&self, mut request: Request<Body>, head: &RequestHead, attempt: &Attempt) -> Response<Body> {
         let pair = self.pair(attempt.entrance);
-        let (asked, method) = (AskedUrl::of(&request), request.method().clone());
+        let method = request.method().clone();
         let headers = request.headers_mut();
         if attempt.whole {
             headers.remove(IF_NONE_MATCH);
@@ -358,7 +352,7 @@ impl DispatcherShared {
             host::set_outer_https(headers);
         }
         let is_handshake = headers.contains_key(http::header::UPGRADE);
-        let mut answer = pair.send(request, client, attempt.transport).await;
+        let mut answer = pair.send(request, head.client, attempt.transport).await;
         if is_handshake
             && answer.status() == StatusCode::SWITCHING_PROTOCOLS
             && attempt.transport == Transport::ServiceProxy
@@ -366,7 +360,7 @@ impl DispatcherShared {
             self.cut_watch.attach_to(&mut answer);
         }
         let Some(hosts) = hosts else { return answer };
-        if let Some(redirect) = asked.redirect(&hosts, &answer) {
+        if let Some(redirect) = head.asked.redirect(&hosts, &answer) {
             answer.extensions_mut().insert(redirect);
         }
         self.map_back(&hosts, attempt, answer)
@@ -374,8 +368,7 @@ impl DispatcherShared {
 
     /// What belongs to the host that the app sees belongs to the local one.
     fn map_back(&self, hosts: &HostPair, attempt: &Attempt, mut answer: Response<Body>) -> Response<Body> {
-        let by_service_proxy =
-            answer.extensions().get::<RouteTaken>().is_some_and(|route| route.transport == Transport::ServiceProxy);
+        let by_service_proxy = RouteTaken::transport_of(&answer) == Some(Transport::ServiceProxy);
         if !is_otherwise_to_app(attempt.entrance, hosts) {
             if !by_service_proxy {
                 self.hosts_back.head(hosts, &mut answer);
@@ -394,7 +387,7 @@ impl DispatcherShared {
     async fn find_host(&self, head: &RequestHead, attempt: &Attempt) {
         let _turn = self.search.lock().await;
         let Some(local) = head.local_host.as_ref().filter(|_| !lock(&self.known).has_searched_hosts) else { return };
-        let Some(is_shown) = self.shows_root(attempt, local, None).await else { return };
+        let Some(is_shown) = self.shows_root(head, attempt, None).await else { return };
         self.decide(|known| known.has_searched_hosts = true);
         if is_shown {
             return;
@@ -402,21 +395,21 @@ impl DispatcherShared {
         let outside_hosts = host::outside_hosts(&self.cluster, &self.target).await;
         for host in host::others(&self.target, attempt.entrance.scheme(), head.localhost.as_ref(), outside_hosts, local)
         {
-            if self.shows_root(attempt, local, Some(&host)).await == Some(true) {
+            if self.shows_root(head, attempt, Some(&host)).await == Some(true) {
                 return self.decide(|known| judge_host::settle(head, &host, known));
             }
         }
     }
 
     /// `None` where the app gave no answer.
-    async fn shows_root(&self, attempt: &Attempt, local: &HeaderValue, host: Option<&HeaderValue>) -> Option<bool> {
+    async fn shows_root(&self, head: &RequestHead, attempt: &Attempt, host: Option<&HeaderValue>) -> Option<bool> {
+        let local = head.local_host.as_ref()?;
         let mut request = Request::new(Body::Empty);
         request.headers_mut().insert(HOST, local.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
         host::set_forwarded(request.headers_mut(), local);
-        let client = RequestingClient::of(&request);
         let probe = Attempt { app_host: host.cloned(), ..attempt.clone() };
-        let answer = self.send_once(request, client, &probe).await;
+        let answer = self.send_once(request, head, &probe).await;
         let is_shown =
             answer.extensions().get::<FailureCause>().is_none().then(|| judge_host::accepts(answer.status()));
         tracing::debug!(?host, status = answer.status().as_u16(), ?is_shown, "asked for / to find the app's host");
