@@ -26,7 +26,7 @@ pub fn are_in(answer: &Response<Body>) -> bool {
 /// all, and says what to put there; `None` leaves the whole tag as it is, byte for byte. A byte that is not ASCII appears as
 /// one character and comes out as the same byte again, whatever the page's encoding.
 ///
-/// The answer loses what is no longer true of it, as [`rewritten_body`] says. Memory stays bounded for endless and for hostile pages; what does not fit passes with its links as they are.
+/// The answer loses what is no longer true of it, as `message::rewritten_body` says. Memory stays bounded for endless and for hostile pages; what does not fit passes with its links as they are.
 pub fn rewrite(answer: Response<Body>, link: impl FnMut(&str) -> Option<String> + Send + 'static) -> Response<Body> {
     rewritten_body::rewrite(answer, LinkRewriter::new(link))
 }
