@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kube::config::Kubeconfig;
 
-use super::api::api_error::ApiError;
+use super::api::api_error::{ApiError, StrangersAnswer};
 use super::api::forbidden::MissingRight;
 use super::api::rule::AccessRule;
 use super::client::send_error::SendError;
@@ -111,6 +111,12 @@ impl From<ApiError> for Error {
             }
             ApiError::SpeaksTls => Self::failed(error.to_string())
                 .hint("should `server` in the kubeconfig, or --server, begin with https://?"),
+            ApiError::NoApi => Self::failed(error.to_string())
+                .hint("is `server` in the kubeconfig, or --server, complete? `kubectl cluster-info` goes the same way"),
+            ApiError::NotKubernetes(StrangersAnswer::Redirect { .. }) => Self::failed(error.to_string())
+                .hint("log in there, or connect the VPN, or take a kubeconfig that names the API server itself"),
+            ApiError::NotKubernetes(StrangersAnswer::Page(_)) => Self::failed(error.to_string())
+                .hint("a gateway, firewall or proxy did: log in to it, or see proxy-url, HTTPS_PROXY and NO_PROXY"),
             ApiError::TimedOut(_) => Self::failed(error.to_string()).hint("give more time with --request-timeout"),
             other => Self::failed(other.to_string()),
         }

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
 
 use super::auth::exec_plugin::ClusterInfo;
+use super::auth::kubectl_renewal::KubectlRenewal;
 use super::auth::login::{self, UserLogin};
 use super::auth::plugin_policy::PluginPolicy;
 use super::client::tls::ServerTrust;
@@ -142,7 +143,7 @@ impl SelectedContext {
                 &self.user_name,
                 &server,
                 info,
-                self.files,
+                KubectlRenewal::new(self.files, self.context.clone(), environment),
                 environment.terminal,
                 policy,
             )?,

@@ -9,7 +9,8 @@ mod cluster_messages;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use api::api_error::ApiError;
@@ -50,6 +51,8 @@ struct ClusterShared {
     /// Whether lists are to come uncompressed.
     disable_compression: bool,
     credential_plugin: Option<String>,
+    /// What the API server warned of so far.
+    warnings: Mutex<HashSet<String>>,
     api: Arc<ApiServer>,
 }
 
@@ -81,6 +84,7 @@ impl Cluster {
             request_timeout: settings.request_timeout,
             disable_compression: settings.disable_compression,
             credential_plugin,
+            warnings: Mutex::default(),
             api: Arc::new(ApiServer::new(server, impersonation, credentials, pool)),
         };
         Ok(Self { inner: Arc::new(inner) })

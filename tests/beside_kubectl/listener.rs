@@ -12,6 +12,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::seen::SeenRequest;
 use support::stream::{read_until, send};
 
+/// A JSON Web Token that is good until the year 2096; the provider behind the API server's address issues no other.
+pub(crate) const VALID_TOKEN: &str = "e30.eyJleHAiOjQwMDAwMDAwMDB9.c2ln";
+
 /// What arrived, for all listeners of one place.
 pub(crate) type Notes = Arc<Mutex<Vec<SeenRequest>>>;
 
@@ -118,7 +121,10 @@ async fn answer(mut stream: Box<dyn ByteStream>, connection: SeenRequest, way: &
                 ..connection.clone()
             });
         }
-        let (status, body) = body(path);
+        let (status, body) = match path.strip_prefix("/oidc/") {
+            Some(path) => provided(path, &field(&head, "host").unwrap_or_default()),
+            None => body(path),
+        };
         let length = body.len();
         let answer =
             format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
@@ -126,6 +132,19 @@ async fn answer(mut stream: Box<dyn ByteStream>, connection: SeenRequest, way: &
             return;
         }
     }
+}
+
+/// What an OpenID Connect provider says that is at `host`, below `/oidc`.
+fn provided(path: &str, host: &str) -> (&'static str, String) {
+    let issuer = format!("https://{host}/oidc");
+    let text = match path {
+        "token" => {
+            format!(r#"{{"access_token":"a","token_type":"Bearer","id_token":"{VALID_TOKEN}","refresh_token":"next"}}"#)
+        }
+        ".well-known/openid-configuration" => format!(r#"{{"issuer":"{issuer}","token_endpoint":"{issuer}/token"}}"#),
+        _ => return ("400 Bad Request", r#"{"error":"invalid_grant"}"#.to_owned()),
+    };
+    ("200 OK", text)
 }
 
 /// Discovery as kubectl needs it, and the Service.

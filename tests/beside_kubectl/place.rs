@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::listener::{Notes, NotingListener, Role, Ways};
+use crate::listener::{Notes, NotingListener, Role, VALID_TOKEN, Ways};
 use crate::row::Row;
 use crate::seen::Seen;
 use support::Authority;
@@ -51,7 +51,7 @@ struct Place {
 
 /// Runs both; what is other than it should be.
 pub(crate) async fn compare(row: &Row, programs: &Programs) -> Result<(), String> {
-    let place = Place::new(row).await;
+    let place = Place::new(row, programs).await;
     let of_kubectl = place.run(row, &programs.kubectl, &["get", "service", "web", "-o", "name"]).await?;
     let own = place.run(row, &programs.own, &["web", "--dry-run"]).await?;
     let both = format!("kubectl: {}\n{}\nthis program: {}\n{}", of_kubectl.0, of_kubectl.1, own.0, own.1);
@@ -63,7 +63,7 @@ pub(crate) async fn compare(row: &Row, programs: &Programs) -> Result<(), String
 }
 
 impl Place {
-    async fn new(row: &Row) -> Self {
+    async fn new(row: &Row, programs: &Programs) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (notes, ways) = (Notes::default(), Ways::default());
         let certificates = certificates();
@@ -73,6 +73,7 @@ impl Place {
         let second = start(Role::Proxy("B", server.address)).await;
         let mut words = words_of(certificates, home.path());
         words.extend([
+            ("{KUBECTL}", programs.kubectl.display().to_string()),
             ("{SERVER}", format!("https://{}", server.address)),
             ("{PLAIN}", format!("http://{}", server.address)),
             ("{ADDRESS}", server.address.to_string()),
@@ -102,9 +103,6 @@ impl Place {
             );
             fs::set_permissions(self.home.path().join(program), Permissions::from_mode(0o755)).unwrap();
         }
-        if !row.without_kubeconfig {
-            write("config", &self.fill(&kubeconfig(row)));
-        }
         for (name, text) in &row.files {
             write(name, &self.fill(text));
         }
@@ -133,6 +131,9 @@ impl Place {
             .kill_on_drop(true);
         for (name, _) in row.env.iter().filter(|(_, value)| value == "UNSET") {
             command.env_remove(name);
+        }
+        if !row.without_kubeconfig {
+            write(home, "config", &self.fill(&kubeconfig(row)));
         }
         let _ = fs::remove_file(home.join("ran"));
         self.notes.lock().unwrap().clear();
@@ -181,6 +182,13 @@ fn words_of(certificates: &Certificates, home: &Path) -> BTreeMap<&'static str, 
         ("{BOBKEY}", encoded(bob_key)),
         ("{EXEC}", exec("{HOME}/login")),
         ("{EXECNAME}", exec("login")),
+        (
+            "{OIDC}",
+            "name: oidc, config: {idp-issuer-url: '{SERVER}/oidc', client-id: c, idp-certificate-authority-data: {CA}"
+                .to_owned(),
+        ),
+        ("{OVER}", "e30.eyJleHAiOjEwMDAwMDAwMDB9.c2ln".to_owned()),
+        ("{VALID}", VALID_TOKEN.to_owned()),
         ("{TRUSTED}", "certificate-authority-data: {CA}".to_owned()),
         ("{RC}", "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference".to_owned()),
     ])

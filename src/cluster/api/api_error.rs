@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::header::LOCATION;
+use http::{HeaderMap, StatusCode};
 use prost::Message;
 use serde::Deserialize;
 
@@ -9,6 +11,7 @@ use super::forbidden::CredentialsNotSeen;
 use super::list_protobuf::{MAGIC, ProtobufEnvelope};
 use super::rule::AccessRule;
 use crate::cluster::client::send_error::SendError;
+use crate::message::content_kind;
 
 /// Why a call failed. What a user reads is in `cluster_messages.rs`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +36,12 @@ pub enum ApiError {
         /// The API server's own words.
         message: String,
     },
+    /// 404, but not of Kubernetes' own kind: the path of the server is wrong.
+    #[error("the server of the kubeconfig has no Kubernetes API at its path")]
+    NoApi,
+    /// Somebody on the way to the API server answered in its place.
+    #[error("{0}")]
+    NotKubernetes(StrangersAnswer),
     /// 410: the API server has forgotten the state that was asked for.
     #[error("the list changed too fast to be read to its end")]
     Expired,
@@ -65,6 +74,22 @@ pub enum ApiError {
     },
 }
 
+/// An answer that no API server gives.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StrangersAnswer {
+    /// A redirect, which gateways send to whoever has not logged in.
+    #[error("the way to the API server leads to {place} instead ({code})")]
+    Redirect {
+        /// HTTP status code.
+        code: StatusCode,
+        /// Scheme and host, if it names them; the rest may hold secrets.
+        place: String,
+    },
+    /// A page.
+    #[error("something on the way to the API server answered {0} with a page, in its place")]
+    Page(StatusCode),
+}
+
 /// What Go says to plain text on a port for TLS (`net/http` `server.go`).
 const SPEAKS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
 
@@ -91,7 +116,7 @@ impl StatusObject {
     }
 
     /// Whether it has every mark of an error that an API server answers with under the status `code`, and in JSON.
-    pub(crate) fn is_failure_of(&self, code: http::StatusCode) -> bool {
+    pub(crate) fn is_failure_of(&self, code: StatusCode) -> bool {
         self.api_version == "v1" && self.status == "Failure" && self.code == code.as_u16()
     }
 
@@ -115,18 +140,41 @@ struct ProtobufStatus {
 
 impl ApiError {
     /// What an answer with an error status means; `rule` is what the call needed.
-    pub(crate) fn from_answer(code: http::StatusCode, body: &[u8], rule: &AccessRule) -> Self {
-        let unsaid = || StatusObject { message: format!("the API server answered {code}"), ..StatusObject::default() };
-        let StatusObject { message, reason, .. } = StatusObject::parse(body).unwrap_or_else(unsaid);
+    pub(crate) fn from_answer(code: StatusCode, headers: &HeaderMap, body: &[u8], rule: &AccessRule) -> Self {
+        let Some(StatusObject { message, reason, .. }) = StatusObject::parse(body) else {
+            return Self::without_status(code, headers, body, rule);
+        };
         match code.as_u16() {
             401 => Self::Unauthorized,
             403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
             404 => Self::NotFound { message },
             410 => Self::Expired,
-            400 if body.starts_with(SPEAKS_TLS) => Self::SpeaksTls,
             code => Self::Status { code, reason, message },
         }
     }
+
+    /// The same of an answer that is not in Kubernetes' own form, and so may be of somebody between here and the API server.
+    fn without_status(code: StatusCode, headers: &HeaderMap, body: &[u8], rule: &AccessRule) -> Self {
+        let message = format!("the API server answered {code}");
+        match code.as_u16() {
+            300..=399 => Self::NotKubernetes(StrangersAnswer::Redirect { code, place: redirect_place(headers) }),
+            401 => Self::Unauthorized,
+            _ if content_kind::is_html(headers) => Self::NotKubernetes(StrangersAnswer::Page(code)),
+            400 if body.starts_with(SPEAKS_TLS) => Self::SpeaksTls,
+            403 => Self::Forbidden { message, rule: Box::new(rule.clone()) },
+            404 => Self::NoApi,
+            410 => Self::Expired,
+            code => Self::Status { code, reason: String::new(), message },
+        }
+    }
+}
+
+/// Where a redirect leads, without its path and query.
+fn redirect_place(headers: &HeaderMap) -> String {
+    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok()?.parse::<http::Uri>().ok());
+    let scheme = location.as_ref().and_then(http::Uri::scheme_str).unwrap_or("https");
+    let host = location.as_ref().and_then(http::Uri::host);
+    host.map_or_else(|| "another page".to_owned(), |host| format!("{scheme}://{host}"))
 }
 
 #[cfg(test)]
@@ -139,8 +187,12 @@ mod tests {
         let body = [MAGIC.to_vec(), ProtobufEnvelope { raw: status.encode_to_vec() }.encode_to_vec()].concat();
         let json = br#"{"kind":"Status","message":"no \"x\"","reason":"NotFound","code":404}"#;
         for body in [&body[..], json] {
-            let error =
-                ApiError::from_answer(http::StatusCode::NOT_FOUND, body, &AccessRule::new("list", "services", None));
+            let error = ApiError::from_answer(
+                StatusCode::NOT_FOUND,
+                &HeaderMap::new(),
+                body,
+                &AccessRule::new("list", "services", None),
+            );
             assert_eq!(error, ApiError::NotFound { message: "no \"x\"".to_owned() });
         }
         assert!(StatusObject::parse(b"k8s\0\xff").is_none());

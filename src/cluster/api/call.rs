@@ -7,19 +7,21 @@ use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use futures_util::stream::{BoxStream, Stream, StreamExt, TryStreamExt, unfold};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api_error::ApiError;
 use super::forbidden::MissingRight;
 use super::list_json::MalformedList;
 use super::read_ahead::read_ahead;
 use super::rule::AccessRule;
+use super::{retry_after, warning_headers};
 use crate::cluster::Cluster;
 use crate::cluster::client::send_error::SendError;
+use crate::lock::lock;
 use crate::message::body::Body;
 
 /// The form that every API server writes.
@@ -29,6 +31,8 @@ pub(super) const PROTOBUF_OR_JSON: HeaderValue =
     HeaderValue::from_static("application/vnd.kubernetes.protobuf, application/json");
 const PROTOBUF: &[u8] = b"application/vnd.kubernetes.protobuf";
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+/// Waits of less than this in sum are not worth a word.
+const UNMENTIONED_WAIT: Duration = Duration::from_secs(2);
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubectl-svcproxy/", env!("CARGO_PKG_VERSION")));
 
 impl Cluster {
@@ -44,7 +48,7 @@ impl Cluster {
         rule: &AccessRule,
         accepted: HeaderValue,
     ) -> Result<AnswerContent, ApiError> {
-        let mut request = self.request(Method::GET, target, Body::Empty);
+        let mut request = self.request(Method::GET, target, Bytes::new());
         request.headers_mut().insert(ACCEPT, accepted);
         if !self.inner.disable_compression {
             request.headers_mut().insert(ACCEPT_ENCODING, GZIP);
@@ -60,13 +64,13 @@ impl Cluster {
         rule: &AccessRule,
     ) -> Result<T, ApiError> {
         let json = serde_json::to_vec(object).expect("our own objects are JSON");
-        let mut request = self.request(Method::POST, target, Body::full(json));
+        let mut request = self.request(Method::POST, target, Bytes::from(json));
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         parse(&self.call(request, rule).await?.whole().await?, target)
     }
 
     /// A request with our own headers.
-    pub(crate) fn request(&self, method: Method, target: &str, body: Body) -> Request<Body> {
+    pub(crate) fn request<B>(&self, method: Method, target: &str, body: B) -> Request<B> {
         Request::builder()
             .method(method)
             .uri(target)
@@ -76,15 +80,42 @@ impl Cluster {
             .expect("names of Kubernetes objects and selectors are encoded before they get into a target")
     }
 
-    async fn call(&self, request: Request<Body>, rule: &AccessRule) -> Result<AnswerContent, ApiError> {
+    async fn call(&self, request: Request<Bytes>, rule: &AccessRule) -> Result<AnswerContent, ApiError> {
         let limit = CallDeadline(self.inner.request_timeout.map(|limit| (limit, Instant::now() + limit)));
-        let response = limit.of(self.api().send(request)).await??;
-        let code = response.status();
+        let response = self.patient_answer(&request, limit).await?;
+        self.pass_on_warnings(response.headers());
+        let (code, headers) = (response.status(), response.headers().clone());
         let content = AnswerContent::of(response, limit);
         if code.is_success() {
             return Ok(content);
         }
-        Err(self.refused(ApiError::from_answer(code, &content.whole().await?, rule)))
+        Err(self.refused(ApiError::from_answer(code, &headers, &content.whole().await?, rule)))
+    }
+
+    /// The answer, after the waits that the API server asks for, as long as there is time for them.
+    async fn patient_answer(&self, request: &Request<Bytes>, limit: CallDeadline) -> Result<Response<Body>, ApiError> {
+        let mut waited = Duration::ZERO;
+        for _ in 0..retry_after::MAX_RETRIES {
+            let response = limit.of(self.api().send(sendable(request))).await??;
+            let pause = retry_after::pause(response.status(), response.headers());
+            let Some(pause) = pause.filter(|&pause| limit.allows(pause)) else { return Ok(response) };
+            waited += pause;
+            if waited >= UNMENTIONED_WAIT {
+                let (status, seconds) = (response.status(), pause.as_secs());
+                tracing::warn!("the API server answered {status} and is asked again in {seconds} s, as it wants");
+            }
+            sleep(pause).await;
+        }
+        Ok(limit.of(self.api().send(sendable(request))).await??)
+    }
+
+    /// Shows what the API server warns of, each text once a run (client-go `rest/warnings.go`).
+    pub(super) fn pass_on_warnings(&self, headers: &HeaderMap) {
+        for text in warning_headers::texts(headers) {
+            if lock(&self.inner.warnings).insert(text.clone()) {
+                tracing::warn!("the API server says: {text}");
+            }
+        }
     }
 
     /// A right may seem to be missing only because the API server did not see who we are.
@@ -95,11 +126,21 @@ impl Cluster {
     }
 }
 
+/// The request with its body at hand, to be sent as often as needed.
+fn sendable(request: &Request<Bytes>) -> Request<Body> {
+    request.clone().map(|body| if body.is_empty() { Body::Empty } else { Body::full(body) })
+}
+
 /// How long a call may take, from its first byte to its last.
 #[derive(Debug, Clone, Copy)]
 struct CallDeadline(Option<(Duration, Instant)>);
 
 impl CallDeadline {
+    /// Whether there is time left after `pause`.
+    fn allows(self, pause: Duration) -> bool {
+        self.0.is_none_or(|(_, end)| Instant::now() + pause < end)
+    }
+
     async fn of<T>(self, future: impl Future<Output = T>) -> Result<T, ApiError> {
         match self.0 {
             Some((limit, end)) => timeout_at(end, future).await.map_err(|_| ApiError::TimedOut(limit)),

@@ -3,6 +3,8 @@
 pub(crate) mod api_server;
 pub(crate) mod api_error;
 pub(crate) mod call;
+mod retry_after;
+mod warning_headers;
 pub(crate) mod read_ahead;
 pub(crate) mod list_json;
 pub(crate) mod list_protobuf;

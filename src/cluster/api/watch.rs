@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -146,11 +146,12 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
         );
         let request = self.cluster.request(Method::GET, &self.list.target(&parameters), Body::Empty);
         let answer = self.cluster.api().send(request).await?;
-        let code = answer.status();
+        self.cluster.pass_on_warnings(answer.headers());
+        let (code, headers) = (answer.status(), answer.headers().clone());
         let mut lines = WatchLines { body: answer.into_body(), rest: BytesMut::new() };
         if !code.is_success() {
             let body = lines.next().await?.unwrap_or_default();
-            return self.refused(ApiError::from_answer(code, &body, &self.list.rule));
+            return self.refused(ApiError::from_answer(code, &headers, &body, &self.list.rule));
         }
         self.step = WatchStep::Follow { version, lines };
         Ok(false)
@@ -196,7 +197,8 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
     fn error_of(&self, event: &WatchEvent<'_>) -> ApiError {
         let json = event.object.get().as_bytes();
         let code = StatusObject::parse(json).and_then(|status| StatusCode::from_u16(status.code).ok());
-        ApiError::from_answer(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), json, &self.list.rule)
+        let code = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        ApiError::from_answer(code, &HeaderMap::new(), json, &self.list.rule)
     }
 
     fn unclear(&self) -> ApiError {

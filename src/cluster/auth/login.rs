@@ -9,11 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::exec_plugin::{ClusterInfo, ExecPlugin};
 use super::issued::{IssuedCredentials, bearer};
+use super::kubectl_renewal::KubectlRenewal;
 use super::oidc::OidcToken;
 use super::plugin_policy::PluginPolicy;
 use crate::cluster::client::tls::{self, ClientIdentity};
 use crate::cluster::config::inputs::ConnectFlags;
-use crate::cluster::config::kubeconfig::KubeconfigFiles;
 use crate::cluster::config::pem_source::PemSource;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
@@ -104,7 +104,7 @@ pub(crate) fn of_user(
     name: &str,
     server: &ServerUrl,
     info: ClusterInfo,
-    files: KubeconfigFiles,
+    renewal: KubectlRenewal,
     terminal: bool,
     policy: PluginPolicy,
 ) -> Result<UserLogin, Error> {
@@ -123,7 +123,7 @@ pub(crate) fn of_user(
             (Some(exec), _) if !has_certificate => {
                 HeaderSource::Plugin(Box::new(ExecPlugin::new(exec, name, info, terminal, policy)?))
             }
-            (None, Some(provider)) => HeaderSource::Oidc(Box::new(OidcToken::new(provider, name, files)?)),
+            (None, Some(provider)) => HeaderSource::Oidc(Box::new(OidcToken::new(provider, name, renewal)?)),
             _ => HeaderSource::Nothing,
         },
     };
@@ -187,7 +187,7 @@ impl UserLogin {
             }
             HeaderSource::File(path, otherwise) => from_file(path, otherwise.as_ref())?,
             HeaderSource::Plugin(plugin) => plugin.run(attended).await?,
-            HeaderSource::Oidc(oidc) => oidc.obtain()?,
+            HeaderSource::Oidc(oidc) => oidc.obtain().await?,
         };
         self.certificate.add_to(issued)
     }

@@ -4,5 +4,6 @@ pub(crate) mod login;
 pub(crate) mod issued;
 pub(crate) mod exec_plugin;
 pub(crate) mod plugin_policy;
+pub(crate) mod kubectl_renewal;
 pub(crate) mod oidc;
 pub(crate) mod credentials;

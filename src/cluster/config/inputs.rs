@@ -148,6 +148,8 @@ pub struct ProcessEnvironment {
     pub kuberc: Option<OsString>,
     /// Whether `KUBECTL_KUBERC` turns them off.
     pub kuberc_disabled: bool,
+    /// `KUBECTL_PATH`: kubectl, where it is known.
+    pub kubectl: Option<OsString>,
     /// `PATH`, and `PATHEXT` on Windows: where credential plugins are.
     pub search_path: SearchPath,
     /// The home folder, where `.kube/config` is.
@@ -186,6 +188,7 @@ impl ProcessEnvironment {
             kubeconfig: set("KUBECONFIG"),
             kuberc: set("KUBERC"),
             kuberc_disabled: text("KUBECTL_KUBERC").is_some_and(|value| value.eq_ignore_ascii_case("false")),
+            kubectl: set("KUBECTL_PATH"),
             search_path: SearchPath::new(set("PATH").as_deref(), set("PATHEXT").as_deref()),
             home,
             proxies: ProxyVariables {

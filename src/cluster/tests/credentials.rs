@@ -15,6 +15,8 @@ use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use serde_json::json;
+#[cfg(unix)]
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -325,14 +327,73 @@ async fn client_certificate_files_are_read_again() {
     assert!(message.starts_with("cannot read the client certificate of user \"u\", /"), "{message}");
 }
 
+fn jwt(expires: u64) -> String {
+    let claims = format!(r#"{{"exp":{expires}}}"#);
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+}
+
+fn oidc_user(config: &str) -> String {
+    format!("{{auth-provider: {{name: oidc, config: {{{config}}}}}}}")
+}
+
+/// A folder with a `kubectl` that does what `script` says.
+#[cfg(unix)]
+fn stand_in_kubectl(script: &str) -> (TempDir, ProcessEnvironment) {
+    let folder = tempfile::tempdir().unwrap();
+    let kubectl = folder.path().join("kubectl");
+    std::fs::write(&kubectl, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&kubectl, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let environment = ProcessEnvironment { kubectl: Some(kubectl.into()), ..ProcessEnvironment::default() };
+    (folder, environment)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn kubectl_renews_a_token_once_for_all() {
+    let valid = Arc::new(Mutex::new(format!("Bearer {}", jwt(4_000_000_000))));
+    let server = guarded(&valid).await;
+    let renewable = |token: &str| oidc_user(&format!("id-token: {token}, refresh-token: r"));
+    let kubeconfig = server.kubeconfig(&renewable(&jwt(1_000_000_000)));
+    let written = std::fs::read_to_string(kubeconfig.path()).unwrap();
+    let renewed = written.replace(&jwt(1_000_000_000), &jwt(4_000_000_000));
+    let script = format!("echo \"$*\" >> \"$0.runs\"; cat > {} <<'END'\n{renewed}END", kubeconfig.path().display());
+    let (folder, environment) = stand_in_kubectl(&script);
+    let cluster = Cluster::load(&kubeconfig.flags(), &environment).await.unwrap();
+    let mut asking = JoinSet::new();
+    for _ in 0..20 {
+        let cluster = cluster.clone();
+        asking.spawn(async move { get(cluster.api(), "/").await });
+    }
+    asking.join_all().await;
+    let runs = std::fs::read_to_string(folder.path().join("kubectl.runs")).unwrap();
+    let expected = format!("get --raw /version --user u --kubeconfig {} --context x\n", kubeconfig.path().display());
+    assert_eq!(runs, expected);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_token_that_nobody_can_renew() {
+    let server = Server::https(hello).await;
+    let expired = format!("id-token: {}", jwt(1_000_000_000));
+    let check = async |config: &str, environment: &ProcessEnvironment, message: &str, hint: &str| {
+        let error = failure(&server.kubeconfig(&oidc_user(config)), environment).await;
+        assert_eq!((error.message(), error.hint_text()), (message, Some(hint)), "{config}");
+    };
+    let over = r#"the OpenID Connect token of user "u" has expired"#;
+    let (_folder, failing) = stand_in_kubectl("echo 'error: the provider is away' >&2; exit 1");
+    let no_token = "log in again: the kubeconfig has no refresh-token by which kubectl could renew it";
+    check(&expired, &failing, over, no_token).await;
+    let renewable = format!("{expired}, refresh-token: r");
+    let away = "kubectl did not renew it (error: the provider is away): log in again";
+    check(&renewable, &failing, over, away).await;
+    let missing = "the OpenID Connect token has expired, and kubectl, which renews it, is not on PATH";
+    let way_out = "put kubectl on PATH, or set KUBECTL_PATH to it";
+    check(&renewable, &ProcessEnvironment::default(), missing, way_out).await;
+}
+
 #[tokio::test]
 async fn openid_connect_tokens_are_kubectls() {
-    let jwt = |expires: u64| {
-        let claims = format!(r#"{{"exp":{expires}}}"#);
-        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
-    };
-    let user =
-        |token: &str| format!("{{auth-provider: {{name: oidc, config: {{id-token: {token}, refresh-token: r}}}}}}");
+    let user = |token: &str| oidc_user(&format!("id-token: {token}"));
     let valid = Arc::new(Mutex::new(format!("Bearer {}", jwt(4_000_000_000))));
     let server = guarded(&valid).await;
     let kubeconfig = server.kubeconfig(&user(&jwt(4_000_000_000)));
@@ -343,8 +404,6 @@ async fn openid_connect_tokens_are_kubectls() {
     kubeconfig.write(&server.url(), &server.ca, &user(&jwt(4_000_000_001)));
     get(cluster.api(), "/").await;
 
-    let error = failure(&server.kubeconfig(&user(&jwt(1_000_000_000))), &ProcessEnvironment::default()).await;
-    assert_eq!(error.message(), r#"the OpenID Connect token of user "u" has expired"#);
     let error = failure(&server.kubeconfig("{auth-provider: {name: gcp}}"), &ProcessEnvironment::default()).await;
     assert_eq!(error.message(), r#"user "u" logs in with auth-provider "gcp""#);
 }

@@ -1,5 +1,7 @@
 //! What a request looks like when it arrives, and how bodies pass.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::server::{Kubeconfig, Server, get, hello, text};
-use crate::cluster::AccessRule;
+use crate::cluster::{AccessRule, Cluster, ConnectFlags, ProcessEnvironment};
 use crate::message::body::Body;
 
 #[tokio::test]
@@ -73,18 +75,82 @@ async fn nobody_logs_in_without_tls() {
 
 #[tokio::test]
 async fn trap_7_nothing_is_tried_again() {
-    let server = Server::https(|_| async {
-        let answer = Response::builder().status(503).header("retry-after", "1");
-        answer.body(Body::full("busy")).unwrap()
-    })
-    .await;
+    let server = Server::https(|_| async { busy() }).await;
     let cluster = server.cluster().await;
     let answer = cluster.api().send(Request::post("/").body(Body::full("x")).unwrap()).await.unwrap();
     assert_eq!((answer.status(), text(answer).await.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
+    assert_eq!(server.notes.seen().len(), 1);
+}
+
+fn busy() -> Response<Body> {
+    Response::builder().status(503).header("retry-after", "0").body(Body::full("busy")).unwrap()
+}
+
+#[tokio::test]
+async fn our_own_calls_wait_as_the_api_server_asks() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let server = Server::https(move |_| {
+        let is_ready = counted.fetch_add(1, Ordering::SeqCst) % 3 == 2;
+        async move { if is_ready { Response::new(Body::full("{}")) } else { busy() } }
+    })
+    .await;
+    let cluster = server.cluster().await;
     let rule = AccessRule::new("get", "services", Some("web"));
-    let listed = cluster.read::<serde_json::Value>("/api", &rule).await;
-    assert_eq!(listed.unwrap_err().to_string(), "the API server answered 503 Service Unavailable");
-    assert_eq!(server.notes.seen().len(), 2);
+    cluster.read::<serde_json::Value>("/api", &rule).await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    cluster.create::<serde_json::Value>("/api", &"x", &rule).await.unwrap();
+    let bodies: Vec<_> =
+        server.notes.seen()[3..].iter().map(|seen| seen.header("content-length").map(str::to_owned)).collect();
+    assert_eq!(bodies, vec![Some("3".to_owned()); 3]);
+}
+
+#[tokio::test]
+async fn an_api_server_that_stays_busy_is_asked_eleven_times() {
+    let server = Server::https(|_| async { busy() }).await;
+    let cluster = server.cluster().await;
+    let rule = AccessRule::new("get", "services", Some("web"));
+    let refused = cluster.read::<serde_json::Value>("/api", &rule).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the API server answered 503 Service Unavailable");
+    assert_eq!(server.notes.seen().len(), 11);
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_request_may_take() {
+    let server = Server::https(|_| async {
+        Response::builder().status(429).header("retry-after", "3600").body(Body::Empty).unwrap()
+    })
+    .await;
+    let kubeconfig = server.kubeconfig("{token: secret}");
+    let flags = ConnectFlags { request_timeout: Some(Duration::from_secs(60)), ..kubeconfig.flags() };
+    let cluster = Cluster::load(&flags, &ProcessEnvironment::default()).await.unwrap();
+    let rule = AccessRule::new("get", "services", Some("web"));
+    let refused = cluster.read::<serde_json::Value>("/api", &rule).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the API server answered 429 Too Many Requests");
+    assert_eq!(server.notes.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_somebody_on_the_way_is_not_kubernetes() {
+    let check = async |code: u16, field: (&'static str, &'static str), expect: &str| {
+        let server = Server::https(move |_| async move {
+            let body = Body::full("<title>Sign in</title>");
+            Response::builder().status(code).header(field.0, field.1).body(body).unwrap()
+        })
+        .await;
+        let found = server.cluster().await.service("default", "web").await.unwrap_err();
+        assert_eq!(found.to_string(), expect, "{code} {field:?}");
+    };
+    let leads = "the way to the API server leads to https://sso.example.com instead (302 Found)";
+    check(302, ("location", "https://sso.example.com/login?state=secret"), leads).await;
+    let page = |code| format!("something on the way to the API server answered {code} with a page, in its place");
+    check(403, ("content-type", "text/html; charset=utf-8"), &page("403 Forbidden")).await;
+    check(404, ("content-type", "text/html"), &page("404 Not Found")).await;
+    check(503, ("content-type", "text/html"), &page("503 Service Unavailable")).await;
+    let no_api = "the server of the kubeconfig has no Kubernetes API at its path";
+    check(404, ("content-type", "text/plain"), no_api).await;
+    let elsewhere = "the way to the API server leads to another page instead (302 Found)";
+    check(302, ("location", "/login?secret"), elsewhere).await;
 }
 
 #[tokio::test]
