@@ -2,30 +2,45 @@
 
 use std::path::PathBuf;
 
-use kube::config::Kubeconfig;
-
 use super::api::api_error::{ApiError, StrangersAnswer};
 use super::api::forbidden::MissingRight;
 use super::api::rule::AccessRule;
 use super::client::send_error::SendError;
 use super::client::tls::TlsProblem;
+use super::config::kubeconfig::Kubeconfig;
 use crate::error::Error;
 use crate::suggest::near_names;
 
 /// At most so many names are listed.
 const SOME: usize = 5;
 
+/// The way out where nothing says which cluster is meant.
+const GET_A_KUBECONFIG: &str = "get one from whoever runs the cluster, then set KUBECONFIG or give --kubeconfig FILE";
+
 /// There is no kubeconfig at any of `places`.
 pub(crate) fn no_kubeconfig(places: &[PathBuf]) -> Error {
-    let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-    let where_looked = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
-    Error::usage(format!("there is no kubeconfig{where_looked}, so no cluster is known"))
-        .hint("get one from whoever runs the cluster, then set KUBECONFIG or give --kubeconfig FILE")
+    let where_looked = if places.is_empty() { String::new() } else { format!(" ({})", listed(places)) };
+    Error::usage(format!("there is no kubeconfig{where_looked}, so no cluster is known")).hint(GET_A_KUBECONFIG)
+}
+
+/// There is a kubeconfig, and it has no context.
+pub(crate) fn no_context(config: &Kubeconfig) -> Error {
+    let files = listed(&config.files);
+    if config.is_empty() {
+        return Error::usage(format!("the kubeconfig {files} is empty, so no cluster is known")).hint(GET_A_KUBECONFIG);
+    }
+    let clusters = some(config.clusters.names());
+    Error::usage(format!("the kubeconfig {files} has no context, so it is not known which cluster is meant"))
+        .hint(format!("choose one with --cluster NAME, and a user with --user NAME; clusters: {clusters}"))
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// No context is chosen.
 pub(crate) fn no_current_context(config: &Kubeconfig) -> Error {
-    let names = some(config.contexts.iter().map(|context| context.name.as_str()));
+    let names = some(config.contexts.names());
     Error::usage("the kubeconfig has no current context")
         .hint(format!("choose one with --context NAME or `kubectl config use-context NAME`: {names}"))
 }
@@ -40,16 +55,31 @@ pub(crate) fn no_server_in_context(context: &str, cluster: &str) -> Error {
 }
 
 /// The kubeconfig has no `kind` called `name`, but these.
-pub(crate) fn no_entry<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a String> + Clone) -> Error {
-    let near = near_names(known.clone().map(String::as_str), name);
+pub(crate) fn no_entry<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    let near = near_names(known.clone(), name);
     let error = Error::usage(format!("the kubeconfig has no {kind} {name:?}"));
     match near.is_empty() {
         false => error.hint(format!("did you mean {}?", near.join(" or "))),
-        true => error.hint(format!("it has {}", some(known.map(String::as_str)))),
+        true => error.hint(format!("it has {}", some(known))),
     }
 }
 
+/// Why requests show no credentials, and what to do.
+pub(crate) fn no_credentials(context: Option<&str>, user: &str, https: bool) -> String {
+    if !https {
+        return "credentials go only to servers whose address begins with https://, as with kubectl".to_owned();
+    }
+    let why = match (context, user) {
+        (Some(context), "") => format!("context {context:?} names no user"),
+        (None, "") => "neither a context nor a flag names a user".to_owned(),
+        (_, user) => format!("the kubeconfig has no credentials of user {user:?}"),
+    };
+    format!("{why}; choose one with --user NAME, or give --token")
+}
+
+/// Some of the names; those without a letter are nothing to choose.
 fn some<'a>(names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let names = names.filter(|name| !name.is_empty());
     let more = names.clone().count().saturating_sub(SOME);
     let listed: Vec<_> = names.take(SOME).collect();
     match (listed.is_empty(), more) {
@@ -88,7 +118,18 @@ impl TlsProblem {
             }
             Self::ClientCertificate(_) => "log in again, or get a new kubeconfig",
             Self::NotTls => "should `server` in the kubeconfig begin with http://?",
-            Self::Other(_) => "`kubectl cluster-info` goes the same way",
+            Self::UncheckableKey(_) => {
+                "whoever runs the cluster has to make it anew, with a key of RSA 2048 to 8192, P-256, P-384 or Ed25519"
+            }
+            Self::WeakKey(_) => "whoever runs the cluster has to make it anew, with a key of RSA 2048, P-256 or longer",
+            Self::UnknownSignature => {
+                "kubectl knows some more; whoever runs the cluster can sign it with RSA or P-256 and SHA-256"
+            }
+            Self::NothingInCommon(_) => {
+                "kubectl knows some more, such as keys of P-521; whoever runs the cluster can allow TLS 1.3, with a key of \
+                 RSA 2048 or P-256"
+            }
+            Self::Other(_) => "does `kubectl cluster-info` get through?",
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use kube::config::{AuthInfo, Cluster as ClusterEntry, Context, Kubeconfig};
+use kube::config::{AuthInfo, Cluster as ClusterEntry, Context};
 
 use super::auth::exec_plugin::ClusterInfo;
 use super::auth::kubectl_renewal::KubectlRenewal;
@@ -15,7 +15,7 @@ use super::cluster_messages::{self, no_entry};
 use super::config::environment_proxy::{OutboundProxy, proxy_for};
 use super::config::impersonation;
 use super::config::inputs::{ConnectFlags, ProcessEnvironment};
-use super::config::kubeconfig::{self, KubeconfigFiles};
+use super::config::kubeconfig::{self, Kubeconfig, KubeconfigFiles};
 use super::config::kuberc::PluginRules;
 use super::config::pem_source::PemSource;
 use super::config::server_url::ServerUrl;
@@ -83,24 +83,24 @@ impl SelectedContext {
 
     /// What a flag names must be there; what the context names may be missing, as for kubectl.
     fn from_config(config: &Kubeconfig, files: KubeconfigFiles, flags: &ConnectFlags) -> Result<Self, Error> {
-        let name = flags.context.clone().or(config.current_context.clone()).filter(|name| !name.is_empty());
-        let context = match &name {
-            Some(name) => kubeconfig::context(config, name)
-                .ok_or_else(|| no_entry("context", name, config.contexts.iter().map(|named| &named.name)))?,
-            None => Context::default(),
+        let name = flags.context.as_ref().unwrap_or(&config.current_context);
+        let context = match config.context(name)? {
+            Some(context) => context,
+            None if name.is_empty() => Context::default(),
+            None => return Err(no_entry("context", name, config.contexts.names())),
         };
         let cluster_name = flags.cluster.clone().unwrap_or(context.cluster);
         let user_name = flags.user.clone().or(context.user).unwrap_or_default();
-        let cluster = kubeconfig::cluster(config, &cluster_name);
-        let user = kubeconfig::user(config, &user_name);
+        let cluster = config.cluster(&cluster_name)?;
+        let user = config.user(&user_name)?;
         if flags.cluster.is_some() && cluster.is_none() {
-            return Err(no_entry("cluster", &cluster_name, config.clusters.iter().map(|named| &named.name)));
+            return Err(no_entry("cluster", &cluster_name, config.clusters.names()));
         }
         if flags.user.is_some() && user.is_none() {
-            return Err(no_entry("user", &user_name, config.auth_infos.iter().map(|named| &named.name)));
+            return Err(no_entry("user", &user_name, config.users.names()));
         }
         Ok(Self {
-            context: name,
+            context: Some(name.clone()).filter(|name| !name.is_empty()),
             cluster_name,
             user_name,
             namespace: context.namespace,
@@ -113,7 +113,8 @@ impl SelectedContext {
     fn no_server(&self, config: &Kubeconfig, environment: &ProcessEnvironment) -> Error {
         match &self.context {
             Some(context) => cluster_messages::no_server_in_context(context, &self.cluster_name),
-            None if config.contexts.is_empty() => cluster_messages::no_kubeconfig(&kubeconfig::places(environment)),
+            None if config.files.is_empty() => cluster_messages::no_kubeconfig(&kubeconfig::places(environment)),
+            None if config.contexts.names().next().is_none() => cluster_messages::no_context(config),
             None => cluster_messages::no_current_context(config),
         }
     }

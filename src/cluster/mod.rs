@@ -30,6 +30,7 @@ pub use client::tls::TlsProblem;
 use auth::credentials::Credentials;
 use client::connect::ClusterConnector;
 use client::pool::ConnectionPool;
+use cluster_messages::no_credentials;
 use connection_settings::ConnectionSettings;
 
 use crate::error::Error;
@@ -53,6 +54,8 @@ struct ClusterShared {
     credential_plugin: Option<String>,
     /// What the API server warned of so far.
     warnings: Mutex<HashSet<String>>,
+    /// Why requests show no credentials, and what to do; `None` where they do.
+    no_credentials: Option<String>,
     api: Arc<ApiServer>,
 }
 
@@ -75,6 +78,8 @@ impl Cluster {
             "logs in"
         );
         let credential_plugin = login.plugin_decision();
+        let no_credentials =
+            login.is_nobodys().then(|| no_credentials(settings.context.as_deref(), &settings.user, server.https));
         let pool = ConnectionPool::new(ClusterConnector::new(server.clone(), &trust, &server_name, proxy)?);
         let credentials = Credentials::new(login, pool.clone());
         let inner = ClusterShared {
@@ -85,6 +90,7 @@ impl Cluster {
             disable_compression: settings.disable_compression,
             credential_plugin,
             warnings: Mutex::default(),
+            no_credentials,
             api: Arc::new(ApiServer::new(server, impersonation, credentials, pool)),
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -157,12 +157,17 @@ fn kubeconfig(row: &Row) -> String {
         return config.clone();
     }
     let part = |part: &Option<String>, usual: &str| part.clone().unwrap_or_else(|| usual.to_owned());
+    let entry = |entry: &Option<String>| entry.as_ref().map(|entry| format!("- {entry}\n")).unwrap_or_default();
     format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: k\nclusters:\n- name: c\n  cluster: {}\nusers:\n- name: u\n  user: {}\n\
-         contexts:\n- name: k\n  context: {}\n",
+        "apiVersion: v1\nkind: Config\ncurrent-context: k\nclusters:\n- name: c\n  cluster: {}\n{}users:\n- name: u\n  user: {}\n{}\
+         contexts:\n- name: k\n  context: {}\n{}{}\n",
         part(&row.cluster, "{server: '{SERVER}', certificate-authority-data: {CA}}"),
+        entry(&row.more_cluster),
         part(&row.user, "{token: secret}"),
+        entry(&row.more_user),
         part(&row.context, "{cluster: c, user: u}"),
+        entry(&row.more_context),
+        part(&row.more, ""),
     )
 }
 
@@ -175,6 +180,10 @@ fn words_of(certificates: &Certificates, home: &Path) -> BTreeMap<&'static str, 
     BTreeMap::from([
         ("{HOME}", home.display().to_string()),
         ("{CA}", encoded(&certificates.ca)),
+        ("{CALINES}", in_lines(&encoded(&certificates.ca), "\n      ")),
+        ("{CACRLF}", in_lines(&encoded(&certificates.ca), "\\r\\n")),
+        ("{ALIASES}", vec!["*a"; 3000].join(", ")),
+        ("{DEEP}", format!("{}{}", "[".repeat(150), "]".repeat(150))),
         ("{OTHERCA}", encoded(&certificates.other_ca)),
         ("{ALICE}", encoded(alice)),
         ("{ALICEKEY}", encoded(alice_key)),
@@ -192,6 +201,12 @@ fn words_of(certificates: &Certificates, home: &Path) -> BTreeMap<&'static str, 
         ("{TRUSTED}", "certificate-authority-data: {CA}".to_owned()),
         ("{RC}", "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference".to_owned()),
     ])
+}
+
+/// Lines of 64, as `base64` and `openssl` write them.
+fn in_lines(text: &str, separator: &str) -> String {
+    let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
+    lines.map(|line| format!("{separator}{line}")).collect()
 }
 
 fn certificates() -> &'static Certificates {

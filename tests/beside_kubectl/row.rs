@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `cluster`, `user` and `context` are what the kubeconfig says of the only one of each; `config` is the whole file instead, and
-//! `none` is no kubeconfig. `flags` and `env` have several words; `file` makes one in the home folder. Of
+//! `none` is no kubeconfig. `clusters`, `users` and `contexts` are one more of each, and `more` is what else the kubeconfig says.
+//! `flags` and `env` have several words; `file` makes one in the home folder. Of
 //! `since-1.37` older ones know nothing. Words in braces are filled in by `place`.
 
 /// One row.
@@ -16,6 +17,10 @@ pub(crate) struct Row {
     pub(crate) cluster: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) context: Option<String>,
+    pub(crate) more_cluster: Option<String>,
+    pub(crate) more_user: Option<String>,
+    pub(crate) more_context: Option<String>,
+    pub(crate) more: Option<String>,
     pub(crate) config: Option<String>,
     pub(crate) without_kubeconfig: bool,
     pub(crate) flags: Vec<String>,
@@ -45,6 +50,10 @@ pub(crate) fn row(table: &str, line: &str) -> Row {
             "cluster" => row.cluster = Some(rest),
             "user" => row.user = Some(rest),
             "context" => row.context = Some(rest),
+            "clusters" => row.more_cluster = Some(rest),
+            "users" => row.more_user = Some(rest),
+            "contexts" => row.more_context = Some(rest),
+            "more" => row.more = Some(rest),
             "config" => row.config = Some(rest),
             "flags" => row.flags.extend(words(&rest)),
             "env" => row.env.extend(words(&rest).iter().map(|word| pair(word, '='))),

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api_error::ApiError;
-use super::forbidden::MissingRight;
+use super::forbidden::{CredentialsNotSeen, MissingRight};
 use super::list_json::MalformedList;
 use super::read_ahead::read_ahead;
 use super::rule::AccessRule;
@@ -118,10 +118,18 @@ impl Cluster {
         }
     }
 
-    /// A right may seem to be missing only because the API server did not see who we are.
+    /// A right may seem to be missing only because the API server did not see who we are, or because nothing says so.
     fn refused(&self, error: ApiError) -> ApiError {
-        let ApiError::Forbidden { message, .. } = &error else { return error };
-        let unseen = MissingRight::read(message).and_then(|missing| self.api().unseen(&missing));
+        let missing = match &error {
+            ApiError::Forbidden { message, .. } => MissingRight::read(message),
+            ApiError::Unauthorized => None,
+            _ => return error,
+        };
+        let is_nobody = missing.as_ref().map_or(error == ApiError::Unauthorized, MissingRight::is_of_nobody);
+        let unseen = match &self.inner.no_credentials {
+            Some(why) if is_nobody => Some(CredentialsNotSeen::NoneSent { missing, why: why.clone() }),
+            _ => missing.and_then(|missing| self.api().unseen(&missing)),
+        };
         unseen.map_or(error, ApiError::Unseen)
     }
 }

@@ -41,6 +41,13 @@ pub enum CredentialsNotSeen {
         /// Whom the API server took us for.
         seen: String,
     },
+    /// Nothing, since there is nothing to show.
+    NoneSent {
+        /// What somebody without credentials may not do; `None` where the API server has no such users.
+        missing: Option<MissingRight>,
+        /// How that can be, and what to do.
+        why: String,
+    },
 }
 
 impl MissingRight {
@@ -52,6 +59,11 @@ impl MissingRight {
         let (verb, rest) = rest.split_once(" resource \"")?;
         let (resource, _) = rest.split_once('"')?;
         Some(Self { user: user.to_owned(), verb: verb.to_owned(), resource: resource.to_owned() })
+    }
+
+    /// Whether somebody lacks it who showed no credentials.
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        self.user == ANONYMOUS
     }
 
     /// Whether it is the right to act as somebody else. Since Kubernetes 1.36 the verb may say in which way, and for what
@@ -69,8 +81,8 @@ impl PresentedIdentity {
             return None;
         }
         match &self.as_user {
-            _ if user == ANONYMOUS && self.header => Some(CredentialsNotSeen::Header),
-            _ if user == ANONYMOUS && self.certificate => Some(CredentialsNotSeen::Certificate),
+            _ if missing.is_of_nobody() && self.header => Some(CredentialsNotSeen::Header),
+            _ if missing.is_of_nobody() && self.certificate => Some(CredentialsNotSeen::Certificate),
             // Who may not impersonate is named themselves.
             Some(as_user) if !missing.is_impersonation() => {
                 Some(CredentialsNotSeen::Impersonation { as_user: as_user.clone(), seen: user.clone() })
@@ -90,13 +102,19 @@ impl fmt::Display for CredentialsNotSeen {
             Self::Impersonation { as_user, seen } => {
                 write!(f, "the API server did not see that you act as {as_user} and took you for {seen}")
             }
+            Self::NoneSent { missing: None, .. } => {
+                f.write_str("no credentials were sent, and the API server wants some")
+            }
+            Self::NoneSent { missing: Some(MissingRight { user, verb, resource }), .. } => {
+                write!(f, "no credentials were sent, so you are {user}, who may not {verb} {resource}")
+            }
         }
     }
 }
 
 impl CredentialsNotSeen {
     /// How that can be, and what to do.
-    pub(crate) fn why(&self) -> &'static str {
+    pub(crate) fn why(&self) -> &str {
         match self {
             Self::Header => {
                 "something between here and it drops the Authorization header, or it takes no credentials of this kind"
@@ -108,6 +126,7 @@ impl CredentialsNotSeen {
             Self::Impersonation { .. } => {
                 "something between here and it drops the Impersonate-* headers; let them pass, or go to the API server itself"
             }
+            Self::NoneSent { why, .. } => why,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::list::{ListRequest, ListedObject};
 use super::object_fields::BareObject;
 use crate::cluster::Cluster;
 use crate::cluster::config::inputs::{ConnectFlags, ProcessEnvironment};
-use crate::cluster::config::kubeconfig::{self, KubeconfigFiles};
+use crate::cluster::config::kubeconfig::{EntryList, KubeconfigFiles};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::Error;
 
@@ -29,27 +29,27 @@ impl KubeconfigNames {
     /// When it cannot be read or understood.
     pub fn read(flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Self, Error> {
         let config = KubeconfigFiles::of(flags, environment).read()?;
-        Ok(Self {
-            contexts: config.contexts.into_iter().map(|context| context.name).collect(),
-            clusters: config.clusters.into_iter().map(|cluster| cluster.name).collect(),
-            users: config.auth_infos.into_iter().map(|user| user.name).collect(),
-        })
+        let names = |list: &EntryList| list.names().filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Ok(Self { contexts: names(&config.contexts), clusters: names(&config.clusters), users: names(&config.users) })
     }
 }
 
-/// The contexts of the kubeconfig whose API server is at `server`.
+/// The contexts of the kubeconfig whose API server is at `server`; one that makes no sense is none of them.
 ///
 /// # Errors
 /// When the kubeconfig cannot be read or understood.
 pub fn contexts_at(server: &str, flags: &ConnectFlags, environment: &ProcessEnvironment) -> Result<Vec<String>, Error> {
     let config = KubeconfigFiles::of(flags, environment).read()?;
     let is_there = |url: &str| ServerUrl::parse(url).is_ok_and(|url| url.to_string() == server);
-    let names = config.contexts.iter().filter(|named| {
-        let context = kubeconfig::context(&config, &named.name).unwrap_or_default();
-        let cluster = kubeconfig::cluster(&config, &context.cluster);
+    let leads_there = |name: &&str| {
+        if name.is_empty() {
+            return false; // nobody can choose it
+        }
+        let context = config.context(name).ok().flatten().unwrap_or_default();
+        let cluster = config.cluster(&context.cluster).ok().flatten();
         cluster.and_then(|cluster| cluster.server).is_some_and(|url| is_there(&url))
-    });
-    Ok(names.map(|named| named.name.clone()).collect())
+    };
+    Ok(config.contexts.names().filter(leads_there).map(str::to_owned).collect())
 }
 
 impl Cluster {

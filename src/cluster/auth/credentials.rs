@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use super::issued::IssuedCredentials;
 use super::login::UserLogin;
+use crate::cluster::client::client_identity::ClientIdentity;
 use crate::cluster::client::connect::ClusterConnector;
 use crate::cluster::client::pool::ConnectionPool;
-use crate::cluster::client::tls::ClientIdentity;
 use crate::error::Error;
 
 /// For this long after a failure the source is not asked again.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::issued::{IssuedCredentials, bearer, in_time};
 use super::plugin_policy::PluginPolicy;
-use crate::cluster::client::tls;
+use crate::cluster::client::client_identity;
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
 
@@ -215,7 +215,7 @@ impl ExecPlugin {
         let authorization = set(status.token).map(|token| bearer(&token)).transpose()?;
         let identity = match (set(status.client_certificate_data), set(status.client_key_data)) {
             (Some(certificate), Some(key)) => {
-                Some(tls::identity(certificate.as_bytes(), key.as_bytes(), &self.command)?)
+                Some(client_identity::identity(certificate.as_bytes(), key.as_bytes(), &self.command)?)
             }
             (None, None) if authorization.is_some() => None,
             (None, None) => return Err(self.error("prints neither a token nor a client certificate")),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-use crate::cluster::client::tls::ClientIdentity;
+use crate::cluster::client::client_identity::ClientIdentity;
 use crate::error::Error;
 
 /// Credentials as their source gave them.

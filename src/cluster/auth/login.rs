@@ -12,7 +12,7 @@ use super::issued::{IssuedCredentials, bearer};
 use super::kubectl_renewal::KubectlRenewal;
 use super::oidc::OidcToken;
 use super::plugin_policy::PluginPolicy;
-use crate::cluster::client::tls::{self, ClientIdentity};
+use crate::cluster::client::client_identity::{self, ClientIdentity};
 use crate::cluster::config::inputs::ConnectFlags;
 use crate::cluster::config::pem_source::PemSource;
 use crate::cluster::config::server_url::ServerUrl;
@@ -164,6 +164,11 @@ impl UserLogin {
         }
     }
 
+    /// Whether there is nothing to log in with.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        matches!((&self.header, &self.certificate.certificate), (HeaderSource::Nothing, PemSource::Nothing))
+    }
+
     /// Which credential plugin runs and who decided so, if there is one.
     pub(crate) fn plugin_decision(&self) -> Option<String> {
         if let HeaderSource::Plugin(plugin) = &self.header { Some(plugin.decision()) } else { None }
@@ -224,7 +229,7 @@ impl CertificateSource {
         };
         let key = self.key.read(&format!("client key of user {user:?}"))?;
         let key = key.ok_or_else(|| Error::usage(format!("user {user:?} has a client certificate without a key")))?;
-        tls::identity(&certificate, &key, &format!("user {user:?}")).map(Some)
+        client_identity::identity(&certificate, &key, &format!("user {user:?}")).map(Some)
     }
 
     fn add_to(&self, mut issued: IssuedCredentials) -> Result<IssuedCredentials, Error> {

@@ -1,6 +1,9 @@
 //! Connections to the API server: dialled, through a proxy or not, secured, and kept.
 
 pub(crate) mod tls;
+pub(crate) mod client_identity;
+pub(crate) mod naming_verifier;
+pub(crate) mod key_kind;
 pub(crate) mod proxy_tunnel;
 pub(crate) mod connect;
 pub(crate) mod pool;

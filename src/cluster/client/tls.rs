@@ -8,14 +8,16 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{Connect, TlsConnector};
 
+use super::client_identity::ClientIdentity;
+use super::naming_verifier::{NamingVerifier, UncheckableKey};
 use crate::error::Error;
 
 /// Whose word counts for who the API server is.
@@ -58,23 +60,6 @@ impl ServerTrust {
             other => other.clone(),
         }
     }
-}
-
-/// A client certificate with its key.
-pub(crate) type ClientIdentity = Arc<CertifiedKey>;
-
-/// Reads a client certificate and its key from PEM. `origin` names where they come from.
-///
-/// The two are not compared, since that would parse the certificate and refuse X.509 version 1, which kubectl accepts.
-pub(crate) fn identity(certificate: &[u8], key: &[u8], origin: &str) -> Result<ClientIdentity, Error> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate).filter_map(Result::ok).collect();
-    if chain.is_empty() {
-        return Err(Error::usage(format!("the client certificate of {origin} is not a PEM certificate")));
-    }
-    let unreadable = || Error::usage(format!("the client key of {origin} is not an unencrypted PEM private key"));
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| unreadable())?;
-    let key = provider().key_provider.load_private_key(key).map_err(|_| unreadable())?;
-    Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
 /// The TLS side of connections, swappable while running because client certificates expire.
@@ -124,13 +109,17 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn verifier(trust: &ServerTrust) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-    let given = match trust {
-        ServerTrust::System => return Ok(Arc::new(system_verifier(&[])?)),
-        ServerTrust::SystemAnd(certificates) => return Ok(Arc::new(system_verifier(certificates)?)),
-        ServerTrust::These(certificates) => Some((certificates.clone(), webpki_verifier(certificates)?)),
-        ServerTrust::Anything => None,
+    let algorithms = provider().signature_verification_algorithms;
+    let (inner, given): (Arc<dyn ServerCertVerifier>, _) = match trust {
+        ServerTrust::System => (Arc::new(system_verifier(&[])?), Vec::new()),
+        ServerTrust::SystemAnd(given) => (Arc::new(system_verifier(given)?), given.clone()),
+        ServerTrust::These(given) => {
+            let by = Some((given.clone(), webpki_verifier(given)?));
+            (Arc::new(GivenVerifier { given: by, algorithms }), given.clone())
+        }
+        ServerTrust::Anything => (Arc::new(GivenVerifier { given: None, algorithms }), Vec::new()),
     };
-    Ok(Arc::new(GivenVerifier { given, algorithms: provider().signature_verification_algorithms }))
+    Ok(Arc::new(NamingVerifier { inner, given }))
 }
 
 fn webpki_verifier(certificates: &[CertificateDer<'static>]) -> Result<Arc<WebPkiServerVerifier>, Error> {
@@ -238,6 +227,18 @@ pub enum TlsProblem {
     /// The server does not like our certificate, or that we have none.
     #[error("it does not accept the client certificate ({0})")]
     ClientCertificate(String),
+    /// A key of the server or of an authority is such that no signature of it can be checked here, but by kubectl.
+    #[error("{0}, which kubectl takes and this program does not")]
+    UncheckableKey(String),
+    /// The same, and kubectl cannot either.
+    #[error("{0}, which neither kubectl nor this program takes")]
+    WeakKey(String),
+    /// It is signed by a method that is not known here.
+    #[error("its certificate is signed by a method that this program cannot check")]
+    UnknownSignature,
+    /// Both speak TLS, and no kind of it that the other one speaks.
+    #[error("it speaks no kind of TLS that this program speaks, or none with its certificate ({0})")]
+    NothingInCommon(String),
     /// Something else than TLS came back.
     #[error("what answers there does not speak TLS")]
     NotTls,
@@ -264,11 +265,20 @@ pub(crate) fn within(error: &io::Error) -> Option<&rustls::Error> {
 
 impl From<&rustls::Error> for TlsProblem {
     fn from(error: &rustls::Error) -> Self {
+        use AlertDescription as Alert;
+        if let Some(key) = UncheckableKey::within(error) {
+            let which = if key.kind().is_kubectls() { Self::UncheckableKey } else { Self::WeakKey };
+            return which(key.to_string());
+        }
         match error {
             rustls::Error::InvalidCertificate(error) => error.into(),
             rustls::Error::AlertReceived(alert) if is_about_our_certificate(*alert) => {
                 Self::ClientCertificate(format!("{alert:?}"))
             }
+            rustls::Error::AlertReceived(
+                alert @ (Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity),
+            ) => Self::NothingInCommon(format!("{alert:?}")),
+            rustls::Error::PeerIncompatible(why) => Self::NothingInCommon(format!("{why:?}")),
             rustls::Error::InvalidMessage(_) => Self::NotTls,
             other => Self::Other(other.to_string()),
         }
@@ -289,6 +299,8 @@ impl From<&CertificateError> for TlsProblem {
             }
             // A bad signature is what an authority of the same name leaves behind: that of the cluster that was here before.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownAuthority,
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::UnknownSignature,
             other => Self::Other(format!("its certificate cannot be used: {other}")),
         }
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod inputs;
 pub(crate) mod kubeconfig;
+pub(crate) mod entry_fields;
+pub(crate) mod yaml_tree;
 pub(crate) mod kuberc;
 pub(crate) mod service_account;
 pub(crate) mod server_url;

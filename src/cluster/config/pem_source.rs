@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use crate::error::{Error, system_words};
+
+/// Go's `base64.StdEncoding`, which is not strict about bits behind the end either.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Where PEM comes from. Data beats a file, as for kubectl.
 #[derive(Default)]
@@ -34,12 +39,37 @@ impl PemSource {
         match self {
             Self::Nothing => Ok(None),
             Self::Data(data) => {
-                let decoded = STANDARD.decode(data.trim());
+                // Go skips line ends wherever they are, as the lines of a YAML block have them.
+                let decoded = BASE64.decode(data.trim().replace(['\r', '\n'], ""));
                 decoded.map(Some).map_err(|_| Error::usage(format!("the {what} is not base64")))
             }
             Self::File(path) => std::fs::read(path).map(Some).map_err(|error| {
                 Error::failed(format!("cannot read the {what}, {}: {}", path.display(), system_words(&error)))
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_go_reads_it() {
+        let check = |data: &str, expect: Option<&[u8]>| {
+            let read = PemSource::new(Some(data), None).read("certificate");
+            assert_eq!(read.ok().flatten().as_deref(), expect, "{data:?}");
+        };
+        check("YWI=", Some(b"ab"));
+        check("YW\nI=\n", Some(b"ab"));
+        check("YW\r\nI\r=\r\n", Some(b"ab"));
+        check(" YWI=", Some(b"ab"));
+        check("YWJ=", Some(b"ab"));
+        check("YWI", None);
+        check("YW I=", None);
+        check("YW\tI=", None);
+        check("YWI=YWI=", None);
+        check("ab-_", None);
+        check("!", None);
     }
 }

@@ -323,6 +323,48 @@ async fn failures_in_the_users_words() {
 }
 
 #[tokio::test]
+async fn who_shows_no_credentials_is_told_so() {
+    let forbidden = |user: &str| {
+        let words = format!(
+            "services is forbidden: User {user:?} cannot list resource \"services\" in API group \"\" at the cluster scope"
+        );
+        (403, status(403, "Forbidden", &words))
+    };
+    let check = async |user: &str, (code, body): (u16, Value), message: &str, hint: &str| {
+        let server = answering(vec![("/api/v1/services", code, body)]).await;
+        let kubeconfig = server.kubeconfig(if user.is_empty() { "{}" } else { user });
+        let flags = kubeconfig.flags();
+        if user.is_empty() {
+            let text = std::fs::read_to_string(kubeconfig.path()).unwrap().replace(", user: u,", ",");
+            std::fs::write(kubeconfig.path(), text).unwrap();
+        }
+        let cluster = Cluster::load(&flags, &ProcessEnvironment::default()).await.unwrap();
+        let error = Error::from(listed(&cluster, Scope::All, None).await.unwrap_err());
+        assert_eq!(error.message(), message);
+        assert!(error.hint_text().unwrap_or_default().starts_with(hint), "{error:?}");
+    };
+    let nobody = "no credentials were sent, so you are system:anonymous, who may not list services";
+    let wanted = "no credentials were sent, and the API server wants some";
+    let none = "context \"x\" names no user; choose one with --user NAME, or give --token";
+    let of_user = "the kubeconfig has no credentials of user \"u\"; choose one with --user NAME, or give --token";
+    let unauthorized = || (401, status(401, "Unauthorized", "Unauthorized"));
+    check("", forbidden("system:anonymous"), nobody, none).await;
+    check("", unauthorized(), wanted, none).await;
+    check("{}", forbidden("system:anonymous"), nobody, of_user).await;
+    check("{}", unauthorized(), wanted, of_user).await;
+    check("", forbidden("jane"), "you may not list services in all namespaces", "ask for the rule").await;
+    check(
+        "{token: secret}",
+        unauthorized(),
+        "the API server does not accept these credentials; they may have expired",
+        "",
+    )
+    .await;
+    let unseen = "the API server did not see your credentials and took you for system:anonymous";
+    check("{token: secret}", forbidden("system:anonymous"), unseen, "something between").await;
+}
+
+#[tokio::test]
 async fn calls_have_a_limit_and_proxied_requests_have_none() {
     let server = Server::https(|request: Request<Incoming>| async move {
         if request.headers().contains_key("x-slow") {

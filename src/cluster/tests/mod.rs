@@ -7,6 +7,7 @@ mod pooling;
 mod plugin;
 mod credentials;
 mod trust;
+mod odd_keys;
 mod proxies;
 mod settings;
 mod lists;

@@ -144,6 +144,31 @@ async fn what_is_missing_is_said() {
 }
 
 #[tokio::test]
+async fn an_empty_kubeconfig_is_there() {
+    let check = async |text: &str, message: &str, hint: &str| {
+        let folder = Folder::new(text);
+        let file = folder.write("config", text).display().to_string();
+        for flags in [folder.flags(), ConnectFlags::default()] {
+            let kubeconfig = Some(file.clone().into());
+            let error =
+                Cluster::load(&flags, &ProcessEnvironment { kubeconfig, ..ProcessEnvironment::default() }).await;
+            let error = error.unwrap_err();
+            assert_eq!((error.message().replace(&file, "FILE").as_str(), error.hint_text()), (message, Some(hint)));
+        }
+    };
+    let get_one = "get one from whoever runs the cluster, then set KUBECONFIG or give --kubeconfig FILE";
+    check("", "the kubeconfig FILE is empty, so no cluster is known", get_one).await;
+    check("apiVersion: v1\nkind: Config\nclusters: ~", "the kubeconfig FILE is empty, so no cluster is known", get_one)
+        .await;
+    check(
+        "clusters: [{name: c, cluster: {server: 'https://c'}}]",
+        "the kubeconfig FILE has no context, so it is not known which cluster is meant",
+        "choose one with --cluster NAME, and a user with --user NAME; clusters: c",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_said() {
     let folder = Folder::new(TWO);
     let nothing = folder.write("nothing.crt", "no certificate");

@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, SendError, TlsPr
 use crate::message::body::Body;
 
 /// Made by `openssl x509 -req`, which writes version 1 unless it is told of extensions, as microk8s does.
-const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+pub(super) const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
 MIIBHDCBwwIUPnED0RRG6k5oW/qhj/9waG0AqrowCgYIKoZIzj0EAwIwEDEOMAwG
 A1UEAwwFYWRtaW4wIBcNMjYxMTI0MDkwNDE1WhgPMjEyNjEwMzEwOTA0MTVaMBAx
 DjAMBgNVBAMMBWFkbWluMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEgSjwN2jm
@@ -73,7 +73,7 @@ impl ClientCertVerifier for Everybody {
     }
 }
 
-async fn problem(cluster: &Cluster) -> TlsProblem {
+pub(super) async fn problem(cluster: &Cluster) -> TlsProblem {
     match cluster.api().send(http::Request::get("/").body(Body::Empty).unwrap()).await.unwrap_err() {
         SendError::Tls { problem, .. } => problem,
         other => panic!("{other}"),
@@ -137,7 +137,7 @@ async fn trap_9_a_given_certificate_must_still_be_right() {
 }
 
 #[tokio::test]
-async fn problems_in_the_users_words() {
+pub(super) async fn problems_in_the_users_words() {
     let authority = Authority::new("cluster");
     let mut later = server_params(&["127.0.0.1"]);
     (later.not_before, later.not_after) = (date_time_ymd(2100, 1, 2), date_time_ymd(2101, 1, 1));

@@ -468,6 +468,7 @@ fn not_seen(unseen: &CredentialsNotSeen, subject: &FailingService) -> Explanatio
         CredentialsNotSeen::Impersonation { as_user, .. } => {
             ("impersonation-unseen", format!("The API server did not see that you act as {as_user}"))
         }
+        CredentialsNotSeen::NoneSent { .. } => ("credentials-missing", "No credentials were sent".to_owned()),
     };
     let text = format!("No right is missing: {unseen} ({cluster}). The reason: {}.", unseen.why());
     Explanation::of(
