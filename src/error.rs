@@ -79,6 +79,12 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// Message and hint where the run goes on.
+    pub fn one_line(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("{}{hint}", self.message)
+    }
+
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         self.exit

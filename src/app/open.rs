@@ -16,8 +16,11 @@ use super::status_line::StatusLine;
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
+use crate::find::missing_namespace::closed_namespace;
 use crate::proxy::local::guard::token::random_text;
-use crate::proxy::local::{GuardPolicy, LocalListener, LocalProxy, RequestLog, Site, TrafficStats, serve};
+use crate::proxy::local::{
+    GuardPolicy, ListenOn, LocalListener, LocalProxy, RequestLog, Site, TrafficStats, serve, serves_site,
+};
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::PortChoice;
 use crate::service::{Service, Target, served_paths, site_label};
@@ -60,16 +63,45 @@ pub struct ServingSession<'a> {
 }
 
 impl ServingSession<'_> {
-    /// Binds where the plan says; the port that is used where none is asked for goes by the `first` Target.
+    /// Binds where the plan says; the port that is used where none is asked for goes by the `first` Target. Where
+    /// another run serves that one already on a port that is taken, that is said.
     ///
     /// # Errors
     /// When the address is taken, missing or not allowed.
     pub async fn bind(&self, first: &Target) -> Result<LocalListener, Error> {
         let derived = derived_port(&self.label(first));
         let preferred = [DEFAULT_PORT, derived, derived + 1, derived + 2];
-        let listener = LocalListener::bind(&self.plan.listen, &preferred).await?;
-        tracing::info!(addresses = ?listener.local_addrs(), socket = ?listener.socket_path(), "listens");
-        Ok(listener)
+        let bound = LocalListener::bind(&self.plan.listen, &preferred).await;
+        let taken = match (&self.plan.listen, &bound) {
+            (ListenOn::Tcp { addresses, port: Some(port) }, Err(_)) if addresses.is_empty() => vec![*port],
+            (ListenOn::Tcp { port: None, .. }, Ok(listener)) => ports_before(listener.port(), &preferred),
+            _ => Vec::new(),
+        };
+        let open_at = self.find_open(first, &taken).await;
+        let open_at = open_at.map(|url| format!("{}/{} is open already at {url}", first.namespace, first.service()));
+        match (bound, open_at) {
+            (Err(error), Some(open_at)) => {
+                let message = format!("{} by another kubectl svcproxy of yours: {open_at}", error.message());
+                Err(Error::failed(message).hint("open that URL, or choose another port with --port"))
+            }
+            (Err(error), None) => Err(error),
+            (Ok(listener), open_at) => {
+                open_at.iter().for_each(|line| self.output.print_notice(line));
+                tracing::info!(addresses = ?listener.local_addrs(), socket = ?listener.socket_path(), "listens");
+                Ok(listener)
+            }
+        }
+    }
+
+    /// Where another run of this user serves `target`.
+    async fn find_open(&self, target: &Target, ports: &[u16]) -> Option<String> {
+        let label = self.label(target);
+        for &port in ports {
+            if serves_site(port, &label).await {
+                return Some(format!("http://127.0.0.1:{port}{}", target.canonical_path()));
+            }
+        }
+        None
     }
 
     fn label(&self, target: &Target) -> String {
@@ -193,13 +225,20 @@ impl ServingSession<'_> {
         }
     }
 
-    /// Looks for a way into the Services that the user may not read: their addresses are what was typed.
+    /// Looks for a way into the Services that the user may not read: their addresses are what was typed. `known` are
+    /// namespaces where the user has been.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn check_rights(&self, services: &[OpenService]) -> Result<(), Error> {
+    pub async fn check_rights(&self, services: &[OpenService], known: &[String]) -> Result<(), Error> {
         let unread = services.iter().filter(|service| service.read.is_none());
-        try_join_all(unread.map(|service| service.transport.check_rights())).await.map(drop)
+        let checks = unread.map(async |OpenService { target, transport, .. }| {
+            let Err(error) = transport.check_rights().await else { return Ok(()) };
+            let is_place_typed =
+                self.plan.query.search.namespace.is_some() || target.namespace != self.cluster.namespace();
+            Err(closed_namespace(self.cluster, &target.namespace, is_place_typed, known, error).await)
+        });
+        try_join_all(checks).await.map(drop)
     }
 
     /// Waits for a ready endpoint of each Service, if the plan says so.
@@ -370,6 +409,11 @@ fn log_choice(FoundTarget { target, read }: &FoundTarget) {
         }
         None => tracing::info!(service, namespace, %id, "opens as typed: the Service may not be read"),
     }
+}
+
+/// Those of the `preferred` ports that were not to be had.
+fn ports_before(bound: Option<u16>, preferred: &[u16]) -> Vec<u16> {
+    preferred.iter().copied().take_while(|port| Some(*port) != bound).collect()
 }
 
 /// The same port for the same site on every run, so that bookmarks and cookies stay good.

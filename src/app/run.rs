@@ -86,7 +86,7 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
         session.explain(&services);
         return Ok(Exit::Ok);
     }
-    session.check_rights(&services).await?;
+    session.check_rights(&services, &history.namespaces()).await?;
     session.wait_until_ready(&services, &mut signals).await?;
     let remembered = remember(history, &services, output);
     session.print_ready(&services, &listener);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use super::missing_namespace::missing_namespace;
 use super::picker::row::PickerRow;
 use super::picker::state::ReadinessLookup;
 use super::picker::{PickedPort, PickerArrival};
@@ -25,7 +26,7 @@ pub(super) async fn feed(
     sender: mpsc::Sender<PickerArrival>,
 ) {
     let ServiceScan { scopes, narrowed, mut portions } =
-        match scan_services(&cluster, scope, selector.as_deref(), &others).await {
+        match scan_services(&cluster, scope.clone(), selector.as_deref(), &others).await {
             Ok(sweep) => sweep,
             Err(error) => return drop(sender.send(PickerArrival::Failed(unlisted(error, selector.as_deref()))).await),
         };
@@ -33,13 +34,19 @@ pub(super) async fn feed(
         let _ = sender.send(PickerArrival::Scope(scopes_text(&scopes), why)).await;
     }
     let services = async {
+        let mut is_empty = true;
         while let Some(page) = portions.next().await {
+            is_empty &= page.as_ref().is_ok_and(Vec::is_empty);
             let arrival = page.map_or_else(|error| PickerArrival::Failed(error.into()), PickerArrival::Services);
             if sender.send(arrival).await.is_err() {
                 return;
             }
         }
-        let _ = sender.send(PickerArrival::ServicesComplete).await;
+        let end = match &scope {
+            Scope::Namespace(namespace) if is_empty => missing_namespace(&cluster, namespace, &others).await,
+            _ => None,
+        };
+        let _ = sender.send(end.map_or(PickerArrival::ServicesComplete, PickerArrival::Failed)).await;
     };
     let endpoints = async {
         // Without the right to know, or without an answer, the column stays empty.

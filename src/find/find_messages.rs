@@ -1,6 +1,8 @@
 //! Why nothing was found, or what was found cannot be opened, in the user's words.
 
+use super::elsewhere::ServicesElsewhere;
 use super::query::NamedService;
+use super::scan::scopes_text;
 use crate::cluster::{ApiError, Scope};
 use crate::error::Error;
 use crate::service::choose_port::NotOpenable;
@@ -11,27 +13,77 @@ const KINDS: [&str; 3] = ["svc", "service", "services"];
 /// Flags that some type as if they were commands.
 const FLAGS: [&str; 4] = ["help", "list", "pick", "version"];
 
-/// No Service has that name, not even in part; `is_place_typed` is whether the user said where to look.
-pub(super) fn no_such_service(named: &NamedService, scope: &Scope, is_place_typed: bool, near: &[&str]) -> Error {
+/// At most so many Services are named.
+const SHOWN: usize = 10;
+
+/// No Service has that name, not even in part, but `near` ones; `elsewhere` is what there is in other namespaces, where
+/// it was looked.
+pub(super) fn no_such_service(
+    named: &NamedService,
+    scope: &Scope,
+    elsewhere: Option<&ServicesElsewhere>,
+    near: &[&str],
+) -> Error {
     let name = named.spelling.id.name();
-    let place = match scope {
-        Scope::All => "any namespace".to_owned(),
-        Scope::Namespace(namespace) => format!("namespace \"{namespace}\""),
-    };
-    let error = Error::failed(format!("no Service \"{name}\" in {place}"));
+    let only_in = elsewhere.and_then(|elsewhere| elsewhere.only_in.as_deref());
+    let error = Error::failed(match (scope, elsewhere, only_in) {
+        (_, _, Some(scopes)) => {
+            let place = scopes_text(scopes);
+            format!("no Service \"{name}\" in {place}, and you may not list Services in all namespaces")
+        }
+        (Scope::Namespace(namespace), None, _) => format!("no Service \"{name}\" in namespace \"{namespace}\""),
+        _ => format!("no Service \"{name}\" in any namespace"),
+    });
     if let Some(hint) = meant_otherwise(named) {
         return error.hint(hint);
     }
-    match near {
-        [] if *scope == Scope::All => error.hint("kubectl svcproxy --list -A shows what there is"),
-        [] if is_place_typed => error.hint("look in all namespaces with -A"),
-        [] => error.hint("name its namespace with -n, or look in all of them with -A"),
-        near => error.hint(format!("did you mean {}?", near.join(", "))),
+    let mut near: Vec<String> = near.iter().map(|&near| near.to_owned()).collect();
+    if let Some(found) = elsewhere.filter(|_| near.is_empty()) {
+        near = found.proposals(name);
+    }
+    match (&near[..], elsewhere) {
+        ([], None) if *scope != Scope::All => error.hint("look in all namespaces with -A"),
+        ([], _) if only_in.is_some() => {
+            error.hint(format!("name its namespace: kubectl svcproxy {} -n NAMESPACE", named.spelling.id))
+        }
+        ([], _) => error.hint("kubectl svcproxy --list -A shows what there is"),
+        (near, _) => error.hint(format!("did you mean {}?", near.join(", "))),
+    }
+}
+
+/// There is such a Service, but in other namespaces than the one it was looked for in, and nobody to ask which is meant.
+pub fn only_elsewhere(named: &NamedService, found: &ServicesElsewhere) -> Error {
+    let (name, own) = (named.spelling.id.name(), &found.own);
+    if found.exact.is_empty() {
+        return no_such_service(named, &Scope::Namespace(own.clone()), Some(found), &[]);
+    }
+    let namespaces = || found.exact.iter().map(|service| service.namespace.as_str());
+    let places = some(namespaces().map(str::to_owned).collect());
+    let message = if found.is_own_closed {
+        format!("you may not open Service \"{name}\" in namespace \"{own}\", but there is one in {places}")
+    } else {
+        format!("Service \"{name}\" is not in namespace \"{own}\" but in {places}")
+    };
+    let commands = namespaces().map(|namespace| format!("kubectl svcproxy {} -n {namespace}", named.spelling.id));
+    Error::failed(message).hint(commands.take(SHOWN).collect::<Vec<_>>().join("; or "))
+}
+
+/// `a, b and 3 more`.
+fn some(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 {
+        names.truncate(SHOWN);
+        names.push(format!("{more} more"));
+    }
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+        None => String::new(),
     }
 }
 
 /// What was typed is no name that failed, but something else spelled as a name.
-fn meant_otherwise(named: &NamedService) -> Option<String> {
+pub(super) fn meant_otherwise(named: &NamedService) -> Option<String> {
     let (text, name) = (&named.text, named.spelling.id.name());
     if named.spelling.id.looks_like_scheme_and_name() {
         let meant = named.spelling.id.port().map(ToString::to_string).unwrap_or_default();
@@ -65,7 +117,6 @@ pub fn unlisted(error: ApiError, selector: Option<&str>) -> Error {
 
 /// Several Services have a name that begins so, or contains it.
 pub fn several_services(named: &NamedService, services: &[Service]) -> Error {
-    const SHOWN: usize = 10;
     let name = |service: &Service| format!("{}.{}", service.name, service.namespace);
     let mut names: Vec<String> = services.iter().take(SHOWN).map(name).collect();
     if services.len() > SHOWN {
@@ -140,10 +191,13 @@ mod tests {
     use crate::service::choose_port::TargetWish;
     use crate::service::{PortRef, ServiceSpelling};
 
-    fn hint(text: &str, scope: &Scope, is_place_typed: bool, near: &[&str]) -> String {
+    fn named(text: &str) -> NamedService {
         let spelling = ServiceSpelling::parse(text).unwrap();
-        let named = NamedService { text: text.to_owned(), spelling, wish: TargetWish::default() };
-        no_such_service(&named, scope, is_place_typed, near).hint_text().unwrap().to_owned()
+        NamedService { text: text.to_owned(), spelling, wish: TargetWish::default() }
+    }
+
+    fn said(error: &Error) -> (&str, &str) {
+        (error.message(), error.hint_text().unwrap())
     }
 
     #[test]
@@ -182,15 +236,61 @@ mod tests {
     #[test]
     fn the_way_out_fits_what_was_typed() {
         let here = Scope::Namespace("default".to_owned());
-        let check = |text: &str, scope: &Scope, is_place_typed: bool, near: &[&str], expect: &str| {
-            assert_eq!(hint(text, scope, is_place_typed, near), expect, "{text}");
+        let check = |text: &str, scope: &Scope, near: &[&str], expect: &str| {
+            assert_eq!(no_such_service(&named(text), scope, None, near).hint_text(), Some(expect), "{text}");
         };
-        check("foo", &here, false, &[], "name its namespace with -n, or look in all of them with -A");
-        check("foo", &here, true, &[], "look in all namespaces with -A");
-        check("foo", &Scope::All, false, &[], "kubectl svcproxy --list -A shows what there is");
-        check("fo", &here, false, &["foo"], "did you mean foo?");
-        check("svc", &here, false, &["svc-a"], "each word is the name of a Service: leave \"svc\" out");
-        check("list", &here, false, &[], "did you mean --list?");
-        check("list.shop", &here, true, &["lists"], "did you mean lists?");
+        check("foo", &here, &[], "look in all namespaces with -A");
+        check("foo", &Scope::All, &[], "kubectl svcproxy --list -A shows what there is");
+        check("fo", &here, &["foo"], "did you mean foo?");
+        check("svc", &here, &["svc-a"], "each word is the name of a Service: leave \"svc\" out");
+        check("list", &here, &[], "did you mean --list?");
+        check("list.shop", &here, &["lists"], "did you mean lists?");
+    }
+
+    /// What was found of `default/grafana` outside it.
+    fn elsewhere(exact: &[&str], parts: &str, only_in: Option<&str>) -> ServicesElsewhere {
+        let scope = |name: &str| Scope::Namespace(name.to_owned());
+        ServicesElsewhere {
+            exact: exact.iter().map(|at| (*service(&format!("{at}/grafana"), "80")).clone()).collect(),
+            parts: parts.split_whitespace().map(str::to_owned).collect(),
+            only_in: only_in.map(|names| names.split_whitespace().map(scope).collect()),
+            ..ServicesElsewhere::than("default", false)
+        }
+    }
+
+    #[test]
+    fn not_even_elsewhere() {
+        let here = Scope::Namespace("default".to_owned());
+        let check = |found: ServicesElsewhere, near: &[&str], message: &str, hint: &str| {
+            let error = no_such_service(&named("grafana:web"), &here, Some(&found), near);
+            assert_eq!(said(&error), (message, hint));
+        };
+        let nowhere = "no Service \"grafana\" in any namespace";
+        check(elsewhere(&[], "", None), &[], nowhere, "kubectl svcproxy --list -A shows what there is");
+        check(elsewhere(&[], "grafana-x.shop", None), &[], nowhere, "did you mean grafana-x.shop?");
+        check(elsewhere(&[], "grafana-x.shop", None), &["graf"], nowhere, "did you mean graf?");
+        let narrow =
+            "no Service \"grafana\" in namespaces default, shop, and you may not list Services in all namespaces";
+        let way_out = "name its namespace: kubectl svcproxy grafana:web -n NAMESPACE";
+        check(elsewhere(&[], "", Some("default shop")), &[], narrow, way_out);
+        check(elsewhere(&[], "", Some("default shop")), &["graf"], narrow, "did you mean graf?");
+    }
+
+    #[test]
+    fn elsewhere_with_the_command_for_each() {
+        let check = |found: ServicesElsewhere, message: &str, hint: &str| {
+            assert_eq!(said(&only_elsewhere(&named("svc/grafana:web"), &found)), (message, hint));
+        };
+        let one = "kubectl svcproxy grafana:web -n shop";
+        check(elsewhere(&["shop"], "", None), "Service \"grafana\" is not in namespace \"default\" but in shop", one);
+        let closed = ServicesElsewhere { is_own_closed: true, ..elsewhere(&["shop"], "", Some("shop")) };
+        let message = "you may not open Service \"grafana\" in namespace \"default\", but there is one in shop";
+        check(closed, message, one);
+        let message = "Service \"grafana\" is not in namespace \"default\" but in a, b and shop";
+        let commands = ["a", "b", "shop"].map(|at| format!("kubectl svcproxy grafana:web -n {at}")).join("; or ");
+        check(elsewhere(&["a", "b", "shop"], "", None), message, &commands);
+        let error = only_elsewhere(&named("grafana"), &elsewhere(&["x"; 12], "", None));
+        assert!(error.message().ends_with("x and 2 more"), "{}", error.message());
+        assert_eq!(error.hint_text().unwrap().matches("-n x").count(), 10);
     }
 }

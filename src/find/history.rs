@@ -86,6 +86,17 @@ impl History {
         self.entries_of(all.unwrap_or_default())
     }
 
+    /// Where something was opened, the latest first, at a glance.
+    pub fn namespaces(&self) -> Vec<String> {
+        let mut namespaces: Vec<String> = Vec::new();
+        for entry in self.glance() {
+            if !namespaces.contains(&entry.namespace) {
+                namespaces.push(entry.namespace);
+            }
+        }
+        namespaces
+    }
+
     /// What was opened. A file that is not understood is set aside.
     pub fn recall(&self) -> RecalledHistory {
         let (all, warning) = self.file.as_deref().map(read_or_set_aside).unwrap_or_default();

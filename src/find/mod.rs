@@ -7,9 +7,11 @@ pub mod by_picking;
 pub mod scan;
 pub(crate) mod find_messages;
 pub mod by_name;
+pub mod elsewhere;
+pub mod missing_namespace;
 pub mod picker;
 pub mod list;
 pub mod history;
 
-pub use by_name::{FindOutcome, FoundTarget, choose_port_of, find};
-pub use find_messages::{refusal, several_services, unlisted};
+pub use by_name::{FindOutcome, FoundTarget, ServiceFinder, choose_port_of};
+pub use find_messages::{only_elsewhere, refusal, several_services, unlisted};

@@ -2,19 +2,19 @@
 
 use tokio::sync::mpsc;
 
-use super::by_name::scope_of;
 use super::by_picking::{feed, target_of};
+use super::elsewhere::ServicesElsewhere;
 use super::history::{History, HistoryEntry};
 use super::picker::frame::PickerPlace;
 use super::picker::state::PickerState;
 use super::picker::{ask_port, pick};
 use super::query::{NamedService, ServiceQuery, WantedServices};
 use super::scan::scopes_text;
-use super::{FindOutcome, FoundTarget, choose_port_of, find, refusal, several_services};
+use super::{FindOutcome, FoundTarget, ServiceFinder, choose_port_of, only_elsewhere, refusal, several_services};
 use crate::cluster::{Cluster, Scope};
 use crate::error::Error;
 use crate::service::choose_port::{NotOpenable, TargetWish};
-use crate::service::{PortRef, Service, ServicePort, ServiceSpelling};
+use crate::service::{PortRef, Service, ServicePort, ServiceSpelling, Target};
 use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
 
@@ -52,29 +52,40 @@ impl TargetResolver<'_> {
     }
 
     async fn named(&self, names: &[NamedService], signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
-        let mut all: Vec<FoundTarget> = Vec::new();
+        let mut all: Vec<(FoundTarget, Vec<&str>)> = Vec::new();
         for named in names {
             for found in self.one_name(named, signals).await? {
-                if all.iter().all(|other| other.target != found.target) {
-                    all.push(found);
+                match all.iter_mut().find(|(other, _)| other.target.opens_the_same_as(&found.target)) {
+                    Some((_, texts)) => texts.push(&named.text),
+                    None => all.push((found, vec![&named.text])),
                 }
             }
         }
-        Ok(all)
+        let said = all.iter().filter_map(|(found, texts)| named_again(&found.target, texts));
+        said.for_each(|line| self.output.print_notice(&line));
+        Ok(all.into_iter().map(|(found, _)| found).collect())
     }
 
     async fn one_name(&self, named: &NamedService, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
-        let outcome = tokio::select! {
-            outcome = find(self.cluster, &self.query.search, named) => outcome?,
-            _ = signals.next() => return Err(Error::cancelled()),
-        };
+        let finder = ServiceFinder { cluster: self.cluster, search: &self.query.search, history: self.history };
+        let mut outcome = heeding(signals, finder.find(named)).await?;
+        if let FindOutcome::Elsewhere(found) = &outcome
+            && let [only] = &found.exact[..]
+            && self.can_prompt
+        {
+            self.output.print_notice(&opening_elsewhere(found, only));
+            outcome = heeding(signals, finder.open(only.clone(), named)).await?;
+        }
         match outcome {
             FindOutcome::Found(found) => Ok(vec![*found]),
             FindOutcome::SeveralServices(_) if self.can_prompt => {
-                let scope = scope_of(self.cluster, &self.query.search, named);
-                self.pick(named.spelling.id.name(), scope, &named.wish, signals).await
+                self.pick(named.spelling.id.name(), finder.scope_of(named), &named.wish, signals).await
             }
             FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
+            FindOutcome::Elsewhere(_) if self.can_prompt => {
+                self.pick(named.spelling.id.name(), Scope::All, &named.wish, signals).await
+            }
+            FindOutcome::Elsewhere(found) => Err(only_elsewhere(named, &found)),
             FindOutcome::SeveralPorts(service, ports) => Ok(vec![self.one_port(&service, ports, &named.wish).await?]),
         }
     }
@@ -146,6 +157,35 @@ impl TargetResolver<'_> {
     }
 }
 
+/// What `question` leads to, unless the user does not want to wait.
+async fn heeding<T>(signals: &mut StopSignals, question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        answer = question => answer,
+        _ = signals.next() => Err(Error::cancelled()),
+    }
+}
+
+/// Where `service` is, and why there.
+fn opening_elsewhere(found: &ServicesElsewhere, service: &Service) -> String {
+    let (name, own, namespace) = (&service.name, &found.own, &service.namespace);
+    if found.is_own_closed {
+        format!("you may not open {name} in {own}: opening it in {namespace}")
+    } else {
+        format!("{name} is not in {own}: opening it in {namespace}")
+    }
+}
+
+/// What to say where one Target has several names, or one name twice.
+fn named_again(target: &Target, texts: &[&str]) -> Option<String> {
+    let (service, namespace) = (target.service(), &target.namespace);
+    let port = target.port_text().map(|port| format!(":{port}")).unwrap_or_default();
+    let texts = match texts {
+        [_] => return None,
+        texts => texts.join(", "),
+    };
+    Some(format!("{texts}: that is {namespace}/{service}{port} each time, and it is opened once"))
+}
+
 /// The name that means `entry`; flags go before what was opened then.
 fn query_from_history(entry: HistoryEntry, wish: &TargetWish) -> NamedService {
     let wish = TargetWish {
@@ -162,7 +202,26 @@ fn query_from_history(entry: HistoryEntry, wish: &TargetWish) -> NamedService {
 mod tests {
     use super::*;
     use crate::find::history::tests::entry;
+    use crate::find::picker::row::tests::service;
     use crate::service::Scheme;
+
+    #[test]
+    fn where_it_is_instead() {
+        let service = (*service("monitoring/grafana", "80")).clone();
+        let found = |is_closed| ServicesElsewhere::than("default", is_closed);
+        let line = opening_elsewhere(&found(false), &service);
+        assert_eq!(line, "grafana is not in default: opening it in monitoring");
+        let line = opening_elsewhere(&found(true), &service);
+        assert_eq!(line, "you may not open grafana in default: opening it in monitoring");
+    }
+
+    #[test]
+    fn one_target_by_several_names() {
+        let target = Target::unread("default", "nginx:http".parse().unwrap(), None);
+        assert_eq!(named_again(&target, &["nginx:http"]), None);
+        let said = "nginx:http, default/nginx:http: that is default/nginx:http each time, and it is opened once";
+        assert_eq!(named_again(&target, &["nginx:http", "default/nginx:http"]).as_deref(), Some(said));
+    }
 
     #[test]
     fn the_last_one_is_opened_as_it_was_unless_flags_say_otherwise() {

@@ -112,6 +112,11 @@ impl Target {
         proxy_path(&self.namespace, id.as_ref().unwrap_or(&self.id))
     }
 
+    /// Whether both lead to one page, however port and scheme were spelled.
+    pub fn opens_the_same_as(&self, other: &Self) -> bool {
+        self.canonical_path() == other.canonical_path() && self.path == other.path
+    }
+
     /// Every ID that means exactly this Target to the API server, or would if it looked at the port's name; or else
     /// those that can only mean it as long as no other open one claims them.
     fn ids(&self, is_exact: bool) -> Vec<ServiceId> {

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::harness::{Plugin, assert_shows_nginx, default_port, nginx_in, origin_of, proxy_right, serve};
-use support::cluster::{Cluster, Namespace, Nginx, Pod};
+use support::cluster::{Cluster, Namespace, Nginx, Pod, backend_in};
 use support::{Peer, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_web_socket_through_nginx,
         events_come_one_by_one,
         another_pod_takes_over,
+        open_already,
     ]
 }
 
@@ -208,4 +209,33 @@ async fn another_pod_takes_over(cluster: &'static Cluster) {
     namespace.until_endpoints("nginx", 1).await;
     drop(first);
     assert_shows_nginx(&serving.proxy_url()).await;
+}
+
+/// A port that is taken by another run that serves the very same: it is told with its URL, and the app hears nothing of that.
+async fn open_already(cluster: &'static Cluster) {
+    let _port = default_port().await;
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    namespace.service("other", json!([{"name": "http", "port": 80}])).await;
+    let kubeconfig = cluster.admin().kubeconfig(namespace.name());
+    let plugin = |arguments: &[&str]| Plugin::new(cluster, &kubeconfig).plain().args(["--no-browser"]).args(arguments);
+    let first = plugin(&["app", "-o", "json"]).serve().await;
+    let url = first.proxy_url();
+    assert!(url.starts_with("http://127.0.0.1:8001/"), "{url}");
+    let said = format!("{}/app is open already at {url}", namespace.name());
+
+    let taken = "error: 127.0.0.1:8001 is already in use";
+    let finished = plugin(&["app:80", "--port=8001"]).finish().await;
+    let expect = format!(
+        "{taken} by another kubectl svcproxy of yours: {said}\nhint: open that URL, or choose another port with --port\n"
+    );
+    assert_eq!((finished.code(), finished.stderr), (1, expect));
+    let finished = plugin(&["other", "--port=8001"]).finish().await;
+    assert!(finished.code() == 1 && finished.stderr.starts_with(&format!("{taken}\n")), "{}", finished.stderr);
+
+    let second = plugin(&["app:80", "-o", "json"]).serve().await;
+    second.until_stderr(&said).await;
+    let third = plugin(&["other", "-o", "json"]).serve().await;
+    assert!(!third.stderr().contains("open already"), "{}", third.stderr());
+    assert_eq!(backend.requests().len(), 0);
 }

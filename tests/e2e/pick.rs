@@ -9,9 +9,9 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::harness::{Plugin, default_port};
-use support::cluster::{Cluster, Nginx};
-use support::terminal::{USUAL, is_drawn};
+use crate::harness::{Plugin, assert_shows_nginx, default_port, nginx_in, serve};
+use support::cluster::{Cluster, Namespace, Nginx};
+use support::terminal::{Terminal, USUAL, is_drawn};
 use support::{Running, eventually, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
@@ -21,6 +21,12 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         a_rollout_shows_as_readiness,
         what_cluster_info_shows_and_more,
         five_thousand_services,
+        the_only_one_elsewhere_is_opened,
+        several_elsewhere_are_picked_from,
+        elsewhere_without_a_terminal,
+        elsewhere_with_narrow_rights,
+        a_namespace_that_is_none,
+        one_service_by_several_names,
     ]
 }
 
@@ -164,4 +170,204 @@ async fn five_thousand_services(cluster: &'static Cluster) {
     let run = Plugin::new(cluster, &kubeconfig).plain().args(["--list", "-o", "name"]).finish().await;
     let names: BTreeSet<&str> = run.stdout.lines().collect();
     assert_eq!(names.len(), COUNT);
+}
+
+/// nginx behind a Service of that name.
+async fn nginx_called(cluster: &Cluster, namespace: &Namespace, name: &str) -> Nginx {
+    let nginx = Nginx::start(cluster).await;
+    let ports = json!([{"name": "http", "port": 80, "targetPort": Nginx::HTTP}]);
+    namespace.expose(name, nginx.ip(), ports).await;
+    nginx
+}
+
+/// As a person runs it whose context has that namespace.
+fn of_context(cluster: &Cluster, namespace: &str, arguments: &[&str]) -> Plugin {
+    Plugin::new(cluster, &cluster.admin().kubeconfig(namespace)).args(arguments)
+}
+
+/// Waits for the ready line of a Service of `namespace`, and looks at its page.
+async fn serves_nginx_of(terminal: &mut Terminal, namespace: &Namespace, name: &str) {
+    let path = namespace.proxy_path(&format!("{name}:http"));
+    let text = terminal.until("the URL", |text| text.replace('\n', "").contains(&format!("{path}/"))).await;
+    let text = text.replace('\n', "");
+    let url = text.split('"').find(|part| part.contains(&path)).expect("the ready line is JSON");
+    assert_shows_nginx(url).await;
+}
+
+/// Also where the context's own namespace does not exist, and by every spelling that names no namespace.
+async fn the_only_one_elsewhere_is_opened(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_called(cluster, &namespace, "only-there").await;
+    let _other = nginx_called(cluster, &namespace, "there-too").await;
+    let cases: [(&str, &[&str]); 4] = [
+        ("default", &["only-there"]),
+        ("default", &["svc/only-there:http"]),
+        ("default", &["only-there", "there-too:80"]),
+        ("no-such-namespace", &["only-there:80"]),
+    ];
+    for (own, arguments) in cases {
+        let mut terminal = of_context(cluster, own, arguments).in_terminal(USUAL);
+        let said = format!("only-there is not in {own}: opening it in {}", namespace.name());
+        terminal.until_text(&said).await;
+        if arguments.len() > 1 {
+            terminal.until_text(&said.replace("only-there", "there-too")).await;
+        } else if !arguments[0].ends_with(":80") {
+            serves_nginx_of(&mut terminal, &namespace, "only-there").await;
+        }
+        terminal.until_text("\"proxyUrl\"").await;
+        terminal.press("\x03");
+        assert_eq!(terminal.end().await, 0, "{arguments:?}");
+    }
+    let mut terminal = of_context(cluster, "default", &["only-there", "--dry-run"]).plain().in_terminal(USUAL);
+    assert_eq!(terminal.end().await, 0);
+    let text = terminal.text();
+    assert!(text.contains(&format!("Service   {}/only-there", namespace.name())), "{text}");
+    assert!(text.contains("opening it in"), "{text}");
+}
+
+async fn several_elsewhere_are_picked_from(cluster: &'static Cluster) {
+    let [one, two] = [cluster.namespace().await, cluster.namespace().await];
+    let _nginx = nginx_called(cluster, &one, "in-two-places").await;
+    two.service("in-two-places", json!([{"port": 80}])).await;
+    for typed in ["in-two-places", "in-two-pl"] {
+        let mut terminal = of_context(cluster, "default", &[typed]).in_terminal(USUAL);
+        let rows = [&one, &two].map(|namespace| format!("{}/in-two-places", namespace.name()));
+        let are_there = |text: &str| rows.iter().all(|row| text.contains(row));
+        let text = terminal.until("both", |text| are_there(text) && text.contains(" 2/")).await;
+        assert!(text.contains(&format!("> {typed}")) && text.contains("all namespaces"), "{text}");
+        terminal.press(&format!(" '{}/", one.name()));
+        terminal.until("one", |text| text.contains(" 1/")).await;
+        terminal.press("\r");
+        serves_nginx_of(&mut terminal, &one, "in-two-places").await;
+        terminal.press("\x03");
+        assert_eq!(terminal.end().await, 0);
+    }
+}
+
+async fn elsewhere_without_a_terminal(cluster: &'static Cluster) {
+    let [one, two] = [cluster.namespace().await, cluster.namespace().await];
+    one.service("in-no-terminal", json!([{"name": "http", "port": 80}])).await;
+    let said = async |arguments: &[&str]| {
+        let run = of_context(cluster, "default", arguments).finish().await;
+        assert_eq!((run.code(), &run.stdout[..]), (1, ""), "{}", run.stderr);
+        run.stderr
+    };
+    let head = "error: Service \"in-no-terminal\" is not in namespace \"default\" but in";
+    let command = |namespace: &Namespace| format!("kubectl svcproxy in-no-terminal:http -n {}", namespace.name());
+    let expect = format!("{head} {}\nhint: {}\n", one.name(), command(&one));
+    assert_eq!(said(&["in-no-terminal:http"]).await, expect);
+    assert_eq!(said(&["in-no-terminal:http", "kubernetes", "--dry-run"]).await, expect);
+    let near = format!(
+        "error: no Service \"in-no-termnal\" in any namespace\nhint: did you mean in-no-terminal.{}?\n",
+        one.name()
+    );
+    assert_eq!(said(&["in-no-termnal"]).await, near);
+
+    two.service("in-no-terminal", json!([{"name": "http", "port": 80}])).await;
+    let mut both = [&one, &two];
+    // As the API server lists them.
+    both.sort_by_key(|namespace| namespace.name());
+    let [a, b] = both;
+    let expect = format!("{head} {} and {}\nhint: {}; or {}\n", a.name(), b.name(), command(a), command(b));
+    assert_eq!(said(&["in-no-terminal:http"]).await, expect);
+    let typed = said(&["in-no-terminal", "-n", "default"]).await;
+    assert_eq!(
+        typed,
+        "error: no Service \"in-no-terminal\" in namespace \"default\"\nhint: look in all namespaces with -A\n"
+    );
+}
+
+/// Then only the history knows where else to look.
+async fn elsewhere_with_narrow_rights(cluster: &'static Cluster) {
+    let [own, other] = [cluster.namespace().await, cluster.namespace().await];
+    let _nginx = nginx_called(cluster, &other, "narrowly").await;
+    let user = cluster.user();
+    own.bind(&user, "view").await;
+    other.bind(&user, "edit").await;
+    let state = cluster.scratch();
+    let plugin = |namespace: &str, arguments: &[&str]| {
+        Plugin::new(cluster, &user.kubeconfig(namespace)).env("XDG_STATE_HOME", &state).args(arguments)
+    };
+    let said = async |namespace: &str| {
+        let run = plugin(namespace, &["narrowly:http"]).finish().await;
+        assert_eq!((run.code(), &run.stdout[..]), (1, ""), "{}", run.stderr);
+        run.stderr
+    };
+    let not_all = "and you may not list Services in all namespaces";
+    let expect = format!(
+        "error: no Service \"narrowly\" in namespace {}, {not_all}\n\
+         hint: name its namespace: kubectl svcproxy narrowly:http -n NAMESPACE\n",
+        own.name()
+    );
+    assert_eq!(said(own.name()).await, expect);
+    let closed = said("default").await;
+    assert!(closed.starts_with("error: you may not open narrowly in default: you lack services/proxy"), "{closed}");
+    assert!(closed.contains("hint: if it is in another namespace, name that with -n; or ask for one of"), "{closed}");
+
+    plugin(own.name(), &["narrowly", "-n", other.name()]).serve().await.stop().await;
+    let command = format!("hint: kubectl svcproxy narrowly:http -n {}\n", other.name());
+    let (here, there) = (own.name(), other.name());
+    let expect = format!("error: Service \"narrowly\" is not in namespace \"{here}\" but in {there}\n{command}");
+    assert_eq!(said(own.name()).await, expect);
+    let expect = format!(
+        "error: you may not open Service \"narrowly\" in namespace \"default\", but there is one in {there}\n{command}"
+    );
+    assert_eq!(said("default").await, expect);
+    for (own, why) in [
+        (own.name(), format!("narrowly is not in {here}")),
+        ("default", "you may not open narrowly in default".to_owned()),
+    ] {
+        let mut terminal = plugin(own, &["narrowly"]).in_terminal(USUAL);
+        terminal.until_text(&format!("{why}: opening it in {there}")).await;
+        serves_nginx_of(&mut terminal, &other, "narrowly").await;
+        terminal.press("\x03");
+        assert_eq!(terminal.end().await, 0);
+    }
+}
+
+async fn a_namespace_that_is_none(cluster: &'static Cluster) {
+    cluster.api().create("/api/v1/namespaces", &json!({"metadata": {"name": "monitoring"}})).await;
+    let missing = "there is no namespace \"monitorng\"";
+    let error = format!("error: {missing}\nhint: did you mean monitoring?\n");
+    for arguments in [&["grafana", "-n", "monitorng"][..], &["monitorng/grafana"], &["grafana.monitorng:80"]] {
+        let run = of_context(cluster, "default", arguments).finish().await;
+        assert_eq!((run.code(), &run.stdout[..], &run.stderr[..]), (1, "", &error[..]), "{arguments:?}");
+    }
+    // Nothing is called so anywhere.
+    let run = of_context(cluster, "monitorng", &["called-like-nothing"]).finish().await;
+    assert_eq!((run.code(), &run.stderr[..]), (1, &error[..]));
+    let mut terminal = of_context(cluster, "default", &["-n", "monitorng"]).in_terminal(USUAL);
+    assert_eq!(terminal.end().await, 1);
+    assert!(terminal.text().contains(missing), "{}", terminal.text());
+    let run = of_context(cluster, "default", &["--list", "-n", "monitorng"]).plain().finish().await;
+    assert_eq!((run.code(), run.stderr), (0, format!("warning: {missing}; did you mean monitoring?\n")));
+
+    let user = cluster.user();
+    let plugin = || Plugin::new(cluster, &user.kubeconfig("default")).args(["grafana:80", "-n", "monitorng"]);
+    let run = plugin().finish().await;
+    assert!(
+        run.code() == 1 && run.stderr.starts_with("error: you may not open grafana in monitorng"),
+        "{}",
+        run.stderr
+    );
+    cluster.bind(&user, "view").await;
+    let run = eventually("the right to list namespaces", async || {
+        let run = plugin().finish().await;
+        (!run.stderr.contains("you may not")).then_some(run)
+    });
+    assert_eq!(run.await.stderr, error);
+}
+
+/// One Target is opened once, and that is said; another port, or another page, is another one.
+async fn one_service_by_several_names(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_in(cluster, &namespace).await;
+    let place = format!("{}/nginx", namespace.name());
+    let serving = serve(cluster, &namespace, &["nginx:http", "nginx:80", &place, "nginx:443"]).await;
+    let said = format!("nginx:http, nginx:80, {place}: that is {place}:http each time, and it is opened once");
+    serving.until_stderr(&said).await;
+    assert!(serving.proxy_url().ends_with("/services/nginx:http/proxy/"), "{}", serving.proxy_url());
+    assert_shows_nginx(&serving.proxy_url()).await;
+    let finished = serving.stop().await;
+    assert_eq!(finished.stdout.lines().count(), 2, "{}", finished.stdout);
 }

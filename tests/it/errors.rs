@@ -47,13 +47,19 @@ async fn a_service_that_is_not_there() {
             (
                 "webb",
                 1,
-                "error: no Service \"webb\" in namespace \"default\"\nhint: did you mean web?\n",
+                "error: no Service \"webb\" in any namespace\nhint: did you mean web?\n",
             ),
             (
                 "nothing-like-it",
                 1,
+                "error: no Service \"nothing-like-it\" in any namespace\n\
+                 hint: kubectl svcproxy --list -A shows what there is\n",
+            ),
+            (
+                "nothing-like-it -n default",
+                1,
                 "error: no Service \"nothing-like-it\" in namespace \"default\"\n\
-                 hint: name its namespace with -n, or look in all of them with -A\n",
+                 hint: look in all namespaces with -A\n",
             ),
             (
                 "nothing-like-it -A",
@@ -64,7 +70,7 @@ async fn a_service_that_is_not_there() {
             (
                 "https:web",
                 1,
-                "error: no Service \"https\" in namespace \"default\"\n\
+                "error: no Service \"https\" in any namespace\n\
                  hint: \"https:web\" is Service \"https\", port \"web\"; Service \"web\" over https is spelled https:web:\n",
             ),
             (

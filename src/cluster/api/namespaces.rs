@@ -3,8 +3,9 @@
 use futures_util::TryStreamExt;
 
 use super::api_error::ApiError;
-use super::list::{ListRequest, ListedObject};
+use super::list::{ListRequest, ListedObject, encoded};
 use super::object_fields::BareObject;
+use super::rule::AccessRule;
 use crate::cluster::Cluster;
 use crate::cluster::config::inputs::{ConnectFlags, ProcessEnvironment};
 use crate::cluster::config::kubeconfig::{EntryList, KubeconfigFiles};
@@ -60,6 +61,19 @@ impl Cluster {
     pub async fn namespaces(&self) -> Result<Vec<String>, ApiError> {
         let list = ListRequest::new("/api/v1", "namespaces", None);
         self.portions::<String>(list).try_concat().await
+    }
+
+    /// Whether there is a namespace `name`. One request.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked or refuses.
+    pub async fn has_namespace(&self, name: &str) -> Result<bool, ApiError> {
+        let rule = AccessRule::new("get", "namespaces", None).named(Some(name));
+        match self.read::<BareObject>(&format!("/api/v1/namespaces/{}", encoded(name)), &rule).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod list_text;
 
 use futures_util::TryStreamExt;
 
+use super::missing_namespace::missing_namespace;
 use super::query::ServiceSearch;
 use super::scan::{ServiceScan, scan_services};
 use super::unlisted;
@@ -66,8 +67,20 @@ pub async fn list(
     };
     let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
     let nothing = EmptyList::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
-    print(sweep, nothing, ready, PrintedList::new(about), output).await
+    let scopes = sweep.scopes.clone();
+    let Some(sentence) = print(sweep, nothing, ready, PrintedList::new(about), output).await? else { return Ok(()) };
+    let missing = match &scopes[..] {
+        [Scope::Namespace(namespace)] => missing_namespace(cluster, namespace, others).await,
+        _ => None,
+    };
+    match missing {
+        Some(missing) => output.print_warning(&missing.one_line()),
+        None => output.print_notice(&sentence),
+    }
+    Ok(())
 }
+
+/// Prints what there is; where that is nothing, what to say of it.
 
 async fn print(
     sweep: ServiceScan,
@@ -75,7 +88,7 @@ async fn print(
     mut ready: Option<ReadyColumn>,
     mut listing: PrintedList,
     output: &Output,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let ServiceScan { scopes, mut portions, .. } = sweep;
     let mut found_any = false;
     while let Some(mut page) = portions.try_next().await? {
@@ -89,15 +102,12 @@ async fn print(
             None => page.into_iter().map(|service| (service, None)).collect(),
         };
         if output.pages(&listing.page(&page)).is_err() {
-            return Ok(());
+            return Ok(None);
         }
     }
     // Whoever closed stdout has seen enough.
     let _ = output.pages(&listing.end());
-    if !found_any {
-        output.print_notice(&nothing.sentence(&scopes));
-    }
-    Ok(())
+    Ok((!found_any).then(|| nothing.sentence(&scopes)))
 }
 
 fn scope(cluster: &Cluster, plan: &ListPlan) -> Scope {

@@ -1,6 +1,7 @@
 //! The listener, its connections and the exchanges on them.
 
 pub(crate) mod listener;
+pub(crate) mod other_listener;
 #[cfg(unix)]
 pub(crate) mod unix_socket;
 pub(crate) mod serve;
