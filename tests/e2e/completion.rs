@@ -75,16 +75,16 @@ impl Shell {
 
 async fn services_ports_namespaces_and_flags(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
-    for name in ["grafana", "graphite", "redis"] {
+    for name in ["tabular", "tabulate", "redis"] {
         namespace.service(name, json!([{"name": "http", "port": 80}, {"name": "metrics", "port": 9090}])).await;
     }
     let shell = Shell::new(cluster, cluster.admin().kubeconfig(namespace.name())).await;
-    assert_eq!(shell.tab(&["gra"]).await, ["grafana", "graphite", ":4"]);
-    assert_eq!(shell.tab(&["grafana", "gra"]).await, ["graphite", ":4"]);
-    assert_eq!(shell.tab(&["grafana:"]).await, ["grafana:http", "grafana:metrics", ":4"]);
-    assert_eq!(shell.tab(&["grafana:9"]).await, ["grafana:9090", ":4"]);
+    assert_eq!(shell.tab(&["tabu"]).await, ["tabular", "tabulate", ":4"]);
+    assert_eq!(shell.tab(&["tabular", "tabu"]).await, ["tabulate", ":4"]);
+    assert_eq!(shell.tab(&["tabular:"]).await, ["tabular:http", "tabular:metrics", ":4"]);
+    assert_eq!(shell.tab(&["tabular:9"]).await, ["tabular:9090", ":4"]);
     assert_eq!(shell.tab(&["https:redis:m"]).await, ["https:redis:metrics", ":4"]);
-    assert_eq!(shell.tab(&["-n", "default", "gra"]).await, [":4"]);
+    assert_eq!(shell.tab(&["-n", "default", "tabu"]).await, [":4"]);
     assert_eq!(shell.tab(&["-n", "kube-n"]).await, ["kube-node-lease", ":4"]);
     assert_eq!(shell.tab(&["--context", "t"]).await, ["test", ":4"]);
     assert_eq!(shell.tab(&["--origin", ""]).await, ["localhost", "path", "site", ":4"]);
@@ -93,13 +93,28 @@ async fn services_ports_namespaces_and_flags(cluster: &'static Cluster) {
     assert_eq!(shell.tab(&["redis", "--svc-port", ""]).await, ["http", "metrics", ":4"]);
     assert_eq!(shell.tab(&["--kubeconfig", ""]).await, [":0"]);
     assert_eq!(shell.tab(&["redis", "--", "cu"]).await, [":0"]);
-    let dotted = format!("graphite.{}", namespace.name());
+    let dotted = format!("tabulate.{}", namespace.name());
     assert_eq!(shell.tab(&[&dotted]).await, [dotted, ":4".to_owned()]);
+
+    let elsewhere = cluster.namespace().await;
+    for name in ["tabular", "tabulator", "taboo"] {
+        elsewhere.service(name, json!([{"name": "http", "port": 80}])).await;
+    }
+    let dotted = |name: &str| format!("{name}.{}", elsewhere.name());
+    // What the own namespace has comes first, and means what is there.
+    let all = ["tabular", "tabulate", &dotted("tabulator"), ":4"].map(str::to_owned);
+    assert_eq!(shell.tab(&["tabu"]).await, all);
+    assert_eq!(shell.tab(&["taboo"]).await, [&dotted("taboo"), ":4"]);
+    assert_eq!(shell.tab(&["https:taboo"]).await, [format!("https:{}:", dotted("taboo")), ":6".to_owned()]);
+    assert_eq!(shell.tab(&["-n", namespace.name(), "taboo"]).await, [":4"]);
+    assert_eq!(shell.tab(&[""]).await, ["redis", "tabular", "tabulate", ":4"]);
+    let nowhere = Shell::new(cluster, cluster.admin().kubeconfig("no-such-namespace")).await;
+    assert!(nowhere.tab(&[""]).await.contains(&dotted("tabulator")));
 
     let user = cluster.user();
     namespace.grant(&user, json!([{"apiGroups": [""], "resources": ["services"], "verbs": ["list"]}])).await;
     let narrow = Shell::new(cluster, user.kubeconfig(namespace.name())).await;
-    assert_eq!(narrow.tab(&["graf"]).await, ["grafana", ":4"]);
+    assert_eq!(narrow.tab(&["tabular"]).await, ["tabular", ":4"]);
     assert_eq!(narrow.tab(&["-n", "test"]).await, [namespace.name(), ":4"]);
 }
 
@@ -180,6 +195,8 @@ async fn at_tab(cluster: &'static Cluster, name: &str, arguments: &[&str], start
     // No other namespace has one of that name.
     let only = format!("only-{name}");
     namespace.service(&only, json!([{"name": "http", "port": 80}])).await;
+    let (elsewhere, there) = (cluster.namespace().await, format!("there-for-{name}"));
+    elsewhere.service(&there, json!([{"name": "http", "port": 80}])).await;
     let mut line = Line::start(cluster, cluster.admin().kubeconfig(namespace.name()), name, arguments, start_up).await;
     line.completes("ngi", "nginx").await;
     line.completes("nginx:h", "nginx:http").await;
@@ -188,6 +205,7 @@ async fn at_tab(cluster: &'static Cluster, name: &str, arguments: &[&str], start
     line.completes("https:ngi", "https:nginx:").await;
     line.completes("https:nginx:m", "https:nginx:metrics").await;
     line.completes(&format!("{only}.te"), &format!("{only}.{}", namespace.name())).await;
+    line.completes(&there[..there.len() - 1], &format!("{there}.{}", elsewhere.name())).await;
     line.completes("-n kube-n", "-n kube-node-lease").await;
     line.completes("--namespace=kube-n", "--namespace=kube-node-lease").await;
     line.completes("--via=s", "--via=service-proxy").await;
@@ -219,12 +237,12 @@ async fn at_tab_in_fish(cluster: &'static Cluster) {
 
 async fn quick(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
-    namespace.service("grafana", json!([{"name": "http", "port": 80}])).await;
+    namespace.service("quickly", json!([{"name": "http", "port": 80}])).await;
     let shell = Shell::new(cluster, cluster.admin().kubeconfig(namespace.name())).await;
     let mut times = Vec::new();
     for _ in 0..9 {
-        let (text, time) = shell.silently(&["gra"]).await;
-        assert_eq!(text, "grafana\tClusterIP http:80\n:4\n");
+        let (text, time) = shell.silently(&["quick"]).await;
+        assert_eq!(text, "quickly\tClusterIP http:80\n:4\n");
         times.push(time);
     }
     times.sort();

@@ -1,10 +1,15 @@
 //! What the word being typed asks for, and what of the cluster answers it. Pure.
 
+use std::collections::HashSet;
+
 use clap_complete::engine::CompletionCandidate;
 
 use crate::find::picker::row::port_text;
 use crate::service::choose_port::openable;
 use crate::service::{Protocol, Service, ServicePort};
+
+/// Marks what lies in other namespaces: it comes last.
+pub(super) const ELSEWHERE: &str = "elsewhere";
 
 /// SERVICE as far as it is typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +63,20 @@ impl<'a> TypedService<'a> {
             Some(CompletionCandidate::new(value).help(Some(about(service).into())))
         };
         services.iter().filter(fits).filter_map(candidate).collect()
+    }
+
+    /// Those of `services` that are not in `own`, where there is no Service of that name, spelled `NAME.NAMESPACE`; they
+    /// come after `here`, the Services of that namespace.
+    pub(super) fn services_elsewhere(
+        &self,
+        own: &str,
+        here: &[Service],
+        services: Vec<Service>,
+    ) -> Vec<CompletionCandidate> {
+        let here: HashSet<&str> = here.iter().map(|service| service.name.as_str()).collect();
+        let is_elsewhere = |service: &Service| service.namespace != own && !here.contains(service.name.as_str());
+        let services: Vec<Service> = services.into_iter().filter(is_elsewhere).collect();
+        self.services(&services, true).into_iter().map(|found| found.tag(Some(ELSEWHERE.into()))).collect()
     }
 
     /// The ports of `service` that the word is the beginning of: by number if that is what was begun, else by name.
@@ -131,6 +150,20 @@ mod tests {
         check_services("grafana.b", false, &["grafana.b"]);
         check_services("d", false, &[]);
         check_services("", false, &["grafana", "grafana", "graphite", "https"]);
+    }
+
+    #[test]
+    fn names_that_are_elsewhere_only() {
+        let check = |typed: &str, own: &str, expect: &[&str]| {
+            let here: Vec<Service> = services().into_iter().filter(|service| service.namespace == own).collect();
+            let found = TypedService::read(typed).unwrap().services_elsewhere(own, &here, services());
+            assert_eq!(values(&found), expect, "{typed} in {own}");
+        };
+        check("gra", "a", &[]);
+        check("gra", "b", &["graphite.a"]);
+        check("gra", "c", &["grafana.a", "grafana.b", "graphite.a"]);
+        check("https:graph", "b", &["https:graphite.a:"]);
+        check("svc/graph", "b", &["svc/graphite.a"]);
     }
 
     fn check_ports(typed: &str, expect: &[&str]) {

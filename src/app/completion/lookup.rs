@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap_complete::engine::CompletionCandidate;
-use futures_util::{StreamExt, pin_mut};
+use futures_util::{Stream, StreamExt, pin_mut};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout_at};
 
 use super::candidates::{TypedService, names, port_candidates};
 use crate::app::args::CommandLine;
-use crate::cluster::{Cluster, KubeconfigNames, ProcessEnvironment, Scope};
+use crate::cluster::{ApiError, Cluster, KubeconfigNames, ProcessEnvironment, Scope};
 use crate::find::history::History;
+use crate::find::scan::scan_services;
 use crate::service::{Service, ServiceSpelling};
 
 /// How long somebody who pressed Tab is kept waiting at most.
 const COMPLETION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long of that for what lies in other namespaces, once that of the own one is there.
+const ELSEWHERE_WAIT: Duration = Duration::from_millis(500);
 
 /// Where candidates come from, with what was typed before the word in question.
 pub(super) struct CandidateLookup {
@@ -43,7 +46,14 @@ impl CandidateLookup {
             }
             let everywhere = self.typed.choosing.all_namespaces;
             let services = self.list(cluster, everywhere || word.namespace.is_some()).await;
-            Some(word.services(&services, everywhere))
+            let mut found = word.services(&services, everywhere);
+            let is_place_typed = everywhere || word.namespace.is_some() || self.has_namespace_flag();
+            // Who has typed nothing yet is not shown the whole cluster, unless there is nothing else to show.
+            if !is_place_typed && (found.is_empty() || !word.name.is_empty()) {
+                let all = self.list_elsewhere(cluster).await;
+                found.extend(word.services_elsewhere(cluster.namespace(), &services, all));
+            }
+            Some(found)
         });
         found.retain(|found| self.typed.services.iter().all(|typed| found.get_value() != typed.as_str()));
         found
@@ -67,9 +77,9 @@ impl CandidateLookup {
             if let Ok(all) = cluster.namespaces().await {
                 return Some(names(&all, typed));
             }
-            let opened = History::new(self.history.clone(), cluster).glance();
-            let visited = opened.iter().map(|entry| entry.namespace.as_str());
-            Some(names(visited.chain([cluster.namespace()]), typed))
+            let mut known = History::new(self.history.clone(), cluster).namespaces();
+            known.push(cluster.namespace().to_owned());
+            Some(names(known, typed))
         })
     }
 
@@ -79,16 +89,24 @@ impl CandidateLookup {
         names(&all, typed)
     }
 
-    /// The pages that arrive in time; the shell could not show all of a very long list anyway.
+    fn has_namespace_flag(&self) -> bool {
+        self.typed.kubectl.namespace.as_ref().is_some_and(|namespace| !namespace.is_empty())
+    }
+
     async fn list(&self, cluster: &Cluster, everywhere: bool) -> Vec<Service> {
         let scope = if everywhere { Scope::All } else { Scope::Namespace(cluster.namespace().to_owned()) };
-        let pages = cluster.services(&scope, self.typed.choosing.selector.as_deref());
-        pin_mut!(pages);
-        let mut services = Vec::new();
-        while let Ok(Some(Ok(page))) = timeout_at(self.deadline, pages.next()).await {
-            services.extend(page);
+        in_time(cluster.services(&scope, self.typed.choosing.selector.as_deref()), self.deadline).await
+    }
+
+    /// Of all namespaces, or where they may not be listed of those where something was opened.
+    async fn list_elsewhere(&self, cluster: &Cluster) -> Vec<Service> {
+        let deadline = self.deadline.min(Instant::now() + ELSEWHERE_WAIT);
+        let visited = History::new(self.history.clone(), cluster).namespaces();
+        let scan = scan_services(cluster, Scope::All, self.typed.choosing.selector.as_deref(), &visited);
+        match timeout_at(deadline, scan).await {
+            Ok(Ok(scan)) => in_time(scan.portions, deadline).await,
+            _ => Vec::new(),
         }
-        services
     }
 
     /// What the cluster answers to `question` in time.
@@ -96,4 +114,14 @@ impl CandidateLookup {
         let answer = async { question(&Cluster::load(&self.typed.kubectl, &self.environment).await.ok()?).await };
         self.runtime.block_on(async { timeout_at(self.deadline, answer).await.ok().flatten() }).unwrap_or_default()
     }
+}
+
+/// The pages that arrive in time; the shell could not show all of a very long list anyway.
+async fn in_time(pages: impl Stream<Item = Result<Vec<Service>, ApiError>>, deadline: Instant) -> Vec<Service> {
+    pin_mut!(pages);
+    let mut services = Vec::new();
+    while let Ok(Some(Ok(page))) = timeout_at(deadline, pages.next()).await {
+        services.extend(page);
+    }
+    services
 }

@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use clap::builder::StyledStr;
 use clap::{Command, CommandFactory, Parser, ValueHint};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
 use super::args::CommandLine;
 use crate::cluster::ProcessEnvironment;
-use candidates::names;
+use candidates::{ELSEWHERE, names};
 use lookup::CandidateLookup;
 use shim::{SHIM, WORD};
 
@@ -114,16 +115,24 @@ fn with_completers(command: Command, lookup: &Arc<CandidateLookup>, wants_files:
 fn lines(candidates: &[CompletionCandidate], wants_files: bool) -> String {
     const NO_SPACE_AFTER: u8 = 2;
     const NO_FILES: u8 = 4;
-    let mut offered: Vec<(String, String)> = candidates.iter().map(value_and_help).collect();
+    let last = StyledStr::from(ELSEWHERE);
+    let is_last = |candidate: &&CompletionCandidate| candidate.get_tag() == Some(&last);
+    let (last, first): (Vec<_>, Vec<_>) = candidates.iter().partition(is_last);
+    let mut offered: Vec<(String, String)> = [first, last].into_iter().flat_map(in_order).collect();
     offered.retain(|(value, _)| !value.contains(['\n', '\r', '\t']));
-    offered.sort();
-    offered.dedup_by(|a, b| a.0 == b.0);
     let goes_on = !offered.is_empty() && offered.iter().all(|(value, _)| value.ends_with(':'));
     let directive = if wants_files { 0 } else { NO_FILES } | if goes_on { NO_SPACE_AFTER } else { 0 };
     let line = |(value, help): &(String, String)| {
         if help.is_empty() { format!("{value}\n") } else { format!("{value}\t{help}\n") }
     };
     offered.iter().map(line).chain([format!(":{directive}\n")]).collect()
+}
+
+fn in_order(candidates: Vec<&CompletionCandidate>) -> Vec<(String, String)> {
+    let mut offered: Vec<(String, String)> = candidates.into_iter().map(value_and_help).collect();
+    offered.sort();
+    offered.dedup_by(|a, b| a.0 == b.0);
+    offered
 }
 
 /// As they stand in a line: of the help only what fits there.
@@ -201,5 +210,8 @@ mod tests {
         let found = vec![candidate("b").help(Some("x".into())), candidate("a"), candidate("a"), candidate("evil\n:0")];
         assert_eq!(lines(&found, false), "a\nb\tx\n:4\n");
         assert_eq!(lines(&[candidate("https:a:")], false), "https:a:\n:6\n");
+        let elsewhere = |value: &str| candidate(value).tag(Some(ELSEWHERE.into()));
+        let found = [elsewhere("a.x"), candidate("b"), elsewhere("a.b")];
+        assert_eq!(lines(&found, false), "b\na.b\na.x\n:4\n");
     }
 }
