@@ -29,7 +29,7 @@ pub struct ServicesElsewhere {
     /// The first Services with it in their names, as `NAME.NAMESPACE`.
     pub parts: Vec<String>,
     /// Names that are spelled nearly so, and a namespace of each.
-    near: BTreeMap<String, String>,
+    pub(super) near: BTreeMap<String, String>,
     /// Where was looked, where the user may not look everywhere; the own namespace first.
     pub only_in: Option<Vec<Scope>>,
 }
@@ -151,7 +151,7 @@ mod tests {
     fn the_nearest_of_all_portions_stay() {
         let mut found = found("a/grafan b/db", "grafna");
         found.take_in("grafna", vec![(*service("c/grafana", "80")).clone()]);
-        assert_eq!(found.proposals("grafna"), ["grafana.c", "grafan.a"]);
+        assert_eq!(found.proposals("grafna"), ["grafan.a", "grafana.c"]);
         assert_eq!(found.near.len(), 2);
     }
 

@@ -23,8 +23,10 @@ async fn services_ports_and_namespaces() {
     let check = async |words: &[&str], expect: &str| complete(&fake, words).ends(0, expect, "").await;
 
     check(&[""], "grafana\tClusterIP service:80 metrics:9090\nweb\tClusterIP http:80\n:4\n").await;
-    check(&["gr"], "grafana\tClusterIP service:80 metrics:9090\n:4\n").await;
-    check(&["grafana", "gr"], ":4\n").await;
+    // What the own namespace does not have is named with its own.
+    let elsewhere = "graphite.monitoring\tClusterIP 8080\n:4\n";
+    check(&["gr"], &format!("grafana\tClusterIP service:80 metrics:9090\n{elsewhere}")).await;
+    check(&["grafana", "gr"], elsewhere).await;
     check(&["-n", "monitoring", ""], "graphite\tClusterIP 8080\n:4\n").await;
     check(
         &["-A", "gr"],
@@ -33,7 +35,11 @@ async fn services_ports_and_namespaces() {
     .await;
     check(&["graphite."], "graphite.monitoring\tClusterIP 8080\n:4\n").await;
     check(&["grafana:"], "grafana:metrics\t9090\ngrafana:service\t80\n:4\n").await;
-    check(&["https:gr"], "https:grafana:\tClusterIP service:80 metrics:9090\n:6\n").await;
+    check(
+        &["https:gr"],
+        "https:grafana:\tClusterIP service:80 metrics:9090\nhttps:graphite.monitoring:\tClusterIP 8080\n:6\n",
+    )
+    .await;
     check(&["grafana", "--svc-port", "m"], "metrics\t9090\n:4\n").await;
     check(&["-n", "mo"], "monitoring\n:4\n").await;
     check(&["--namespace=mo"], "monitoring\n:4\n").await;
