@@ -257,11 +257,9 @@ async fn elsewhere_without_a_terminal(cluster: &'static Cluster) {
     let expect = format!("{head} {}\nhint: {}\n", one.name(), command(&one));
     assert_eq!(said(&["in-no-terminal:http"]).await, expect);
     assert_eq!(said(&["in-no-terminal:http", "kubernetes", "--dry-run"]).await, expect);
-    let near = format!(
-        "error: no Service \"in-no-termnal\" in any namespace\nhint: did you mean in-no-terminal.{}?\n",
-        one.name()
-    );
-    assert_eq!(said(&["in-no-termnal"]).await, near);
+    let near = said(&["in-no-termnal"]).await;
+    let head_of_near = "error: no Service \"in-no-termnal\" in any namespace\nhint: did you mean in-no-terminal.";
+    assert!(near.starts_with(&format!("{head_of_near}{}", one.name())), "{near}");
 
     two.service("in-no-terminal", json!([{"name": "http", "port": 80}])).await;
     let mut both = [&one, &two];

@@ -83,10 +83,30 @@ async fn namespaces_from_elsewhere_where_they_may_not_be_listed() {
         &[Rule { verbs: &["list"], resources: &["services"], names: &[], namespace: Some("default") }],
     );
     let plugin = complete(&fake, &["-n", ""]).login(&fake, "token: narrow-token");
-    std::fs::create_dir_all(plugin.home().join(".local/state/kubectl-svcproxy")).unwrap();
-    let targets = json!([{"context": "test", "server": fake.url(), "namespace": "seen", "id": "x", "path": "/"}]);
-    plugin.write(".local/state/kubectl-svcproxy/history.json", &json!({"version": 1, "targets": targets}).to_string());
+    remember(&fake, &plugin, "seen");
     plugin.ends(0, "default\nseen\n:4\n", "").await;
+}
+
+#[tokio::test]
+async fn services_from_where_something_was_opened() {
+    let fake = FakeApiServer::start().await;
+    let http = json!([{"name": "http", "port": 80}]);
+    for (namespace, name) in [("default", "grafana"), ("seen", "graphite"), ("unseen", "gravity")] {
+        fake.service(namespace, name, http.clone());
+    }
+    fake.add_token("narrow-token", "narrow");
+    let list = |namespace| Rule { verbs: &["list"], resources: &["services"], names: &[], namespace: Some(namespace) };
+    fake.grant("narrow", &[list("default"), list("seen"), list("unseen")]);
+    let plugin = complete(&fake, &["gra"]).login(&fake, "token: narrow-token");
+    remember(&fake, &plugin, "seen");
+    plugin.ends(0, "grafana\tClusterIP http:80\ngraphite.seen\tClusterIP http:80\n:4\n", "").await;
+}
+
+/// Writes a history in which something of `namespace` was opened.
+fn remember(fake: &FakeApiServer, plugin: &Plugin, namespace: &str) {
+    std::fs::create_dir_all(plugin.home().join(".local/state/kubectl-svcproxy")).unwrap();
+    let targets = json!([{"context": "test", "server": fake.url(), "namespace": namespace, "id": "x", "path": "/"}]);
+    plugin.write(".local/state/kubectl-svcproxy/history.json", &json!({"version": 1, "targets": targets}).to_string());
 }
 
 #[tokio::test]
