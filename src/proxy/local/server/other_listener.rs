@@ -21,8 +21,7 @@ const ANSWER_LIMIT: u64 = 4096;
 /// It is asked what the guard refuses before any app hears of it, and refuses for another reason where it does not serve
 /// the site. Only Linux tells whose program it is, so elsewhere nothing is claimed.
 pub async fn serves_site(port: u16, label: &str) -> bool {
-    cfg!(target_os = "linux")
-        && timeout(ASKING_TIMEOUT, ask(port, label)).await.is_ok_and(|answer| answer.is_ok_and(|is| is))
+    cfg!(target_os = "linux") && matches!(timeout(ASKING_TIMEOUT, ask(port, label)).await, Ok(Ok(true)))
 }
 
 async fn ask(port: u16, label: &str) -> std::io::Result<bool> {
