@@ -90,7 +90,13 @@ pub(super) fn no_way_in(target: &Target, via: Via, right: PortForwardRight) -> E
     let lacking: Vec<&str> = rules.iter().map(|rule| rule.resource.as_str()).collect();
     let commands: Vec<String> = rules.iter().map(AccessRule::create_command).collect();
     Error::failed(format!("you may not open {service} in {namespace}: you lack {}", lacking.join(" and ")))
-        .hint(format!("ask for one of these: {}", commands.join(", or ")))
+        .hint(hint_to_ask(&commands))
+}
+
+/// Each of `commands` is enough.
+fn hint_to_ask(commands: &[String]) -> String {
+    let which = if commands.len() > 1 { "one of these" } else { "this" };
+    format!("ask for {which}: {}", commands.join(", or "))
 }
 
 async fn ask_port_forward(cluster: &Cluster, namespace: &str, is_read: bool) -> Result<PortForwardRight, ApiError> {
@@ -134,6 +140,13 @@ fn minor(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_to_ask_for() {
+        let commands = ["kubectl create role a", "kubectl create role b"].map(str::to_owned);
+        assert_eq!(hint_to_ask(&commands), "ask for one of these: kubectl create role a, or kubectl create role b");
+        assert_eq!(hint_to_ask(&commands[..1]), "ask for this: kubectl create role a");
+    }
 
     #[test]
     fn minor_versions() {
