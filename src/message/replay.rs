@@ -51,6 +51,11 @@ pub(crate) struct SendFacts {
     pub(crate) lost_on_kept: bool,
 }
 
+/// The request will not be sent again, whatever becomes of it: an extension of it. No connection should carry it that may be
+/// dead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastSend;
+
 impl SendTrace {
     /// The one of `request`, or one that nobody reads.
     pub(crate) fn of(request: &Request<Body>) -> Self {

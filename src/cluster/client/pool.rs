@@ -18,7 +18,7 @@ use crate::lock::lock;
 use crate::message::body::Body;
 use crate::message::byte_stream::ByteStream;
 use crate::message::capped_reads::{CappedReads, MAX_HEAD_LINES, MAX_HEAD_SIZE};
-use crate::message::replay::SendTrace;
+use crate::message::replay::{LastSend, SendTrace};
 
 /// Longer than this no connection waits for its next request: load balancers drop idle ones, often after 60 seconds
 /// and without a word.
@@ -131,13 +131,16 @@ impl<C: PoolConnector> ConnectionPool<C> {
         lock(&self.kept).idle.retain(|idle| wanted(&idle.connection.line.peer));
     }
 
-    /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one. One that is found
-    /// dead before anything was written to it is replaced.
+    /// Sends `request` on a kept connection that has not waited longer than `wait`, else on a new one, as is one that is sent
+    /// for the last time. One that is found dead before anything was written to it is replaced.
     pub(crate) async fn send(
         self: &Arc<Self>,
         mut request: Request<Body>,
         wait: Duration,
     ) -> Result<SendOutcome<C::Peer>, C::Error> {
+        if request.extensions().get::<LastSend>().is_some() {
+            return self.send_fresh(request).await;
+        }
         let trace = SendTrace::of(&request);
         let mut place = self.place().await;
         while let Some(connection) = self.take(wait) {

@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_connection::ClientConnection;
 use crate::message::client_kind::RequestingClient;
-use crate::message::replay::{self, ReplayRequest, SendTrace};
+use crate::message::replay::{self, LastSend, ReplayRequest, SendTrace};
 use crate::message::text_replacement;
 use crate::service::{Scheme, Service, Target};
 
@@ -206,7 +206,11 @@ impl Flight {
     /// The request once more, unless that would be too often or too much of its body is gone.
     fn again(&self) -> Option<Request<Body>> {
         let may_be_sent = self.attempts < MAX_ATTEMPTS && self.sends_to_app < MAX_SENDS_TO_APP;
-        self.replay.as_ref().filter(|_| may_be_sent)?.request_again()
+        let mut request = self.replay.as_ref().filter(|_| may_be_sent)?.request_again()?;
+        if self.sends_to_app + 1 == MAX_SENDS_TO_APP {
+            request.extensions_mut().insert(LastSend);
+        }
+        Some(request)
     }
 
     fn observe(&mut self, answer: &Response<Body>, attempt: &Attempt) -> Observation {
