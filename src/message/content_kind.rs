@@ -13,6 +13,12 @@ pub(crate) fn is_html(headers: &HeaderMap) -> bool {
     media_type(headers) == b"text/html"
 }
 
+/// Whether it is XML by the names that WebDAV has for it (RFC 4918 section 8.2).
+pub(crate) fn is_xml(headers: &HeaderMap) -> bool {
+    let kind = media_type(headers);
+    [&b"application/xml"[..], b"text/xml"].iter().any(|xml| xml.eq_ignore_ascii_case(kind))
+}
+
 /// Whether it is what browsers run, show or read as text (WHATWG MIME Sniffing, section 4.6).
 pub(crate) fn is_text(headers: &HeaderMap) -> bool {
     const OTHERS: [&[u8]; 5] = [
@@ -43,5 +49,13 @@ mod tests {
         check("image/png", false, false);
         check("", false, false);
         assert_eq!(media_type(&HeaderMap::new()), b"");
+    }
+
+    #[test]
+    fn xml() {
+        for (kind, expect) in [("Text/XML; charset=x", true), ("application/xml", true), ("image/svg+xml", false)] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            assert_eq!(is_xml(&headers), expect, "{kind}");
+        }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod forwarded_fields;
 pub(crate) mod content_kind;
 pub(crate) mod rewritten_body;
 pub(crate) mod text_replacement;
+pub(crate) mod multistatus;
 pub mod body;
 pub(crate) mod replay;
 pub(crate) mod web_socket;

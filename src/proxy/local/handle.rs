@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, HOST, LOCATION, USER_AGENT};
+use http::header::{HOST, LOCATION, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
 use super::site::route::{RequestRoute, RouteQuery, path_reference};
 use super::site::served_urls::ServedUrls;
-use super::site::{own_pages, web_socket_pump};
+use super::site::{asked_hrefs, own_pages, web_socket_pump};
 use crate::message::body::Body;
 use crate::message::client_kind::RequestingClient;
 use crate::message::host_port;
@@ -169,7 +169,12 @@ async fn forward(
     let site = &server.local.sites[question.site];
     exchange.at_site(&site.label);
     let handshake = question.is_handshake.then(|| WebSocketHandshake::begin(&mut request)).flatten();
-    let request = service_request(server, &question, request, &exchange);
+    let mut request = service_request(server, &question, request, &exchange);
+    if question.mount.is_some() {
+        let own = asked_hrefs::make_own(request, served_urls(server, &question)).await;
+        // Whoever has sent half of it is gone.
+        request = own.map_err(|_| WithheldAnswer)?;
+    }
     let response = site.upstream.send(request).await;
     if let Some(withheld) = response.extensions().get::<WithheldAnswer>() {
         return Err(*withheld);
@@ -185,14 +190,8 @@ async fn forward(
         None if response.status().is_informational() => {
             finish(own_pages::bad_gateway("the Service answered with a status that ends no request"), exchange)
         }
-        handshake => {
-            let mut response = client_response(response, question);
-            if handshake.is_some() {
-                // Nobody may go on speaking raw on it.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            finish(response, exchange)
-        }
+        // A login may belong to the connection (NTLM), so that of a refused handshake stays, as for any request.
+        _ => finish(client_response(response, question), exchange),
     })
 }
 
@@ -207,14 +206,18 @@ fn service_request(
     // How the client spelled the names of fields stays in there, and which of its connections it came on.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
-    let authority = question.authority.to_str().unwrap_or_default();
-    let paths = &server.local.sites[question.site].paths;
-    ServedUrls { hosts: &server.hosts, site: question.site, paths, authority }.make_own(request.headers_mut());
+    served_urls(server, question).make_own(request.headers_mut());
     prepare_request(request.headers_mut(), &question.outer, question.is_handshake);
     if question.mount.is_some() {
         ProxyPathPrefix::prepare_request(request.headers_mut());
     }
     request.map(|body| exchange.watch_request(body))
+}
+
+fn served_urls<'a>(server: &'a ServerState, question: &'a Forward) -> ServedUrls<'a> {
+    let authority = question.authority.to_str().unwrap_or_default();
+    let paths = &server.local.sites[question.site].paths;
+    ServedUrls { hosts: &server.hosts, site: question.site, paths, authority }
 }
 
 fn client_response(mut response: Response<Body>, question: Forward) -> Response<Body> {

@@ -1,6 +1,6 @@
 //! A Service below its proxy path: what its answer says of its own `/…` is put below the path, as the API server does
-//! it for whoever uses that path directly (apimachinery `pkg/util/proxy/transport.go`). Cookies are fitted with the
-//! other headers.
+//! it for whoever uses that path directly (apimachinery `pkg/util/proxy/transport.go`), and in WebDAV's answers too, which
+//! clients compare with the URL that they asked for. Cookies are fitted with the other headers.
 
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderValue, Response};
@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use crate::message::body::Body;
 use crate::message::html_links;
 use crate::message::link_fields;
+use crate::message::multistatus;
 
 /// The place where a Service's `/` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +35,11 @@ impl ProxyPathPrefix {
         link_fields::change_urls(answer.headers_mut(), |url| {
             self.link_below(std::str::from_utf8(url).ok()?).map(String::into_bytes)
         });
-        match html_links::are_in(&answer) {
-            true => html_links::rewrite(answer, move |link| self.link_below(link)),
+        if html_links::are_in(&answer) {
+            return html_links::rewrite(answer, move |link| self.link_below(link));
+        }
+        match multistatus::is_one(&answer) {
+            true => multistatus::rewrite(answer, move |url| self.link_below(url)),
             false => answer,
         }
     }
@@ -126,6 +130,11 @@ mod tests {
         assert_eq!(below.headers()["content-location"], format!("{BELOW}here"));
         let body = below.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, format!("<a href=\"{BELOW}x\">/x</a>"));
+
+        let found = Response::builder().status(207).header("content-type", "application/xml");
+        let below = mount().put_below(found.body(Body::full("<D:href>/x</D:href>")).unwrap());
+        let body = below.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, format!("<D:href>{BELOW}x</D:href>"));
 
         let redirect = Response::builder().header("location", "/login").header("refresh", "0; url=/r");
         let below = mount().put_below(redirect.header("link", "</a>; rel=next").body(Body::full("/x")).unwrap());

@@ -4,6 +4,7 @@ pub mod route;
 pub(crate) mod headers;
 pub(crate) mod below_proxy_path;
 pub(crate) mod served_urls;
+pub(crate) mod asked_hrefs;
 pub(crate) mod web_socket_pump;
 pub(crate) mod own_pages;
 

@@ -1,4 +1,4 @@
-//! URLs of ours in the fields of a request: whichever of our names and proxy paths a client used in them, the Service
+//! URLs of ours in a request: whichever of our names and proxy paths a client used in them, the Service
 //! reads the one host of the request and its own path. Pure.
 
 use http::HeaderMap;
@@ -25,8 +25,8 @@ impl ServedUrls<'_> {
         link_fields::change_asked_urls(headers, |url| self.own(std::str::from_utf8(url).ok()?).map(String::into_bytes));
     }
 
-    /// `None` for a URL that is right already, or leads elsewhere.
-    fn own(&self, url: &str) -> Option<String> {
+    /// The one of them that the Service has for `url`; `None` for a URL that is right already, or leads elsewhere.
+    pub(crate) fn own(&self, url: &str) -> Option<String> {
         if url.starts_with('/') && !url.starts_with("//") {
             return self.below(url);
         }
