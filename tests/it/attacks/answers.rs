@@ -78,7 +78,7 @@ async fn t14_no_tunnel_without_an_agreement() {
         ] {
             let handshake = format!(
                 "GET /socket HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\nraw octets"
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\nraw octets\r\n\r\n"
             );
             let url = served.site_url();
             let asked = client::raw(&url, handshake.as_bytes());

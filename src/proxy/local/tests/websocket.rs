@@ -125,14 +125,38 @@ async fn when_the_service_is_gone_so_is_the_socket() {
     assert_eq!(wire.rest().await, "");
 }
 
+/// A login may belong to the connection.
+#[tokio::test]
+async fn after_a_refused_handshake_the_connection_goes_on() {
+    for (answer, expect) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno", 200),
+        ("HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 2\r\n\r\nno", 302),
+        ("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: NTLM\r\nContent-Length: 2\r\n\r\nno", 401),
+        ("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nno", 426),
+    ] {
+        let (serving, mut hands, logged) = serving().await;
+        let mut wire = ask(&serving, "").await;
+        let (mut connection, _) = next(&mut hands).await;
+        connection.write_all(answer.as_bytes()).await.unwrap();
+        let got = wire.head().await;
+        assert_eq!((status_of(&got), field(&got, "connection"), field(&got, "upgrade")), (expect, None, None), "{got}");
+        assert_eq!(wire.exactly(2).await, "no");
+        let host = serving.host();
+        wire.send(&format!("{HANDSHAKE}Host: {host}\r\nOrigin: http://{host}\r\n\r\n")).await;
+        let (mut connection, _) = next(&mut hands).await;
+        connection.write_all(agreement().as_bytes()).await.unwrap();
+        assert_eq!(status_of(&wire.head().await), 101, "{answer}");
+        wire.finish().await;
+        drop(connection);
+        serving.stop().await;
+        assert_eq!(logged.counts().tunnels, 1);
+    }
+}
+
 #[tokio::test]
 async fn t14_without_an_agreement_there_is_no_tunnel() {
     let agreed = agreement();
     for (answer, expect) in [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno".to_owned(), 200),
-        ("HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n".to_owned(), 302),
-        ("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_owned(), 400),
-        ("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n".to_owned(), 426),
         (agreed.replace(&format!("Sec-WebSocket-Accept: {ACCEPT}\r\n"), ""), 502),
         (agreed.replace(ACCEPT, KEY), 502),
         (agreed.replace("Upgrade: websocket", "Upgrade: h2c"), 502),
