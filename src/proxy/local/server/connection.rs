@@ -17,6 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::first_line::FirstLine;
 #[cfg(target_os = "linux")]
 use super::socket_owner::{self, ConnectionEnds};
+use super::unread_request::{FirstAnswer, RequestSeen};
 use crate::message::byte_stream::ByteStream;
 use crate::message::capped_reads::CappedReads;
 use crate::proxy::local::guard::admit::ClientPeer;
@@ -90,16 +91,19 @@ pub(crate) type RunningAnswer = TaskTrackerToken;
 pub(crate) struct ClientStream {
     socket: CappedReads<ByteStream>,
     first_line: FirstLine,
+    first_answer: FirstAnswer,
     /// Has a [`RunningAnswer`] for each request that is not answered to the end.
     unanswered: TaskTracker,
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
-    pub(crate) fn new(socket: ClientSocket, unanswered: TaskTracker) -> Self {
+    /// `seen` is set once a request was read.
+    pub(crate) fn new(socket: ClientSocket, unanswered: TaskTracker, seen: RequestSeen) -> Self {
         Self {
             socket: CappedReads::new(socket.into_stream()),
             first_line: FirstLine::default(),
+            first_answer: FirstAnswer::new(seen),
             unanswered,
             silence: None,
         }
@@ -135,7 +139,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.socket).poll_write(context, bytes))?;
+        let written = ready!(this.first_answer.poll_write(&mut this.socket, context, bytes))?;
         this.note_written();
         Poll::Ready(Ok(written))
     }
@@ -145,6 +149,10 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if !self.first_answer.is_over() {
+            let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| &slice[..]);
+            return self.poll_write(context, first);
+        }
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.socket).poll_write_vectored(context, slices))?;
         this.note_written();
@@ -160,6 +168,7 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+        let this = self.get_mut();
+        this.first_answer.poll_shutdown(&mut this.socket, context)
     }
 }

@@ -10,5 +10,6 @@ pub(crate) mod connection;
 pub(crate) mod socket_owner;
 pub(crate) mod exchange;
 mod first_line;
+mod unread_request;
 pub(crate) mod stats;
 pub(crate) mod request_log;

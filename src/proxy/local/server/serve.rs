@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{ClientSocket, ClientStream};
 use super::listener::{ListeningSocket, LocalListener};
+use super::unread_request::RequestSeen;
 use crate::message::capped_reads::{MAX_HEAD_LINES, MAX_HEAD_SIZE};
 use crate::message::client_connection::ClientConnection;
 use crate::proxy::local::guard::admit::ClientPeer;
@@ -92,10 +93,12 @@ fn ends_one_connection_only(cause: &io::Error) -> bool {
 async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     let peer = if server.local.policy.allow_other_users { ClientPeer::Trusted } else { socket.peer() };
     let unanswered = TaskTracker::new();
-    let stream = TokioIo::new(ClientStream::new(socket, unanswered.clone()));
+    let seen = RequestSeen::default();
+    let stream = TokioIo::new(ClientStream::new(socket, unanswered.clone(), seen.clone()));
     let stages = server.stages.clone();
     let client = ClientConnection::default();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        seen.set();
         request.extensions_mut().insert(client.clone());
         handle(Arc::clone(&server), peer, unanswered.token(), request)
     });
@@ -118,8 +121,10 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
             }
         }
     };
-    if let Err(cause) = outcome {
-        tracing::debug!(%cause, "a client's connection ended early");
+    match outcome {
+        Err(cause) if cause.is_parse() => tracing::info!(%cause, "a request that cannot be read got no further"),
+        Err(cause) => tracing::debug!(%cause, "a client's connection ended early"),
+        Ok(()) => {}
     }
 }
 

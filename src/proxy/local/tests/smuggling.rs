@@ -109,6 +109,29 @@ async fn heads_of_any_size_end() {
     assert!(matches!(status, 414 | 431), "{status}");
 }
 
+/// On a connection that was good for other requests before, the status alone says it.
+#[tokio::test]
+async fn what_cannot_be_read_is_said() {
+    for (request, words) in [
+        (format!("GET / HTTP/1.1\r\nHOST\r\nX: {}\r\n\r\n", "a".repeat(1 << 21)), "more than 1024 KiB, or"),
+        (format!("GET / HTTP/1.1\r\nHOST\r\n{}\r\n", "X: b\r\n".repeat(1001)), "or more than 1000 lines"),
+        (format!("GET /{} HTTP/1.1\r\nHOST\r\n\r\n", "a".repeat(70_000)), "more than 65534 octets"),
+        ("GET /a b HTTP/1.1\r\nHOST\r\n\r\n".to_owned(), "Percent-encode control characters and blanks"),
+        ("GET / HTTP/1.1\r\nHOST\r\nX: a\0b\r\n\r\n".to_owned(), "cannot be read as HTTP/1.1"),
+    ] {
+        for before in ["", "GET / HTTP/1.1\r\nHOST\r\n\r\n"] {
+            let serving = Serving::start(answering(|_| async { Response::new(Body::Empty) })).await;
+            let mut wire = serving.connect().await;
+            wire.send(&format!("{before}{request}").replace("HOST", &format!("Host: {}", serving.host()))).await;
+            let answer = wire.rest().await;
+            let last = answer.rsplit("HTTP/1.1 ").next().unwrap_or_default();
+            assert!(last.starts_with('4'), "{answer}");
+            assert_eq!(last.contains(words), before.is_empty(), "{answer}");
+            serving.stop().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn t6_another_protocol_gets_nowhere() {
     for hello in ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03\r\n\r\n"] {
