@@ -22,6 +22,10 @@ async fn t1_dns_rebinding() {
             format!("nginx.default.localhost:{port}"),
             format!("127.0.0.2:{port}"),
             "evil.example".to_owned(),
+            "evil.example:9000".to_owned(),
+            format!("{label}.localhost.evil.example:9000"),
+            format!("{label}:9000"),
+            "127.0.0.2:9000".to_owned(),
         ] {
             let answer = stage.send("GET", "/", &[&format!("Host: {host}")]).await;
             stage.refused(&answer, StatusCode::MISDIRECTED_REQUEST, &host);
@@ -89,6 +93,104 @@ async fn t2_requests_of_other_pages() {
         stage.refused(&stage.send("POST", "/", &form[..3]).await, StatusCode::FORBIDDEN, "a form without an origin");
         let link = stage.send("GET", "/", &form[..3]).await;
         assert_eq!(link.status, StatusCode::OK, "a link of another site is no attack");
+        stage.served.stop().await;
+    }
+}
+
+/// Where another port of this machine leads to ours (`ssh -L 9000:localhost:PORT`), pages of that very port alone are ours.
+#[tokio::test]
+async fn t2_t3_other_pages_at_a_forwarded_port() {
+    for via in TRANSPORTS {
+        let stage = Stage::with(&["--via", via]).await;
+        let (port, site) = (stage.port(), stage.site());
+        let name = site.split(':').next().unwrap();
+        for host in ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", &format!("{name}:9000")] {
+            let same_site = format!("http://{}", host.replace("9000", "9001"));
+            let secure = format!("https://{host}");
+            let ours = format!("http://{}", host.replace("9000", &port.to_string()));
+            let others = ["http://evil.example", "http://evil.example:9000", "null", "http://localhost:90000"];
+            let near =
+                ["http://localhost", "http://2130706433:9000", "http://0.0.0.0:9000", &same_site, &secure, &ours];
+            let host_line = format!("Host: {host}");
+            for origin in others.into_iter().chain(near) {
+                let origin_line = format!("Origin: {origin}");
+                for method in METHODS {
+                    let answer = stage.send(method, "/", &[&host_line, &origin_line]).await;
+                    stage.refused(&answer, StatusCode::FORBIDDEN, &format!("{method} of {origin} at {host}"));
+                }
+                let lines = [("host", host), ("origin", origin)];
+                let socket = Peer::open(&format!("ws://{site}/socket"), &lines).await;
+                assert_eq!(socket.err().map(|refusal| refusal.status()), Some(StatusCode::FORBIDDEN), "{origin}");
+                stage.untouched(&format!("a socket of {origin} at {host}"));
+            }
+            for site in ["cross-site", "same-site"] {
+                let fetched = [&*host_line, &format!("Sec-Fetch-Site: {site}"), "Sec-Fetch-Mode: no-cors"];
+                stage.refused(&stage.send("GET", "/", &fetched).await, StatusCode::FORBIDDEN, host);
+            }
+        }
+        for host in ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", &format!("{name}:9000")] {
+            let own = [&format!("Host: {host}"), &format!("Origin: http://{host}")];
+            let answer = stage.send("POST", "/", &own.map(|line| &line[..])).await;
+            assert_eq!(answer.status, StatusCode::OK, "{host}: {}", answer.text());
+        }
+        stage.served.stop().await;
+    }
+}
+
+/// As a browser sends a form of another site's page.
+const FORM: [&str; 3] = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
+
+#[tokio::test]
+async fn t2_forms_of_pages_to_which_nobody_was_led() {
+    for via in TRANSPORTS {
+        let stage = Stage::with(&["--via", via]).await;
+        let leads_to = |path: &str, location: &str| {
+            let headers = vec![("location".to_owned(), location.to_owned())];
+            stage.backend.answer(path, support::Canned { status: 302, headers, ..Default::default() });
+        };
+        leads_to("/login", "http://idp.example:8080/saml?to=http://evil.example");
+        leads_to("/go", "http://evil.example/");
+        let form = async |origin: &str, how: &[&str]| {
+            stage.send("POST", "/acs", &[&[&*format!("Origin: {origin}")][..], how].concat()).await
+        };
+        let before = form("http://idp.example:8080", &FORM).await;
+        stage.refused(&before, StatusCode::FORBIDDEN, "a form before anybody was led there");
+
+        // Other pages make the app lead to them, which does not count; nor does what a page fetches.
+        stage.send("GET", "/go", &FORM).await;
+        stage
+            .send("GET", "/go", &["Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"])
+            .await;
+        let typed = ["Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
+        assert_eq!(stage.send("GET", "/login", &typed).await.status, StatusCode::FOUND);
+        let seen = stage.backend.requests().len();
+        for origin in [
+            "http://evil.example",
+            "http://idp.example",
+            "https://idp.example:8080",
+            "http://idp.example:8081",
+            "http://evil.idp.example:8080",
+            "http://idp.example.evil:8080",
+            "null",
+        ] {
+            assert_eq!(form(origin, &FORM).await.status, StatusCode::FORBIDDEN, "{origin}");
+        }
+        let fetched = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"];
+        let framed = [FORM[0], FORM[1], "Sec-Fetch-Dest: iframe"];
+        for how in [&fetched[..], &framed, &[]] {
+            assert_eq!(form("http://idp.example:8080", how).await.status, StatusCode::FORBIDDEN, "{how:?}");
+        }
+        for method in METHODS.into_iter().filter(|method| *method != "POST") {
+            let lines = [&["Origin: http://idp.example:8080"][..], &FORM].concat();
+            assert_eq!(stage.send(method, "/acs", &lines).await.status, StatusCode::FORBIDDEN, "{method}");
+        }
+        let lines = [("origin", "http://idp.example:8080")];
+        let socket = Peer::open(&format!("ws://{}/socket", stage.site()), &lines).await;
+        assert_eq!(socket.err().map(|refusal| refusal.status()), Some(StatusCode::FORBIDDEN));
+        assert_eq!(stage.backend.requests().len(), seen, "one of them reached the Service");
+
+        let back = form("http://idp.example:8080", &FORM).await;
+        assert_eq!(back.status, StatusCode::OK, "{}", back.text());
         stage.served.stop().await;
     }
 }
