@@ -85,6 +85,8 @@ const NODE_RED: App = App { web_sockets: 1, ..App::new("node-red", |page| Box::p
 const VITE: App = App { web_sockets: 1, ..App::new("vite", |page| Box::pin(checks::vite(page))) };
 const FASTAPI: App =
     App { ready: "/docs", landing: "/docs", ..App::new("fastapi", |page| Box::pin(checks::fastapi(page))) };
+/// It leads whoever comes by plain HTTP to https, so nothing but a front that speaks TLS, or we, can show it.
+const DJANGO: App = App { ready: "/ready", ..App::new("django", |page| Box::pin(checks::django(page))) };
 
 /// A test for each app.
 macro_rules! each_app {
@@ -94,7 +96,7 @@ macro_rules! each_app {
         })*
 
         pub(crate) fn tests() -> Vec<crate::Test> {
-            crate::tests![$($test,)* two_jupyterlabs_at_once]
+            crate::tests![$($test,)* two_jupyterlabs_at_once, django]
         }
     };
 }
@@ -132,6 +134,27 @@ async fn two_jupyterlabs_at_once(cluster: &'static Cluster) {
     browser.close().await;
     assert_eq!(outcome, Ok(()), "stderr: {}", serving.stderr());
     serving.stop().await;
+}
+
+/// `SECURE_SSL_REDIRECT` and a login, by `kubectl svcproxy NAME` alone and by port-forward.
+async fn django(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let instance = Instance::start(cluster, &DJANGO, cluster.scratch()).await;
+    expose(cluster, &namespace, DJANGO.name, DJANGO.landing, &instance).await;
+    let kubeconfig = developer(cluster, &namespace).await;
+    for via in [&[][..], &["--via=port-forward"]] {
+        let noting = Noting::new(cluster);
+        let arguments = [&[DJANGO.name, "--port=0", "--output=json", noting.flag()][..], via].concat();
+        let serving = Plugin::new(cluster, &kubeconfig).plain().args(arguments).serve().await;
+        let opened = noting.opened().await;
+        let browser = Browser::start(&cluster.scratch()).await;
+        let page = page(&browser, serving.site_url(), &instance, &DJANGO, "svcproxy");
+        let visit = visit(&page, &DJANGO, &opened).await;
+        browser.close().await;
+        assert_eq!(visit.used, Ok(()), "{via:?}: {:?}; it said: {}", visit.record, serving.stderr());
+        serving.until_stderr("django insists on https: it is told from now on that the browser speaks https").await;
+        serving.stop().await;
+    }
 }
 
 async fn use_in_three_ways(cluster: &'static Cluster, app: &App) {

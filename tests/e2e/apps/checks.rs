@@ -205,6 +205,20 @@ pub(super) async fn fastapi(page: &Page<'_>) -> Outcome {
     browser.until_text(".live-responses-table", "\"number\": 42").await
 }
 
+/// Django's own login, with its token in a cookie and in the form, and a session.
+pub(super) async fn django(page: &Page<'_>) -> Outcome {
+    let browser = page.browser;
+    browser.until_text("h1", "Front page").await?;
+    browser.click("#login").await?;
+    browser.type_into("input[name=username]", "ann").await?;
+    browser.type_into("input[name=password]", "secret").await?;
+    browser.click("button").await?;
+    browser.until_text("h1", "Hello ann").await?;
+    browser.until("its own URL", "return location.href === arguments[0]", &[&page.base]).await?;
+    browser.reload().await?;
+    browser.until_text("h1", "Hello ann").await
+}
+
 fn expect(seen: &serde_json::Value, wanted: &str) -> Outcome {
     if seen == wanted { Ok(()) } else { Err(format!("expected {wanted:?}, got {seen}")) }
 }
