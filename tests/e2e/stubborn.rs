@@ -2,6 +2,7 @@
 //! both transports.
 
 mod rule_server;
+mod tls_front;
 
 use ::http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -9,8 +10,9 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::harness::{plugin, serve};
 use rule_server::{Asked, RuleServer, page, redirect, status};
-use support::cluster::{Cluster, Namespace};
-use support::{Serving, eventually, http};
+use support::cluster::{Cluster, Namespace, Pod};
+use support::{LoginServer, LoginVisitor, Serving, eventually, http};
+use tls_front::TlsFront;
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -33,7 +35,13 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         heads_of_a_thousand_lines,
         octets_that_no_url_may_hold,
         a_file_is_moved_at_the_computed_url,
+        files_below_the_computed_url,
+        a_collection_is_asked_for_by_what_was_told,
+        one_pod_for_a_run,
+        a_login_that_belongs_to_a_connection,
+        a_web_socket_for_who_is_logged_in,
         in_a_browser,
+        in_a_browser_behind_a_front_with_tls,
         a_login_that_comes_back_by_post,
     ]
 }
@@ -473,6 +481,133 @@ async fn a_file_is_moved_at_the_computed_url(cluster: &'static Cluster) {
     }
 }
 
+const MULTISTATUS: &str = "application/xml; charset=\"utf-8\"";
+
+/// WebDAV clients resolve what they are told against the URL that they asked for, and take only what is below it.
+async fn files_below_the_computed_url(cluster: &'static Cluster) {
+    let (namespace, _server) = app(cluster, one_port(), |asked| {
+        let own = asked.host();
+        let body = format!(
+            "<?xml version=\"1.0\"?><D:multistatus xmlns:D=\"DAV:\"><D:response><D:href>/dav/</D:href></D:response>\
+             <D:response><D:href>http://{own}/dav/a%20b</D:href><D:location><D:href>/dav/c</D:href></D:location>\
+             <D:prop>/dav/d</D:prop></D:response></D:multistatus>"
+        );
+        Some((207, vec![("Content-Type", MULTISTATUS.to_owned())], body))
+    })
+    .await;
+    for (via, method) in
+        [("--via=auto", "PROPFIND"), ("--via=port-forward", "PROPFIND"), ("--via=service-proxy", "DELETE")]
+    {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        for (base, is_site) in [(serving.proxy_url(), false), (serving.site_url(), true)] {
+            let answer = http::send(&format!("{base}dav/"), Request::builder().method(method)).await;
+            let origin = base.split('/').take(3).collect::<Vec<_>>().join("/");
+            let root = if is_site { "/" } else { base.strip_prefix(&origin).unwrap() };
+            let expect = format!(
+                "<D:href>{root}dav/</D:href></D:response>\
+                 <D:response><D:href>{origin}{root}dav/a%20b</D:href><D:location><D:href>{root}dav/c</D:href></D:location>\
+                 <D:prop>/dav/d</D:prop>"
+            );
+            let said = answer.text();
+            assert!(answer.status == StatusCode::MULTI_STATUS && said.contains(&expect), "{via} {base}: {said}");
+        }
+        serving.stop().await;
+    }
+}
+
+/// As calendars are (`calendar-multiget`, RFC 4791 section 7.9).
+async fn a_collection_is_asked_for_by_what_was_told(cluster: &'static Cluster) {
+    let (namespace, server) = app(cluster, one_port(), |_| status(200)).await;
+    let serving = serve(cluster, &namespace, &["app"]).await;
+    for base in [serving.proxy_url(), serving.site_url()] {
+        let path = base.splitn(4, '/').nth(3).unwrap();
+        let body = format!("<D:href>/{path}cal/1.ics</D:href>");
+        let report = Request::builder().method("REPORT").header("content-type", MULTISTATUS);
+        http::send_body(&format!("{base}cal/"), report, body).await;
+        let asked = server.asked().pop().unwrap();
+        let own = "<D:href>/cal/1.ics</D:href>";
+        assert_eq!((asked.body(), asked.field("content-length")), (own, &*own.len().to_string()), "{base}");
+        let put = Request::builder().method("PUT").header("content-type", MULTISTATUS);
+        let content = format!("<D:href>/{path}cal/1.ics</D:href>");
+        http::send_body(&format!("{base}cal/x.xml"), put, content.clone()).await;
+        assert_eq!(server.asked().pop().unwrap().body(), content, "it is the user's own");
+    }
+    serving.stop().await;
+}
+
+/// `--sticky`, or a Service that says so itself.
+async fn one_pod_for_a_run(cluster: &'static Cluster) {
+    let ask_often = async |serving: &Serving| {
+        let url = serving.site_url();
+        for answer in futures_util::future::join_all((0..12).map(|_| http::get(&url))).await {
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        }
+    };
+    for (affinity, arguments) in [("None", &["app", "--sticky"][..]), ("ClientIP", &["app"])] {
+        let (namespace, first) = app(cluster, one_port(), |_| page("first")).await;
+        let second = RuleServer::start(cluster.pod_address(), &[8080], cluster.authority(), |_| page("second")).await;
+        let labels = json!({"app": "app"});
+        namespace.pod(Pod { name: "app-1", ip: second.ip(), labels, ports: json!([]), ready: true }).await;
+        let service = format!("{}/app", namespace.path("Service"));
+        cluster.api().patch(&service, &json!({"spec": {"sessionAffinity": affinity}})).await;
+        namespace.until_endpoints("app", 2).await;
+        let pods = [&first, &second];
+        let asked = || pods.map(|pod| pod.asked().len());
+        let serving = serve(cluster, &namespace, arguments).await;
+        ask_often(&serving).await;
+        let kept = usize::from(asked()[0] == 0);
+        assert_eq!((asked()[kept], asked()[1 - kept]), (12, 0), "{arguments:?}");
+
+        namespace.delete_pod(&format!("app-{kept}")).await;
+        namespace.until_endpoints("app", 1).await;
+        let words = format!("app: its Pod app-{kept} is gone, everything goes to app-{} from now on", 1 - kept);
+        eventually("the other Pod takes its place", async || {
+            ask_often(&serving).await;
+            serving.stderr().contains(&words).then_some(())
+        })
+        .await;
+        let before = asked();
+        ask_often(&serving).await;
+        assert_eq!((asked()[kept], asked()[1 - kept]), (before[kept], before[1 - kept] + 12), "{arguments:?}");
+        let said = serving.stop().await.stderr;
+        assert_eq!(said.matches("is gone, everything goes to").count(), 1, "{said}");
+    }
+}
+
+/// NTLM and Negotiate: who sends on a connection that is logged in is that user.
+async fn a_login_that_belongs_to_a_connection(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let ip = cluster.pod_address();
+    let _server = LoginServer::start(ip, 8080).await;
+    namespace.expose("app", ip, one_port()).await;
+    for via in ["--via=auto", "--via=port-forward"] {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let url = serving.site_url();
+        let mut ann = LoginVisitor::new(&url, "ann").await;
+        let mut bob = LoginVisitor::new(&url, "bob").await;
+        let mut nobody = LoginVisitor::new(&url, "nobody").await;
+        tokio::join!(ann.log_in(), bob.log_in());
+        for _ in 0..3 {
+            tokio::join!(ann.assert_is_known(), bob.assert_is_known(), nobody.assert_is_unknown());
+        }
+        serving.stop().await;
+    }
+}
+
+/// The handshake that is refused and the one that is not go out on one connection.
+async fn a_web_socket_for_who_is_logged_in(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let ip = cluster.pod_address();
+    let _server = LoginServer::start(ip, 8080).await;
+    namespace.expose("app", ip, one_port()).await;
+    for via in ["--via=auto", "--via=port-forward"] {
+        let serving = serve(cluster, &namespace, &["app", via]).await;
+        let mut ann = LoginVisitor::new(&serving.site_url(), "ann").await.with_handshakes();
+        ann.log_in().await;
+        serving.stop().await;
+    }
+}
+
 /// What a person sees.
 async fn in_a_browser(cluster: &'static Cluster) {
     let (namespace, _server) = app(cluster, one_port(), behind_tls).await;
@@ -484,6 +619,37 @@ async fn in_a_browser(cluster: &'static Cluster) {
         browser.click("button").await.unwrap();
         eventually("the form was taken", async || browser.url().await.unwrap().ends_with("/done?x").then_some(()))
             .await;
+        browser.close().await;
+        serving.stop().await;
+    }
+}
+
+/// As Rails checks a form: its `Origin` is the URL that the fronts tell.
+async fn in_a_browser_behind_a_front_with_tls(cluster: &'static Cluster) {
+    const NAME: &str = "me.example.dev";
+    let (namespace, _server) = app(cluster, one_port(), |asked| {
+        let told = format!("{}://{}", asked.field("x-forwarded-proto"), asked.field("x-forwarded-host"));
+        match asked.method() {
+            "POST" if asked.field("origin") != told => status(422),
+            "POST" => Some((303, vec![("Location", format!("{told}/done"))], String::new())),
+            _ if asked.target() == "/done" => page(format!("saved at {told}")),
+            _ => page("<form method=post action=/form><input name=a value=b><button>Save</button></form>"),
+        }
+    })
+    .await;
+    for via in TRANSPORTS {
+        let serving = serve(cluster, &namespace, &["app", via, "--allow-host", NAME]).await;
+        let url: ::http::Uri = serving.site_url().parse().unwrap();
+        let front = TlsFront::start(cluster.authority(), url.port_u16().unwrap()).await;
+        let map = format!("--host-resolver-rules=MAP {NAME} 127.0.0.1");
+        let browser = Browser::start_with(&cluster.scratch(), &["--ignore-certificate-errors", &map]).await;
+        let outer = format!("https://{NAME}:{}", front.port());
+        browser.open(&outer).await.unwrap();
+        browser.click("button").await.unwrap();
+        browser.until_text("body", &format!("saved at {outer}")).await.unwrap();
+        assert_eq!(browser.url().await, Ok(format!("{outer}/done")), "{via}");
+        let rule = "return (await fetch('/form', {method: 'POST', redirect: 'manual'})).type";
+        assert_eq!(browser.run(rule, &[]).await.unwrap(), "opaqueredirect", "{via}");
         browser.close().await;
         serving.stop().await;
     }

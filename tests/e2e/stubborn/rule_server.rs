@@ -17,6 +17,7 @@ pub(super) struct Asked {
     /// Over TLS.
     pub(super) is_tls: bool,
     head: String,
+    body: String,
 }
 
 impl Asked {
@@ -37,6 +38,11 @@ impl Asked {
     /// Everything before the body, as it came.
     pub(super) fn head(&self) -> &str {
         &self.head
+    }
+
+    /// Its body, where `Content-Length` told of one.
+    pub(super) fn body(&self) -> &str {
+        &self.body
     }
 
     pub(super) fn host(&self) -> &str {
@@ -134,9 +140,10 @@ async fn serve(
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await?);
         }
-        let request = Asked { is_tls, head: String::from_utf8_lossy(&head).into_owned() };
+        let mut request = Asked { is_tls, head: String::from_utf8_lossy(&head).into_owned(), body: String::new() };
         let mut body = vec![0; request.field("content-length").parse().unwrap_or_default()];
         stream.read_exact(&mut body).await?;
+        request.body = String::from_utf8_lossy(&body).into_owned();
         let answer = rule(&request);
         let is_head = request.method() == "HEAD";
         asked.lock().unwrap().push(request);
