@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::server::{Kubeconfig, Server, get, hello};
 use crate::cluster::SendError;
 use crate::message::body::Body;
+use crate::message::replay::LastSend;
 
 #[tokio::test]
 async fn requests_in_turn_share_a_connection() {
@@ -126,6 +127,15 @@ async fn nothing_else_is_sent_twice() {
     get(cluster.api(), "/").await;
     let error = cluster.api().send(Request::post("/").body(Body::Empty).unwrap()).await.unwrap_err();
     assert!(matches!(error, SendError::Interrupted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_last_time_takes_a_new_connection() {
+    let cluster = moody(drop).await.load().await;
+    get(cluster.api(), "/").await;
+    let mut request = Request::post("/").body(Body::Empty).unwrap();
+    request.extensions_mut().insert(LastSend);
+    assert!(cluster.api().send(request).await.is_ok());
 }
 
 #[tokio::test]
