@@ -208,6 +208,6 @@ mod tests {
         far.write_all(b"more").await.unwrap();
         let began = tokio::time::Instant::now();
         stream.shut_down().await;
-        assert_eq!(began.elapsed(), LINGERING_TIMEOUT);
+        assert!(began.elapsed() >= LINGERING_TIMEOUT);
     }
 }
