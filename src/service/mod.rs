@@ -2,10 +2,12 @@
 
 pub mod target;
 pub mod choose_port;
+mod direct_urls;
 pub(crate) mod service_id;
 pub(crate) mod site_label;
 pub(crate) mod spelling;
 
+pub use direct_urls::direct_urls;
 pub use service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
 pub use site_label::site_label;
 pub use spelling::{ServiceSpelling, SpellingError, rooted};

@@ -130,7 +130,7 @@ async fn installs_works_and_goes_away_without_a_trace(cluster: &'static Cluster)
     assert_eq!(completion.code(), 0, "{}", completion.stderr);
     assert!(completion.stderr.contains(&shim.display().to_string()), "{}", completion.stderr);
     let asked = krew.kubectl("__complete svcproxy --buil").await;
-    assert_eq!(asked.stdout, "--builtin\tWith --list: what `kubectl cluster-info` shows\n:4\n");
+    assert_eq!(asked.stdout, "--builtin\tList what `kubectl cluster-info` shows, and exit\n:4\n");
 
     // krew takes nothing away before it has an index, which it would clone from the network.
     fs::create_dir_all(krew.root.join("index/default/.git")).unwrap();

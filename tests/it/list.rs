@@ -90,7 +90,7 @@ async fn all_namespaces() {
 async fn what_cluster_info_shows() {
     let fake = FakeApiServer::start().await;
     let _backend = furnish(&fake).await;
-    let run = list(&fake, &["--builtin", "-o", "json"]).finish().await;
+    let run = Plugin::new(&fake).plain().args(["--builtin", "-o", "json"]).finish().await;
     let document: Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(document["services"].as_array().unwrap().len(), 1);
     let url = "http://127.0.0.1:8001/api/v1/namespaces/kube-system/services/https:dash:web/proxy/";

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::cluster::ServiceReadiness;
 use crate::find::picker::row::{age, port_text};
-use crate::message::host_port::bracketed;
 use crate::service::Target;
-use crate::service::choose_port::{PortChoice, openable};
+use crate::service::choose_port::{PortChoice, TargetWish, choose, openable};
+use crate::service::direct_urls;
 use crate::service::{Readiness, Service, ServicePort, ServiceType};
 use crate::terminal::output::{OutputFormat, printable};
 
@@ -36,7 +36,13 @@ pub(super) struct ListContext {
     pub(super) local: String,
     /// Seconds since the Unix epoch.
     pub(super) now: i64,
+    /// Columns of the terminal that it is for: what is longer is cut, and the port that a name alone opens is marked. `None` for
+    /// programs.
+    pub(super) columns: Option<usize>,
 }
+
+/// After the port that SERVICE without a port opens.
+const MARK: &str = " *";
 
 /// A column of the table: its title, when it is there, and what it says of a line.
 type ListColumn = (&'static str, ColumnUse, fn(&ListLine<'_>) -> String);
@@ -45,6 +51,8 @@ type ListColumn = (&'static str, ColumnUse, fn(&ListLine<'_>) -> String);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ColumnUse {
     Always,
+    /// In front of a person only where the first page has something to say in it.
+    WhereUsed,
     InWide,
     OfSeveralNamespaces,
 }
@@ -55,26 +63,31 @@ struct ListLine<'a> {
     /// The port that it offers, if there is one.
     choice: Option<&'a PortChoice>,
     ready: Option<Readiness>,
+    /// Whether it is the port that is marked.
+    is_marked: bool,
     /// Where to open it, or why nobody can.
     url: String,
     now: i64,
 }
 
-/// The columns in their order. The last is the only one that may be empty, and has no title then: most Services are
-/// inside the cluster only. What later pages have to say there stands without a title.
+/// The columns in their order: the longest is the last, and the one to be cut.
 const COLUMNS: [ListColumn; 10] = [
     ("NAMESPACE", ColumnUse::OfSeveralNamespaces, |line| line.service.namespace.clone()),
     ("NAME", ColumnUse::Always, |line| line.service.name.clone()),
-    ("PORT", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| port_text(&choice.port)))),
+    ("PORT", ColumnUse::Always, |line| {
+        let mark = if line.is_marked { MARK } else { "" };
+        or_dash(line.choice.map(|choice| port_text(&choice.port) + mark))
+    }),
     ("SCHEME", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| choice.scheme.to_string()))),
     ("TYPE", ColumnUse::InWide, |line| line.service.kind.as_str().to_owned()),
     ("CLUSTER-IP", ColumnUse::InWide, |line| or_dash(line.service.cluster_ip.clone())),
     ("READY", ColumnUse::Always, |line| or_dash(line.ready.map(|ready| format!("{}/{}", ready.ready, ready.total)))),
     ("AGE", ColumnUse::InWide, |line| or_dash(line.service.created.map(|created| age(line.now - created)))),
-    ("PROXY URL", ColumnUse::Always, |line| line.url.clone()),
-    ("WITHOUT PROXY", ColumnUse::Always, |line| {
-        line.choice.map(|choice| also_at(line.service, choice).join(", ")).unwrap_or_default()
+    ("WITHOUT PROXY", ColumnUse::WhereUsed, |line| {
+        let places = line.choice.map(|choice| also_at(line.service, choice));
+        or_dash(places.filter(|places| !places.is_empty()).map(|places| places.join(", ")))
     }),
+    ("PROXY URL", ColumnUse::Always, |line| line.url.clone()),
 ];
 
 /// A Service, and how many of its endpoints are ready, where that is known.
@@ -84,7 +97,7 @@ impl PrintedList {
     /// Begins a list.
     pub(super) fn new(about: ListContext) -> Self {
         let is_shown = |(_, shown, _): &ListColumn| match shown {
-            ColumnUse::Always => true,
+            ColumnUse::Always | ColumnUse::WhereUsed => true,
             ColumnUse::InWide => about.format == OutputFormat::Wide,
             ColumnUse::OfSeveralNamespaces => about.several_namespaces,
         };
@@ -122,7 +135,8 @@ impl PrintedList {
     fn table(&mut self, services: &[ListedService], text: &mut String) {
         let mut lines: Vec<Vec<String>> = services.iter().flat_map(|listed| self.lines(listed)).collect();
         if self.is_first {
-            lines.insert(0, self.titles(&lines));
+            self.leave_out_unused(&mut lines);
+            lines.insert(0, self.columns.iter().map(|(title, ..)| (*title).to_owned()).collect());
         }
         for line in &lines {
             for (width, cell) in self.widths.iter_mut().zip(line) {
@@ -135,21 +149,35 @@ impl PrintedList {
                 let _ = write!(text, "{cell:width$}   ");
             }
             text.truncate(start + text[start..].trim_end().len());
+            if let Some(columns) = self.about.columns.filter(|columns| text[start..].chars().count() > *columns) {
+                let kept: String = text[start..].chars().take(columns.saturating_sub(1)).collect();
+                text.replace_range(start.., &(kept + "…"));
+            }
             text.push('\n');
         }
     }
 
-    fn titles(&self, lines: &[Vec<String>]) -> Vec<String> {
-        let is_used = |index: usize| lines.iter().any(|line| !line[index].is_empty());
-        let title = |(index, &(title, ..)): (usize, &ListColumn)| if is_used(index) { title } else { "" }.to_owned();
-        self.columns.iter().enumerate().map(title).collect()
+    /// Whoever reads on, as programs do, gets every column.
+    fn leave_out_unused(&mut self, lines: &mut [Vec<String>]) {
+        if self.about.columns.is_none() {
+            return;
+        }
+        let is_used = |index: usize| lines.iter().any(|line| line[index] != DASH);
+        let may_go = |(index, column): (usize, &ListColumn)| column.1 == ColumnUse::WhereUsed && !is_used(index);
+        let Some(unused) = self.columns.iter().enumerate().position(may_go) else { return };
+        self.columns.remove(unused);
+        self.widths.remove(unused);
+        lines.iter_mut().for_each(|line| drop(line.remove(unused)));
     }
 
     /// A line for each port of a Service that can be opened, or one that says why none can.
     fn lines(&self, (service, known): &ListedService) -> Vec<Vec<String>> {
-        let line = |choice, url| {
+        let marked = self.about.columns.and_then(|_| choose(service, &TargetWish::default()).ok());
+        let line = |choice: Option<&PortChoice>, url| {
             let ready = ready_behind(service, known.as_ref(), choice);
-            let line = ListLine { service, choice, ready, url, now: self.about.now };
+            let is_taken = choice.zip(marked.as_ref()).is_some_and(|(choice, marked)| choice.port == marked.port);
+            let is_marked = is_taken && service.ports.len() > 1;
+            let line = ListLine { service, choice, ready, is_marked, url, now: self.about.now };
             self.columns.iter().map(|(_, _, cell)| printable(&cell(&line))).collect()
         };
         match openable(service) {
@@ -230,28 +258,17 @@ fn ready_behind(service: &Service, known: Option<&ServiceReadiness>, choice: Opt
     Some(known.behind(choice.map(|choice| choice.port.endpoint_port()).as_ref()))
 }
 
+/// What is not known, or not there.
+const DASH: &str = "-";
+
 fn or_dash(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "-".to_owned())
+    text.unwrap_or_else(|| DASH.to_owned())
 }
 
 /// Where a port can be reached without a proxy, for people.
 fn also_at(service: &Service, choice: &PortChoice) -> Vec<String> {
     let node_port = choice.port.node_port.map(|port| format!("port {port} of every node"));
     direct_urls(service, choice).into_iter().chain(node_port).collect()
-}
-
-/// URLs of the load balancer, if there is one.
-fn direct_urls(service: &Service, choice: &PortChoice) -> Vec<String> {
-    if service.kind != ServiceType::LoadBalancer {
-        return Vec::new();
-    }
-    let url = |address: &String| {
-        let host = bracketed(address);
-        let port = choice.port.number;
-        let port = if port == choice.scheme.default_port() { String::new() } else { format!(":{port}") };
-        format!("{}://{host}{port}/", choice.scheme)
-    };
-    service.load_balancer.iter().map(url).collect()
 }
 
 /// A Service in JSON and YAML.
@@ -325,6 +342,7 @@ mod tests {
             several_namespaces: true,
             local: "http://127.0.0.1:8001".to_owned(),
             now: 3_600,
+            columns: None,
         }
     }
 
@@ -370,14 +388,27 @@ mod tests {
     #[test]
     fn a_table() {
         let expect = "\
-NAMESPACE     NAME       PORT           SCHEME   READY   PROXY URL                                                                    WITHOUT PROXY
-a             grafana    service:80     http     1/2     http://127.0.0.1:8001/api/v1/namespaces/a/services/grafana:service/proxy/
-a             shop       http:8080      http     -       http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:http/proxy/
-a             shop       metrics:9090   http     -       http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:metrics/proxy/
-kube-system   kube-dns   -              -        -       (no TCP port)
-b             edge       https:443      https    -       http://127.0.0.1:8001/api/v1/namespaces/b/services/https:edge:https/proxy/   https://203.0.113.7/, https://[2001:db8::7]/, port 30443 of every node
+NAMESPACE     NAME       PORT           SCHEME   READY   WITHOUT PROXY                                                            PROXY URL
+a             grafana    service:80     http     1/2     -                                                                        http://127.0.0.1:8001/api/v1/namespaces/a/services/grafana:service/proxy/
+a             shop       http:8080      http     -       -                                                                        http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:http/proxy/
+a             shop       metrics:9090   http     -       -                                                                        http://127.0.0.1:8001/api/v1/namespaces/a/services/shop:metrics/proxy/
+kube-system   kube-dns   -              -        -       -                                                                        (no TCP port)
+b             edge       https:443      https    -       https://203.0.113.7/, https://[2001:db8::7]/, port 30443 of every node   http://127.0.0.1:8001/api/v1/namespaces/b/services/https:edge:https/proxy/
 ";
         assert_eq!(printed(about(OutputFormat::Text), &[&services()]), expect);
+    }
+
+    #[test]
+    fn a_table_for_a_person() {
+        let expect = "\
+NAMESPACE     NAME       PORT           SCHEME   READY   PROXY URL
+a             grafana    service:80     http     1/2     http://127.0.0.1:8001/api/v1/namespaces/a/servic…
+a             shop       http:8080 *    http     -       http://127.0.0.1:8001/api/v1/namespaces/a/servic…
+a             shop       metrics:9090   http     -       http://127.0.0.1:8001/api/v1/namespaces/a/servic…
+kube-system   kube-dns   -              -        -       (no TCP port)
+";
+        let about = ListContext { columns: Some(105), ..about(OutputFormat::Text) };
+        assert_eq!(printed(about, &[&services()[..3]]), expect);
     }
 
     #[test]
@@ -386,21 +417,23 @@ b             edge       https:443      https    -       http://127.0.0.1:8001/a
         let text = printed(about, &[&services()[..1]]);
         let titles: Vec<&str> =
             text.lines().next().unwrap().split("   ").map(str::trim).filter(|title| !title.is_empty()).collect();
-        assert_eq!(titles, ["NAME", "PORT", "SCHEME", "TYPE", "CLUSTER-IP", "READY", "AGE", "PROXY URL"]);
+        assert_eq!(
+            titles,
+            ["NAME", "PORT", "SCHEME", "TYPE", "CLUSTER-IP", "READY", "AGE", "WITHOUT PROXY", "PROXY URL"]
+        );
         assert!(text.contains("10.0.0.1") && text.contains("1h"), "{text}");
     }
 
     #[test]
     fn what_is_reachable_without_a_proxy_has_a_column_where_there_is_something() {
         let services = services();
-        for format in [OutputFormat::Text, OutputFormat::Wide] {
-            let titles = |pages: &[&[Service]]| printed(about(format), pages).lines().next().unwrap().to_owned();
-            assert!(titles(&[&services]).ends_with(" WITHOUT PROXY"));
-            assert!(titles(&[&services[..3]]).ends_with("PROXY URL"));
-            let late = [&services[..3], &services[3..]];
-            assert!(titles(&late).ends_with("PROXY URL"));
-            assert!(printed(about(format), &late).ends_with("port 30443 of every node\n"));
-        }
+        let titles = |columns: Option<usize>, services: &[Service]| {
+            let about = ListContext { columns, ..about(OutputFormat::Text) };
+            printed(about, &[services]).lines().next().unwrap().to_owned()
+        };
+        assert!(titles(None, &services[..3]).contains("WITHOUT PROXY"));
+        assert!(titles(Some(300), &services).contains("WITHOUT PROXY"));
+        assert!(!titles(Some(300), &services[..3]).contains("WITHOUT PROXY"));
     }
 
     #[test]

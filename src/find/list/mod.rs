@@ -35,6 +35,8 @@ pub struct ListPlan {
     pub filter: Option<String>,
     /// The local port of the URLs.
     pub port: u16,
+    /// Whether a person reads it.
+    pub for_person: bool,
 }
 
 /// Prints the list. `others` are the namespaces to look in where all may not be listed; `now` is in seconds since the
@@ -64,6 +66,7 @@ pub async fn list(
         several_namespaces: sweep.scopes.len() > 1 || sweep.scopes.contains(&Scope::All),
         local: format!("http://127.0.0.1:{}", plan.port),
         now,
+        columns: plan.for_person.then(Output::data_columns),
     };
     let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
     let nothing = EmptyList::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
