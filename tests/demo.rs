@@ -1,4 +1,4 @@
-//! `cargo run --release --example demo [-- ARGUMENT...]`: the program on a stand-in for a cluster, with a few sample Services.
+//! `cargo run --example demo [-- ARGUMENT...]`: the program on a stand-in for a cluster, with a few sample Services.
 //!
 //! On a terminal it opens the Service `shop` in the browser, or does what the arguments say (`-- --pick`, `-- --list`).
 //! Elsewhere it makes one request through the proxy and prints the answer.
@@ -116,6 +116,7 @@ async fn shop() -> Backend {
 }
 
 async fn show(stage: &Stage, mut arguments: Vec<OsString>) -> u8 {
+    println!("A stand-in for a cluster, with sample Services; yours is not touched. q or Ctrl-C ends it.\n");
     if arguments.is_empty() {
         arguments.push(SHOWN.into());
     }

@@ -1,5 +1,6 @@
 //! `cargo build && cargo run --example picture > .github/picker.svg` draws the picture in the README: the picker as it is,
-//! in a real pseudo-terminal, on the fake API server.
+//! in a real pseudo-terminal, on the fake API server. With `-- serving` it draws what is said while Services are served:
+//! `.github/serving.svg`.
 #![allow(clippy::unwrap_used, reason = "there is nobody to tell but the developer")]
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -14,6 +15,9 @@ use support::fake::{ADMIN_TOKEN, FakeApiServer};
 use support::terminal::{Size, Terminal};
 
 const SIZE: Size = (16, 92);
+const SERVING_SIZE: Size = (8, 92);
+/// The colour of the URLs to open.
+const CYAN: vt100::Color = vt100::Color::Idx(6);
 /// Width and height of a character, and the room around all of them, in pixels.
 const CELL: (u32, u32) = (9, 20);
 const MARGIN: u32 = 14;
@@ -25,14 +29,26 @@ async fn main() {
     let fake = FakeApiServer::start().await;
     furnish(&fake);
     let home = tempfile::tempdir().unwrap();
-    let mut terminal = Terminal::start(&picker(&fake, home.path()), SIZE);
+    if std::env::args().nth(1).as_deref() == Some("serving") {
+        return serving(&fake, home.path()).await;
+    }
+    let mut terminal = Terminal::start(&program(&fake, home.path()), SIZE);
     terminal.until("all rows and endpoints", |text| text.contains("3/3") && !text.contains("loading")).await;
     terminal.press("\x1b[B\t\x1b[Bmon");
     terminal.until("what is typed", |text| text.contains("> mon") && text.contains("marked")).await;
-    println!("{}", terminal.look(svg).replace(&fake.url(), SERVER));
+    println!("{}", terminal.look(|screen| svg(screen, SIZE)).replace(&fake.url(), SERVER));
 }
 
-fn picker(fake: &FakeApiServer, home: &std::path::Path) -> Command {
+/// What stands on the terminal while two Services are served.
+async fn serving(fake: &FakeApiServer, home: &std::path::Path) {
+    let mut command = program(fake, home);
+    command.args(["grafana.monitoring", "prometheus.monitoring", "--no-browser"]);
+    let mut terminal = Terminal::start(&command, SERVING_SIZE);
+    terminal.until("endpoints", |text| text.contains("grafana 3/3 · prometheus 2/2")).await;
+    println!("{}", terminal.look(|screen| svg(screen, SERVING_SIZE)).replace(&fake.url(), SERVER));
+}
+
+fn program(fake: &FakeApiServer, home: &std::path::Path) -> Command {
     let authority = STANDARD.encode(fake.authority().pem());
     let config = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: staging\n\
@@ -83,19 +99,19 @@ fn furnish(fake: &FakeApiServer) {
 }
 
 /// The screen as SVG: a rectangle behind what is shown inversely, a text for each run of cells that look alike.
-fn svg(screen: &vt100::Screen) -> String {
-    let (rows, columns) = (u32::from(SIZE.0), u32::from(SIZE.1));
+fn svg(screen: &vt100::Screen, size: Size) -> String {
+    let (rows, columns) = (u32::from(size.0), u32::from(size.1));
     let (width, height) = (columns * CELL.0 + 2 * MARGIN, rows * CELL.1 + 2 * MARGIN);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
-         aria-label=\"The picker of kubectl svcproxy in a terminal\">\n\
+         aria-label=\"kubectl svcproxy in a terminal\">\n\
          <style>text{{font:15px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;\
-         white-space:pre;fill:#d7dae0}}.b{{font-weight:700}}.d{{fill:#8b93a1}}.m{{fill:#d68ae6}}.u{{text-decoration:underline}}\
+         white-space:pre;fill:#d7dae0}}.b{{font-weight:700}}.d{{fill:#8b93a1}}.m{{fill:#d68ae6}}.c{{fill:#5ad1e6}}.u{{text-decoration:underline}}\
          .i{{fill:#1d2027}}</style>\n\
          <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#1d2027\"/>\n"
     );
-    for row in 0..SIZE.0 {
-        for (column, text, class, inverse) in runs(screen, row) {
+    for row in 0..size.0 {
+        for (column, text, class, inverse) in runs(screen, row, size.1) {
             draw(&mut svg, row, column, &text, &class, inverse);
         }
     }
@@ -120,9 +136,9 @@ fn draw(svg: &mut String, row: u16, column: u16, text: &str, class: &str, invers
 }
 
 /// Column, text, looks, and whether it is inverse, of each run of cells in a row that look alike.
-fn runs(screen: &vt100::Screen, row: u16) -> Vec<(u16, String, String, bool)> {
+fn runs(screen: &vt100::Screen, row: u16, columns: u16) -> Vec<(u16, String, String, bool)> {
     let mut runs: Vec<(u16, String, String, bool)> = Vec::new();
-    for column in 0..SIZE.1 {
+    for column in 0..columns {
         let cell = screen.cell(row, column).unwrap();
         let text = if cell.contents().is_empty() { " " } else { cell.contents() };
         let looks = looks(cell);
@@ -138,7 +154,8 @@ fn looks(cell: &vt100::Cell) -> String {
     let marks = [
         (cell.bold(), "b"),
         (cell.dim() && !cell.inverse(), "d"),
-        (cell.fgcolor() != vt100::Color::Default, "m"),
+        (cell.fgcolor() == CYAN, "c"),
+        (cell.fgcolor() != vt100::Color::Default && cell.fgcolor() != CYAN, "m"),
         (cell.underline(), "u"),
         (cell.inverse(), "i"),
     ];

@@ -25,7 +25,9 @@ use crate::terminal::output::OutputFormat;
     about = "Open a Service in the browser through the API server",
     long_about = "Find a Service, serve it on this machine through the API server with your own credentials, and open \
                   it in the browser.",
-    after_long_help = EXAMPLES,
+    before_help = EXAMPLES,
+    after_help = "All flags, kubectl's own among them: kubectl svcproxy --help",
+    after_long_help = "kubectl's flags go after `svcproxy`.",
     max_term_width = 110,
     disable_help_subcommand = true,
     args_override_self = true // as kubectl does: the last one counts
@@ -67,7 +69,7 @@ impl CommandLine {
     /// # Errors
     /// Wrong usage; help and version too.
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        let mut command = with_short_help(Self::command());
         let mut words = words.into_iter();
         let program = words.next();
         let words = as_clap_takes_them(words, &command);
@@ -81,9 +83,33 @@ const EXAMPLES: &str = "Examples:
   kubectl svcproxy grafana -n monitoring    open it in the browser
   kubectl svcproxy nginx:8080 https:dash:   these two, on one local port
   kubectl svcproxy --list -A                what could be opened
-  kubectl svcproxy api -- ./smoke-test      run a command with SVCPROXY_URL set
+  kubectl svcproxy api -- ./smoke-test      run a command with SVCPROXY_URL set";
 
-kubectl's flags go after `svcproxy`.";
+/// Flags that few look for: in `--help` only.
+const IN_LONG_HELP: [&str; 10] = [
+    "verify_tls",
+    "host_header",
+    "unix_socket",
+    "address",
+    "sticky",
+    "allow_other_users",
+    "log_format",
+    "install_completion",
+    "builtin",
+    "version",
+];
+/// Flags of kubectl's that stand in `-h` all the same.
+const KUBECTL_IN_SHORT_HELP: [&str; 2] = ["namespace", "context"];
+
+/// `-h` on one screen: kubectl's own flags, and what few look for, are in `--help`.
+fn with_short_help(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| {
+        let id = arg.get_id().as_str();
+        let is_kubectls = arg.get_help_heading() == Some("kubectl's flags") && !KUBECTL_IN_SHORT_HELP.contains(&id);
+        let is_left_out = is_kubectls || IN_LONG_HELP.contains(&id);
+        if is_left_out { arg.hide_short_help(true) } else { arg }
+    })
+}
 
 /// Flags that say what to open.
 #[derive(Debug, Args)]
@@ -97,8 +123,8 @@ pub struct ChoosingFlags {
     #[arg(long, conflicts_with = "pick")]
     pub list: bool,
 
-    /// With --list: what `kubectl cluster-info` shows
-    #[arg(long, requires = "list")]
+    /// List what `kubectl cluster-info` shows, and exit
+    #[arg(long, conflicts_with = "pick")]
     pub builtin: bool,
 
     /// Look in all namespaces

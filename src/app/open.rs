@@ -1,18 +1,23 @@
 //! From Targets to a listener with a site for each: bind, say, open the browser, serve until told to stop.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{pending, try_join_all};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
+use unicode_width::UnicodeWidthStr;
 
 use super::args::LogFormat;
+use super::endpoint_wait::{self, EndpointWait};
 use super::plan::{DEFAULT_PORT, OpenPlan};
-use super::ready_line::{self, ReadyLine};
+use super::ready_line::{ReadyLine, command_urls, short_names};
 use super::request_line::RequestLine;
 use super::service_changes::{self, SeenService};
-use super::status_line::StatusLine;
+use super::serving_keys::ServingDesk;
+use super::status_line::{self, StatusLine, StatusSources};
+use super::trouble_line;
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
@@ -24,10 +29,10 @@ use crate::proxy::local::{
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::PortChoice;
 use crate::service::{Service, Target, served_paths, site_label};
-use crate::terminal::browser::{self, BrowserOpening, NoBrowserReason};
 use crate::terminal::command;
 use crate::terminal::editor_front::ForwardedPort;
-use crate::terminal::output::{Output, OutputFormat};
+use crate::terminal::local_time::{clock, timestamp};
+use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
 
 /// Local ports derived from a Target: below the range that systems give to outgoing connections.
@@ -125,7 +130,9 @@ impl ServingSession<'_> {
             Ok((found, transport, site))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
-        let local = self.local_proxy(parts.iter().map(|(_, _, site)| site.clone()).collect(), listener)?;
+        let sites: Vec<Site> = parts.iter().map(|(_, _, site)| site.clone()).collect();
+        let labels = sites.iter().map(|site| site.label.clone());
+        let local = self.local_proxy(sites.clone(), labels.zip(short_names(&targets)).collect(), listener)?;
         let services = parts.into_iter().map(|(FoundTarget { target, read }, transport, site)| {
             let ready = self.ready_line(&target, local.proxy_url(&site, listener), local.site_url(&site, listener));
             OpenService { target, read, transport, site, ready }
@@ -157,14 +164,19 @@ impl ServingSession<'_> {
         }
     }
 
-    fn local_proxy(&self, sites: Vec<Site>, listener: &LocalListener) -> Result<LocalProxy, Error> {
+    fn local_proxy(
+        &self,
+        sites: Vec<Site>,
+        names: HashMap<String, String>,
+        listener: &LocalListener,
+    ) -> Result<LocalProxy, Error> {
         let token = self.plan.guard.require_token.then(random_text).transpose();
         Ok(LocalProxy {
             sites,
             presentation: self.plan.serving.origin,
             policy: self.policy(listener),
             token: token.map_err(|error| Error::failed(format!("cannot make a random token: {error}")))?,
-            log: self.request_log(),
+            log: self.request_log(names),
             activity: TrafficStats::default(),
         })
     }
@@ -179,20 +191,27 @@ impl ServingSession<'_> {
         policy
     }
 
-    fn forwarded(&self, listener: &LocalListener) -> Option<ForwardedPort> {
+    pub(super) fn forwarded(&self, listener: &LocalListener) -> Option<ForwardedPort> {
         self.plan.editor.as_ref()?.at(listener.port()?)
     }
 
-    /// Prints a line for each finished request, if the plan says so.
-    fn request_log(&self) -> RequestLog {
-        let format = self.plan.log_requests?;
-        let output = self.output.clone();
-        Some(Arc::new(move |record| {
-            let line = RequestLine::new(record);
-            output.print_notice(&match format {
-                LogFormat::Text => line.text(),
-                LogFormat::Json => line.json(),
-            });
+    /// Prints a line for each request: from the start if the plan says so, else once a key asks for it.
+    fn request_log(&self, names: HashMap<String, String>) -> Option<RequestLog> {
+        let (format, is_on) = match self.plan.log_requests {
+            Some(format) => (format, true),
+            None if self.plan.keys => (LogFormat::Text, false),
+            None => return None,
+        };
+        let (output, in_columns) = (self.output.clone(), self.plan.for_person);
+        let widest = names.values().map(|name| name.width()).max().unwrap_or_default();
+        Some(RequestLog::new(is_on, move |record| {
+            let line = RequestLine::new(record, timestamp());
+            let name = record.site.as_ref().and_then(|label| names.get(label)).map_or("-", String::as_str);
+            match format {
+                LogFormat::Text if in_columns => output.print_styled(&line.columns(&clock(), name, widest)),
+                LogFormat::Text => output.print_notice(&line.text()),
+                LogFormat::Json => output.print_notice(&line.json()),
+            }
         }))
     }
 
@@ -207,21 +226,6 @@ impl ServingSession<'_> {
             via: self.plan.serving.via,
             proxy_url,
             site_url,
-        }
-    }
-
-    /// Says what would be opened, and why.
-    pub fn explain(&self, services: &[OpenService]) {
-        for OpenService { target, read, ready, .. } in services {
-            if self.plan.format == OutputFormat::Text {
-                let choice = read.as_ref().map(|(_, choice)| choice);
-                ready_line::explanation(target, choice, ready).iter().for_each(|line| self.output.print_data(line));
-            } else {
-                self.output.print_data(&ready.line(self.plan.format));
-            }
-        }
-        if let Some(plugin) = self.cluster.credential_plugin().filter(|_| self.plan.format == OutputFormat::Text) {
-            self.output.print_data(&format!("plugin    {plugin}"));
         }
     }
 
@@ -247,102 +251,35 @@ impl ServingSession<'_> {
     /// When there is none in time, or the user does not want to wait any more.
     pub async fn wait_until_ready(&self, services: &[OpenService], signals: &mut StopSignals) -> Result<(), Error> {
         let Some(limit) = self.plan.serving.wait else { return Ok(()) };
-        self.output.print_hint("waiting for a ready endpoint");
-        let targets = services.iter().map(|service| &service.target);
-        let waits = targets.map(|target| service_changes::wait_for_endpoint(self.cluster, target, limit));
+        let waits: Vec<EndpointWait> = services.iter().map(|service| EndpointWait::new(&service.target)).collect();
+        let waited = try_join_all(waits.iter().map(|wait| wait.until_ready(self.cluster, limit)));
         tokio::select! {
-            outcome = try_join_all(waits) => outcome.map(drop),
+            outcome = waited => outcome.map(drop),
+            () = endpoint_wait::show(&waits, self.plan.live_status, self.output) => Ok(()),
             _ = signals.next() => Err(Error::cancelled()),
         }
+        .inspect(|()| self.output.clear_status())
+        .inspect_err(|_| self.output.end_status())
     }
 
     /// Tells what happens to each Service, and its transport about its endpoints, rights permitting, until the result
     /// is dropped.
     pub fn watch(&self, services: &[OpenService]) -> JoinSet<()> {
         let mut watching = JoinSet::new();
+        watching.spawn(trouble_line::report_health(self.cluster.api().health(), self.output.clone()));
         for OpenService { target, read, transport, .. } in services {
-            // Its ports were seen when it was read, if it could be.
-            let ports = read.as_ref().map(|(service, _)| Some(service.ports.clone()));
+            let ports = read.as_ref().map(|(service, _)| service.ports.clone());
             let (target, transport) = (target.clone(), transport.clone());
             let (cluster, output) = (self.cluster.clone(), self.output.clone());
             tracing::info!(service = target.service(), "watches the Service and its endpoints");
             watching.spawn(async move {
                 transport.warm().await;
                 tokio::time::sleep(WATCH_START_DELAY).await;
-                let seen = SeenService { ready: None, ports };
+                let seen = SeenService { ready: None, is_there: ports.as_ref().map(|_| true), ports };
                 service_changes::report_changes(cluster, target, transport, seen, output).await;
             });
         }
         watching
-    }
-
-    /// Says what is served and to whom; the context too, since the wrong one costs hours.
-    pub fn print_ready(&self, services: &[OpenService], listener: &LocalListener) {
-        let Self { cluster, plan, output } = self;
-        let context = cluster.context().map_or_else(|| "in-cluster".to_owned(), |context| format!("context {context}"));
-        output.print_hint(&format!("{context}, server {}", cluster.server()));
-        for OpenService { target, .. } in services.iter().filter(|service| service.read.is_none()) {
-            let (service, namespace) = (target.service(), &target.namespace);
-            output.print_hint(&format!(
-                "you may not read Service {service} in {namespace}: port and scheme are as typed"
-            ));
-        }
-        for OpenService { target, ready, .. } in services {
-            output.print_data(&ready.line(plan.format));
-            let landing = target.path.trim_start_matches('/');
-            match self.forwarded(listener) {
-                _ if plan.format != OutputFormat::Text => {}
-                Some(ForwardedPort::Origin(origin)) => {
-                    let path = if services.len() == 1 { "/" } else { &target.proxy_path() };
-                    output.print_hint(&format!("  in a browser: {origin}{path}{landing}"));
-                }
-                _ if ready.site_url == ready.proxy_url => {}
-                _ => output.print_hint(&format!("  in a browser: {}{landing}", ready.site_url)),
-            }
-        }
-        if let Some(ForwardedPort::Below(url)) = self.forwarded(listener) {
-            let works = "where only pages whose links are relative work, and only with --allow-host";
-            output.print_hint(&format!("  the editor shows this port at {url}, {works}"));
-        }
-        if let Some(path) = listener.socket_path() {
-            output.print_hint(&format!("  curl --unix-socket {} {}", path.display(), services[0].ready.proxy_url));
-        }
-        for address in listener.local_addrs().iter().filter(|address| !address.ip().is_loopback()) {
-            let reached = format!("{address} can be reached from other machines, and they act with your rights");
-            output.print_warning(&reached);
-        }
-    }
-
-    /// Opens the first Service, or the start page where there are several, without waiting for it.
-    pub fn open_browser(&self, local: &LocalProxy, services: &[OpenService], listener: &LocalListener) {
-        let url = if services.len() == 1 || local.token.is_some() {
-            local.open_url(&services[0].site, listener)
-        } else {
-            format!("http://{}/", listener.authority())
-        };
-        let url = match (self.forwarded(listener), url.strip_prefix(&format!("http://{}", listener.authority()))) {
-            (Some(ForwardedPort::Origin(origin)), Some(path)) => format!("{origin}{path}"),
-            _ => url,
-        };
-        if local.token.is_some() && self.plan.opening != BrowserOpening::Default {
-            self.output.print_notice(&format!("open once: {url}"));
-        }
-        match &self.plan.opening {
-            BrowserOpening::Not(NoBrowserReason::Ssh) => {
-                let port = listener.port().unwrap_or(DEFAULT_PORT);
-                let tunnel = format!("ssh -L {port}:127.0.0.1:{port} THIS-MACHINE");
-                self.output.print_hint(&format!("  no browser over SSH; on your own machine: {tunnel}"));
-            }
-            BrowserOpening::Not(_) => {}
-            opening => {
-                let (opening, output) = (opening.clone(), self.output.clone());
-                tokio::task::spawn_blocking(move || {
-                    if let Err(cause) = browser::open(&opening, &url) {
-                        output.print_hint(&format!("could not open a browser ({cause}); open the URL yourself"));
-                    }
-                });
-            }
-        }
     }
 
     /// Serves until the first signal, the idle limit or COMMAND's end, then drains. A second signal ends at once.
@@ -354,34 +291,54 @@ impl ServingSession<'_> {
         local: LocalProxy,
         listener: LocalListener,
         services: &[OpenService],
+        desk: Option<&ServingDesk>,
         mut signals: StopSignals,
     ) -> Result<Exit, Error> {
         let activity = local.activity.clone();
-        let ready = services.iter().map(|service| service.transport.ready()).collect();
-        let status = self.plan.live_status.then(|| StatusLine::show(self.output, activity.clone(), ready));
+        let status = self.plan.live_status.then(|| StatusLine::show(self.output, self.sources(&activity, services)));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
         let exit = if self.plan.command.is_empty() {
-            self.wait_for_the_end(&activity, &mut signals).await;
+            self.wait_for_the_end(&activity, desk, &mut signals).await;
             Ok(Exit::Ok)
         } else {
-            let ReadyLine { proxy_url, site_url, .. } = &services[0].ready;
-            // The first is resolvable everywhere, the second where the client resolves `*.localhost`.
-            let urls = [("SVCPROXY_URL", &proxy_url[..]), ("SVCPROXY_SITE_URL", site_url)];
+            let named = names_of(services).into_iter().zip(services.iter().map(|service| &service.ready));
+            let urls = command_urls(&named.collect::<Vec<_>>());
             command::run(&self.plan.command, &urls, self.plan.can_prompt, &mut signals).await
         };
         drop(status);
+        if self.plan.for_person {
+            self.output.print_hint(&status_line::sums(&activity));
+        }
         drop(stop);
         self.wait_for_drain(server, &mut signals).await;
         exit
     }
 
-    async fn wait_for_the_end(&self, activity: &TrafficStats, signals: &mut StopSignals) {
+    fn sources(&self, activity: &TrafficStats, services: &[OpenService]) -> StatusSources {
+        let ready = services.iter().map(|service| service.transport.ready());
+        StatusSources {
+            activity: activity.clone(),
+            services: names_of(services).into_iter().zip(ready).collect(),
+            health: self.cluster.api().health(),
+        }
+    }
+
+    async fn wait_for_the_end(&self, activity: &TrafficStats, desk: Option<&ServingDesk>, signals: &mut StopSignals) {
         let limit = self.plan.serving.idle_timeout.unwrap_or_default();
+        let keys = async {
+            match desk.filter(|_| self.plan.keys) {
+                Some(desk) => desk.obey().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             _ = signals.next() => {}
-            () = activity.idle_for(limit), if !limit.is_zero() =>
-                self.output.print_hint("idle for as long as --idle-timeout allows"),
+            () = keys => {}
+            () = activity.idle_for(limit), if !limit.is_zero() => {
+                let seconds = limit.as_secs_f64();
+                self.output.print_hint(&format!("no request for {seconds} s (--idle-timeout): stopped"));
+            }
         }
     }
 
@@ -398,6 +355,10 @@ impl ServingSession<'_> {
         };
         self.output.print_hint(&format!("cut off {busy} still busy after {} s", DRAIN_GRACE.as_secs()));
     }
+}
+
+fn names_of(services: &[OpenService]) -> Vec<String> {
+    short_names(&services.iter().map(|service| service.target.clone()).collect::<Vec<_>>())
 }
 
 fn log_choice(FoundTarget { target, read }: &FoundTarget) {

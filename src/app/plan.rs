@@ -54,6 +54,10 @@ pub struct OpenPlan {
     pub can_prompt: bool,
     /// Whether a line at the bottom of the terminal says what is going on.
     pub live_status: bool,
+    /// Whether what is served is said to a person at a terminal.
+    pub for_person: bool,
+    /// Whether single keys can be typed.
+    pub keys: bool,
 }
 
 /// Decides what to do.
@@ -66,8 +70,8 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         namespace: cli.kubectl.namespace.clone().filter(|namespace| !namespace.is_empty()),
         selector: cli.choosing.selector.clone(),
     };
-    if cli.choosing.list {
-        return list(&cli, search).map(Plan::List);
+    if cli.choosing.list || cli.choosing.builtin {
+        return list(&cli, search, facts).map(Plan::List);
     }
     let CommandLine { services, command, choosing, serving, guarding, printing, .. } = cli;
     let format = ready_format(printing.output)?;
@@ -81,6 +85,9 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
     let for_programs = format != OutputFormat::Text || !command.is_empty();
     let no_browser = serving.no_browser || serving.unix_socket.is_some() || for_programs;
     let logs_for_programs = printing.log_format != LogFormat::Text;
+    // Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
+    let live_status = !for_programs && !logs_for_programs && facts.stderr_is_terminal && !facts.terminal_is_dumb;
+    let for_person = live_status && facts.stdout_is_terminal;
     Ok(Plan::Open(Box::new(OpenPlan {
         query: ServiceQuery { wanted, search },
         listen: match &serving.unix_socket {
@@ -96,13 +103,13 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         dry_run: printing.dry_run,
         log_requests: printing.log_requests.then_some(printing.log_format),
         can_prompt: facts.can_prompt(),
-        // Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for
-        // itself.
-        live_status: !for_programs && !logs_for_programs && facts.stderr_is_terminal && !facts.terminal_is_dumb,
+        live_status,
+        for_person,
+        keys: for_person && facts.stdin_is_terminal,
     })))
 }
 
-fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
+fn list(cli: &CommandLine, search: ServiceSearch, facts: &TerminalFacts) -> Result<ListPlan, Error> {
     let format = cli.printing.output.unwrap_or_default();
     if format == OutputFormat::Url {
         return Err(Error::usage("--list knows -o wide, json, yaml and name, not -o url"));
@@ -116,7 +123,8 @@ fn list(cli: &CommandLine, search: ServiceSearch) -> Result<ListPlan, Error> {
         return Err(Error::usage("--list opens nothing, so there is nothing for COMMAND to use"));
     }
     let port = cli.serving.port.filter(|&port| port != 0).unwrap_or(DEFAULT_PORT);
-    Ok(ListPlan { search, builtin: cli.choosing.builtin, format, filter, port })
+    let for_person = facts.stdout_is_terminal && format == OutputFormat::Text;
+    Ok(ListPlan { search, builtin: cli.choosing.builtin, format, filter, port, for_person })
 }
 
 /// What SERVICE says of where to look, and the part of names to look for. What cannot be a name is looked for as it is.

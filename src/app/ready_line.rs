@@ -1,9 +1,8 @@
-//! What is said of a Target: the ready line, and what `--dry-run` explains. Pure.
+//! What is said of a Target to programs: the ready line, and COMMAND's variables. Pure.
 
 use serde::Serialize;
 
 use crate::proxy::upstream::limitation::Via;
-use crate::service::choose_port::PortChoice;
 use crate::service::{Scheme, Target};
 use crate::terminal::output::OutputFormat;
 
@@ -45,29 +44,39 @@ impl ReadyLine {
     }
 }
 
-/// What would be opened, why, and the right it needs: the lines of `--dry-run`. `read` is the choice that was made from
-/// the Service, where it could be read.
-pub fn explanation(target: &Target, read: Option<&PortChoice>, ready: &ReadyLine) -> Vec<String> {
-    let as_typed = || ["as typed: the Service cannot be read"; 2].map(str::to_owned);
-    let [port_reason, scheme_reason] =
-        read.map_or_else(as_typed, |choice| [choice.why_port.to_string(), choice.why_scheme.to_string()]);
-    let port = target.shown_port().unwrap_or_else(|| "none".to_owned());
-    let verb = "verb get (create for POST, and so on)";
-    let mut lines = vec![
-        format!("Service   {}/{}", target.namespace, target.service()),
-        format!("port      {port}, {port_reason}"),
-        format!("scheme    {}, {scheme_reason}", target.scheme),
-        format!("proxy URL {}", ready.proxy_url),
-        format!("site      {}", ready.site_url),
-        format!(
-            "needs     {verb} on services/proxy, resourceNames [\"{}\"], in namespace {}",
-            target.id, target.namespace
-        ),
+/// Short names of `targets`, each only as long as it takes to tell them apart.
+pub fn short_names(targets: &[Target]) -> Vec<String> {
+    let spellings: [fn(&Target) -> String; 3] = [
+        |target| target.service().to_owned(),
+        |target| format!("{}/{}", target.namespace, target.service()),
+        |target| format!("{}/{}", target.namespace, target.id),
     ];
-    if target.path != "/" {
-        lines.insert(5, format!("page      {}", target.path));
-    }
-    lines
+    let is_only = |target: &Target, spelling: fn(&Target) -> String| {
+        targets.iter().filter(|other| spelling(other) == spelling(target)).count() == 1
+    };
+    let name = |target: &Target| {
+        let spelling = spellings.into_iter().find(|spelling| is_only(target, *spelling));
+        spelling.map_or_else(|| target.proxy_path(), |spelling| spelling(target))
+    };
+    targets.iter().map(name).collect()
+}
+
+/// The variables by which COMMAND finds what is served, their values without a slash at the end: of the first Service, and where
+/// there are several of each by its name. What is at the computed proxy URL is found everywhere, a site where `*.localhost` is.
+pub fn command_urls(services: &[(String, &ReadyLine)]) -> Vec<(String, String)> {
+    let of = |suffix: &str, ready: &ReadyLine| {
+        let urls = [("SVCPROXY_URL", &ready.proxy_url), ("SVCPROXY_SITE_URL", &ready.site_url)];
+        urls.map(|(name, url)| (format!("{name}{suffix}"), url.trim_end_matches('/').to_owned()))
+    };
+    let first = services.iter().take(1).flat_map(|(_, ready)| of("", ready));
+    let each = services.iter().filter(|_| services.len() > 1);
+    first.chain(each.flat_map(|(name, ready)| of(&format!("_{}", variable_suffix(name)), ready))).collect()
+}
+
+/// `kube-dns` as a part of a variable's name: `KUBE_DNS`.
+fn variable_suffix(name: &str) -> String {
+    let letter = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_uppercase() } else { '_' };
+    name.chars().map(letter).collect()
 }
 
 #[cfg(test)]
@@ -86,6 +95,35 @@ mod tests {
             proxy_url: "http://127.0.0.1:8001/p/".to_owned(),
             site_url: "http://nginx.localhost:8001/".to_owned(),
         }
+    }
+
+    #[test]
+    fn variables_of_command() {
+        let (one, two) = (ready(), ReadyLine { site_url: "http://kube-dns.localhost:8001/".to_owned(), ..ready() });
+        let names = |services: &[(String, &ReadyLine)]| {
+            command_urls(services).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[("nginx".to_owned(), &one)]), ["SVCPROXY_URL", "SVCPROXY_SITE_URL"]);
+        let both = [("nginx".to_owned(), &one), ("kube-dns".to_owned(), &two)];
+        let expect = [
+            "SVCPROXY_URL",
+            "SVCPROXY_SITE_URL",
+            "SVCPROXY_URL_NGINX",
+            "SVCPROXY_SITE_URL_NGINX",
+            "SVCPROXY_URL_KUBE_DNS",
+            "SVCPROXY_SITE_URL_KUBE_DNS",
+        ];
+        assert_eq!(names(&both), expect);
+        assert_eq!(command_urls(&both)[5].1, "http://kube-dns.localhost:8001");
+    }
+
+    #[test]
+    fn names_only_as_long_as_needed() {
+        let target = |namespace: &str, id: &str| Target::unread(namespace, id.parse().unwrap(), None);
+        let check = |targets: &[Target], expect: &[&str]| assert_eq!(short_names(targets), expect);
+        check(&[target("a", "web:http"), target("a", "db")], &["web", "db"]);
+        check(&[target("a", "web"), target("b", "web"), target("b", "db")], &["a/web", "b/web", "db"]);
+        check(&[target("a", "web:http"), target("a", "web:admin")], &["a/web:http", "a/web:admin"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::find::list::list;
 use crate::find::query::WantedServices;
 use crate::find::resolve::TargetResolver;
 use crate::service::Target;
+use crate::terminal::command;
 use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
 
@@ -32,7 +33,10 @@ pub async fn run(
     check_servers(&plan, &cluster, &connect, &environment, output)?;
     let history = History::new(history_folder, &cluster);
     match plan {
-        Plan::Open(open) => open_services(&cluster, &open, history, output).await,
+        Plan::Open(open) => {
+            command::check(&open.command, &environment.search_path)?;
+            open_services(&cluster, &open, history, output).await
+        }
         Plan::List(plan) => {
             let recalled = history.recall();
             if let Some(warning) = &recalled.warning {
@@ -83,16 +87,16 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
     let listener = session.bind(&found[0].target).await?;
     let (local, services) = session.open(found, &listener)?;
     if plan.dry_run {
-        session.explain(&services);
+        session.explain(&services, &listener).await;
         return Ok(Exit::Ok);
     }
     session.check_rights(&services, &history.namespaces()).await?;
     session.wait_until_ready(&services, &mut signals).await?;
     let remembered = remember(history, &services, output);
-    session.print_ready(&services, &listener);
+    let desk = session.announce(&local, &services, &listener).await;
     session.open_browser(&local, &services, &listener);
     let watching = session.watch(&services);
-    let exit = session.serve_until_stopped(local, listener, &services, signals).await;
+    let exit = session.serve_until_stopped(local, listener, &services, desk.as_ref(), signals).await;
     drop(watching);
     let _ = remembered.await;
     exit

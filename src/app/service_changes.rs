@@ -4,21 +4,25 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::sync::watch;
 
 use crate::cluster::api::endpoint_slices::{ready, wanted_port};
 use crate::cluster::{ApiError, Cluster};
 use crate::error::Error;
 use crate::proxy::upstream::Dispatcher;
-use crate::service::{ServicePort, Target};
+use crate::service::{Readiness, ServicePort, Target};
 use crate::terminal::output::Output;
+use crate::terminal::styled_text::TextTone;
 
 /// What is seen of a Service; `None` where nothing has been seen yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenService {
     /// How many of its endpoints are ready.
     pub ready: Option<usize>,
-    /// Its ports; no Service, no ports.
-    pub ports: Option<Option<Vec<ServicePort>>>,
+    /// Whether it is there.
+    pub is_there: Option<bool>,
+    /// Its ports when it was last there.
+    pub ports: Option<Vec<ServicePort>>,
 }
 
 /// Something that the user wants to know.
@@ -49,18 +53,28 @@ impl ServiceChange {
         };
         format!("{} in {} {what}", target.service(), target.namespace)
     }
+
+    fn tone(&self) -> TextTone {
+        match self {
+            Self::NothingReady | Self::Deleted => TextTone::Bad,
+            Self::PortChanged => TextTone::Doubtful,
+            Self::ReadyAgain(_) | Self::Recreated => TextTone::Good,
+        }
+    }
 }
 
 /// What there is to tell about `target` when `old` has become `new`. Pure.
 pub fn changes(target: &Target, old: &SeenService, new: &SeenService) -> Vec<ServiceChange> {
     let mut changes = Vec::new();
-    match (&old.ports, &new.ports) {
-        (Some(Some(_)), Some(None)) => changes.push(ServiceChange::Deleted),
-        (Some(None), Some(Some(_))) => changes.push(ServiceChange::Recreated),
-        (Some(Some(old)), Some(Some(new))) if open_port(target, old) != open_port(target, new) => {
-            changes.push(ServiceChange::PortChanged);
-        }
+    match (old.is_there, new.is_there) {
+        (Some(true), Some(false)) => changes.push(ServiceChange::Deleted),
+        (Some(false), Some(true)) => changes.push(ServiceChange::Recreated),
         _ => {}
+    }
+    if let (Some(old), Some(new)) = (&old.ports, &new.ports)
+        && open_port(target, old) != open_port(target, new)
+    {
+        changes.push(ServiceChange::PortChanged);
     }
     match (old.ready, new.ready) {
         (None | Some(1..), Some(0)) => changes.push(ServiceChange::NothingReady),
@@ -100,21 +114,31 @@ pub async fn report_changes(
             }
             Some(services) = services.next() => {
                 let Ok(services) = services else { continue };
-                now.ports = Some(services.into_iter().next().map(|service| service.ports));
+                // Not everything that passes for an API server selects by name.
+                let found = services.into_iter().find(|service| service.name == target.service());
+                now.is_there = Some(found.is_some());
+                now.ports = found.map(|service| service.ports).or(now.ports);
             }
             else => return,
         }
-        changes(&target, &seen, &now).iter().for_each(|change| output.print_notice(&change.line(&target)));
+        changes(&target, &seen, &now)
+            .iter()
+            .for_each(|change| output.print_event(change.tone(), &change.line(&target)));
         seen = now;
     }
 }
 
-/// Waits until `target` has a ready endpoint, at most `limit`.
+/// Waits until `target` has a ready endpoint, at most `limit`, and tells what was `seen`.
 ///
 /// # Errors
 /// When there is none in time, or the endpoints may not be seen.
-pub async fn wait_for_endpoint(cluster: &Cluster, target: &Target, limit: Duration) -> Result<(), Error> {
-    tokio::time::timeout(limit, ready_endpoint(cluster, target)).await.unwrap_or_else(|_| {
+pub async fn wait_for_endpoint(
+    cluster: &Cluster,
+    target: &Target,
+    limit: Duration,
+    seen: &watch::Sender<Option<Readiness>>,
+) -> Result<(), Error> {
+    tokio::time::timeout(limit, ready_endpoint(cluster, target, seen)).await.unwrap_or_else(|_| {
         let (service, namespace, seconds) = (target.service(), &target.namespace, limit.as_secs());
         let message =
             format!("Service \"{service}\" in namespace {namespace} still has no ready endpoint after {seconds} s");
@@ -122,11 +146,17 @@ pub async fn wait_for_endpoint(cluster: &Cluster, target: &Target, limit: Durati
     })
 }
 
-async fn ready_endpoint(cluster: &Cluster, target: &Target) -> Result<(), Error> {
+async fn ready_endpoint(
+    cluster: &Cluster,
+    target: &Target,
+    seen: &watch::Sender<Option<Readiness>>,
+) -> Result<(), Error> {
     let port = wanted_port(target);
     let mut slices = pin!(cluster.watch_endpoints(&target.namespace, target.service()));
-    while let Some(seen) = slices.next().await {
-        match seen {
+    while let Some(changed) = slices.next().await {
+        let count = changed.as_ref().ok().map(|slices| ready(slices, &port));
+        seen.send_if_modified(|seen| count.is_some_and(|count| seen.replace(count) != Some(count)));
+        match changed {
             Ok(slices) if ready(&slices, &port).ready > 0 => return Ok(()),
             Err(error @ (ApiError::Forbidden { .. } | ApiError::Unseen(_) | ApiError::Unauthorized)) => Err(error)?,
             Ok(_) | Err(_) => {}
@@ -152,42 +182,45 @@ mod tests {
         }
     }
 
-    fn check(
-        old: (Option<usize>, Option<Option<&[ServicePort]>>),
-        new: (Option<usize>, Option<Option<&[ServicePort]>>),
-        expect: &[ServiceChange],
-    ) {
+    fn check(old: &SeenService, new: &SeenService, expect: &[ServiceChange]) {
         let id: ServiceId = "web:http".parse().unwrap();
         let port = TargetPort { name: Some("http".to_owned()), number: 80, target_port: None, has_siblings: false };
         let target =
             Target { namespace: "ns".to_owned(), id, port: Some(port), scheme: Scheme::Http, path: "/".to_owned() };
-        let seen = |(ready, ports): (Option<usize>, Option<Option<&[ServicePort]>>)| SeenService {
-            ready,
-            ports: ports.map(|ports| ports.map(<[ServicePort]>::to_vec)),
-        };
-        assert_eq!(changes(&target, &seen(old), &seen(new)), expect, "{old:?} -> {new:?}");
+        assert_eq!(changes(&target, old, new), expect, "{old:?} -> {new:?}");
+    }
+
+    fn ready(ready: Option<usize>) -> SeenService {
+        SeenService { ready, ..SeenService::default() }
+    }
+
+    fn seen(is_there: Option<bool>, ports: Option<&[ServicePort]>) -> SeenService {
+        SeenService { is_there, ports: ports.map(<[ServicePort]>::to_vec), ready: None }
     }
 
     #[test]
     fn endpoints() {
-        check((None, None), (Some(2), None), &[]);
-        check((None, None), (Some(0), None), &[ServiceChange::NothingReady]);
-        check((Some(1), None), (Some(0), None), &[ServiceChange::NothingReady]);
-        check((Some(0), None), (Some(0), None), &[]);
-        check((Some(0), None), (Some(2), None), &[ServiceChange::ReadyAgain(2)]);
-        check((Some(1), None), (Some(2), None), &[]);
+        check(&ready(None), &ready(Some(2)), &[]);
+        check(&ready(None), &ready(Some(0)), &[ServiceChange::NothingReady]);
+        check(&ready(Some(1)), &ready(Some(0)), &[ServiceChange::NothingReady]);
+        check(&ready(Some(0)), &ready(Some(0)), &[]);
+        check(&ready(Some(0)), &ready(Some(2)), &[ServiceChange::ReadyAgain(2)]);
+        check(&ready(Some(1)), &ready(Some(2)), &[]);
     }
 
     #[test]
     fn the_service() {
         let (one, other, more) =
             ([port("http", 80, 8080)], [port("http", 80, 9090)], [port("http", 80, 8080), port("x", 1, 1)]);
-        check((None, None), (None, Some(Some(&one))), &[]);
-        check((None, None), (None, Some(None)), &[]);
-        check((None, Some(Some(&one))), (None, Some(None)), &[ServiceChange::Deleted]);
-        check((None, Some(None)), (None, Some(Some(&one))), &[ServiceChange::Recreated]);
-        check((None, Some(Some(&one))), (None, Some(Some(&other))), &[ServiceChange::PortChanged]);
-        check((None, Some(Some(&one))), (None, Some(Some(&[]))), &[ServiceChange::PortChanged]);
-        check((None, Some(Some(&one))), (None, Some(Some(&more))), &[]);
+        let there = |ports: &[ServicePort]| seen(Some(true), Some(ports));
+        let gone = seen(Some(false), Some(&one));
+        check(&seen(None, None), &there(&one), &[]);
+        check(&seen(None, None), &seen(Some(false), None), &[]);
+        check(&there(&one), &gone, &[ServiceChange::Deleted]);
+        check(&gone, &there(&one), &[ServiceChange::Recreated]);
+        check(&gone, &there(&other), &[ServiceChange::Recreated, ServiceChange::PortChanged]);
+        check(&there(&one), &there(&other), &[ServiceChange::PortChanged]);
+        check(&there(&one), &there(&[]), &[ServiceChange::PortChanged]);
+        check(&there(&one), &there(&more), &[]);
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use api::api_error::ApiError;
 pub use api::api_server::ApiServer;
+pub use api::api_server_health::{ApiServerHealth, HealthTrouble};
 pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice, ServiceReadiness};
 pub use api::forbidden::{CredentialsNotSeen, MissingRight};
 pub use api::list::Scope;

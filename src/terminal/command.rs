@@ -2,17 +2,33 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use tokio::process::{Child, Command};
 
 use super::signals::{StopSignal, StopSignals};
 use crate::error::{Error, Exit, system_words};
+use crate::search_path::{NoProgram, SearchPath};
 
 /// Exit code for a COMMAND that does not exist, as shells have it.
 const NOT_FOUND: u8 = 127;
 /// Exit code for a COMMAND that cannot be run, as shells have it.
 const NOT_EXECUTABLE: u8 = 126;
+
+/// Looks up the program of `command`, before anything is done for its sake.
+///
+/// # Errors
+/// When there is none, with the exit code of shells for that.
+pub fn check(command: &[OsString], search_path: &SearchPath) -> Result<(), Error> {
+    let Some(program) = command.first() else { return Ok(()) };
+    match search_path.find(program) {
+        Err(NoProgram::NotFound) if !Path::new(program).exists() => {
+            Err(cannot_run(program, &io::ErrorKind::NotFound.into()))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Runs `command` to its end, with `variables` more. `terminal` says that Ctrl-C reaches the child by itself.
 ///
@@ -20,7 +36,7 @@ const NOT_EXECUTABLE: u8 = 126;
 /// When it cannot be started, with the exit code of shells for that.
 pub async fn run(
     command: &[OsString],
-    variables: &[(&str, &str)],
+    variables: &[(String, String)],
     terminal: bool,
     signals: &mut StopSignals,
 ) -> Result<Exit, Error> {
@@ -29,7 +45,7 @@ pub async fn run(
     };
     let mut child = Command::new(program)
         .args(arguments)
-        .envs(variables.iter().copied())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .spawn()
         .map_err(|error| cannot_run(program, &error))?;
     loop {

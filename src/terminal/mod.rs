@@ -3,6 +3,10 @@
 pub mod command;
 pub mod browser;
 pub mod output;
+pub mod styled_text;
+pub mod local_time;
+#[cfg(unix)]
+pub mod key_presses;
 pub mod private_file;
 pub mod signals;
 pub mod editor_front;

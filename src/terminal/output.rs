@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use clap::ValueEnum;
 use console::{Style, Term};
 
+use super::local_time::clock;
+use super::styled_text::{StyledText, TextTone};
 use crate::error::Error;
 use crate::lock::lock;
 
@@ -32,6 +34,7 @@ pub enum OutputFormat {
 #[derive(Debug, Clone)]
 pub struct Output {
     colour: bool,
+    is_terminal: bool,
     /// Whoever prints holds it.
     bottom: Arc<Mutex<BottomLine>>,
 }
@@ -47,13 +50,16 @@ struct BottomLine {
 
 /// Back to the start of the line, and nothing on it.
 const CLEAR: &str = "\r\u{1b}[2K";
+/// Nothing on the screen, nor above it, and back to its first line.
+const CLEAR_SCREEN: &str = "\u{1b}[2J\u{1b}[3J\u{1b}[H";
 /// Columns of a terminal that does not say.
 const USUAL_WIDTH: u16 = 80;
 
 impl Output {
     /// Colour on stderr if it is a terminal and neither `NO_COLOR` nor a dumb terminal speaks against it.
     pub fn new(no_colour: bool) -> Self {
-        Self { colour: !no_colour && io::stderr().is_terminal(), bottom: Arc::default() }
+        let is_terminal = io::stderr().is_terminal();
+        Self { colour: !no_colour && is_terminal, is_terminal, bottom: Arc::default() }
     }
 
     /// One line of data.
@@ -74,6 +80,11 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
+    }
+
+    /// Columns of the terminal that stdout is.
+    pub fn data_columns() -> usize {
+        Term::stdout().size_checked().map_or(USUAL_WIDTH, |(_, columns)| columns).into()
     }
 
     /// One line for people.
@@ -105,6 +116,19 @@ impl Output {
         }
     }
 
+    /// One line for people, in several tones.
+    pub fn print_styled(&self, line: &StyledText) {
+        self.write(&line.painted(self.colour));
+    }
+
+    /// Something happened: at a terminal with the time.
+    pub fn print_event(&self, tone: TextTone, line: &str) {
+        match self.is_terminal {
+            true => self.print_styled(&StyledText::new(TextTone::Dim, format!("{} ", clock())).with(tone, line)),
+            false => self.print_notice(line),
+        }
+    }
+
     /// Whether stderr shows colours.
     pub fn colour(&self) -> bool {
         self.colour
@@ -116,10 +140,8 @@ impl Output {
 
     /// Shows the line that `text` makes for so many columns below everything else, instead of the one before. Only for
     /// a terminal.
-    pub fn status(&self, text: impl FnOnce(usize) -> String) {
-        let columns = Term::stderr().size_checked().map_or(USUAL_WIDTH, |(_, columns)| columns);
-        // The last column stays empty: a cursor beyond it may be on the next line.
-        let line = self.styled(Style::new().dim(), &text(usize::from(columns).saturating_sub(1)));
+    pub fn status(&self, text: impl FnOnce(usize) -> StyledText) {
+        let line = text(width()).painted(self.colour);
         let mut bottom = lock(&self.bottom);
         if bottom.over || !is_in_foreground() {
             // What is on the terminal's last line by now is the shell's.
@@ -128,6 +150,28 @@ impl Output {
         }
         let _ = write!(io::stderr().lock(), "{CLEAR}{line}");
         bottom.line = line;
+    }
+
+    /// Takes the status line away, for as long as the shell has the terminal.
+    pub fn hide_status(&self) {
+        if !lock(&self.bottom).line.is_empty() {
+            let _ = write!(io::stderr().lock(), "{CLEAR}");
+        }
+    }
+
+    /// Takes the status line away until there is another one.
+    pub fn clear_status(&self) {
+        self.hide_status();
+        lock(&self.bottom).line.clear();
+    }
+
+    /// Draws the status line again, on an empty screen if `clear` says so.
+    pub fn redraw_status(&self, clear: bool) {
+        let bottom = lock(&self.bottom);
+        if is_in_foreground() {
+            let before = if clear { CLEAR_SCREEN } else { CLEAR };
+            let _ = write!(io::stderr().lock(), "{before}{}", bottom.line);
+        }
     }
 
     /// Takes the status line away for good.
@@ -173,9 +217,15 @@ impl Write for Output {
     }
 }
 
+/// Columns for a line that must not wrap. The last one stays empty: a cursor beyond it may be on the next line.
+pub fn width() -> usize {
+    let columns = Term::stderr().size_checked().map_or(USUAL_WIDTH, |(_, columns)| columns);
+    usize::from(columns).saturating_sub(1)
+}
+
 /// Whether the terminal's last line is this program's: a job that was sent to the background shares it with the shell.
 #[cfg(unix)]
-fn is_in_foreground() -> bool {
+pub(super) fn is_in_foreground() -> bool {
     rustix::termios::tcgetpgrp(io::stderr()).map_or(true, |group| group == rustix::process::getpgrp())
 }
 

@@ -88,7 +88,7 @@ async fn listens_no_more(url: &str) -> bool {
 async fn a_command_runs_with_the_url(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx = nginx_in(cluster, &namespace).await;
-    let command = "curl -q --silent \"$SVCPROXY_URL\"; exit 7";
+    let command = "curl -q --silent \"$SVCPROXY_URL/\"; exit 7";
     let finished = plugin(cluster, &namespace, &["nginx:http", "--", "sh", "-c", command]).finish().await;
     assert_eq!(finished.code(), 7, "{}", finished.stderr);
     assert!(finished.stdout.contains("Welcome to nginx!"), "{}", finished.stdout);

@@ -133,6 +133,9 @@ async fn help_speaks_of_kubectl() {
         let longest = finished.stdout.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(110), "{longest:?} characters in a line");
     }
+    let short = Plugin::new(&fake).plain().args(["-h"]).finish().await.stdout;
+    assert!(short.lines().count() <= 60, "{} lines\n{short}", short.lines().count());
+    assert!(short.starts_with("Examples:\n") && !short.contains("--certificate-authority"), "{short}");
     let version = Plugin::new(&fake).plain().args(["--version"]).finish().await;
     assert_eq!(version.stdout, format!("kubectl-svcproxy {}\n", env!("CARGO_PKG_VERSION")));
     fake.end_unasked();

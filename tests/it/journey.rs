@@ -203,18 +203,25 @@ async fn a_dry_run_says_what_would_be_done() {
     assert_eq!((finished.code(), &finished.stderr[..]), (0, ""));
     let lines: Vec<&str> = finished.stdout.lines().collect();
     assert_eq!(
-        lines[..3],
-        ["Service   default/web", "port      http (80), the only port", "scheme    http, by the port's name",]
+        lines[..4],
+        [
+            &format!("context   test · {}", fake.url())[..],
+            "Service   default/web",
+            "port      http (80), the only port",
+            "scheme    http, by the port's name",
+        ]
     );
-    assert!(lines[3].starts_with("proxy URL http://127.0.0.1:"), "{}", lines[3]);
-    assert!(lines[4].starts_with("site      http://web--default--"), "{}", lines[4]);
+    assert!(lines[4].starts_with("proxy URL http://127.0.0.1:"), "{}", lines[4]);
+    assert!(lines[5].starts_with("site      http://web--default--"), "{}", lines[5]);
+    assert_eq!(lines[7..9], ["right     yes", "endpoints 1 of 1 ready"]);
+    assert!(lines[9].starts_with("listens   127.0.0.1:") && lines[9].ends_with(", which is free"), "{}", lines[9]);
     assert_eq!(
-        lines[5],
+        lines[6],
         "needs     verb get (create for POST, and so on) on services/proxy, resourceNames [\"web:http\"], in namespace default"
     );
     assert!(fake.requests().iter().all(|request| !request.target.contains("/proxy")), "{:?}", fake.requests());
     let landing = Plugin::new(&fake).args(["web", "-o", "text", "--dry-run", "--path", "ui?x=1"]).finish().await;
-    assert_eq!(landing.stdout.lines().nth(5), Some("page      /ui?x=1"));
+    assert_eq!(landing.stdout.lines().nth(6), Some("page      /ui?x=1"));
 }
 
 #[tokio::test]

@@ -110,14 +110,14 @@ async fn nothing_asked_for_a_while_ends_it() {
     let served = Plugin::new(&fake).args(["web", "--idle-timeout=100ms"]).serve().await;
     let finished = served.end().await;
     assert_eq!(finished.code(), 0);
-    assert!(finished.stderr.ends_with("idle for as long as --idle-timeout allows\n"), "{}", finished.stderr);
+    assert!(finished.stderr.ends_with("no request for 0.1 s (--idle-timeout): stopped\n"), "{}", finished.stderr);
 }
 
 #[tokio::test]
 async fn a_command_gets_the_url_and_gives_its_code() {
     let fake = FakeApiServer::start().await;
     let backend = web(&fake).await;
-    let script = "curl -sS \"$SVCPROXY_URL\"from-the-command >/dev/null && exit 7";
+    let script = "curl -sS \"$SVCPROXY_URL/from-the-command\" >/dev/null && exit 7";
     let finished = Plugin::new(&fake).args(["web", "--", "sh", "-c", script]).finish().await;
     assert_eq!(finished.code(), 7, "{}", finished.stderr);
     assert_eq!(backend.requests()[0]["target"], "/from-the-command");
@@ -129,8 +129,8 @@ async fn a_command_gets_the_signals() {
     let _backend = web(&fake).await;
     for (signal, name) in [(Signal::TERM, "TERM"), (Signal::INT, "INT")] {
         let script = format!("trap 'echo got it; exit 5' {name}; echo waiting; while :; do sleep 0.05; done");
-        let served = Plugin::new(&fake).args(["web", "--", "sh", "-c", &script]).serve_targets(2).await;
-        assert_eq!(served.ready_lines()[1], "waiting");
+        let served = Plugin::new(&fake).args(["web", "--", "sh", "-c", &script]).serve().await;
+        assert_eq!(served.ready_lines(), ["waiting"], "stdout is COMMAND's alone");
         served.signal(signal);
         let finished = served.end().await;
         assert_eq!(finished.code(), 5, "{}", finished.stderr);

@@ -38,8 +38,53 @@ pub fn manual_page(command: clap::Command) -> Vec<u8> {
     let command = command.name("kubectl-svcproxy").bin_name("kubectl svcproxy");
     let mut page = Vec::new();
     clap_mangen::Man::new(command).manual("kubectl plugins").render(&mut page).unwrap();
+    page.extend_from_slice(MANUAL_SECTIONS.as_bytes());
     page
 }
+
+/// What the command's definition does not know, in roff.
+const MANUAL_SECTIONS: &str = r#".SH EXAMPLES
+.TP
+.B kubectl svcproxy
+choose a Service; Enter opens it
+.TP
+.B kubectl svcproxy grafana \-n monitoring
+open it in the browser
+.TP
+.B kubectl svcproxy \-\-list \-A
+what could be opened, with computed proxy URLs
+.TP
+.B curl "$(kubectl svcproxy api \-o url \-\-dry\-run)"
+the URL alone, for scripts
+.TP
+.B kubectl svcproxy api \-\- ./smoke\-test
+run a command with SVCPROXY_URL set
+.SH "EXIT STATUS"
+0: served and stopped, also by Ctrl\-C. 1: failed. 2: wrong usage. 130: a prompt was cancelled. Otherwise COMMAND's own.
+.SH ENVIRONMENT
+.TP
+.B KUBECONFIG, KUBERC, KUBECTL_KUBERC, KUBECTL_PATH
+as kubectl has them
+.TP
+.B HTTPS_PROXY, HTTP_PROXY, NO_PROXY
+proxies to the API server; in capitals they count before those in small letters
+.TP
+.B BROWSER
+the browser to open
+.TP
+.B NO_COLOR
+no colours
+.TP
+.B SVCPROXY_URL, SVCPROXY_SITE_URL
+set for COMMAND, without a slash at the end; of several Services also SVCPROXY_URL_NAME and SVCPROXY_SITE_URL_NAME of each
+.SH FILES
+.TP
+.I ~/.kube/config, ~/.kube/kuberc
+kubectl's own
+.TP
+.I $XDG_STATE_HOME/kubectl\-svcproxy/history.json
+what was opened lately, without secrets; else below ~/.local/state
+"#;
 
 /// Between two looks at a condition.
 pub(crate) const POLL: Duration = Duration::from_millis(20);

@@ -8,13 +8,19 @@ use futures_util::FutureExt;
 use futures_util::future::{pending, select_all};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
+use super::trouble_line;
+use crate::cluster::ApiServerHealth;
 use crate::proxy::local::TrafficStats;
+use crate::service::Readiness;
 use crate::terminal::output::Output;
-pub use status_text::StatusCounts;
+pub use status_text::StatusFacts;
 
 /// How long a line stays at least: four a second are as many as anybody can read.
 const MIN_REDRAW_INTERVAL: Duration = Duration::from_millis(250);
+/// How often a line that says since when something is wrong is drawn.
+const TROUBLE_REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A status line. It goes away when this is dropped.
 #[derive(Debug)]
@@ -23,14 +29,29 @@ pub struct StatusLine {
     task: JoinHandle<()>,
 }
 
+/// Where the line gets what it says.
+#[derive(Debug)]
+pub struct StatusSources {
+    /// What goes through.
+    pub activity: TrafficStats,
+    /// The Services by their short names, and how many of their endpoints are ready.
+    pub services: Vec<(String, watch::Receiver<Option<Readiness>>)>,
+    /// How the API server is.
+    pub health: watch::Receiver<ApiServerHealth>,
+}
+
 impl StatusLine {
-    /// Shows what happens in `activity`, and how many endpoints of each Service are ready; nothing is done while nothing
-    /// changes.
-    pub fn show(output: &Output, activity: TrafficStats, ready: Vec<watch::Receiver<Option<usize>>>) -> Self {
-        activity.watch();
-        let task = tokio::spawn(keep_up(output.clone(), activity, ready));
+    /// Shows what `sources` tell; nothing is done while nothing changes.
+    pub fn show(output: &Output, sources: StatusSources) -> Self {
+        sources.activity.watch();
+        let task = tokio::spawn(sources.keep_up(output.clone()));
         Self { output: output.clone(), task }
     }
+}
+
+/// What went through in all, for the end.
+pub fn sums(activity: &TrafficStats) -> String {
+    status_text::sums(activity.counts(), [50, 95].map(|percent| activity.percentile(percent)))
 }
 
 impl Drop for StatusLine {
@@ -40,29 +61,44 @@ impl Drop for StatusLine {
     }
 }
 
-async fn keep_up(output: Output, activity: TrafficStats, mut ready: Vec<watch::Receiver<Option<usize>>>) {
-    let mut shown = None;
-    loop {
-        let endpoints = ready.iter_mut().map(|ready| *ready.borrow_and_update()).sum();
-        let status = StatusCounts { traffic: activity.counts(), ready: endpoints };
-        if shown != Some(status) {
-            output.status(|width| status.text(width));
-            shown = Some(status);
+impl StatusSources {
+    async fn keep_up(mut self, output: Output) {
+        let mut shown = None;
+        loop {
+            let facts = self.facts();
+            if shown.as_ref() != Some(&facts) {
+                output.status(|width| facts.text(width));
+            }
+            let is_trouble = facts.trouble.is_some();
+            shown = Some(facts);
+            sleep(MIN_REDRAW_INTERVAL).await;
+            let Self { activity, services, health } = &mut self;
+            tokio::select! {
+                () = activity.changed() => {}
+                () = any_changed(services) => {}
+                () = change_of(health) => {}
+                () = sleep(TROUBLE_REDRAW_INTERVAL), if is_trouble => {}
+            }
         }
-        tokio::time::sleep(MIN_REDRAW_INTERVAL).await;
-        tokio::select! {
-            () = activity.changed() => {}
-            () = any_changed(&mut ready) => {}
+    }
+
+    fn facts(&mut self) -> StatusFacts {
+        let known = |(name, ready): &mut (String, watch::Receiver<_>)| (name.clone(), *ready.borrow_and_update());
+        StatusFacts {
+            services: self.services.iter_mut().map(known).collect(),
+            traffic: self.activity.counts(),
+            trouble: trouble_line::status(&self.health.borrow_and_update()),
         }
     }
 }
 
-async fn any_changed(ready: &mut [watch::Receiver<Option<usize>>]) {
-    // An error: whoever knew of the endpoints is gone, and nothing will change any more.
-    let change = async |ready: &mut watch::Receiver<_>| {
-        if ready.changed().await.is_err() {
-            pending::<()>().await;
-        }
-    };
-    select_all(ready.iter_mut().map(|ready| change(ready).boxed())).await;
+async fn any_changed(services: &mut [(String, watch::Receiver<Option<Readiness>>)]) {
+    select_all(services.iter_mut().map(|(_, ready)| change_of(ready).boxed())).await;
+}
+
+/// An error: whoever knew is gone, and nothing will change any more.
+async fn change_of<T>(source: &mut watch::Receiver<T>) {
+    if source.changed().await.is_err() {
+        pending::<()>().await;
+    }
 }

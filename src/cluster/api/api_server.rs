@@ -10,8 +10,10 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
+use tokio::sync::watch;
 
 use super::api_error::StatusObject;
+use super::api_server_health::{ApiServerHealth, HealthRecord};
 use super::forbidden::{CredentialsNotSeen, MissingRight, PresentedIdentity};
 use crate::cluster::auth::credentials::{ActiveCredential, Credentials};
 use crate::cluster::client::connect::ClusterConnector;
@@ -37,6 +39,7 @@ pub struct ApiServer {
     impersonation: Vec<(HeaderName, HeaderValue)>,
     credentials: Arc<Credentials>,
     pool: Arc<ConnectionPool<ClusterConnector>>,
+    pub(super) health: HealthRecord,
 }
 
 impl ApiServer {
@@ -51,7 +54,8 @@ impl ApiServer {
         let prefix = if forwarding.is_some() { url.to_string() } else { url.base_path.clone() };
         let login = forwarding.and_then(|proxy| proxy.login.as_ref());
         let proxy_authorization = login.map(|login| basic(&login.user, &login.password));
-        Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool }
+        let health = HealthRecord::default();
+        Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool, health }
     }
 
     /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
@@ -96,6 +100,15 @@ impl ApiServer {
     }
 
     async fn send_as_user(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        let answer = self.send_renewed(request).await;
+        match &answer {
+            Ok(_) => self.health.answered(),
+            Err(error) => self.health.failed(error),
+        }
+        answer
+    }
+
+    async fn send_renewed(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
         let credential = self.credentials.current().await.map_err(SendError::Credentials)?;
         let request = self.addressed(request);
         let spare = self.spare(&request);
@@ -128,6 +141,11 @@ impl ApiServer {
             as_user: user.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         };
         shown.unseen(missing)
+    }
+
+    /// Whether the API server answers, and takes the credentials.
+    pub fn health(&self) -> watch::Receiver<ApiServerHealth> {
+        self.health.watch()
     }
 
     /// Connects ahead, so that the first request need not wait for it.

@@ -1,6 +1,7 @@
 //! What the API server is asked, and what it answers.
 
 pub(crate) mod api_server;
+pub(crate) mod api_server_health;
 pub(crate) mod api_error;
 pub(crate) mod call;
 mod retry_after;

@@ -16,6 +16,7 @@ use super::guard::refusal::ExplainedRefusal;
 use super::guard::token::{GateClosed, GatePassage};
 use super::server::connection::RunningAnswer;
 use super::server::exchange::{CountedBody, Exchange};
+use super::server::request_log::RefusalReason;
 use super::server_state::ServerState;
 use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
@@ -46,7 +47,10 @@ pub(crate) async fn handle(
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
             tracing::debug!(reason = refused.word, "refused a request");
-            finish(own_pages::refusal(&refused, RequestingClient::of(&request)), exchange)
+            let mut response = own_pages::refusal(&refused, RequestingClient::of(&request));
+            let why = RefusalReason(format!("{}. {}", refused.reason, refused.way_out));
+            response.extensions_mut().insert(why);
+            finish(response, exchange)
         }
     })
 }

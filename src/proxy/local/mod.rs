@@ -11,7 +11,7 @@ mod tests;
 pub use guard::policy::GuardPolicy;
 pub use server::listener::{ListenOn, LocalListener};
 pub use server::other_listener::serves_site;
-pub use server::request_log::{RequestLog, RequestRecord};
+pub use server::request_log::{RefusalReason, RequestLog, RequestRecord};
 pub use server::serve::serve;
 pub use server::stats::{TrafficCounts, TrafficStats};
 pub use server_state::LocalProxy;

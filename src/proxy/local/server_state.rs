@@ -30,8 +30,8 @@ pub struct LocalProxy {
     pub policy: GuardPolicy,
     /// A token that opens each site once; without, there is none.
     pub token: Option<String>,
-    /// Told of every finished request.
-    pub log: RequestLog,
+    /// Told of every request, if anybody wants to hear of them.
+    pub log: Option<RequestLog>,
     /// Told of every request as it comes and goes; the caller keeps a clone to notice idleness.
     pub activity: TrafficStats,
 }

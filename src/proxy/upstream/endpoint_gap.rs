@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::lock::lock;
+use crate::service::Readiness;
 
 /// How long after an endpoint was seen requests are held back: most rollouts need no longer.
 const GAP_HOLD_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,7 +29,7 @@ pub(super) enum GapPatience {
 /// What is seen of one Service's ready endpoints.
 pub(super) struct EndpointGap {
     /// How many there are, once somebody has seen them.
-    ready: watch::Sender<Option<usize>>,
+    ready: watch::Sender<Option<Readiness>>,
     /// When the last one went; `None` while there is one, or was none yet.
     began: Mutex<Option<Instant>>,
 }
@@ -41,17 +42,17 @@ impl Default for EndpointGap {
 
 impl EndpointGap {
     /// So many are ready.
-    pub(super) fn learn(&self, ready: usize) {
-        let before = self.ready.send_replace(Some(ready)).unwrap_or_default();
-        if ready > 0 {
+    pub(super) fn learn(&self, count: Readiness) {
+        let before = self.ready.send_replace(Some(count)).unwrap_or_default();
+        if count.ready > 0 {
             *lock(&self.began) = None;
-        } else if before > 0 {
+        } else if before.ready > 0 {
             *lock(&self.began) = Some(Instant::now());
         }
     }
 
     /// How many are ready.
-    pub(super) fn ready(&self) -> watch::Receiver<Option<usize>> {
+    pub(super) fn ready(&self) -> watch::Receiver<Option<Readiness>> {
         self.ready.subscribe()
     }
 
@@ -63,7 +64,7 @@ impl EndpointGap {
         let until_ready = async {
             sleep(GAP_RETRY_INTERVAL).await;
             // Where nobody watches, trying shows.
-            ready.wait_for(|ready| *ready != Some(0)).await.is_ok()
+            ready.wait_for(|count| count.is_none_or(|count| count.ready > 0)).await.is_ok()
         };
         timeout_at(end, until_ready).await.unwrap_or(false)
     }
@@ -83,17 +84,21 @@ impl EndpointGap {
 mod tests {
     use super::*;
 
+    fn count(ready: usize) -> Readiness {
+        Readiness { ready, total: 1 }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_beginning_of_a_gap_is_bridged() {
         let (gap, asked) = (EndpointGap::default(), Instant::now());
-        gap.learn(1);
-        gap.learn(0);
+        gap.learn(count(1));
+        gap.learn(count(0));
         let (waited, ()) = tokio::join!(gap.wait(GapPatience::Usual, asked, true), async {
             sleep(Duration::from_secs(2)).await;
-            gap.learn(1);
+            gap.learn(count(1));
         });
         assert!(waited && asked.elapsed() < GAP_HOLD_TIMEOUT);
-        gap.learn(0);
+        gap.learn(count(0));
         assert!(!gap.wait(GapPatience::Usual, Instant::now(), true).await);
         let later = Instant::now();
         assert!(!gap.wait(GapPatience::Usual, later, true).await);
@@ -104,7 +109,7 @@ mod tests {
     async fn who_never_was_ready_is_not_waited_for() {
         let (gap, asked) = (EndpointGap::default(), Instant::now());
         assert!(!gap.wait(GapPatience::Usual, asked, false).await);
-        gap.learn(0);
+        gap.learn(count(0));
         assert!(!gap.wait(GapPatience::Usual, asked, true).await);
         assert_eq!(asked.elapsed(), Duration::ZERO);
     }
@@ -112,7 +117,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_event_stream_waits_a_minute() {
         let (gap, asked) = (EndpointGap::default(), Instant::now());
-        gap.learn(0);
+        gap.learn(count(0));
         assert!(!gap.wait(GapPatience::EventStream, asked, true).await);
         assert_eq!(asked.elapsed(), EVENT_STREAM_HOLD_TIMEOUT);
     }

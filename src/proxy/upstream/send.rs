@@ -36,7 +36,7 @@ use crate::message::client_connection::ClientConnection;
 use crate::message::client_kind::RequestingClient;
 use crate::message::replay::{self, LastSend, ReplayRequest, SendTrace};
 use crate::message::text_replacement;
-use crate::service::{Scheme, Service, Target};
+use crate::service::{Readiness, Scheme, Service, Target};
 
 /// How often an app may get the page's own request, at most.
 const MAX_SENDS_TO_APP: usize = 2;
@@ -144,16 +144,24 @@ impl Dispatcher {
     /// # Errors
     /// The right to ask for, where there is none.
     pub async fn check_rights(&self) -> Result<(), Error> {
+        self.way_in().await.map(drop)
+    }
+
+    /// The same, and which way it is.
+    ///
+    /// # Errors
+    /// The right to ask for, where there is none.
+    pub async fn way_in(&self) -> Result<Transport, Error> {
         let DispatcherShared { rights, cluster, target, options, is_read, .. } = &*self.shared;
         let by_proxy = options.via != Via::PortForward && rights.service_proxy(cluster, target).await;
         if by_proxy {
-            return Ok(());
+            return Ok(Transport::ServiceProxy);
         }
         let right = match options.via {
             Via::ServiceProxy => PortForwardRight::Nothing,
             _ => rights.port_forward(cluster, &target.namespace, *is_read).await,
         };
-        if right.is_given() { Ok(()) } else { Err(rights::no_way_in(target, options.via, right)) }
+        if right.is_given() { Ok(Transport::PortForward) } else { Err(rights::no_way_in(target, options.via, right)) }
     }
 
     /// Finds out ahead what the first request would have to find out.
@@ -168,11 +176,11 @@ impl Dispatcher {
         }
         let entrance = lock(&self.shared.known).entrance;
         self.shared.pair(entrance).port_forward.learn(slices).await;
-        self.shared.gap.learn(ready(slices, &wanted_port(&self.shared.target)).ready);
+        self.shared.gap.learn(ready(slices, &wanted_port(&self.shared.target)));
     }
 
     /// How many endpoints are ready, as far as a watch saw.
-    pub fn ready(&self) -> watch::Receiver<Option<usize>> {
+    pub fn ready(&self) -> watch::Receiver<Option<Readiness>> {
         self.shared.gap.ready()
     }
 }

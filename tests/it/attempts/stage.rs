@@ -270,12 +270,15 @@ fn answer_line(got: &Got) -> String {
 }
 
 fn is_log(line: &str) -> bool {
-    line.starts_with("{\"method\"") && line.ends_with('\n')
+    line.starts_with(LOG_LINE) && !line.contains("\"open\":true") && line.ends_with('\n')
 }
+
+/// How a line of the log begins.
+const LOG_LINE: &str = "{\"time\"";
 
 /// What the user was told about the request, without the lines of the log and of the watch for endpoints.
 fn told(said: &str) -> Vec<String> {
-    let others = ["{\"method\"", "context "];
+    let others = [LOG_LINE, "context "];
     let is_watch = |line: &str| line.contains(" in default has ");
     let lines = said.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)) && !is_watch(line));
     lines.map(|line| format!("told: {line}")).collect()

@@ -101,12 +101,20 @@ fn parameter(call: &Call, name: &str) -> Option<String> {
     (!decoded.is_empty()).then(|| decoded.replace('+', " "))
 }
 
+/// The only name that a field selector leaves.
+fn wanted_name(call: &Call) -> Option<String> {
+    parameter(call, "fieldSelector")?.strip_prefix("metadata.name=").map(str::to_owned)
+}
+
 /// A list, without what says of which kind.
 fn list(call: &Call, state: &State) -> Value {
     let world = state.world.lock().unwrap();
     let selector = parameter(call, "labelSelector").unwrap_or_default();
     let all = world.list(&call.info.resource, &call.info.namespace);
-    let matching: Vec<&Value> = all.into_iter().filter(|object| selects(&selector, object)).collect();
+    let name = wanted_name(call);
+    let is_wanted = |object: &Value| name.as_ref().is_none_or(|name| object["metadata"]["name"] == name.as_str());
+    let matching: Vec<&Value> =
+        all.into_iter().filter(|object| selects(&selector, object) && is_wanted(object)).collect();
     json!({"metadata": {"resourceVersion": world.version().to_string()}, "items": matching})
 }
 
@@ -180,8 +188,7 @@ fn watch(call: &Call, state: &Arc<State>) -> Response<Body> {
         plural: call.info.resource.clone(),
         namespace: call.info.namespace.clone(),
         selector: parameter(call, "labelSelector").unwrap_or_default(),
-        name: parameter(call, "fieldSelector")
-            .and_then(|selector| selector.strip_prefix("metadata.name=").map(str::to_owned)),
+        name: wanted_name(call),
         seen: since,
     };
     let initial = if since == 0 { watcher.existing() } else { Bytes::new() };

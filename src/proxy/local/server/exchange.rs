@@ -12,7 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::RunningAnswer;
-use super::request_log::{RecordHook, RequestRecord};
+use super::request_log::{RequestLog, RequestRecord};
 use super::stats::{OngoingActivity, TrafficStats};
 use crate::message::body::{Body, BoxError};
 use crate::proxy::local::server_state::LocalProxy;
@@ -26,7 +26,7 @@ pub(crate) struct Exchange {
 
 /// What is told to the log at the end.
 struct LogEntry {
-    hook: RecordHook,
+    log: RequestLog,
     started: Instant,
     bytes_in: Arc<AtomicU64>,
     bytes_out: Arc<AtomicU64>,
@@ -35,13 +35,14 @@ struct LogEntry {
 
 impl Exchange {
     pub(crate) fn new(local: &LocalProxy, answering: RunningAnswer, request: &Request<Incoming>) -> Self {
-        let entry = |hook: &RecordHook| {
-            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-            let record = RequestRecord { method, path, ..RequestRecord::default() };
+        let entry = |log: &RequestLog| {
+            let (path, query) = (request.uri().path().to_owned(), request.uri().query().map(str::to_owned));
+            let record = RequestRecord { method: request.method().clone(), path, query, ..RequestRecord::default() };
             let (bytes_in, bytes_out) = Default::default();
-            Box::new(LogEntry { hook: hook.clone(), started: Instant::now(), bytes_in, bytes_out, record })
+            Box::new(LogEntry { log: log.clone(), started: Instant::now(), bytes_in, bytes_out, record })
         };
-        Self { busy: local.activity.begin(), _answering: Some(answering), entry: local.log.as_ref().map(entry) }
+        let log = local.log.as_ref().filter(|log| log.is_on());
+        Self { busy: local.activity.begin(), _answering: Some(answering), entry: log.map(entry) }
     }
 
     /// The site is known.
@@ -53,6 +54,7 @@ impl Exchange {
 
     /// The answer's head is known.
     pub(crate) fn answered(&mut self, status: StatusCode, extensions: &mut Extensions) {
+        self.busy.answered(status);
         if let Some(entry) = &mut self.entry {
             entry.record.status = status;
             entry.record.extensions = extensions.clone();
@@ -64,7 +66,7 @@ impl Exchange {
         if body.is_end_stream() || (!self.busy.stats.is_watched() && self.entry.is_none()) {
             return Body::Incoming(body);
         }
-        Body::boxed(CountedBody { body: Body::Incoming(body), counter: self.counter_of_client(), _exchange: None })
+        Body::boxed(CountedBody { body: Body::Incoming(body), counter: self.counter_of_client(), exchange: None })
     }
 
     /// Counts what comes from the client.
@@ -86,15 +88,26 @@ impl Exchange {
     pub(crate) fn left_http(&mut self) {
         self._answering = None;
         self.busy.tunnels();
+        if let Some(entry) = &mut self.entry {
+            entry.record.is_open = true;
+            entry.tell();
+            entry.record.is_open = false;
+        }
+    }
+}
+
+impl LogEntry {
+    fn tell(&mut self) {
+        self.record.bytes_in = self.bytes_in.load(Ordering::Relaxed);
+        self.record.bytes_out = self.bytes_out.load(Ordering::Relaxed);
+        self.record.duration = self.started.elapsed();
+        self.log.tell(&self.record);
     }
 }
 
 impl Drop for LogEntry {
     fn drop(&mut self) {
-        self.record.bytes_in = self.bytes_in.load(Ordering::Relaxed);
-        self.record.bytes_out = self.bytes_out.load(Ordering::Relaxed);
-        self.record.duration = self.started.elapsed();
-        (self.hook)(&self.record);
+        self.tell();
     }
 }
 
@@ -118,18 +131,18 @@ impl OctetCounter {
 pub(crate) struct CountedBody {
     body: Body,
     counter: OctetCounter,
-    _exchange: Option<Exchange>,
+    exchange: Option<Exchange>,
 }
 
 impl CountedBody {
     /// The body of an answer, with which `exchange` ends.
     pub(crate) fn ending(exchange: Exchange, body: Body) -> Self {
-        Self { body, counter: exchange.counter_of_service(), _exchange: Some(exchange) }
+        Self { body, counter: exchange.counter_of_service(), exchange: Some(exchange) }
     }
 
     /// No body, of an answer after which the exchange goes on.
     pub(crate) fn without_end(counter: OctetCounter) -> Self {
-        Self { body: Body::Empty, counter, _exchange: None }
+        Self { body: Body::Empty, counter, exchange: None }
     }
 }
 
@@ -139,6 +152,9 @@ impl HttpBody for CountedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let (Some(Err(_)), Some(exchange)) = (&frame, &mut self.exchange) {
+            exchange.busy.failed();
+        }
         if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref) {
             self.counter.count(data.len());
         }

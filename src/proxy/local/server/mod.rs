@@ -9,6 +9,7 @@ pub(crate) mod connection;
 #[cfg(target_os = "linux")]
 pub(crate) mod socket_owner;
 pub(crate) mod exchange;
+mod answer_times;
 mod first_line;
 mod unread_request;
 pub(crate) mod stats;

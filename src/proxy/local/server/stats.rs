@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::answer_times::AnswerTimes;
 
 /// Counts requests, octets and tunnels, and remembers when the last one ended. Clones share the count.
 #[derive(Debug, Clone)]
@@ -23,7 +26,16 @@ struct TrafficShared {
     tunnels: AtomicUsize,
     /// Counted only while somebody watches.
     octets: AtomicU64,
-    watcher: OnceLock<Notify>,
+    /// Requests whose answer was a 5xx, or broke off.
+    failed: AtomicU64,
+    watcher: OnceLock<TrafficWatcher>,
+}
+
+/// What is kept for whoever watches.
+#[derive(Debug, Default)]
+struct TrafficWatcher {
+    changed: Notify,
+    times: AnswerTimes,
 }
 
 /// How much has been going on.
@@ -31,6 +43,8 @@ struct TrafficShared {
 pub struct TrafficCounts {
     /// Requests so far.
     pub requests: u64,
+    /// Those of them whose answer was a 5xx, or broke off.
+    pub failed: u64,
     /// Octets of bodies and tunnels so far, both ways.
     pub octets: u64,
     /// Tunnels that are open.
@@ -49,12 +63,13 @@ impl TrafficStats {
         self.shared.open.fetch_add(1, Ordering::AcqRel);
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
         self.tell();
-        OngoingActivity { stats: self.clone(), is_tunnel: false }
+        let began = self.is_watched().then(Instant::now);
+        OngoingActivity { stats: self.clone(), is_tunnel: false, began, failed: false }
     }
 
     /// From now on octets are counted too, and [`TrafficStats::changed`] tells of changes.
     pub fn watch(&self) {
-        let _ = self.shared.watcher.set(Notify::new()); // or somebody watches already
+        let _ = self.shared.watcher.set(TrafficWatcher::default()); // or somebody watches already
     }
 
     /// Whether anybody wants to know of octets.
@@ -66,6 +81,7 @@ impl TrafficStats {
     pub fn counts(&self) -> TrafficCounts {
         TrafficCounts {
             requests: self.shared.requests.load(Ordering::Relaxed),
+            failed: self.shared.failed.load(Ordering::Relaxed),
             octets: self.shared.octets.load(Ordering::Relaxed),
             tunnels: self.shared.tunnels.load(Ordering::Relaxed),
         }
@@ -74,14 +90,19 @@ impl TrafficStats {
     /// Waits for the next change since the last time, for one who watches; without [`TrafficStats::watch`] for ever.
     pub async fn changed(&self) {
         match self.shared.watcher.get() {
-            Some(watcher) => watcher.notified().await,
+            Some(watcher) => watcher.changed.notified().await,
             None => std::future::pending().await,
         }
     }
 
+    /// The time that so many in a hundred requests did not exceed; `None` where nobody watched, or none ended.
+    pub fn percentile(&self, percent: u64) -> Option<Duration> {
+        self.shared.watcher.get()?.times.percentile(percent)
+    }
+
     fn tell(&self) {
         if let Some(watcher) = self.shared.watcher.get() {
-            watcher.notify_one();
+            watcher.changed.notify_one();
         }
     }
 
@@ -117,9 +138,23 @@ impl TrafficStats {
 pub(crate) struct OngoingActivity {
     pub(crate) stats: TrafficStats,
     is_tunnel: bool,
+    /// `None` where nobody watches.
+    began: Option<Instant>,
+    /// Whether its answer says so, or did not get to its end.
+    failed: bool,
 }
 
 impl OngoingActivity {
+    /// It was answered.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.failed = status.is_server_error();
+    }
+
+    /// Its answer broke off.
+    pub(crate) fn failed(&mut self) {
+        self.failed = true;
+    }
+
     /// It has become a tunnel.
     pub(crate) fn tunnels(&mut self) {
         self.is_tunnel = true;
@@ -134,8 +169,15 @@ impl Drop for OngoingActivity {
         let now = u64::try_from(self.stats.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.last_end.fetch_max(now, Ordering::AcqRel);
         shared.open.fetch_sub(1, Ordering::AcqRel);
-        if self.is_tunnel {
-            shared.tunnels.fetch_sub(1, Ordering::Relaxed);
+        if self.failed {
+            shared.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        match (shared.watcher.get(), self.began) {
+            _ if self.is_tunnel => drop(shared.tunnels.fetch_sub(1, Ordering::Relaxed)),
+            (Some(watcher), Some(began)) => watcher.times.record(began.elapsed()),
+            _ => {}
+        }
+        if self.is_tunnel || self.failed {
             self.stats.tell();
         }
     }
@@ -151,15 +193,18 @@ mod tests {
         let activity = TrafficStats::default();
         let mut first = activity.begin();
         first.stats.carried(7);
-        assert_eq!(activity.counts(), TrafficCounts { requests: 1, octets: 0, tunnels: 0 }, "nobody watches");
+        assert_eq!(activity.counts(), TrafficCounts { requests: 1, ..TrafficCounts::default() }, "nobody watches");
         activity.watch();
         first.stats.carried(7);
         first.stats.clone().carried(3);
         first.tunnels();
-        let second = activity.begin();
-        assert_eq!(activity.counts(), TrafficCounts { requests: 2, octets: 10, tunnels: 1 });
-        drop((first, second));
-        assert_eq!(activity.counts(), TrafficCounts { requests: 2, octets: 10, tunnels: 0 });
+        first.answered(StatusCode::SWITCHING_PROTOCOLS);
+        let (second, mut third) = (activity.begin(), activity.begin());
+        third.answered(StatusCode::BAD_GATEWAY);
+        assert_eq!(activity.counts(), TrafficCounts { requests: 3, octets: 10, tunnels: 1, failed: 0 });
+        drop((first, second, third));
+        assert_eq!(activity.counts(), TrafficCounts { requests: 3, octets: 10, tunnels: 0, failed: 1 });
+        assert!(activity.percentile(95).is_some());
     }
 
     #[test]

@@ -147,7 +147,7 @@ async fn the_log_hears_of_every_request_once() {
         response.extensions_mut().insert("by hand");
         response
     });
-    local.log = Some(Arc::new(move |record| {
+    local.log = Some(RequestLog::new(true, move |record| {
         let RequestRecord { method, path, status, bytes_in, bytes_out, site, .. } = record;
         let via = record.extensions.get::<&str>().copied();
         let line = format!("{method} {path} {} {bytes_in} {bytes_out} {site:?} {via:?}", status.as_str());

@@ -111,9 +111,12 @@ struct RequestCounts {
 }
 
 impl LoggedRequests {
-    fn log(&self) -> RequestLog {
+    fn log(&self) -> Option<RequestLog> {
         let counts = Arc::clone(&self.0);
-        Some(Arc::new(move |record| {
+        Some(RequestLog::new(true, move |record| {
+            if record.is_open {
+                return;
+            }
             let mut counts = counts.lock().unwrap();
             counts.requests += 1;
             counts.refused += usize::from(record.site.is_none() && record.status.as_u16() >= 400);
