@@ -16,4 +16,5 @@ mod announce;
 mod dry_run;
 pub mod service_changes;
 mod endpoint_wait;
+pub(crate) mod shown_run;
 pub mod completion;

@@ -16,6 +16,7 @@ use super::ready_line::{ReadyLine, command_urls, short_names};
 use super::request_line::RequestLine;
 use super::service_changes::{self, SeenService};
 use super::serving_keys::ServingDesk;
+use super::shown_run::shown_run;
 use super::status_line::{self, StatusLine, StatusSources};
 use super::trouble_line;
 use crate::cluster::Cluster;
@@ -24,7 +25,8 @@ use crate::find::FoundTarget;
 use crate::find::missing_namespace::closed_namespace;
 use crate::proxy::local::guard::token::random_text;
 use crate::proxy::local::{
-    GuardPolicy, ListenOn, LocalListener, LocalProxy, RequestLog, Site, TrafficStats, serve, serves_site,
+    GuardPolicy, ListenOn, LocalListener, LocalProxy, RequestLog, ShownRun, ShownService, Site, TrafficStats, serve,
+    serves_site,
 };
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::PortChoice;
@@ -131,8 +133,10 @@ impl ServingSession<'_> {
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
         let sites: Vec<Site> = parts.iter().map(|(_, _, site)| site.clone()).collect();
-        let labels = sites.iter().map(|site| site.label.clone());
-        let local = self.local_proxy(sites.clone(), labels.zip(short_names(&targets)).collect(), listener)?;
+        let names = sites.iter().map(|site| site.label.clone()).zip(short_names(&targets)).collect();
+        let found: Vec<&FoundTarget> = parts.iter().map(|(found, _, _)| found).collect();
+        let shown = shown_run(self.cluster.context(), self.cluster.server(), &found, listener.port());
+        let local = self.local_proxy(sites, names, shown, listener)?;
         let services = parts.into_iter().map(|(FoundTarget { target, read }, transport, site)| {
             let ready = self.ready_line(&target, local.proxy_url(&site, listener), local.site_url(&site, listener));
             OpenService { target, read, transport, site, ready }
@@ -157,7 +161,12 @@ impl ServingSession<'_> {
     fn site(&self, target: &Target, paths: Vec<String>, transport: Dispatcher) -> Site {
         Site {
             label: self.label(target),
-            title: format!("{} in {}", target.service(), target.namespace),
+            shown: ShownService {
+                name: target.service().to_owned(),
+                namespace: target.namespace.clone(),
+                port: target.shown_port(),
+                ready: transport.ready(),
+            },
             paths,
             landing: target.path.clone(),
             upstream: Arc::new(transport),
@@ -168,11 +177,13 @@ impl ServingSession<'_> {
         &self,
         sites: Vec<Site>,
         names: HashMap<String, String>,
+        shown: ShownRun,
         listener: &LocalListener,
     ) -> Result<LocalProxy, Error> {
         let token = self.plan.guard.require_token.then(random_text).transpose();
         Ok(LocalProxy {
             sites,
+            shown,
             presentation: self.plan.serving.origin,
             policy: self.policy(listener),
             token: token.map_err(|error| Error::failed(format!("cannot make a random token: {error}")))?,

@@ -9,7 +9,7 @@ use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
 use crate::proxy::local::{GuardPolicy, ListenOn};
 use crate::service::choose_port::TargetWish;
-use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, rooted};
+use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, is_site_label, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
 use crate::terminal::editor_front::EditorFront;
 use crate::terminal::output::OutputFormat;
@@ -82,6 +82,7 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
     if !command.is_empty() && serving.unix_socket.is_some() {
         return Err(Error::usage("COMMAND gets a URL, and a --unix-socket has none"));
     }
+    check_hosts(&guarding)?;
     let for_programs = format != OutputFormat::Text || !command.is_empty();
     let no_browser = serving.no_browser || serving.unix_socket.is_some() || for_programs;
     let logs_for_programs = printing.log_format != LogFormat::Text;
@@ -107,6 +108,19 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         for_person,
         keys: for_person && facts.stdin_is_terminal,
     })))
+}
+
+/// The name of a site is its Service's: under it another one would get its cookies.
+fn check_hosts(guard: &GuardPolicy) -> Result<(), Error> {
+    let label = |host: &str| host.split(':').next().and_then(|name| name.strip_suffix(".localhost")).map(str::to_owned);
+    let is_site = |host: &&String| label(&host.to_ascii_lowercase()).is_some_and(|label| is_site_label(&label));
+    match guard.allow_hosts.iter().find(is_site) {
+        None => Ok(()),
+        Some(host) => {
+            Err(Error::usage(format!("--allow-host {host} is the site of one Service, and no name for another"))
+                .hint(format!("open that Service: kubectl svcproxy http://{host}/")))
+        }
+    }
 }
 
 fn list(cli: &CommandLine, search: ServiceSearch, facts: &TerminalFacts) -> Result<ListPlan, Error> {

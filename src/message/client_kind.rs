@@ -1,12 +1,19 @@
 //! Who reads the answer: a person in a browser, a person at a terminal, or a program.
 
 use http::header::{ACCEPT, UPGRADE};
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderName, Method, Request};
+
+/// With this a page of this program looks whether it still holds. It never reaches an app.
+pub const LOOK_HEADER: HeaderName = HeaderName::from_static("svcproxy-look");
+
+/// The request had [`LOOK_HEADER`]: an extension of what goes on without it.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLook;
 
 /// In which form an explanation is read best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientKind {
-    /// A page: the request is a navigation.
+    /// A page: the request is a navigation, or a page's look whether it still holds.
     Browser,
     /// Plain text: nothing was said about the form, as curl does.
     Terminal,
@@ -29,8 +36,9 @@ impl RequestingClient {
     /// Reads it off `request`, before that is sent.
     pub fn of<B>(request: &Request<B>) -> Self {
         let headers = request.headers();
+        let is_look = headers.contains_key(LOOK_HEADER) || request.extensions().get::<PageLook>().is_some();
         Self {
-            reader: reader(headers),
+            reader: if is_look { ClientKind::Browser } else { reader(headers) },
             may_repeat: request.method() == Method::GET && !headers.contains_key(UPGRADE),
             wants_json: accepts(headers, "json"),
         }
@@ -84,5 +92,13 @@ mod tests {
         check(&[("accept", "application/vnd.api+json")], ClientKind::Program);
         check(&[("accept", "application/yaml")], ClientKind::Program);
         check(&[("upgrade", "websocket"), ("connection", "Upgrade")], ClientKind::Program);
+        check(&[("sec-fetch-mode", "cors"), ("svcproxy-look", "0123456789abcdef")], ClientKind::Browser);
+    }
+
+    #[test]
+    fn a_look_is_known_without_its_header() {
+        let mut request = Request::builder().header("sec-fetch-mode", "cors").body(()).unwrap();
+        request.extensions_mut().insert(PageLook);
+        assert_eq!(RequestingClient::of(&request).reader, ClientKind::Browser);
     }
 }

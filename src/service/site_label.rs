@@ -20,6 +20,17 @@ pub fn site_label(server: &str, proxy_path: &str, service: &str, namespace: &str
     format!("{}--{hash}", readable.trim_end_matches('-'))
 }
 
+/// Whether `label` may be the label of a site, of whatever cluster.
+pub fn is_site_label(label: &str) -> bool {
+    let is_hash =
+        |hash: &str| hash.len() == HASH_LENGTH && hash.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+    let is_whole =
+        || names_in_label(label).is_some_and(|(service, namespace)| !service.is_empty() && !namespace.is_empty());
+    // What was cut may have lost a hyphen at its end, and its namespace.
+    let is_cut = |readable: &str| readable.len() + 1 >= LABEL_LIMIT - HASH_LENGTH - 2;
+    label.rsplit_once("--").is_some_and(|(readable, hash)| is_hash(hash) && (is_whole() || is_cut(readable)))
+}
+
 /// Service and namespace in a label, where both stand in it whole.
 pub(crate) fn names_in_label(label: &str) -> Option<(&str, &str)> {
     let (readable, hash) = label.rsplit_once("--")?;
@@ -62,6 +73,19 @@ mod tests {
         let cut = site_label("https://a", PATH, &"a".repeat(40), &"b".repeat(40));
         for label in [&cut, "web", "web--default", "web--abc234"] {
             assert_eq!(names_in_label(label), None, "{label}");
+        }
+    }
+
+    #[test]
+    fn is_known_as_a_label_of_a_site() {
+        for length in [1, 27, 28, 40, 63] {
+            let label = site_label("https://a", PATH, &"a".repeat(length), &"b".repeat(length));
+            assert!(is_site_label(&label), "{label}");
+        }
+        for label in
+            ["dev", "my--app", "a--b--c", "----abc234", "web--ns--abc-34", "web--ns--abcdef0", "web--ns--ABC234", ""]
+        {
+            assert!(!is_site_label(label), "{label}");
         }
     }
 

@@ -195,7 +195,30 @@ impl Browser {
 
     /// Shows pages to somebody who prefers `light` or `dark`.
     pub(crate) async fn prefer_colours(&self, scheme: &'static str) -> Outcome {
-        self.client.issue_cmd(PreferColours(scheme)).await.map(drop).map_err(|error| error.to_string())
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.tell("Emulation.setEmulatedMedia", json!({"features": features})).await.map(drop)
+    }
+
+    /// Shows pages in a window whose inside is so large, in CSS pixels.
+    pub(crate) async fn resize(&self, width: u32, height: u32) -> Outcome {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.tell("Emulation.setDeviceMetricsOverride", size).await.map(drop)
+    }
+
+    /// Lets pages read what is copied, which asks the user elsewhere.
+    pub(crate) async fn allow_reading_the_clipboard(&self) -> Outcome {
+        let permissions = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
+        self.tell("Browser.grantPermissions", permissions).await.map(drop)
+    }
+
+    /// Has pages run scripts, or none.
+    pub(crate) async fn run_scripts(&self, whether: bool) -> Outcome {
+        self.tell("Emulation.setScriptExecutionDisabled", json!({"value": !whether})).await.map(drop)
+    }
+
+    /// A command of the DevTools protocol, and its answer.
+    async fn tell(&self, command: &'static str, parameters: Value) -> Outcome<Value> {
+        self.client.issue_cmd(DevTools { command, parameters }).await.map_err(|error| error.to_string())
     }
 
     /// What happened in the current tab since the last call.
@@ -274,19 +297,20 @@ impl WebDriverCompatibleCommand for ReadLog {
     }
 }
 
-/// A command of the DevTools protocol: `prefers-color-scheme`.
+/// Chromium's way to take a command of the DevTools protocol.
 #[derive(Debug)]
-struct PreferColours(&'static str);
+struct DevTools {
+    command: &'static str,
+    parameters: Value,
+}
 
-impl WebDriverCompatibleCommand for PreferColours {
+impl WebDriverCompatibleCommand for DevTools {
     fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
         base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        let features = json!([{"name": "prefers-color-scheme", "value": self.0}]);
-        let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}});
-        (http::Method::POST, Some(command.to_string()))
+        (http::Method::POST, Some(json!({"cmd": self.command, "params": self.parameters}).to_string()))
     }
 }
 

@@ -1,9 +1,7 @@
 //! Why a Service gives no answer, as the API server itself says it, in the form that each reader reads best: a page for a
 //! browser, text for curl, the API server's own JSON for a program, each with the API server's own status.
 //!
-//! A picture of every page, light and dark, is left in a folder below `target` to be looked at.
-
-use std::path::{Path, PathBuf};
+//! Every page is looked at (`own_pages`).
 
 use ::http::Request;
 use serde_json::{Value, json};
@@ -12,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::browser::Browser;
 use crate::harness::{Plugin, nginx_in, proxy_right, serve};
+use crate::own_pages;
 use support::cluster::{self, Cluster, Namespace, Pod, backend_in};
 use support::fake::cases::Release;
 use support::{Backend, ConnectProxy, Serving, eventually, http, pattern};
@@ -50,15 +49,15 @@ struct Told<'a> {
     original: &'a str,
     /// Further words that a person gets to read.
     words: &'a [&'a str],
-    /// Whether the page looks again by itself.
-    refreshes: bool,
+    /// After how many seconds the page looks again by itself.
+    looks: Option<&'static str>,
 }
 
 impl Told<'_> {
     /// Asks at `serving` as a browser, as curl and as a program do, and looks at the page.
     async fn check(&self, cluster: &Cluster, serving: &Serving) {
         self.check_answers(serving).await;
-        picture(cluster, &serving.site_url(), self.title).await;
+        own_pages::look_at(cluster, &serving.site_url(), self.title).await;
     }
 
     async fn check_answers(&self, serving: &Serving) {
@@ -73,9 +72,9 @@ impl Told<'_> {
     fn check_page(&self, page: &http::Answer) {
         let text = self.check_head(page, "text/html; charset=utf-8").replace("<span>", "").replace("</span>", "");
         assert!(text.contains(&format!("<h1>{}</h1>", html(self.title))), "{text}");
-        assert_eq!(page.header("refresh"), if self.refreshes { "2" } else { "" }, "{text}");
+        let looks = text.split_once(" data-look=\"").and_then(|(_, rest)| rest.split('"').next());
+        assert_eq!(looks, self.looks, "{text}");
         assert_eq!(text.contains("<details>"), !self.original.is_empty(), "{text}");
-        assert!(!text.contains("<script"), "{text}");
         for words in self.words.iter().chain([&self.original]) {
             assert!(text.contains(&html(words)), "no {words:?} in {text}");
         }
@@ -84,7 +83,7 @@ impl Told<'_> {
     fn check_text(&self, answer: &http::Answer) {
         let text = self.check_head(answer, "text/plain; charset=utf-8");
         assert!(text.starts_with(&format!("{}.\n", self.title)), "{text}");
-        assert_eq!(answer.header("refresh"), "");
+        assert_eq!(answer.header("svcproxy-state"), "");
         for words in self.words.iter().chain([&self.original]) {
             assert!(text.contains(words), "no {words:?} in {text}");
         }
@@ -122,25 +121,9 @@ fn html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// Leaves pictures of a page, light and dark.
-pub(crate) async fn picture(cluster: &Cluster, url: &str, title: &str) {
-    let browser = Browser::start(&cluster.scratch()).await;
-    browser.open(url).await.unwrap();
-    browser.until_text("h1", title).await.unwrap();
-    for scheme in ["light", "dark"] {
-        browser.prefer_colours(scheme).await.unwrap();
-        browser.screenshot(&picture_file(title, scheme)).await.unwrap();
-    }
-    let fits = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
-    assert_eq!(browser.run(fits, &[]).await, Ok(json!(true)), "{title}: the page is wider than the window");
-    browser.close().await;
-}
-
-fn picture_file(title: &str, scheme: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("diagnosis");
-    std::fs::create_dir_all(&folder).unwrap();
-    folder.join(format!("{}-{scheme}.png", title.replace(' ', "-")))
-}
+/// Where the cluster may mend itself, and where somebody has to log in or to grant a right.
+const SOON: Option<&str> = Some("2");
+const SLOWLY: Option<&str> = Some("10");
 
 const HTTP: &str = "http";
 
@@ -159,7 +142,7 @@ async fn no_pods_until_there_are(cluster: &'static Cluster) {
         title: "app has no Pods",
         original: "no endpoints available for service",
         words: &["the labels that the Service selects: app=app", "get pods -l app=app"],
-        refreshes: true,
+        looks: SOON,
     };
     told.check(cluster, &serving).await;
 
@@ -183,10 +166,10 @@ async fn an_unready_pod_until_it_is_ready(cluster: &'static Cluster) {
     let told = Told {
         status: 503,
         word: "no-ready-endpoint",
-        title: "No Pod of app is ready",
+        title: "app-0 is not ready",
         original: "no endpoints available for service",
-        words: &["app-0: "],
-        refreshes: true,
+        words: &["get pods -l app=app"],
+        looks: SOON,
     };
     told.check(cluster, &serving).await;
     namespace.set_ready("app-0", true).await;
@@ -212,7 +195,7 @@ async fn no_pod_has_the_port(cluster: &'static Cluster) {
         title: "No Pod of app has the port http (80)",
         original: "no endpoints available for service",
         words: &["The Service leads to a port named web"],
-        refreshes: true,
+        looks: SOON,
     };
     told.check(cluster, &serving).await;
 }
@@ -230,7 +213,7 @@ async fn a_port_that_the_service_has_not(cluster: &'static Cluster) {
         title: "nginx has no port 81",
         original: "no service port 81 found for service",
         words: &["get service nginx"],
-        refreshes: false,
+        looks: None,
     };
     told.check(cluster, &serving).await;
 }
@@ -254,7 +237,7 @@ async fn the_service_is_deleted(cluster: &'static Cluster) {
         title: &title,
         original,
         words: &["It was deleted", "get services"],
-        refreshes: true,
+        looks: SOON,
     };
     told.check(cluster, &serving).await;
 }
@@ -269,7 +252,7 @@ fn unreachable(original: &str) -> Told<'_> {
         title: "The API server cannot reach the Pods of app",
         original,
         words: &["a firewall between control plane and nodes", "--via port-forward", "get networkpolicies"],
-        refreshes: false,
+        looks: None,
     }
 }
 
@@ -311,7 +294,7 @@ async fn nothing_listens(cluster: &'static Cluster) {
         title: "Nothing listens on the port that app leads to",
         original: &refused,
         words: &["only on the Pod's own loopback address", "get pods"],
-        refreshes: true,
+        looks: SOON,
     };
     told.check(cluster, &serving).await;
 }
@@ -341,7 +324,7 @@ async fn the_pod_hangs_up(cluster: &'static Cluster) {
         title: "app closed the connection without an answer",
         original: "error trying to reach service: EOF",
         words: &["a service mesh with strict mutual TLS"],
-        refreshes: false,
+        looks: None,
     };
     told.check(cluster, &serving).await;
 }
@@ -355,8 +338,8 @@ async fn no_http_is_spoken(cluster: &'static Cluster) {
         word: "not-http",
         title: "app does not speak HTTP on this port",
         original: "malformed HTTP",
-        words: &["Databases and message brokers"],
-        refreshes: false,
+        words: &["Databases and message brokers", "port-forward svc/app :80"],
+        looks: None,
     };
     told.check(cluster, &serving).await;
 }
@@ -372,7 +355,7 @@ async fn plain_text_where_only_tls_will_do(cluster: &'static Cluster) {
         title: "nginx speaks http on this port, not https",
         original: "the port does not speak TLS",
         words: &["--scheme http"],
-        refreshes: false,
+        looks: None,
     };
     told.check(cluster, &serving).await;
     assert!(!serving.stderr().contains("from now on"), "{}", serving.stderr());
@@ -415,7 +398,7 @@ async fn the_other_scheme_is_another_right(cluster: &'static Cluster) {
         title: "You may not open nginx through the API server",
         original: "services \"nginx:80\" is forbidden",
         words: &["nginx speaks http on this port, not https", &words, "--resource-name=nginx:80"],
-        refreshes: false,
+        looks: SLOWLY,
     };
     told.check(cluster, &serving).await;
     serving.until_stderr("nginx speaks http, not https").await;
@@ -428,7 +411,7 @@ async fn a_right_is_missing(cluster: &'static Cluster) {
     namespace.bind(&user, "view").await;
     let serving = Plugin::new(cluster, &user.kubeconfig(namespace.name())).args(["app:http"]).serve().await;
     let role = format!(
-        "kubectl --context test -n {} create role svcproxy-app --verb=get,create,update,patch,delete \
+        "kubectl -n {} create role svcproxy-app --verb=get,create,update,patch,delete \
          --resource=services/proxy --resource-name=app:http",
         namespace.name()
     );
@@ -438,8 +421,8 @@ async fn a_right_is_missing(cluster: &'static Cluster) {
         word: "forbidden",
         title: "You may not open app through the API server",
         original: "services \"app:http\" is forbidden",
-        words: &[&role, &binding],
-        refreshes: false,
+        words: &[&role, &binding, &format!("nd bind it to {}", user.name())],
+        looks: SLOWLY,
     };
     told.check(cluster, &serving).await;
 
@@ -472,7 +455,7 @@ async fn only_port_forward_would_do(cluster: &'static Cluster) {
         assert!(refused.text().contains(words), "no {words:?} in {}", refused.text());
     }
     let url = format!("{}a%2Fb", serving.site_url());
-    picture(cluster, &url, "The service proxy would change this request").await;
+    own_pages::look_at(cluster, &url, "The service proxy would change this request").await;
     let arrived = backend.requests();
     assert!(arrived.iter().all(|request| request["target"] == "/favicon.ico"), "{arrived:?}");
 }
@@ -507,7 +490,7 @@ async fn the_credentials_are_withdrawn(cluster: &'static Cluster) {
         title: "The API server no longer accepts your credentials",
         original: "Unauthorized",
         words: &["context test, https://10.77.0.1:6443", "auth whoami"],
-        refreshes: false,
+        looks: SLOWLY,
     };
     told.check(cluster, &serving).await;
     assert!(!serving.stderr().contains(&token[8..]), "a token is printed");
@@ -532,7 +515,7 @@ async fn the_api_server_is_gone(cluster: &'static Cluster) {
         title: "No connection to the API server",
         original: &url,
         words: &["context test, https://10.77.0.1:6443", "version"],
-        refreshes: true,
+        looks: SOON,
     };
     told.check(cluster, &serving).await;
 }

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::diagnosis::picture;
 use crate::harness::{Gateway, Plugin, UPGRADES, serve};
+use crate::own_pages::look_at;
 use support::cluster::{Cluster, Login, Namespace, User, backend_in};
 use support::stream::send;
 use support::{Backend, Canned, Peer, RawBackend, Serving, http, refusal};
@@ -93,7 +93,7 @@ async fn upgrades_that_pass_nowhere(cluster: &'static Cluster) {
         assert!(answer.text().contains(words), "no {words:?} in {}", answer.text());
     }
     let title = "Something on the way to the API server takes Upgrade out of requests";
-    picture(cluster, &serving.site_url(), title).await;
+    look_at(cluster, &serving.site_url(), title).await;
     serving.stop().await;
 }
 
@@ -243,7 +243,7 @@ async fn credentials_that_do_not_arrive(cluster: &'static Cluster) {
     let later = Gateway::start(cluster, &[("/", UPGRADES), (SERVICE_PROXY, drops)]).await;
     let serving = run_by(cluster, &namespace, cluster.admin(), &later).serve().await;
     explains(&serving, "credentials-unseen", &[title, why, &later.url()]).await;
-    picture(cluster, &serving.site_url(), "The API server did not see your credentials").await;
+    look_at(cluster, &serving.site_url(), "The API server did not see your credentials").await;
     serving.stop().await;
 }
 
@@ -269,7 +269,7 @@ async fn impersonation_that_does_not_arrive(cluster: &'static Cluster) {
     fails_with(run(&stranger), &[&title(&stranger), why]).await;
     let serving = run(&user).serve().await;
     explains(&serving, "impersonation-unseen", &[&title(&user), why]).await;
-    picture(cluster, &serving.site_url(), "The API server did not see that you act as jane").await;
+    look_at(cluster, &serving.site_url(), "The API server did not see that you act as jane").await;
     serving.stop().await;
     // Who may not impersonate is told that.
     let serving =

@@ -20,6 +20,7 @@ mod diagnosis;
 mod gateways;
 mod life;
 mod odd_answers;
+mod own_pages;
 mod krew;
 mod lattice;
 mod pick;
@@ -86,6 +87,7 @@ fn all_tests() -> Vec<Test> {
         gateways::tests(),
         life::tests(),
         odd_answers::tests(),
+        own_pages::tests(),
         service_proxy::tests(),
         stubborn::tests(),
         transports::tests(),

@@ -22,9 +22,10 @@ use super::site::below_proxy_path::ProxyPathPrefix;
 use super::site::headers::{prepare_agreement, prepare_answer, prepare_request};
 use super::site::route::{RequestRoute, RouteQuery, path_reference};
 use super::site::served_urls::ServedUrls;
+use super::site::start_page::OpenServices;
 use super::site::{asked_hrefs, own_pages, web_socket_pump};
 use crate::message::body::Body;
-use crate::message::client_kind::RequestingClient;
+use crate::message::client_kind::{LOOK_HEADER, PageLook, RequestingClient};
 use crate::message::host_port;
 use crate::message::safe_path::SafePath;
 use crate::message::upgraded_stream::take_stream;
@@ -47,7 +48,8 @@ pub(crate) async fn handle(
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
             tracing::debug!(reason = refused.word, "refused a request");
-            let mut response = own_pages::refusal(&refused, RequestingClient::of(&request));
+            let about = if refused.is_to_stranger { Vec::new() } else { server.about(request.headers()) };
+            let mut response = own_pages::refusal(&refused, about, RequestingClient::of(&request));
             let why = RefusalReason(format!("{}. {}", refused.reason, refused.way_out));
             response.extensions_mut().insert(why);
             finish(response, exchange)
@@ -84,7 +86,7 @@ fn decide(
     let (method, headers) = (request.method(), request.headers());
     let is_from_login = server.is_from_login(headers);
     let facts = RequestFacts { peer, method, uri: request.uri(), version: request.version(), headers, is_from_login };
-    let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| refusal.explained())?;
+    let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| server.explained(&refusal))?;
     let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, headers);
     let query = RouteQuery {
         host: outer.seen(admitted.host, admitted.authority),
@@ -101,7 +103,7 @@ fn decide(
     {
         return Ok(RequestDecision::Respond(held));
     }
-    follow(server, route, &admitted, outer, request)
+    follow(server, route, &query, &admitted, outer, request)
 }
 
 /// What stands between a request and its route where a token is asked for.
@@ -127,12 +129,11 @@ fn hold_at_gate(
 fn follow(
     server: &ServerState,
     route: RequestRoute<'_>,
+    query: &RouteQuery<'_>,
     admitted: &AdmittedRequest<'_>,
     outer: OuterFront,
     request: &Request<Incoming>,
 ) -> Result<RequestDecision, ExplainedRefusal> {
-    let (sites, origin) = (&server.local.sites, &server.origin);
-    let asker = || RequestingClient::of(request);
     let response = match route {
         RequestRoute::Serve { site, target, below } => {
             return Ok(RequestDecision::Forward(Forward {
@@ -147,10 +148,26 @@ fn follow(
             }));
         }
         RequestRoute::Redirect { status, location } => own_pages::redirect(status, &location),
-        RequestRoute::StartPage => own_pages::start_page(sites, origin, asker()),
-        RequestRoute::Nothing => own_pages::not_found_page(request.uri().path(), sites, origin, asker()),
+        RequestRoute::StartPage => open_services(server, query, &outer, request).start_page(),
+        RequestRoute::Nothing => open_services(server, query, &outer, request).not_found_page(request.uri().path()),
     };
     Ok(RequestDecision::Respond(response))
+}
+
+fn open_services<'a>(
+    server: &'a ServerState,
+    query: &RouteQuery<'_>,
+    outer: &OuterFront,
+    request: &Request<Incoming>,
+) -> OpenServices<'a> {
+    let [scheme, host] = [outer.scheme(), outer.host.clone()].map(|part| part.to_str().unwrap_or_default().to_owned());
+    OpenServices {
+        run: &server.local.shown,
+        sites: &server.local.sites,
+        addresses: server.layout().addresses(query, &format!("{scheme}://{host}")),
+        origin: &server.origin,
+        asker: RequestingClient::of(request),
+    }
 }
 
 /// The path and query to send, checked again where they are not all that the client asked for.
@@ -210,6 +227,9 @@ fn service_request(
     // How the client spelled the names of fields stays in there, and which of its connections it came on.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
+    if request.headers().contains_key(LOOK_HEADER) {
+        request.extensions_mut().insert(PageLook);
+    }
     served_urls(server, question).make_own(request.headers_mut());
     prepare_request(request.headers_mut(), &question.outer, question.is_handshake);
     if question.mount.is_some() {

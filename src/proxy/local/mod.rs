@@ -9,10 +9,11 @@ mod handle;
 mod tests;
 
 pub use guard::policy::GuardPolicy;
+pub use guard::refusal::ClosedSite;
 pub use server::listener::{ListenOn, LocalListener};
 pub use server::other_listener::serves_site;
 pub use server::request_log::{RefusalReason, RequestLog, RequestRecord};
 pub use server::serve::serve;
 pub use server::stats::{TrafficCounts, TrafficStats};
 pub use server_state::LocalProxy;
-pub use site::{Origin, Site};
+pub use site::{Origin, ShownRun, ShownService, Site};

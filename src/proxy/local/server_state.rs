@@ -8,22 +8,26 @@ use http::{HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::guard::admit::GuardRefusal;
 use super::guard::hosts::{OwnHost, OwnHosts};
 use super::guard::logins_elsewhere::LoginsElsewhere;
 use super::guard::policy::GuardPolicy;
+use super::guard::refusal::{ExplainedRefusal, closed_site};
 use super::guard::token::{PARAMETER, TokenGate, random_text};
 use super::server::listener::LocalListener;
 use super::server::request_log::RequestLog;
 use super::server::stats::TrafficStats;
 use super::site::route::SiteLayout;
-use super::site::{Origin, Site};
+use super::site::{Origin, ShownRun, Site};
 use crate::message::field_tokens::only_value;
-use crate::message::host_port::http_authority;
+use crate::message::host_port::{self, http_authority, strip_suffix_ignoring_case};
 
 /// Everything that is served on one listener, and to whom.
 pub struct LocalProxy {
     /// The open Services, at least one.
     pub sites: Vec<Site>,
+    /// What pages say of the run.
+    pub shown: ShownRun,
     /// How they are presented to browsers.
     pub presentation: Origin,
     /// Who may use them.
@@ -126,6 +130,27 @@ impl ServerState {
     pub(crate) fn is_referred_by_us(&self, headers: &HeaderMap) -> bool {
         let referrer = only_value(headers, &REFERER).and_then(|referrer| referrer.parse::<Uri>().ok());
         referrer.is_some_and(|url| url.authority().is_some_and(|host| self.hosts.find(host.as_str()).is_some()))
+    }
+
+    /// `refusal` in words.
+    pub(crate) fn explained(&self, refusal: &GuardRefusal) -> ExplainedRefusal {
+        let closed = match refusal {
+            GuardRefusal::UnknownHost(host) => strip_suffix_ignoring_case(host_port::split(host).0, ".localhost"),
+            _ => None,
+        };
+        let closed = closed.and_then(|label| (self.local.shown.closed_site)(&label.to_ascii_lowercase()));
+        closed.map_or_else(|| refusal.explained(), |closed| closed_site(&closed))
+    }
+
+    /// What a page in answer to a request with `headers` is about, from the large to the small: the context, and the Service
+    /// whose name was asked.
+    pub(crate) fn about(&self, headers: &HeaderMap) -> Vec<String> {
+        let host = only_value(headers, &HOST).and_then(|authority| self.hosts.find(authority));
+        let site = match host {
+            Some(OwnHost::Site(site)) => self.local.sites.get(site),
+            _ => None,
+        };
+        self.local.shown.context.iter().cloned().chain(site.map(|site| site.shown.place())).collect()
     }
 
     pub(crate) fn layout(&self) -> SiteLayout<'_> {

@@ -471,7 +471,14 @@ impl TransportPair {
         Ok(Self {
             scheme: target.scheme,
             service_proxy: ServiceProxy::new(cluster.api().clone(), target, service, diagnostics.clone()),
-            port_forward: PortForward::new(cluster, target, service, verify, diagnostics.clone(), kept)?,
+            port_forward: PortForward::new(
+                cluster,
+                target,
+                service,
+                verify,
+                diagnostics.by(Transport::PortForward),
+                kept,
+            )?,
             diagnostics,
         })
     }

@@ -17,10 +17,32 @@ pub(crate) struct ExplainedRefusal {
     pub(crate) reason: String,
     /// What to do about it.
     pub(crate) way_out: String,
+    /// A command that does it.
+    pub(crate) command: Option<String>,
+    /// What it is about, as `NAMESPACE/NAME`, where that is not what is open under the name that was asked.
+    pub(crate) service: Option<String>,
+    /// Whether whoever reads it may be a stranger, who is told neither Service nor context.
+    pub(crate) is_to_stranger: bool,
+    /// Whether the same request may be let in soon.
+    pub(crate) may_pass_soon: bool,
+}
+
+/// The site of a Service that is not open here: a tab or a bookmark of another run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedSite {
+    /// Namespace and name, where the label has room for both.
+    pub service: Option<(String, String)>,
+    /// The command that opens it.
+    pub command: String,
 }
 
 impl GuardRefusal {
     pub(crate) fn explained(&self) -> ExplainedRefusal {
+        let is_to_stranger = matches!(self, Self::Stranger(_) | Self::NoSingleHost | Self::UnknownHost(_));
+        ExplainedRefusal { is_to_stranger, ..self.in_words() }
+    }
+
+    fn in_words(&self) -> ExplainedRefusal {
         match self {
             Self::Stranger(user) => stranger(*user),
             Self::NoSingleHost => refused(
@@ -59,7 +81,38 @@ impl GuardRefusal {
 
 /// A refusal whose words may come from outside.
 fn refused(status: StatusCode, word: &'static str, reason: &str, way_out: &str) -> ExplainedRefusal {
-    ExplainedRefusal { status, word, reason: printable(reason), way_out: printable(way_out) }
+    ExplainedRefusal {
+        status,
+        word,
+        reason: printable(reason),
+        way_out: printable(way_out),
+        command: None,
+        service: None,
+        is_to_stranger: false,
+        may_pass_soon: false,
+    }
+}
+
+/// The name that was asked for is `closed`'s. It is never to be allowed: its answers would be another Service's.
+pub(crate) fn closed_site(closed: &ClosedSite) -> ExplainedRefusal {
+    let (reason, way_out) = match &closed.service {
+        Some((namespace, name)) => (
+            format!("Service {name} in {namespace} is not open here"),
+            "This address is of another run. Open the Service again with the command below: this page goes on by itself \
+             once the address is served.",
+        ),
+        None => (
+            "the Service of this site is not open here".to_owned(),
+            "This address is of another run, and too long to hold the whole name of its Service. Choose it with the command \
+             below.",
+        ),
+    };
+    ExplainedRefusal {
+        command: Some(printable(&closed.command)),
+        service: closed.service.as_ref().map(|(namespace, name)| printable(&format!("{namespace}/{name}"))),
+        may_pass_soon: true,
+        ..refused(StatusCode::MISDIRECTED_REQUEST, "host", &reason, way_out)
+    }
 }
 
 fn stranger(user: Option<u32>) -> ExplainedRefusal {
@@ -128,7 +181,9 @@ impl GateClosed {
                 "Delete the cookies of this address.",
             ),
         };
-        refused(status, "token", reason, way_out)
+        // Once the URL was opened in another tab, this one may come in.
+        let may_pass_soon = self == Self::NoToken;
+        ExplainedRefusal { is_to_stranger: true, may_pass_soon, ..refused(status, "token", reason, way_out) }
     }
 }
 
@@ -162,6 +217,33 @@ mod tests {
             assert!(refusal.explained().way_out.contains(flag), "{refusal:?}");
         }
         assert!(GateClosed::NoToken.explained().way_out.contains("--require-token"));
+    }
+
+    #[test]
+    fn a_closed_site_names_its_service_and_is_never_to_be_allowed() {
+        let command = "kubectl svcproxy http://web--shop--abc234.localhost:8001/".to_owned();
+        let service = Some(("shop".to_owned(), "web".to_owned()));
+        let explained = closed_site(&ClosedSite { service, command: command.clone() });
+        assert_eq!(explained.reason, "Service web in shop is not open here");
+        assert_eq!((explained.service.as_deref(), explained.command), (Some("shop/web"), Some(command.clone())));
+        for closed in [None, Some(("shop".to_owned(), "web".to_owned()))] {
+            let explained = closed_site(&ClosedSite { service: closed, command: command.clone() });
+            assert!(explained.may_pass_soon && !explained.way_out.contains("--allow-host"), "{explained:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_are_told_no_names() {
+        for (refusal, expect) in [
+            (GuardRefusal::Stranger(None), true),
+            (GuardRefusal::NoSingleHost, true),
+            (GuardRefusal::UnknownHost("evil.example".to_owned()), true),
+            (GuardRefusal::ReadOnlyTunnel, false),
+            (GuardRefusal::Path(PathFault::Control), false),
+        ] {
+            assert_eq!(refusal.explained().is_to_stranger, expect, "{refusal:?}");
+        }
+        assert!(GateClosed::WrongToken.explained().is_to_stranger);
     }
 
     proptest! {

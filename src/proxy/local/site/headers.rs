@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::message::client_kind::LOOK_HEADER;
 use crate::message::cookie_fields;
 use crate::message::field_tokens::{has_token, tokens, without_items};
 use crate::message::forwarded_fields::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
@@ -60,12 +61,13 @@ pub(crate) fn prepare_agreement(headers: &mut HeaderMap, authority: &HeaderValue
 }
 
 /// Whether a field says what a request and its proxies claim about somebody else (identities, audit entries, earlier
-/// hops), or asks for an answer before the request's end.
+/// hops), asks for an answer before the request's end, or is between our pages and us.
 fn is_forbidden(name: &str) -> bool {
     const BEGINNINGS: [&str; 3] = ["impersonate-", "x-remote-", "x-forwarded-"];
     matches!(name, "audit-id" | "x-real-ip")
         || name == FORWARDED.as_str()
         || name == EXPECT.as_str()
+        || name == LOOK_HEADER.as_str()
         || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 

@@ -7,20 +7,24 @@ pub(crate) mod served_urls;
 pub(crate) mod asked_hrefs;
 pub(crate) mod web_socket_pump;
 pub(crate) mod own_pages;
+pub(crate) mod start_page;
 
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use tokio::sync::watch;
 
+use super::guard::refusal::ClosedSite;
 use crate::proxy::upstream::Upstream;
+use crate::service::Readiness;
 
 /// One open Service.
 #[derive(Clone)]
 pub struct Site {
     /// First label of its own host name: a DNS label, never empty, different from every other site's.
     pub label: String,
-    /// What pages call it: "nginx in default".
-    pub title: String,
+    /// What pages say of it.
+    pub shown: ShownService,
     /// The proxy paths under which it is served too, each beginning and ending in `/`; the first is the computed one.
     pub paths: Vec<String>,
     /// Where the browser is sent first: path and query below the Service's `/`, beginning with `/`.
@@ -38,6 +42,39 @@ impl Site {
     /// Its own host name. Pure.
     pub(crate) fn host_name(&self) -> String {
         format!("{}.localhost", self.label)
+    }
+}
+
+/// What pages say of an open Service, in plain words.
+#[derive(Debug, Clone)]
+pub struct ShownService {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The port that is open, as people read it; none where none is known.
+    pub port: Option<String>,
+    /// How many of its endpoints are ready; `None` as long as nobody has seen them.
+    pub ready: watch::Receiver<Option<Readiness>>,
+}
+
+/// What pages say of a run: where its Services are, and what it does not serve.
+#[derive(Clone)]
+pub struct ShownRun {
+    /// Context of the kubeconfig; none in a Pod.
+    pub context: Option<String>,
+    /// URL of the API server.
+    pub server: String,
+    /// Commands that open something else, each with what that is.
+    pub others: Vec<(String, String)>,
+    /// Whose site has this label, if it looks like one of a Service that is not open here.
+    pub closed_site: Arc<dyn Fn(&str) -> Option<ClosedSite> + Send + Sync>,
+}
+
+impl ShownService {
+    /// As in `kubectl svcproxy NAMESPACE/NAME`. Pure.
+    pub(crate) fn place(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
     }
 }
 

@@ -1,33 +1,48 @@
-//! Every answer that the local side makes itself.
+//! Every answer that the local side makes itself, but for the start page.
+
+use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, LOCATION, SET_COOKIE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::Site;
 use crate::message::body::Body;
 use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::proxy::local::guard::refusal::ExplainedRefusal;
-use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, escaped};
-use crate::terminal::output::printable;
+use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, OwnPage, PageState, copied, escaped};
 
-/// A refusal: a page for a browser, two lines for everybody else.
-pub(crate) fn refusal(explained: &ExplainedRefusal, asker: RequestingClient) -> Response<Body> {
-    let ExplainedRefusal { status, word, reason, way_out } = explained;
-    let (kind, body) = match asker.reader {
-        ClientKind::Browser => {
-            let content = format!("<p class=\"why\">{}</p>", escaped(way_out));
-            (AnswerForm::Page, page::page("kubectl svcproxy", &capitalised(reason), &content))
-        }
+/// How long a refusal that may end waits before it looks for the first time.
+const PAGE_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A refusal: a page for a browser, a few lines for everybody else. `about` is what the page is about where the refusal does not
+/// say so itself.
+pub(crate) fn refusal(explained: &ExplainedRefusal, about: Vec<String>, asker: RequestingClient) -> Response<Body> {
+    let ExplainedRefusal { status, word, reason, way_out, command, .. } = explained;
+    let mut reply = match asker.reader {
+        ClientKind::Browser => refusal_page(explained, about, asker.may_repeat),
         ClientKind::Terminal | ClientKind::Program => {
-            (AnswerForm::Text, format!("kubectl svcproxy: {reason}.\n{way_out}\n"))
+            let command = command.as_ref().map(|command| format!("  {command}\n")).unwrap_or_default();
+            page::answer(*status, AnswerForm::Text, format!("kubectl svcproxy: {reason}.\n{way_out}\n{command}"))
         }
     };
-    let mut reply = page::answer(*status, kind, body);
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(word));
     if *status == StatusCode::METHOD_NOT_ALLOWED {
         reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
     }
     reply
+}
+
+fn refusal_page(explained: &ExplainedRefusal, mut about: Vec<String>, may_repeat: bool) -> Response<Body> {
+    about.extend(explained.service.clone());
+    let command = explained.command.as_deref().map(copied).unwrap_or_default();
+    let page = OwnPage {
+        about: &about.iter().map(String::as_str).collect::<Vec<_>>(),
+        state: if explained.may_pass_soon { PageState::Waiting } else { PageState::Refused },
+        status: explained.status,
+        title: &capitalised(&explained.reason),
+        content: &format!("<p class=\"why\">{}</p>\n{command}", escaped(&explained.way_out)),
+        look: (explained.may_pass_soon && may_repeat).then_some(PAGE_LOOK_INTERVAL),
+    };
+    page.answer()
 }
 
 fn capitalised(sentence: &str) -> String {
@@ -67,35 +82,13 @@ pub(crate) fn redirect_without_token(location: &str, cookie: Option<HeaderValue>
 /// Loads the same address once more, now as a request of this site's own: browsers keep a strict cookie back from a
 /// navigation that another site began, such as the way back from a login.
 pub(crate) fn same_site_reload(target: &str) -> Response<Body> {
-    let content = format!("<meta http-equiv=\"refresh\" content=\"0; url={}\">", escaped(target));
-    page::answer(StatusCode::OK, AnswerForm::Page, page::page("kubectl svcproxy", "One moment", &content))
-}
-
-/// What is open.
-pub(crate) fn start_page(sites: &[Site], origin: &str, asker: RequestingClient) -> Response<Body> {
-    list(StatusCode::OK, "Open Services", sites, origin, asker)
-}
-
-/// Nothing is served there; what is.
-pub(crate) fn not_found_page(path: &str, sites: &[Site], origin: &str, asker: RequestingClient) -> Response<Body> {
-    let title = format!("Nothing is served at {}", printable(path));
-    let mut reply = list(StatusCode::NOT_FOUND, &title, sites, origin, asker);
-    reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("path"));
-    reply
-}
-
-fn list(status: StatusCode, title: &str, sites: &[Site], origin: &str, asker: RequestingClient) -> Response<Body> {
-    if asker.reader == ClientKind::Browser {
-        let items: String = sites.iter().map(item).collect();
-        let content = format!("<ul>\n{items}</ul>");
-        return page::answer(status, AnswerForm::Page, page::page("kubectl svcproxy", title, &content));
-    }
-    let lines: String = sites.iter().map(|site| format!("{origin}{}  {}\n", site.proxy_path(), site.title)).collect();
-    page::answer(status, AnswerForm::Text, format!("{title}; served here:\n{lines}"))
-}
-
-fn item(site: &Site) -> String {
-    let target = format!("{}{}", site.proxy_path(), site.landing.trim_start_matches('/'));
-    let (target, path, title) = (escaped(&target), escaped(site.proxy_path()), escaped(&site.title));
-    format!("<li><a href=\"{target}\">{title}</a><pre>{path}</pre></li>\n")
+    let page = OwnPage {
+        about: &[],
+        state: PageState::Waiting,
+        status: StatusCode::OK,
+        title: "One moment",
+        content: &format!("<meta http-equiv=\"refresh\" content=\"0; url={}\">", escaped(target)),
+        look: None,
+    };
+    page.answer()
 }

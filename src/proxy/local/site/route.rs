@@ -137,6 +137,16 @@ impl SiteLayout<'_> {
         }
     }
 
+    /// Where the browser of `ask`, which is at the origin `here`, finds the first page of each site: URLs.
+    pub fn addresses(&self, ask: &RouteQuery<'_>, here: &str) -> Vec<String> {
+        let address = |(index, site): (usize, &Site)| match self.origin_for_pages(index, ask) {
+            Some(origin) if origin.is_empty() => format!("{here}{}", site.landing),
+            Some(origin) => format!("{origin}{}", site.landing),
+            None => format!("{here}{}{}", site.proxy_path(), site.landing.trim_start_matches('/')),
+        };
+        self.sites.iter().enumerate().map(address).collect()
+    }
+
     /// Where the browser of `ask` finds `site` at `/`: an origin, or nothing for the host it is at already. `None`
     /// where only the proxy path leads to it.
     fn origin_for_pages(&self, site: usize, ask: &RouteQuery<'_>) -> Option<String> {
@@ -205,10 +215,12 @@ fn resolves_names_below_localhost(user_agent: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::message::body::Body;
+    use crate::proxy::local::ShownService;
     use crate::proxy::upstream::Upstream;
     use futures_util::future::BoxFuture;
     use proptest::prelude::*;
     use std::sync::Arc;
+    use tokio::sync::watch;
 
     struct Nobody;
 
@@ -228,7 +240,12 @@ mod tests {
     fn sites(count: usize) -> Vec<Site> {
         let site = |label: &str, paths: &[&str], landing: &str| Site {
             label: label.to_owned(),
-            title: label.to_owned(),
+            shown: ShownService {
+                name: label.to_owned(),
+                namespace: "default".to_owned(),
+                port: None,
+                ready: watch::channel(None).1,
+            },
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             landing: landing.to_owned(),
             upstream: Arc::new(Nobody),
@@ -310,6 +327,30 @@ mod tests {
         navigation(2).at(OwnHost::Localhost).check(NGINX, &format!("307 {site}/"));
         navigation(2).check(REDIS, "307 http://redis--default--abc124.localhost:8001/");
         navigation(2).check(&REDIS.replace(':', "%3A"), "307 http://redis--default--abc124.localhost:8001/");
+    }
+
+    #[test]
+    fn addresses_are_where_the_browser_finds_the_sites() {
+        let check = |case: Case, expect: [&str; 2]| {
+            let sites = sites(2);
+            let layout = SiteLayout { sites: &sites, presentation: case.presentation, has_port: true };
+            let ask = RouteQuery {
+                host: case.host,
+                port: case.port,
+                method: &case.method,
+                target: "/",
+                is_navigation: true,
+                user_agent: Some(case.user_agent),
+            };
+            assert_eq!(layout.addresses(&ask, "http://localhost:9000"), expect);
+        };
+        let forwarded = || Case { port: 9000, ..navigation(2) };
+        let by_name =
+            ["http://nginx--default--abc123.localhost:9000/ui/?x=1", "http://redis--default--abc124.localhost:9000/"];
+        check(forwarded(), by_name);
+        let (nginx, redis) = (format!("http://localhost:9000{NGINX}ui/?x=1"), format!("http://localhost:9000{REDIS}"));
+        check(forwarded().presented(Origin::Path), [&nginx, &redis]);
+        check(Case { user_agent: SAFARI, ..forwarded() }.presented(Origin::Path), [&nginx, &redis]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -25,6 +25,7 @@ use super::*;
 use crate::error::Error;
 use crate::message::body::Body;
 use crate::proxy::upstream::Upstream;
+use crate::service::Readiness;
 
 /// When a test gives up waiting.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,7 +53,12 @@ where
 fn site(label: &str, path: &str, upstream: impl Upstream) -> Site {
     Site {
         label: label.to_owned(),
-        title: format!("{} in default", label.split("--").next().unwrap()),
+        shown: ShownService {
+            name: label.split("--").next().unwrap().to_owned(),
+            namespace: "default".to_owned(),
+            port: None,
+            ready: watch::channel(Some(Readiness { ready: 2, total: 2 })).1,
+        },
         paths: vec![path.to_owned()],
         landing: "/".to_owned(),
         upstream: Arc::new(upstream),
@@ -62,12 +68,27 @@ fn site(label: &str, path: &str, upstream: impl Upstream) -> Site {
 fn local(sites: Vec<Site>) -> LocalProxy {
     LocalProxy {
         sites,
+        shown: ShownRun {
+            context: Some("dev".to_owned()),
+            server: "https://cluster.example".to_owned(),
+            others: vec![("what there is".to_owned(), "kubectl svcproxy --list".to_owned())],
+            closed_site: Arc::new(closed_site),
+        },
         presentation: Origin::Site,
         policy: GuardPolicy::default(),
         token: None,
         log: None,
         activity: TrafficStats::default(),
     }
+}
+
+/// As if every name with `--` in it were a site's.
+fn closed_site(label: &str) -> Option<ClosedSite> {
+    let (name, namespace) = label.split_once("--")?;
+    Some(ClosedSite {
+        service: Some((namespace.to_owned(), name.to_owned())),
+        command: format!("kubectl svcproxy {name}"),
+    })
 }
 
 /// One site whose Service is `answer`.

@@ -53,7 +53,15 @@ async fn the_start_page_shows_what_is_open() {
     assert!(body_of(&text).contains(&format!("http://{host}{OTHER_PATH}  redis in default\n")), "{text}");
     let page = serving.ask_at(&host, &format!("GET /\n{NAVIGATION}")).await;
     assert_eq!(field(&page, "content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.contains(&format!("<a href=\"{PROXY_PATH}\">nginx in default</a>")), "{page}");
+    let site = format!("http://{LABEL}.localhost:{}/", serving.port());
+    let row =
+        format!("<a href=\"{site}\">nginx</a><span>in default</span><span class=\"live\">2 ready endpoints</span>");
+    for part in
+        [&*row, "aria-label=\"ready\"", "Context dev, server https://cluster.example", "kubectl svcproxy --list"]
+    {
+        let shown = page.replace("<span>svcproxy</span>", "svcproxy").replace("<span>--list</span>", "--list");
+        assert!(shown.replace("<span>kubectl</span>", "kubectl").contains(part), "{part} in {page}");
+    }
     let nothing = serving.ask_at(&host, "GET /api/v1/namespaces/default/secrets").await;
     assert_eq!(status_of(&nothing), 404);
     assert!(body_of(&nothing).contains(PROXY_PATH), "{nothing}");
@@ -120,10 +128,74 @@ async fn a_refusal_is_a_page_for_browsers_and_text_for_others() {
     assert_eq!(field(&text, "content-type"), Some("text/plain; charset=utf-8"));
     let page = serving.ask_at("evil\"<script>.example", &format!("GET /\n{NAVIGATION}")).await;
     assert_eq!(field(&page, "content-type"), Some("text/html; charset=utf-8"));
-    assert!(page.contains("evil&quot;&lt;script&gt;.example") && !page.contains("<script>"), "{page}");
+    assert!(page.contains("evil&quot;&lt;script&gt;.example") && !page.contains("\"<script>"), "{page}");
     assert!(page.contains("prefers-color-scheme: dark") && field(&page, "content-security-policy").is_some());
     serving.stop().await;
     assert_eq!(seen.recv().await, None);
+}
+
+/// Nobody but the page itself may read its state, and a look is answered like the page.
+#[tokio::test]
+async fn a_page_looks_whether_it_still_holds() {
+    let (ready, seen) = watch::channel(Some(Readiness { ready: 1, total: 1 }));
+    let mut local = two();
+    local.sites[1].shown.ready = seen;
+    let serving = Serving::start(local).await;
+    let host = format!("127.0.0.1:{}", serving.port());
+    let page = serving.ask_at(&host, &format!("GET /\n{NAVIGATION}")).await;
+    let look = format!("GET /\nSec-Fetch-Mode: cors\nSec-Fetch-Site: same-origin\nsvcproxy-look: {}", "0".repeat(16));
+    let state = field(&page, "svcproxy-state").unwrap();
+    assert!(page.contains(&format!("data-state=\"{state}\" data-look=\"1\"")), "{page}");
+    assert_eq!(field(&serving.ask_at(&host, &look).await, "svcproxy-state"), Some(state));
+    ready.send_replace(Some(Readiness::default()));
+    let changed = serving.ask_at(&host, &look).await;
+    assert_ne!(field(&changed, "svcproxy-state"), Some(state));
+    assert!(changed.contains("no ready endpoint"), "{changed}");
+    let elsewhere = serving.ask_at(&host, &look.replace("same-origin", "cross-site")).await;
+    assert_eq!(status_of(&elsewhere), 403);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn the_site_of_a_service_that_is_not_open() {
+    let serving = Serving::start(echoing()).await;
+    let host = format!("Redis--Shop--abc124.localhost:{}", serving.port());
+    let text = serving.ask_at(&host, "GET /").await;
+    assert_eq!((status_of(&text), field(&text, "svcproxy-error")), (421, Some("host")));
+    assert!(body_of(&text).starts_with("kubectl svcproxy: Service redis in shop--abc124 is not open here."), "{text}");
+    assert!(body_of(&text).ends_with("\n  kubectl svcproxy redis\n") && !text.contains("--allow-host"), "{text}");
+    let page = serving.ask_at(&host, &format!("GET /\n{NAVIGATION}")).await;
+    for part in [" data-look=\"2\"", "<span class=\"about\">dev</span><span class=\"about\">shop--abc124/redis</span>"]
+    {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn the_service_is_named_to_whom_it_serves_and_never_to_strangers() {
+    let serving = Serving::start(echoing()).await;
+    let head = "<span class=\"about\">dev</span><span class=\"about\">default/nginx</span>";
+    let refused = serving.ask(&format!("GET /%zz\n{NAVIGATION}")).await;
+    assert!(refused.contains(head), "{refused}");
+    let stranger = serving.ask_at("evil.example:8001", &format!("GET /\n{NAVIGATION}")).await;
+    assert!(!stranger.contains("class=\"about\"") && !stranger.contains("nginx"), "{stranger}");
+    serving.stop().await;
+
+    let serving = Serving::start(LocalProxy { token: Some("t0ken".to_owned()), ..echoing() }).await;
+    let page = serving.ask(&format!("GET /\n{NAVIGATION}")).await;
+    assert!(page.contains(" data-look=\"2\"") && !page.contains("class=\"about\""), "{page}");
+    serving.stop().await;
+}
+
+/// The app is asked as if the page had never looked.
+#[tokio::test]
+async fn no_app_sees_that_a_page_looks() {
+    let (local, mut seen) = watched(|_| {});
+    let serving = Serving::start(local).await;
+    assert_eq!(status_of(&serving.ask("GET /\nsvcproxy-look: 0123").await), 200);
+    assert_eq!(seen.recv().await.as_deref(), Some("GET /"));
+    serving.stop().await;
 }
 
 #[tokio::test]

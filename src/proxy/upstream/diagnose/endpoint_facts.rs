@@ -36,7 +36,7 @@ impl EndpointFacts {
                 "It has no selector, so somebody else must write its endpoints, and nobody did.".to_owned(),
             ),
             (0, _) if self.unready.is_empty() => (format!("{service} has no Pods"), self.no_pods(&target.namespace)),
-            (_, 0) => (format!("No Pod of {service} is ready"), self.unready_pods()),
+            (_, 0) => self.none_ready(service),
             _ if !has_port(slices, target) => (
                 format!("No Pod of {service} has the port {}", target.shown_port().unwrap_or_default()),
                 other_ports(slices, target),
@@ -54,14 +54,22 @@ impl EndpointFacts {
         format!("No Pod in {namespace} has the labels that the Service selects{labels}.")
     }
 
-    /// The unready Pods, a line each.
-    fn unready_pods(&self) -> String {
+    /// One Pod is named in the first line, several below it, a line each.
+    fn none_ready(&self, service: &str) -> (String, String) {
+        if let [(name, why)] = &self.unready[..] {
+            let is_said = why == "it is not ready";
+            return (format!("{name} is not ready"), if is_said { String::new() } else { why.clone() });
+        }
         let mut lines: Vec<String> =
             self.unready.iter().take(NAMED).map(|(name, why)| format!("{name}: {why}")).collect();
         if self.unready.len() > NAMED {
             lines.push(format!("and {} more", self.unready.len() - NAMED));
         }
-        lines.join("\n")
+        let title = match self.unready.len() {
+            0 => format!("No Pod of {service} is ready"),
+            count => format!("None of the {count} Pods of {service} is ready"),
+        };
+        (title, lines.join("\n"))
     }
 }
 

@@ -7,10 +7,12 @@ use http::StatusCode;
 use super::cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
 use super::endpoint_facts::EndpointFacts;
 use crate::cluster::{CredentialsNotSeen, MissingRight};
-use crate::service::{ServiceId, Target};
+use crate::service::{PortRef, ServiceId, Target};
 
-/// How long a page waits before it looks again whether the Service is there.
-const PAGE_REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a page waits before it looks for the first time whether the Service is there.
+const PAGE_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// The same where somebody has to log in or to grant a right first, and each look may start a credential plugin.
+const SLOW_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an explanation is about.
 pub struct FailingService {
@@ -22,6 +24,17 @@ pub struct FailingService {
     pub server: String,
     /// Whether the scheme is not the one that was asked for, since the Pods speak another.
     pub turned: bool,
+}
+
+/// How a request went that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayTaken {
+    /// Through the service proxy.
+    ServiceProxy,
+    /// By port-forward.
+    PortForward,
+    /// By port-forward, since the API server's own packets do not reach the Pods.
+    BothInVain,
 }
 
 /// An explanation, in plain text.
@@ -63,8 +76,28 @@ impl FailingService {
 
     /// A kubectl command in the Service's namespace.
     fn kubectl(&self, rest: &str) -> String {
+        self.kubectl_anywhere(&format!("-n {} {rest}", self.target.namespace))
+    }
+
+    /// A kubectl command in no namespace.
+    fn kubectl_anywhere(&self, rest: &str) -> String {
         let context = self.context.as_deref().map(|name| format!(" --context {}", quoted(name))).unwrap_or_default();
-        format!("kubectl{context} -n {} {rest}", self.target.namespace)
+        format!("kubectl{context} {rest}")
+    }
+
+    /// The way to what is no HTTP: to the same port on this machine, where only root may have one below 1024 to another.
+    fn kubectl_port_forward(&self) -> String {
+        let number = match (&self.target.port, self.target.id.port()) {
+            (Some(port), _) => Some(port.number),
+            (None, Some(PortRef::Number(number))) => Some(*number),
+            (None, _) => None,
+        };
+        let ports = match number {
+            Some(number @ 1024..) => number.to_string(),
+            Some(number) => format!(":{number}"),
+            None => ":PORT".to_owned(),
+        };
+        self.kubectl(&format!("port-forward svc/{} {ports}", self.service()))
     }
 
     fn get_pods(&self, facts: &EndpointFacts) -> String {
@@ -103,18 +136,19 @@ impl SuggestedCheck {
 }
 
 impl Explanation {
-    /// Explains `cause`, which was met under the status `code` and said with the words `original`.
+    /// Explains `cause`, which was met on the `way` under the status `code` and said with the words `original`.
     pub fn new(
         cause: &FailureCause,
         code: StatusCode,
         original: &str,
         subject: &FailingService,
         facts: &EndpointFacts,
+        way: WayTaken,
     ) -> Self {
-        let explanation = explained(cause, original, subject, facts);
+        let explanation = explained(cause, original, subject, facts, way);
         let is_said = original.is_empty() || explanation.text == original;
         let original = (!is_said).then(|| original.to_owned());
-        Self { code, original, again: mends_itself(cause).then_some(PAGE_REFRESH_INTERVAL), ..explanation }
+        Self { code, original, again: look_interval(cause), ..explanation }
     }
 
     /// What there is to say of a cause, whatever status it was met under.
@@ -123,18 +157,25 @@ impl Explanation {
     }
 }
 
-/// Whether the same request may be answered in a moment, without anybody's doing in this program.
-fn mends_itself(cause: &FailureCause) -> bool {
-    matches!(
-        cause,
+/// After how long the same request may be answered, without anybody's doing in this program; `None` for never.
+fn look_interval(cause: &FailureCause) -> Option<Duration> {
+    match cause {
         FailureCause::NoEndpoints
-            | FailureCause::NoService
-            | FailureCause::PodRefuses
-            | FailureCause::ApiServer(ApiServerFailure::Unreachable)
-    )
+        | FailureCause::NoService
+        | FailureCause::PodRefuses
+        | FailureCause::ApiServer(ApiServerFailure::Unreachable) => Some(PAGE_LOOK_INTERVAL),
+        FailureCause::Unauthorized | FailureCause::Forbidden(_) => Some(SLOW_LOOK_INTERVAL),
+        _ => None,
+    }
 }
 
-fn explained(cause: &FailureCause, original: &str, subject: &FailingService, facts: &EndpointFacts) -> Explanation {
+fn explained(
+    cause: &FailureCause,
+    original: &str,
+    subject: &FailingService,
+    facts: &EndpointFacts,
+    way: WayTaken,
+) -> Explanation {
     match cause {
         FailureCause::NoEndpoints => no_endpoints(subject, facts),
         FailureCause::NoService
@@ -142,12 +183,12 @@ fn explained(cause: &FailureCause, original: &str, subject: &FailingService, fac
         | FailureCause::InvalidId
         | FailureCause::WrongScheme { .. } => of_target(cause, subject),
         FailureCause::PodUnreachable | FailureCause::NodeUnreachable | FailureCause::PodNotReached => {
-            unreachable(cause, subject, facts)
+            unreachable(cause, subject, facts, way)
         }
         FailureCause::PodRefuses | FailureCause::PodBreaksOff | FailureCause::NotHttp | FailureCause::PodTls => {
-            of_pod(cause, subject, facts)
+            of_pod(cause, subject, facts, way)
         }
-        FailureCause::HeadTooLarge | FailureCause::MalformedAnswer(_) => malformed(cause, subject),
+        FailureCause::HeadTooLarge | FailureCause::MalformedAnswer(_) => malformed(cause, subject, way),
         FailureCause::UpgradeRefused
         | FailureCause::BadRedirect
         | FailureCause::BadEncoding
@@ -166,14 +207,16 @@ fn explained(cause: &FailureCause, original: &str, subject: &FailingService, fac
     }
 }
 
-fn malformed(cause: &FailureCause, subject: &FailingService) -> Explanation {
+fn malformed(cause: &FailureCause, subject: &FailingService, way: WayTaken) -> Explanation {
     let service = subject.service();
+    let by_port_forward = SuggestedCheck::say("port-forward passes it as it is: run again with --via port-forward");
+    let by_port_forward = (way == WayTaken::ServiceProxy).then_some(by_port_forward);
     match cause {
         FailureCause::MalformedAnswer(fault) => Explanation::of(
             "malformed-answer",
             format!("{service}'s answer is malformed: {fault}"),
             "Whoever reads it strictly, as the API server does, cannot pass it on. Browsers and curl may put up with it.",
-            vec![SuggestedCheck::say("port-forward passes it as it is: run again with --via port-forward")],
+            by_port_forward.into_iter().collect(),
         ),
         _ => Explanation::of(
             "header-too-large",
@@ -212,16 +255,13 @@ fn of_redirects(cause: &FailureCause, subject: &FailingService) -> Explanation {
 }
 
 fn of_gateway(cause: &FailureCause, subject: &FailingService) -> Explanation {
-    let (service, cluster) = (subject.service(), subject.whose_cluster());
+    let cluster = subject.whose_cluster();
     match cause {
         FailureCause::NoPortForward => Explanation::of(
             "no-port-forward",
             "The API server offers no port-forward",
             "It, or something in front of it, takes a port-forward neither over WebSocket nor by SPDY.",
-            vec![SuggestedCheck::run(
-                "whether kubectl's own port-forward can",
-                subject.kubectl(&format!("port-forward svc/{service} 8080:PORT")),
-            )],
+            vec![SuggestedCheck::run("whether kubectl's own port-forward can", subject.kubectl_port_forward())],
         ),
         _ => Explanation::of(
             "upgrade-lost",
@@ -283,35 +323,80 @@ fn of_target(cause: &FailureCause, subject: &FailingService) -> Explanation {
     }
 }
 
-fn unreachable(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts) -> Explanation {
+fn unreachable(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts, way: WayTaken) -> Explanation {
     let service = subject.service();
-    let by_port_forward = SuggestedCheck::say(
-        "port-forward takes another way: run again with --via port-forward (it needs a right of its own)",
-    );
-    match cause {
-        FailureCause::NodeUnreachable => Explanation::of(
-            "node-unreachable",
-            format!("The API server cannot reach the node of {service}'s Pod"),
-            "Connections to the node's kubelet get no answer.",
-            vec![SuggestedCheck::run("the nodes", "kubectl get nodes -o wide".to_owned())],
-        ),
-        FailureCause::PodNotReached => Explanation::of(
+    let pods = SuggestedCheck::run("the Pods", subject.get_pods(facts));
+    match (cause, way) {
+        (FailureCause::NodeUnreachable, _) => node_unreachable(subject, pods, way),
+        (FailureCause::PodNotReached, WayTaken::ServiceProxy) => Explanation::of(
             "pod-not-reached",
             format!("The API server did not get through to {service}"),
             String::new(),
-            vec![SuggestedCheck::run("the Pods", subject.get_pods(facts)), by_port_forward],
+            vec![pods, by_port_forward()],
         ),
-        _ => Explanation::of(
-            "pod-unreachable",
-            format!("The API server cannot reach the Pods of {service}"),
-            "Its packets to the Pod's address and port get no answer: a firewall between control plane and nodes (usual \
-             on private clusters of cloud providers), a NetworkPolicy, or a tunnel to the nodes that is down.",
-            vec![by_port_forward, SuggestedCheck::run("NetworkPolicies", subject.kubectl("get networkpolicies"))],
+        (FailureCause::PodNotReached, _) => Explanation::of(
+            "pod-not-reached",
+            format!("No port-forward got through to {service}"),
+            String::new(),
+            vec![pods],
+        ),
+        _ => pod_unreachable(subject, pods, way),
+    }
+}
+
+fn by_port_forward() -> SuggestedCheck {
+    SuggestedCheck::say(
+        "port-forward takes another way: run again with --via port-forward (it needs a right of its own)",
+    )
+}
+
+fn node_unreachable(subject: &FailingService, pods: SuggestedCheck, way: WayTaken) -> Explanation {
+    let service = subject.service();
+    let nodes = SuggestedCheck::run("the nodes", subject.kubectl_anywhere("get nodes -o wide"));
+    match way {
+        WayTaken::BothInVain => Explanation::of(
+            "node-unreachable",
+            format!("The API server reaches neither the Pods of {service} nor their node"),
+            "Neither the Pod's own address nor the node's kubelet, which would pass a port-forward on, gives an answer: the \
+             node may be down, or a firewall or a broken tunnel is between it and the control plane.",
+            vec![nodes, pods],
+        ),
+        WayTaken::ServiceProxy | WayTaken::PortForward => Explanation::of(
+            "node-unreachable",
+            format!("The API server cannot reach the node of {service}'s Pod"),
+            "Connections to the node's kubelet get no answer.",
+            vec![nodes],
         ),
     }
 }
 
-fn of_pod(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts) -> Explanation {
+fn pod_unreachable(subject: &FailingService, pods: SuggestedCheck, way: WayTaken) -> Explanation {
+    let service = subject.service();
+    let policies = SuggestedCheck::run("NetworkPolicies", subject.kubectl("get networkpolicies"));
+    let (title, text, first) = match way {
+        WayTaken::ServiceProxy => (
+            format!("The API server cannot reach the Pods of {service}"),
+            "Its packets to the Pod's address and port get no answer: a firewall between control plane and nodes (usual \
+             on private clusters of cloud providers), a NetworkPolicy, or a tunnel to the nodes that is down.",
+            by_port_forward(),
+        ),
+        WayTaken::BothInVain => (
+            format!("{service} is reached neither by the API server nor by the node"),
+            "Packets to the Pod's address and port get no answer, neither the API server's own nor, by port-forward, those \
+             of the Pod's node: the Pod may be gone, its network down, or it listens elsewhere and drops the rest.",
+            pods,
+        ),
+        WayTaken::PortForward => (
+            format!("The node cannot reach the Pod of {service}"),
+            "Packets to the Pod's port get no answer even from its own node: its network may be down, or it listens \
+             elsewhere and drops the rest.",
+            pods,
+        ),
+    };
+    Explanation::of("pod-unreachable", title, text, vec![first, policies])
+}
+
+fn of_pod(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts, way: WayTaken) -> Explanation {
     let (service, scheme) = (subject.service(), subject.target.scheme);
     let pods = SuggestedCheck::run("the Pods", subject.get_pods(facts));
     let target_port = SuggestedCheck::run(
@@ -319,18 +404,13 @@ fn of_pod(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts)
         subject.kubectl(&format!("get service {service} -o jsonpath='{{.spec.ports}}'")),
     );
     match cause {
-        FailureCause::PodRefuses => Explanation::of(
-            "connection-refused",
-            format!("Nothing listens on the port that {service} leads to"),
-            "The app is not up yet, listens on another port than the Service's targetPort, or only on the Pod's own \
-             loopback address, which --via port-forward reaches.",
-            vec![target_port, pods],
-        ),
+        FailureCause::PodRefuses => pod_refuses(subject, vec![target_port, pods], way),
         FailureCause::NotHttp => Explanation::of(
             "not-http",
             format!("{service} does not speak HTTP on this port"),
-            "What it said is no HTTP answer. Databases and message brokers have no web page.",
-            vec![target_port],
+            "What it said is no HTTP answer. Databases and message brokers have no web page; their own clients get there by \
+             kubectl port-forward.",
+            vec![SuggestedCheck::run("the way to it", subject.kubectl_port_forward()), target_port],
         ),
         FailureCause::PodTls => Explanation::of(
             "pod-tls",
@@ -349,6 +429,20 @@ fn of_pod(cause: &FailureCause, subject: &FailingService, facts: &EndpointFacts)
             vec![pods, target_port],
         ),
     }
+}
+
+fn pod_refuses(subject: &FailingService, checks: Vec<SuggestedCheck>, way: WayTaken) -> Explanation {
+    let text = match way {
+        WayTaken::ServiceProxy => {
+            "The app is not up yet, listens on another port than the Service's targetPort, or only on the Pod's own \
+             loopback address, which --via port-forward reaches."
+        }
+        WayTaken::PortForward | WayTaken::BothInVain => {
+            "The app is not up yet, or listens on another port than the Service's targetPort."
+        }
+    };
+    let title = format!("Nothing listens on the port that {} leads to", subject.service());
+    Explanation::of("connection-refused", title, text, checks)
 }
 
 fn of_service_proxy(cause: &FailureCause, subject: &FailingService) -> Explanation {
@@ -492,12 +586,12 @@ fn rule(
     let way = if resource == "pods/portforward" { "-port-forward" } else { "" };
     let role = format!("svcproxy-{}{way}", subject.service());
     let only = id.map(|id| format!(" --resource-name={id}")).unwrap_or_default();
-    let create = format!("create role {role} --verb={verbs} --resource={resource}{only}");
-    let bind = format!("create rolebinding {role} --role={role} --user={}", user.map_or("USER".to_owned(), quoted));
-    vec![
-        SuggestedCheck::run("a role", subject.kubectl(&create)),
-        SuggestedCheck::run("for you", subject.kubectl(&bind)),
-    ]
+    let (user, quoted_user) = user.map_or(("USER", "USER".to_owned()), |user| (user, quoted(user)));
+    // An administrator's contexts are not the user's.
+    let kubectl = format!("kubectl -n {}", subject.target.namespace);
+    let create = format!("{kubectl} create role {role} --verb={verbs} --resource={resource}{only}");
+    let bind = format!("{kubectl} create rolebinding {role} --role={role} --user={quoted_user}");
+    vec![SuggestedCheck::run("a role", create), SuggestedCheck::run(format!("and bind it to {user}"), bind)]
 }
 
 fn of_api_server(trouble: ApiServerFailure, subject: &FailingService) -> Explanation {

@@ -12,6 +12,7 @@ mod render;
 mod api_status;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -22,9 +23,9 @@ pub use api_status::ApiServerStatus;
 pub use cause::{ApiServerFailure, FailureCause, NoPortForwardReason};
 pub use cluster_view::LiveClusterView;
 pub use endpoint_facts::EndpointFacts;
-pub use explanation::{Explanation, FailingService, SuggestedCheck};
+pub use explanation::{Explanation, FailingService, SuggestedCheck, WayTaken};
 
-use super::Body;
+use super::{Body, Transport};
 pub use crate::cluster::{CredentialsNotSeen, MissingRight};
 pub use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::message::content_kind;
@@ -51,12 +52,21 @@ pub trait ClusterView: Send + Sync + 'static {
 pub struct Diagnostics {
     subject: Arc<FailingService>,
     look: Option<Arc<dyn ClusterView>>,
+    transport: Transport,
+    /// Whether the API server's own packets did not reach the Pods: then port-forward was the other way.
+    unreached: Arc<AtomicBool>,
 }
 
 impl Diagnostics {
-    /// Explains errors of `subject`, with what `look` sees.
+    /// Explains errors of `subject` on the way through the service proxy, with what `look` sees.
     pub fn new(subject: FailingService, look: Option<Arc<dyn ClusterView>>) -> Self {
-        Self { subject: Arc::new(subject), look }
+        Self { subject: Arc::new(subject), look, transport: Transport::ServiceProxy, unreached: Arc::default() }
+    }
+
+    /// The same for what goes by `transport`. Each knows what the other one met.
+    #[must_use]
+    pub fn by(&self, transport: Transport) -> Self {
+        Self { transport, ..self.clone() }
     }
 
     /// Gives back the answer of an API server: as it is where it is the Service's own or unknown; explained to a
@@ -79,8 +89,9 @@ impl Diagnostics {
         let facts = self.facts(&cause).await;
         let cause = if facts.is_gone { FailureCause::NoService } else { self.nearer(cause) };
         let original = crate::terminal::output::printable(original);
-        let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts);
-        let mut response = explanation.answer(asker);
+        let way = self.way(&cause);
+        let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts, way);
+        let mut response = explanation.answer(asker, &self.subject);
         response.extensions_mut().insert(cause);
         response
     }
@@ -94,6 +105,7 @@ impl Diagnostics {
             return Response::from_parts(parts, peeked.body);
         };
         let cause = self.nearer(cause);
+        self.way(&cause);
         if asker.reader == ClientKind::Program {
             parts.extensions.insert(cause);
             return Response::from_parts(parts, peeked.body);
@@ -113,6 +125,18 @@ impl Diagnostics {
             parts.extensions.insert(FailureCause::WrongScheme { right: Scheme::Https });
         }
         Response::from_parts(parts, peeked.body)
+    }
+
+    /// The way on which `cause` was met, which is remembered where the other one may be tried next.
+    fn way(&self, cause: &FailureCause) -> WayTaken {
+        if self.transport == Transport::ServiceProxy && *cause == FailureCause::PodUnreachable {
+            self.unreached.store(true, Ordering::Relaxed);
+        }
+        match self.transport {
+            Transport::ServiceProxy => WayTaken::ServiceProxy,
+            Transport::PortForward if self.unreached.load(Ordering::Relaxed) => WayTaken::BothInVain,
+            Transport::PortForward => WayTaken::PortForward,
+        }
     }
 
     /// What a missing right means, given who we are.

@@ -2,28 +2,22 @@
 
 use std::fmt::Write as _;
 
-use http::header::REFRESH;
 use http::{HeaderValue, Response};
 
-use super::explanation::{Explanation, SuggestedCheck};
+use super::explanation::{Explanation, FailingService, SuggestedCheck};
 use crate::message::client_kind::{ClientKind, RequestingClient};
-use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, escaped};
+use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, OwnPage, PageState, copied, escaped};
 use crate::proxy::upstream::Body;
 
 impl Explanation {
-    /// The answer for `asker`, with the explanation's status.
-    pub fn answer(&self, asker: RequestingClient) -> Response<Body> {
-        let (kind, body) = match asker.reader {
-            ClientKind::Browser => (AnswerForm::Page, self.page(asker.may_repeat)),
-            ClientKind::Program if asker.wants_json => (AnswerForm::Json, self.json()),
-            ClientKind::Program | ClientKind::Terminal => (AnswerForm::Text, self.text()),
+    /// The answer for `asker` about `subject`, with the explanation's status.
+    pub fn answer(&self, asker: RequestingClient, subject: &FailingService) -> Response<Body> {
+        let mut response = match asker.reader {
+            ClientKind::Browser => self.page(asker.may_repeat, subject),
+            ClientKind::Program if asker.wants_json => page::answer(self.code, AnswerForm::Json, self.json()),
+            ClientKind::Program | ClientKind::Terminal => page::answer(self.code, AnswerForm::Text, self.text()),
         };
-        let mut response = page::answer(self.code, kind, body);
-        let headers = response.headers_mut();
-        headers.insert(ERROR_HEADER, HeaderValue::from_static(self.word));
-        if let (ClientKind::Browser, true, Some(again)) = (asker.reader, asker.may_repeat, self.again) {
-            headers.insert(REFRESH, HeaderValue::from(again.as_secs()));
-        }
+        response.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(self.word));
         response
     }
 
@@ -59,16 +53,22 @@ impl Explanation {
     }
 
     /// For a browser.
-    fn page(&self, may_repeat: bool) -> String {
+    fn page(&self, may_repeat: bool, subject: &FailingService) -> Response<Body> {
         let text: String = paragraphs(&self.text);
         let checks: String = self.checks.iter().map(item).collect();
-        let list = if checks.is_empty() { checks } else { format!("<ul class=\"checks\">{checks}</ul>") };
+        let list = if checks.is_empty() { checks } else { format!("<ul class=\"checks\">\n{checks}</ul>\n") };
         let original = self.original.as_deref().map(details).unwrap_or_default();
-        let again = match self.again {
-            Some(_) if may_repeat => "<p class=\"again\">This page looks again every few seconds.</p>",
-            _ => "",
+        let place = format!("{}/{}", subject.target.namespace, subject.target.service());
+        let about: Vec<&str> = subject.context.as_deref().into_iter().chain([&*place]).collect();
+        let page = OwnPage {
+            about: &about,
+            state: if self.again.is_some() { PageState::Waiting } else { PageState::Failed },
+            status: self.code,
+            title: &self.title,
+            content: &format!("{text}{list}{original}"),
+            look: self.again.filter(|_| may_repeat),
         };
-        page::page(self.code.as_str(), &self.title, &format!("{text}{list}{original}{again}"))
+        page.answer()
     }
 }
 
@@ -78,15 +78,9 @@ fn paragraphs(text: &str) -> String {
 
 fn item(check: &SuggestedCheck) -> String {
     match &check.command {
-        Some(command) => format!("<li>{}<pre>{}</pre></li>\n", escaped(&check.text), words(command)),
+        Some(command) => format!("<li>{}{}</li>\n", escaped(&check.text), copied(command)),
         None => format!("<li>{}</li>\n", escaped(&check.text)),
     }
-}
-
-/// A command whose lines break between its words only: after the hyphens of `--flag` nobody expects an end.
-fn words(command: &str) -> String {
-    let words: Vec<String> = command.split(' ').map(|word| format!("<span>{}</span>", escaped(word))).collect();
-    words.join(" ")
 }
 
 fn details(original: &str) -> String {

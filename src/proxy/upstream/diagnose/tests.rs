@@ -88,18 +88,32 @@ async fn a_browser_gets_a_page_that_looks_again() {
     let (parts, body) = examined(browser(), answer(503, "application/json", NO_ENDPOINTS)).await;
     assert_eq!(parts.status, 503);
     assert_eq!(parts.headers["content-type"], "text/html; charset=utf-8");
-    assert_eq!(parts.headers["refresh"], "2");
+    assert!(body.contains(" data-look=\"2\">"), "{body}");
     assert_eq!(parts.headers["cache-control"], "no-store");
     assert_eq!(parts.extensions.get::<FailureCause>(), Some(&FailureCause::NoEndpoints));
     for part in [
-        "<h1>No Pod of web is ready</h1>",
-        "web-1: &lt;CrashLoopBackOff&gt;",
+        "<span class=\"about\">prod eu<span class=\"about\">shop/web<span class=\"code\">503</header>",
+        "aria-label=\"waiting\"",
+        "<h1>web-1 is not ready</h1>",
+        "<p class=\"why\">&lt;CrashLoopBackOff&gt;</p>",
         "kubectl --context &#39;prod eu&#39; -n shop get pods -l app=web",
         "no endpoints available for service &quot;web:http&quot;",
     ] {
         assert!(body.replace("<span>", "").replace("</span>", "").contains(part), "{part} in {body}");
     }
-    assert!(!body.contains("<script"), "{body}");
+}
+
+/// A look of a page is no navigation, and what nobody may repeat is not looked after.
+#[tokio::test]
+async fn a_look_is_answered_like_the_page() {
+    let look = asker(&[("sec-fetch-mode", "cors"), ("svcproxy-look", "0")]);
+    let (parts, page) = examined(browser(), answer(503, "application/json", NO_ENDPOINTS)).await;
+    let (looked, _) = examined(look, answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert_eq!(parts.headers["svcproxy-state"], looked.headers["svcproxy-state"]);
+    let post = RequestingClient { may_repeat: false, ..browser() };
+    let (_, posted) = examined(post, answer(503, "application/json", NO_ENDPOINTS)).await;
+    assert!(page.contains("data-look") && page.contains("http-equiv=\"refresh\""), "{page}");
+    assert!(!posted.contains(" data-look") && !posted.contains("http-equiv"), "{posted}");
 }
 
 #[tokio::test]
@@ -117,8 +131,8 @@ async fn a_terminal_gets_text() {
     assert_eq!(parts.status, 503);
     assert_eq!(parts.headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(parts.headers["svcproxy-error"], "no-ready-endpoint");
-    assert!(!parts.headers.contains_key("refresh"));
-    assert!(body.starts_with("No Pod of web is ready.\nweb-1: <CrashLoopBackOff>\n"), "{body}");
+    assert!(!parts.headers.contains_key("svcproxy-state"));
+    assert!(body.starts_with("web-1 is not ready.\n<CrashLoopBackOff>\n"), "{body}");
 }
 
 #[tokio::test]
@@ -192,12 +206,16 @@ async fn no_terminal_obeys_a_message() {
     assert!(!body.contains(&0x1b), "{body:?}");
 }
 
+fn explained(cause: &FailureCause, way: WayTaken) -> Explanation {
+    Explanation::new(cause, StatusCode::BAD_GATEWAY, "", &subject(), &EndpointFacts::default(), way)
+}
+
 /// Titles stand alone, so each names its thing; the words of the header are scripts' and must not change.
 #[test]
 fn every_cause_is_explained() {
     let missing = |resource: &str| MissingRight { user: "ann".into(), verb: "get".into(), resource: resource.into() };
     let check = |cause: FailureCause, word: &str, title: &str| {
-        let explanation = Explanation::new(&cause, StatusCode::BAD_GATEWAY, "", &subject(), &EndpointFacts::default());
+        let explanation = explained(&cause, WayTaken::ServiceProxy);
         assert_eq!((explanation.word, explanation.title.as_str()), (word, title));
         assert!(!explanation.title.ends_with('.'), "{title}");
     };
@@ -280,33 +298,87 @@ fn every_cause_is_explained() {
 #[test]
 fn the_rule_to_ask_for_names_the_literal_id() {
     let missing = MissingRight { user: "ann".into(), verb: "get".into(), resource: "services/proxy".into() };
-    let explanation = Explanation::new(
-        &FailureCause::Forbidden(missing),
-        StatusCode::FORBIDDEN,
-        "",
-        &subject(),
-        &EndpointFacts::default(),
-    );
+    let explanation = explained(&FailureCause::Forbidden(missing), WayTaken::ServiceProxy);
     let commands: Vec<_> = explanation.checks.iter().filter_map(|check| check.command.as_deref()).collect();
     assert_eq!(
         commands,
         [
-            "kubectl --context 'prod eu' -n shop create role svcproxy-web --verb=get,create,update,patch,delete \
+            "kubectl -n shop create role svcproxy-web --verb=get,create,update,patch,delete \
              --resource=services/proxy --resource-name=web:http",
-            "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
-            "kubectl --context 'prod eu' -n shop create role svcproxy-web-port-forward --verb=get,create \
+            "kubectl -n shop create rolebinding svcproxy-web --role=svcproxy-web --user=ann",
+            "kubectl -n shop create role svcproxy-web-port-forward --verb=get,create \
              --resource=pods/portforward",
-            "kubectl --context 'prod eu' -n shop create rolebinding svcproxy-web-port-forward \
+            "kubectl -n shop create rolebinding svcproxy-web-port-forward \
              --role=svcproxy-web-port-forward --user=ann",
         ]
     );
+}
+
+const WAY: WayTaken = WayTaken::ServiceProxy;
+
+/// Nobody is advised to go the way that was gone.
+#[test]
+fn advice_knows_the_way_that_was_taken() {
+    let said = |cause: &FailureCause, way: WayTaken| {
+        let Explanation { title, text, checks, .. } = explained(cause, way);
+        let checks = checks.into_iter().map(|check| format!("{}: {}", check.text, check.command.unwrap_or_default()));
+        (title.clone(), [title, text].into_iter().chain(checks).collect::<Vec<_>>().join("\n"))
+    };
+    for cause in [
+        FailureCause::PodUnreachable,
+        FailureCause::PodNotReached,
+        FailureCause::PodRefuses,
+        FailureCause::MalformedAnswer(AnswerFault::Chunks),
+    ] {
+        assert!(said(&cause, WAY).1.contains("--via port-forward"), "{cause:?}");
+        for way in [WayTaken::PortForward, WayTaken::BothInVain] {
+            assert!(!said(&cause, way).1.contains("--via port-forward"), "{cause:?} {way:?}");
+        }
+    }
+    let title = |cause: FailureCause, way: WayTaken| said(&cause, way).0;
+    let both = "web is reached neither by the API server nor by the node";
+    assert_eq!(title(FailureCause::PodUnreachable, WayTaken::BothInVain), both);
+    assert_eq!(title(FailureCause::PodUnreachable, WayTaken::PortForward), "The node cannot reach the Pod of web");
+    let neither = "The API server reaches neither the Pods of web nor their node";
+    assert_eq!(title(FailureCause::NodeUnreachable, WayTaken::BothInVain), neither);
+}
+
+/// Each way tells the other what it met.
+#[tokio::test]
+async fn the_second_way_knows_of_the_first() {
+    let diagnostics = Diagnostics::new(subject(), None);
+    let forward = diagnostics.by(Transport::PortForward);
+    let title = async |diagnostics: &Diagnostics| {
+        let code = StatusCode::GATEWAY_TIMEOUT;
+        let answer = diagnostics.explain(asker(&[]), FailureCause::PodUnreachable, code, "").await;
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8_lossy(&body).lines().next().unwrap().to_owned()
+    };
+    assert_eq!(title(&forward).await, "The node cannot reach the Pod of web.");
+    assert_eq!(title(&diagnostics).await, "The API server cannot reach the Pods of web.");
+    assert_eq!(title(&forward).await, "web is reached neither by the API server nor by the node.");
+}
+
+#[test]
+fn what_is_no_http_is_reached_by_kubectl() {
+    let command = |target: Target| {
+        let subject = FailingService { target, ..subject() };
+        let (cause, code) = (FailureCause::NotHttp, StatusCode::BAD_GATEWAY);
+        let explanation = Explanation::new(&cause, code, "", &subject, &EndpointFacts::default(), WAY);
+        explanation.checks.into_iter().next().and_then(|check| check.command).unwrap()
+    };
+    let unread = |id: &str| Target::unread("shop", id.parse().unwrap(), None);
+    let start = "kubectl --context 'prod eu' -n shop port-forward svc/web";
+    assert_eq!(command(subject().target), format!("{start} :80"));
+    assert_eq!(command(unread("web:6379")), format!("{start} 6379"));
+    assert_eq!(command(unread("web:redis")), format!("{start} :PORT"));
 }
 
 #[test]
 fn why_there_is_no_endpoint() {
     let check = |facts: EndpointFacts, expect: &str| {
         let explanation =
-            Explanation::new(&FailureCause::NoEndpoints, StatusCode::SERVICE_UNAVAILABLE, "", &subject(), &facts);
+            Explanation::new(&FailureCause::NoEndpoints, StatusCode::SERVICE_UNAVAILABLE, "", &subject(), &facts, WAY);
         assert_eq!(explanation.title, expect);
     };
     let endpoints = |total, ready, ready_pods, has_port| EndpointFacts {
@@ -323,5 +395,8 @@ fn why_there_is_no_endpoint() {
     check(endpoints(2, 1, 0, true), "web leads to addresses that are no Pods");
     check(endpoints(2, 1, 1, true), "web is ready now");
     let pending = ("web-1".to_owned(), "Pending".to_owned());
-    check(EndpointFacts { unready: vec![pending], ..endpoints(0, 0, 0, false) }, "No Pod of web is ready");
+    let starting = ("web-2".to_owned(), "it is not ready".to_owned());
+    check(EndpointFacts { unready: vec![pending.clone()], ..endpoints(0, 0, 0, false) }, "web-1 is not ready");
+    let several = EndpointFacts { unready: vec![pending, starting], ..endpoints(2, 0, 0, true) };
+    check(several, "None of the 2 Pods of web is ready");
 }
