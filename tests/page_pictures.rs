@@ -148,9 +148,6 @@ fn furnish(fake: &FakeApiServer) {
         }
     }
     fake.add_token(NARROW.0, NARROW.1);
-    let reading = ["services", "pods"];
-    fake.grant(
-        NARROW.1,
-        &[Rule { verbs: &["get", "list", "watch"], resources: &reading, names: &[], namespace: None }],
-    );
+    const READ: [&str; 2] = ["services", "pods"];
+    fake.grant(NARROW.1, &[Rule { verbs: &["get", "list", "watch"], resources: &READ, names: &[], namespace: None }]);
 }

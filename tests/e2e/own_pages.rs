@@ -66,6 +66,7 @@ const STRUCTURE: &str = "
     expect(count('body > header') === 1 && count('body > main') === 1, 'landmarks');
     expect(count('header svg[role=img][aria-label]') === 1, 'a mark with words');
     expect(document.querySelector('link[rel=icon]').href.startsWith('data:image/svg+xml,'), 'an icon of our own');
+    document.querySelectorAll('details').forEach(details => { details.open = true; });
     for (const element of document.querySelectorAll('a, button, summary')) {
         element.focus({focusVisible: true});
         const style = getComputedStyle(element);
@@ -74,6 +75,7 @@ const STRUCTURE: &str = "
         expect(style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2, `${name} shows no focus`);
         element.blur();
     }
+    document.querySelectorAll('details').forEach(details => { details.open = false; });
     return wrong";
 
 /// Every text whose contrast with what is behind it is too small (WCAG 2.2, success criterion 1.4.3), also in what is folded.
@@ -277,7 +279,8 @@ async fn a_tab_without_the_token_goes_on(cluster: &'static Cluster) {
     browser.open(&serving.site_url()).await.unwrap();
     let title = "This needs the token from the URL that was printed";
     browser.until_text("h1", title).await.unwrap();
-    assert_eq!(browser.run("return document.body.textContent.includes('app')", &[]).await, Ok(json!(false)));
+    let tells = "return document.querySelector('header').textContent !== 'kubectl svcproxy401'";
+    assert_eq!(browser.run(tells, &[]).await, Ok(json!(false)), "a Service or a context");
     look(&browser, title).await;
     let tab = browser.new_tab().await.unwrap();
     browser.open(&opened_once(&serving).await).await.unwrap();

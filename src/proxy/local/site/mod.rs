@@ -58,6 +58,9 @@ pub struct ShownService {
     pub ready: watch::Receiver<Option<Readiness>>,
 }
 
+/// Whose site has a label, if that looks like one of a Service.
+pub type ClosedSiteLookup = Arc<dyn Fn(&str) -> Option<ClosedSite> + Send + Sync>;
+
 /// What pages say of a run: where its Services are, and what it does not serve.
 #[derive(Clone)]
 pub struct ShownRun {
@@ -67,8 +70,8 @@ pub struct ShownRun {
     pub server: String,
     /// Commands that open something else, each with what that is.
     pub others: Vec<(String, String)>,
-    /// Whose site has this label, if it looks like one of a Service that is not open here.
-    pub closed_site: Arc<dyn Fn(&str) -> Option<ClosedSite> + Send + Sync>,
+    /// Knows the sites that are not open here.
+    pub closed_site: ClosedSiteLookup,
 }
 
 impl ShownService {
