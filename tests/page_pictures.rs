@@ -33,7 +33,7 @@ async fn main() {
     let fake = FakeApiServer::start().await;
     furnish(&fake);
     let home = tempfile::tempdir().unwrap();
-    let studio = Studio { browser: Browser::start(home.path()).await, fake };
+    let studio = Studio { browser: Browser::start_with(home.path(), &["--hide-scrollbars"]).await, fake };
 
     let several =
         studio.serve(ADMIN_TOKEN, &["monitoring/grafana", "monitoring/prometheus:http-web", "shop/payments"], 3).await;
@@ -93,23 +93,70 @@ impl Studio {
         browser.resize(WIDTH, 600).await.unwrap();
         browser.open(url).await.unwrap();
         browser.until_text(selector, text).await.unwrap();
-        let rename = "const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-            while (texts.nextNode()) {
-                const text = texts.currentNode;
-                text.data = text.data.replaceAll(arguments[0], arguments[1]).replaceAll(arguments[2], arguments[3])
-                    .replace(/ -p \\d+$/, '');
-            }
-            return String(Math.ceil(document.querySelector('main').getBoundingClientRect().bottom - 40))";
         let port = port_of(&stage.serving.proxy_url());
-        let height = browser.run(rename, &[&self.fake.url(), SERVER, &port, PORT]).await.unwrap();
+        let height = browser.run(RENAME, &[&self.fake.url(), SERVER, &port, PORT]).await.unwrap();
         browser.resize(WIDTH, height.as_str().unwrap().parse().unwrap()).await.unwrap();
         for scheme in ["light", "dark"] {
             browser.prefer_colours(scheme).await.unwrap();
             let file = format!("{}/.github/page-{name}-{scheme}.png", env!("CARGO_MANIFEST_DIR"));
             browser.screenshot(Path::new(&file)).await.unwrap();
         }
+        browser.open("about:blank").await.unwrap();
+        for scheme in ["light", "dark"] {
+            let file = format!("{}/.github/page-{name}-{scheme}.png", env!("CARGO_MANIFEST_DIR"));
+            let image = browser.run(WITH_PALETTE, &[&STANDARD.encode(std::fs::read(&file).unwrap())]).await.unwrap();
+            std::fs::write(&file, STANDARD.decode(image.as_str().unwrap()).unwrap()).unwrap();
+        }
     }
 }
+
+/// Puts names in the place of what is of this run only, and tells how high the page is.
+const RENAME: &str = "
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        text.data = text.data.replaceAll(arguments[0], arguments[1]).replaceAll(arguments[2], arguments[3]);
+    }
+    for (const command of document.querySelectorAll('pre')) {
+        const words = [...command.children];
+        if (words.at(-2)?.textContent === '-p') words.slice(-2).forEach(word => word.remove());
+    }
+    return String(Math.ceil(document.querySelector('main').getBoundingClientRect().bottom - 40))";
+
+/// The same PNG with a palette, a third of the size: a page has few colours, and those that differ least become one.
+const WITH_PALETTE: &str = "
+    const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${arguments[0]}`)).blob());
+    const { width, height } = image;
+    const context = new OffscreenCanvas(width, height).getContext('2d');
+    context.drawImage(image, 0, 0);
+    const pixels = context.getImageData(0, 0, width, height).data;
+    let [palette, rows] = [];
+    for (let mask = 0xff; !palette || palette.size > 256; mask = mask << 1 & 0xff) {
+        [palette, rows] = [new Map(), new Uint8Array((width + 1) * height)];
+        for (let at = 0; at < width * height; at += 1) {
+            const colour = [0, 1, 2].map(part => pixels[4 * at + part] & mask);
+            const key = colour.join();
+            if (!palette.has(key)) palette.set(key, [palette.size, [0, 1, 2].map(part => pixels[4 * at + part])]);
+            rows[at + 1 + Math.floor(at / width)] = palette.get(key)[0];
+        }
+    }
+    const sum = bytes => ~bytes.reduce((sum, byte) => {
+        sum ^= byte;
+        for (let bit = 0; bit < 8; bit += 1) sum = sum >>> 1 ^ (sum & 1 && 0xedb88320);
+        return sum;
+    }, ~0);
+    const number = value => [24, 16, 8, 0].map(shift => value >>> shift & 0xff);
+    const chunk = (name, bytes) => {
+        const named = [...name].map(letter => letter.charCodeAt(0)).concat([...bytes]);
+        return [...number(bytes.length), ...named, ...number(sum(named))];
+    };
+    const packed = new Blob([rows]).stream().pipeThrough(new CompressionStream('deflate'));
+    const png = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a,
+        ...chunk('IHDR', [...number(width), ...number(height), 8, 3, 0, 0, 0]),
+        ...chunk('PLTE', [...palette.values()].flatMap(([, colour]) => colour)),
+        ...chunk('IDAT', new Uint8Array(await new Response(packed).arrayBuffer())),
+        ...chunk('IEND', [])];
+    return btoa(png.map(byte => String.fromCharCode(byte)).join(''))";
 
 /// The port in `url`, with its colon.
 fn port_of(url: &str) -> String {
