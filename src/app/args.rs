@@ -86,7 +86,7 @@ const EXAMPLES: &str = "Examples:
   kubectl svcproxy api -- ./smoke-test      run a command with SVCPROXY_URL set";
 
 /// Flags that few look for: in `--help` only.
-const IN_LONG_HELP: [&str; 10] = [
+const IN_LONG_HELP: [&str; 13] = [
     "verify_tls",
     "host_header",
     "unix_socket",
@@ -97,6 +97,9 @@ const IN_LONG_HELP: [&str; 10] = [
     "install_completion",
     "builtin",
     "version",
+    "origin",
+    "idle_timeout",
+    "path",
 ];
 /// Flags of kubectl's that stand in `-h` all the same.
 const KUBECTL_IN_SHORT_HELP: [&str; 2] = ["namespace", "context"];

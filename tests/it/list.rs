@@ -43,8 +43,8 @@ async fn furnish(fake: &FakeApiServer) -> support::Backend {
 async fn one_namespace() {
     let fake = FakeApiServer::start().await;
     let _backend = furnish(&fake).await;
-    let table = "NAME   PORT      SCHEME   READY   PROXY URL\n\
-                 web    http:80   http     1/1     http://127.0.0.1:8001/api/v1/namespaces/default/services/web:http/proxy/\n";
+    let table = "NAME   PORT      SCHEME   READY   WITHOUT PROXY   PROXY URL\n\
+                 web    http:80   http     1/1     -               http://127.0.0.1:8001/api/v1/namespaces/default/services/web:http/proxy/\n";
     list(&fake, &[]).ends(0, table, "").await;
 }
 
