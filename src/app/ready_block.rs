@@ -118,9 +118,9 @@ impl ReadyColumn {
 
 /// The first of `spellings` that fits, indented, else the last.
 fn fitting(spellings: &[String], width: usize) -> String {
-    let indented = spellings.iter().map(|text| format!("{INDENT}{text}"));
-    let found = indented.clone().find(|line| line.width() <= width);
-    found.or_else(|| indented.last()).unwrap_or_default()
+    let is_narrow = |text: &&String| INDENT.len() + text.width() <= width;
+    let chosen = spellings.iter().find(is_narrow).or(spellings.last());
+    chosen.map(|text| format!("{INDENT}{text}")).unwrap_or_default()
 }
 
 /// `text` in at most `width` columns: long names of contexts differ at their ends.

@@ -243,7 +243,7 @@ mod tests {
         check(
             CLUSTER,
             json!({"cluster": {"disable-compression": "true"}}),
-            { "cluster.disable-compression" },
+            "cluster.disable-compression",
             "text",
             "true or false",
             false,

@@ -84,7 +84,6 @@ pub async fn list(
 }
 
 /// Prints what there is; where that is nothing, what to say of it.
-
 async fn print(
     sweep: ServiceScan,
     mut nothing: EmptyList<'_>,
