@@ -92,12 +92,19 @@ impl ServiceFinder<'_> {
         match match_name(&services, named.spelling.id.name()) {
             NameMatch::One(service) => self.open(service.clone(), named).await,
             NameMatch::Several(several) => Ok(FindOutcome::SeveralServices(several.into_iter().cloned().collect())),
-            NameMatch::Nothing(near) => self.not_there(scope, named, &near).await,
+            NameMatch::Nothing(near) => self.not_there(scope, named, &near, services.is_empty()).await,
         }
     }
 
-    /// Nothing in `scope` is called so: then elsewhere, unless the user said where to look.
-    async fn not_there(&self, scope: &Scope, named: &NamedService, near: &[&str]) -> Result<FindOutcome, Error> {
+    /// Nothing in `scope` is called so: then elsewhere, unless the user said where to look. Where nothing at all is, there
+    /// may be no such namespace.
+    async fn not_there(
+        &self,
+        scope: &Scope,
+        named: &NamedService,
+        near: &[&str],
+        is_empty_place: bool,
+    ) -> Result<FindOutcome, Error> {
         let Scope::Namespace(own) = scope else { return Err(no_such_service(named, scope, None, near)) };
         let name = named.spelling.id.name();
         let mut elsewhere = None;
@@ -108,10 +115,11 @@ impl ServiceFinder<'_> {
             }
             elsewhere = Some(found);
         }
-        match missing_namespace(self.cluster, own, &self.history.namespaces()).await {
-            Some(missing) => Err(missing),
-            None => Err(no_such_service(named, scope, elsewhere.as_ref(), near)),
+        if is_empty_place && let Some(missing) = missing_namespace(self.cluster, own, &self.history.namespaces()).await
+        {
+            return Err(missing);
         }
+        Err(no_such_service(named, scope, elsewhere.as_ref(), near))
     }
 
     async fn elsewhere(&self, own: &str, is_own_closed: bool, name: &str) -> Result<ServicesElsewhere, Error> {

@@ -71,9 +71,10 @@ pub async fn list(
     let is_place_typed = plan.search.namespace.is_some() || plan.search.all_namespaces;
     let nothing = EmptyList::new(plan.filter.as_deref(), selector.as_deref(), is_place_typed);
     let scopes = sweep.scopes.clone();
-    let Some(sentence) = print(sweep, nothing, ready, PrintedList::new(about), output).await? else { return Ok(()) };
+    let printed = print(sweep, nothing, ready, PrintedList::new(about), output).await?;
+    let Some(sentence) = printed.said_of_nothing else { return Ok(()) };
     let missing = match &scopes[..] {
-        [Scope::Namespace(namespace)] => missing_namespace(cluster, namespace, others).await,
+        [Scope::Namespace(namespace)] if printed.is_empty_place => missing_namespace(cluster, namespace, others).await,
         _ => None,
     };
     match missing {
@@ -83,17 +84,26 @@ pub async fn list(
     Ok(())
 }
 
-/// Prints what there is; where that is nothing, what to say of it.
+/// What became of a list.
+struct ListEnd {
+    /// What to say where nothing was listed.
+    said_of_nothing: Option<String>,
+    /// Whether there is no Service at all where it was looked.
+    is_empty_place: bool,
+}
+
+/// Prints what there is.
 async fn print(
     sweep: ServiceScan,
     mut nothing: EmptyList<'_>,
     mut ready: Option<ReadyColumn>,
     mut listing: PrintedList,
     output: &Output,
-) -> Result<Option<String>, Error> {
+) -> Result<ListEnd, Error> {
     let ServiceScan { scopes, mut portions, .. } = sweep;
-    let mut found_any = false;
+    let (mut found_any, mut is_empty_place) = (false, true);
     while let Some(mut page) = portions.try_next().await? {
+        is_empty_place &= page.is_empty();
         if !found_any {
             nothing.look_at(&page);
         }
@@ -104,12 +114,12 @@ async fn print(
             None => page.into_iter().map(|service| (service, None)).collect(),
         };
         if output.pages(&listing.page(&page)).is_err() {
-            return Ok(None);
+            return Ok(ListEnd { said_of_nothing: None, is_empty_place });
         }
     }
     // Whoever closed stdout has seen enough.
     let _ = output.pages(&listing.end());
-    Ok((!found_any).then(|| nothing.sentence(&scopes)))
+    Ok(ListEnd { said_of_nothing: (!found_any).then(|| nothing.sentence(&scopes)), is_empty_place })
 }
 
 fn scope(cluster: &Cluster, plan: &ListPlan) -> Scope {
