@@ -15,6 +15,7 @@ use super::connection::RunningAnswer;
 use super::request_log::{RequestLog, RequestRecord};
 use super::stats::{OngoingActivity, TrafficStats};
 use crate::message::body::{Body, BoxError};
+use crate::message::client_kind::LOOK_HEADER;
 use crate::proxy::local::server_state::LocalProxy;
 
 /// What lasts as long as one request: from its head to the last octet of its answer, or to the end of its tunnel.
@@ -41,8 +42,10 @@ impl Exchange {
             let (bytes_in, bytes_out) = Default::default();
             Box::new(LogEntry { log: log.clone(), started: Instant::now(), bytes_in, bytes_out, record })
         };
-        let log = local.log.as_ref().filter(|log| log.is_on());
-        Self { busy: local.activity.begin(), _answering: Some(answering), entry: log.map(entry) }
+        let is_look = request.headers().contains_key(LOOK_HEADER);
+        let log = local.log.as_ref().filter(|log| log.is_on() && !is_look);
+        let busy = if is_look { local.activity.begin_uncounted() } else { local.activity.begin() };
+        Self { busy, _answering: Some(answering), entry: log.map(entry) }
     }
 
     /// The site is known.

@@ -64,7 +64,12 @@ impl TrafficStats {
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
         self.tell();
         let began = self.is_watched().then(Instant::now);
-        OngoingActivity { stats: self.clone(), is_tunnel: false, began, failed: false }
+        OngoingActivity { stats: self.clone(), is_counted: true, is_tunnel: false, began, failed: false }
+    }
+
+    /// Something begins that nobody asked for, such as a look of one of our own pages: it counts for nothing.
+    pub(crate) fn begin_uncounted(&self) -> OngoingActivity {
+        OngoingActivity { stats: self.clone(), is_counted: false, is_tunnel: false, began: None, failed: false }
     }
 
     /// From now on octets are counted too, and [`TrafficStats::changed`] tells of changes.
@@ -137,6 +142,7 @@ impl TrafficStats {
 #[derive(Debug)]
 pub(crate) struct OngoingActivity {
     pub(crate) stats: TrafficStats,
+    is_counted: bool,
     is_tunnel: bool,
     /// `None` where nobody watches.
     began: Option<Instant>,
@@ -157,6 +163,9 @@ impl OngoingActivity {
 
     /// It has become a tunnel.
     pub(crate) fn tunnels(&mut self) {
+        if !self.is_counted {
+            return;
+        }
         self.is_tunnel = true;
         self.stats.shared.tunnels.fetch_add(1, Ordering::Relaxed);
         self.stats.tell();
@@ -165,6 +174,9 @@ impl OngoingActivity {
 
 impl Drop for OngoingActivity {
     fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
         let shared = &self.stats.shared;
         let now = u64::try_from(self.stats.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.last_end.fetch_max(now, Ordering::AcqRel);
@@ -205,6 +217,9 @@ mod tests {
         drop((first, second, third));
         assert_eq!(activity.counts(), TrafficCounts { requests: 3, octets: 10, tunnels: 0, failed: 1 });
         assert!(activity.percentile(95).is_some());
+        let before = activity.counts();
+        drop(activity.begin_uncounted());
+        assert_eq!(activity.counts(), before);
     }
 
     #[test]
