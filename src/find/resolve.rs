@@ -120,7 +120,7 @@ impl TargetResolver<'_> {
             server: self.cluster.server().to_owned(),
             scope: scopes_text(std::slice::from_ref(&scope)),
         };
-        let picker = PickerState::new(typed, recent, self.now);
+        let picker = PickerState::new(typed, recent, self.now).at_home_in(self.cluster.namespace());
         let (sender, arrivals) = mpsc::channel(MAX_WAITING_ARRIVALS);
         let selector = self.query.search.selector.clone();
         let feeder = tokio::spawn(feed(self.cluster.clone(), scope, selector, visited, sender));

@@ -76,6 +76,8 @@ pub const ALL_NAMESPACES: &str = "all namespaces";
 const PROMPT: &str = "> ";
 /// Room left of each row for the signs of cursor and mark.
 const GUTTER: usize = 2;
+/// Beside what was opened lately.
+const RECENT: &str = "·";
 /// Between columns.
 const GAP: usize = 2;
 /// So much of a name's end tells it from most others.
@@ -174,15 +176,19 @@ fn row_line(picker: &mut PickerState, layout: &ColumnLayout, place: usize, width
     let Some((row, is_marked)) = picker.at(place) else { return ScreenLine::default() };
     let mut line = LineBuilder::new(width);
     line.push(if is_current { ">" } else { " " }, SpanStyle::Strong);
-    line.push(if is_marked { "*" } else { " " }, SpanStyle::Mark);
+    match (is_marked, row.recent) {
+        (true, _) => line.push("*", SpanStyle::Mark),
+        (false, Some(_)) => line.push(RECENT, SpanStyle::Quiet),
+        (false, None) => line.push(" ", SpanStyle::Plain),
+    }
     layout.cells(row, &matched, &mut line);
     ScreenLine { is_current, ..line.done() }
 }
 
 fn footer(picker: &PickerState, width: usize) -> ScreenLine {
     let mut line = LineBuilder::new(width);
-    match &picker.note {
-        Some(note) => line.push(&printable(note), SpanStyle::Note),
+    match picker.note.clone().or_else(|| picker.nothing_matches()) {
+        Some(note) => line.push(&printable(&note), SpanStyle::Note),
         None => {
             let marked = picker.marked.len();
             let several = if marked == 0 { String::new() } else { format!(" the {marked} marked") };
@@ -267,7 +273,11 @@ impl ColumnLayout {
             // A reason may run over the columns that have nothing to say then.
             let width = if refused && column == RowColumn::Port { self.width.saturating_sub(start) } else { width };
             let keep = if column == RowColumn::Service { KeptEnd::End } else { KeptEnd::Start };
-            let style = if refused || column > RowColumn::Port { SpanStyle::Quiet } else { SpanStyle::Plain };
+            let style = match column {
+                RowColumn::Ready if row.lacks_endpoints() && !refused => SpanStyle::Note,
+                column if refused || column > RowColumn::Port => SpanStyle::Quiet,
+                _ => SpanStyle::Plain,
+            };
             for (character, index) in shortened(row.cell(column), width, keep) {
                 let is_match = index.is_some_and(|index| matched[column as usize].binary_search(&index).is_ok());
                 line.push_char(character, if is_match { SpanStyle::Match } else { style });
@@ -402,8 +412,8 @@ mod tests {
             ">                                                                  1 marked  4/4",
             "  SERVICE               PORT          SCHEME  TYPE       READY  AGE",
             " *monitoring/grafana    service:80    http    ClusterIP  1/2    3d",
-            "> shop/cart             http:8080     http    ClusterIP  0/2    3d",
-            "  shop/cart             metrics:9090  http    ClusterIP  0/2    3d",
+            "> shop/cart             http:8080     http    ClusterIP  0/2 !  3d",
+            "  shop/cart             metrics:9090  http    ClusterIP  0/2 !  3d",
             "  kube-system/kube-dns  no TCP port",
             "",
             "Enter open the 1 marked  Tab mark several  Esc leave          1 cannot be opened",

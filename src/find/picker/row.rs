@@ -46,6 +46,8 @@ pub struct PickerRow {
     pub likeness: u8,
     /// Place in the history, 0 being the latest.
     pub recent: Option<usize>,
+    /// Whether it is in the namespace in which one looks when nothing is said.
+    pub is_here: bool,
     /// Endpoints, once known.
     pub readiness: Option<Readiness>,
     cells: [String; 6],
@@ -69,6 +71,7 @@ pub fn rows_of(service: &Arc<Service>, recent: &[HistoryEntry], now: i64) -> Vec
         PickerRow {
             likeness: port.filter(|_| index == 0).map_or(0, |port| likeness(&service.name, port)),
             recent: port.and_then(|port| recent.iter().position(|entry| was_opened(entry, service, port))),
+            is_here: false,
             readiness: None,
             cells: cells.map(printable),
             service: Arc::clone(service),
@@ -82,7 +85,8 @@ impl PickerRow {
     /// Takes note of how many endpoints are ready.
     pub fn set_readiness(&mut self, readiness: Readiness) {
         self.readiness = Some(readiness);
-        self.cells[RowColumn::Ready as usize] = format!("{}/{}", readiness.ready, readiness.total);
+        let sign = if readiness.ready == 0 && self.offer.is_ok() { NOT_READY } else { "" };
+        self.cells[RowColumn::Ready as usize] = format!("{}/{}{sign}", readiness.ready, readiness.total);
     }
 
     /// The port that it offers, as EndpointSlices name it.
@@ -95,20 +99,28 @@ impl PickerRow {
         &self.cells[column as usize]
     }
 
-    /// What the row is sorted by while nothing is typed: what cannot be opened last, then recently opened, likely web
-    /// UIs, ready ones, names.
+    /// Whether it is known that nobody would answer.
+    pub fn lacks_endpoints(&self) -> bool {
+        self.readiness.is_some_and(|readiness| readiness.ready == 0)
+    }
+
+    /// What the row is sorted by while nothing is typed: what cannot be opened last, then recently opened, the current namespace,
+    /// likely web UIs that are ready, ready ones, likely web UIs, names.
     pub fn rank(&self) -> impl Ord + '_ {
-        let lacks_endpoints = self.readiness.is_some_and(|readiness| readiness.ready == 0);
         (
             self.offer.is_err(),
             self.recent.unwrap_or(usize::MAX),
+            !self.is_here,
+            self.lacks_endpoints(),
             std::cmp::Reverse(self.likeness),
-            lacks_endpoints,
             self.service.namespace.as_str(),
             self.service.name.as_str(),
         )
     }
 }
+
+/// After the count of endpoints where none is ready.
+const NOT_READY: &str = " !";
 
 /// Whether `entry` of the history is `port` of `service`; without a port it is the Service's only, unnamed one.
 fn was_opened(entry: &HistoryEntry, service: &Service, port: &ServicePort) -> bool {
@@ -238,7 +250,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_order_is_recent_then_web_then_ready_then_name_then_not_openable() {
+    fn the_order_is_recent_then_here_then_ready_then_web_then_name_then_not_openable() {
         let history = [recent("a/old", ""), recent("z/older", "http")];
         let services = [
             ("a/dns", "53/UDP", None),
@@ -261,8 +273,12 @@ pub(crate) mod tests {
         }
         rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
         let names: Vec<&str> = rows.iter().map(|row| row.cell(RowColumn::Service)).collect();
-        let expect = ["a/old", "z/older", "c/dashboard", "c/grafana", "b/shop", "b/plain", "a/plain", "a/dns"];
+        let expect = ["a/old", "z/older", "c/dashboard", "b/shop", "b/plain", "c/grafana", "a/plain", "a/dns"];
         assert_eq!(names, expect);
+        rows.iter_mut().for_each(|row| row.is_here = row.service.namespace == "b");
+        rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        let names: Vec<&str> = rows.iter().map(|row| row.cell(RowColumn::Service)).collect();
+        assert_eq!(names[..5], ["a/old", "z/older", "b/shop", "b/plain", "c/dashboard"]);
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub struct PickerState {
     /// Columns of the screen that the widest cell of each column takes.
     pub(super) widest: [usize; RowColumn::ALL.len()],
     recent: Vec<HistoryEntry>,
+    /// The namespace in which one looks when nothing is said.
+    here: String,
     now: i64,
 }
 
@@ -109,12 +111,19 @@ impl PickerState {
         Self { typed: typed.to_owned(), query, is_loading: true, recent, now, ..Self::default() }
     }
 
+    /// The same with what is in `namespace` before the others.
+    #[must_use]
+    pub fn at_home_in(self, namespace: &str) -> Self {
+        Self { here: namespace.to_owned(), ..self }
+    }
+
     /// Adds Services as they arrive; one that is there already is passed over (a list may have begun anew).
     pub fn add_services(&mut self, services: impl IntoIterator<Item = Service>) {
         for service in services {
             let known = self.known.entry(service.namespace.clone()).or_default();
             if known.insert(service.name.clone()) {
                 let mut rows = rows_of(&Arc::new(service), &self.recent, self.now);
+                rows.iter_mut().for_each(|row| row.is_here = row.service.namespace == self.here);
                 if let Some(readiness) = &self.readiness {
                     rows.iter_mut().for_each(|row| row.set_readiness(readiness.0(row)));
                 }
@@ -221,13 +230,19 @@ impl PickerState {
         let chosen = match self.shown.get(self.cursor) {
             _ if !self.marked.is_empty() => self.marked.iter().map(|&index| self.picked(index)).collect(),
             Some(&index) => self.picked(index).map(|picked| vec![picked]),
-            None => Err("nothing matches".to_owned()),
+            None => Err(self.nothing_matches().unwrap_or_else(|| "nothing matches yet".to_owned())),
         };
         match chosen {
             Ok(picked) => return PickerStep::Chosen(picked),
             Err(reason) => self.note(reason),
         }
         PickerStep::Stay
+    }
+
+    /// What to say where no row is left.
+    pub(super) fn nothing_matches(&self) -> Option<String> {
+        let is_so = self.shown.is_empty() && !self.typed.is_empty() && !self.is_loading;
+        is_so.then(|| format!("nothing matches \"{}\" · Ctrl-U clears", self.typed))
     }
 
     /// The row, or why it cannot be opened. Which row that is the cursor shows; the reason must fit beside it.
