@@ -120,9 +120,11 @@ async fn t2_t3_other_pages_at_a_forwarded_port() {
                     let answer = stage.send(method, "/", &[&host_line, &origin_line]).await;
                     stage.refused(&answer, StatusCode::FORBIDDEN, &format!("{method} of {origin} at {host}"));
                 }
-                let lines = [("host", host), ("origin", origin)];
-                let socket = Peer::open(&format!("ws://{site}/socket"), &lines).await;
-                assert_eq!(socket.err().map(|refusal| refusal.status()), Some(StatusCode::FORBIDDEN), "{origin}");
+                let handshake = format!(
+                    "GET /socket HTTP/1.1\r\n{host_line}\r\n{origin_line}\r\nConnection: Upgrade, close\r\n\
+                     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n\r\n"
+                );
+                assert_eq!(status_of(&stage.raw(&handshake).await), 403, "{origin} at {host}");
                 stage.untouched(&format!("a socket of {origin} at {host}"));
             }
             for site in ["cross-site", "same-site"] {
