@@ -210,7 +210,7 @@ impl ServingSession<'_> {
     fn request_log(&self, names: HashMap<String, String>) -> Option<RequestLog> {
         let (format, is_on) = match self.plan.log_requests {
             Some(format) => (format, true),
-            None if self.plan.keys => (LogFormat::Text, false),
+            None if self.plan.for_person => (LogFormat::Text, false),
             None => return None,
         };
         let (output, in_columns) = (self.output.clone(), self.plan.for_person);
@@ -266,7 +266,7 @@ impl ServingSession<'_> {
         let waited = try_join_all(waits.iter().map(|wait| wait.until_ready(self.cluster, limit)));
         tokio::select! {
             outcome = waited => outcome.map(drop),
-            () = endpoint_wait::show(&waits, self.plan.live_status, self.output) => Ok(()),
+            () = endpoint_wait::show(&waits, self.plan.for_person, self.output) => Ok(()),
             _ = signals.next() => Err(Error::cancelled()),
         }
         .inspect(|()| self.output.clear_status())
@@ -306,7 +306,7 @@ impl ServingSession<'_> {
         mut signals: StopSignals,
     ) -> Result<Exit, Error> {
         let activity = local.activity.clone();
-        let status = self.plan.live_status.then(|| StatusLine::show(self.output, self.sources(&activity, services)));
+        let status = self.plan.for_person.then(|| StatusLine::show(self.output, self.sources(&activity, services)));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
         let exit = if self.plan.command.is_empty() {

@@ -52,9 +52,7 @@ pub struct OpenPlan {
     pub log_requests: Option<LogFormat>,
     /// Whether a prompt can be shown.
     pub can_prompt: bool,
-    /// Whether a line at the bottom of the terminal says what is going on.
-    pub live_status: bool,
-    /// Whether what is served is said to a person at a terminal.
+    /// Whether what is served is said to a person at a terminal, whose last line says what is going on.
     pub for_person: bool,
     /// Whether single keys can be typed.
     pub keys: bool,
@@ -86,9 +84,10 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
     let for_programs = format != OutputFormat::Text || !command.is_empty();
     let no_browser = serving.no_browser || serving.unix_socket.is_some() || for_programs;
     let logs_for_programs = printing.log_format != LogFormat::Text;
-    // Only where a person reads: a script has piped something or asked for a format, COMMAND has the terminal for itself.
-    let live_status = !for_programs && !logs_for_programs && facts.stderr_is_terminal && !facts.terminal_is_dumb;
-    let for_person = live_status && facts.stdout_is_terminal;
+    // Only where a person reads: a script has asked for a format, COMMAND has the terminal for itself, and what stdout is piped to
+    // (`cat`, `tee`) may write to the same terminal.
+    let is_read = facts.stdout_is_terminal && facts.stderr_is_terminal && !facts.terminal_is_dumb;
+    let for_person = is_read && !for_programs && !logs_for_programs;
     Ok(Plan::Open(Box::new(OpenPlan {
         query: ServiceQuery { wanted, search },
         listen: match &serving.unix_socket {
@@ -104,7 +103,6 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         dry_run: printing.dry_run,
         log_requests: printing.log_requests.then_some(printing.log_format),
         can_prompt: facts.can_prompt(),
-        live_status,
         for_person,
         keys: for_person && facts.stdin_is_terminal,
     })))
@@ -327,17 +325,18 @@ mod tests {
     #[test]
     fn a_status_line_for_people_only() {
         for line in ["svcproxy nginx", "svcproxy nginx --log-requests", "svcproxy nginx -v"] {
-            assert!(open(line).live_status, "{line}");
+            assert!(open(line).for_person, "{line}");
         }
         let formats = ["svcproxy nginx -o json", "svcproxy nginx -o url", "svcproxy nginx --log-format json"];
         for line in formats.iter().chain(&["svcproxy nginx -- true"]) {
-            assert!(!open(line).live_status, "{line}");
+            assert!(!open(line).for_person, "{line}");
         }
         let piped = TerminalFacts { stderr_is_terminal: false, ..AT_DESK };
+        let tee = TerminalFacts { stdout_is_terminal: false, ..AT_DESK };
         let dumb = TerminalFacts { terminal_is_dumb: true, ..AT_DESK };
-        for facts in [piped, dumb] {
+        for facts in [piped, tee, dumb] {
             let Ok(Plan::Open(open)) = planned("svcproxy nginx", &facts) else { panic!("it opens") };
-            assert!(!open.live_status, "{facts:?}");
+            assert!(!open.for_person, "{facts:?}");
         }
     }
 
