@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -75,6 +75,8 @@ pub(super) struct App {
     state: Arc<State>,
     addresses: Vec<SocketAddr>,
     servers: Mutex<Vec<JoinHandle<()>>>,
+    /// Keep the ports of a stopped app, on which another test's server could listen otherwise.
+    kept: Mutex<Vec<TcpSocket>>,
 }
 
 struct State {
@@ -98,7 +100,7 @@ impl App {
             connections: Mutex::default(),
         });
         let servers = listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&state))));
-        Self { servers: Mutex::new(servers.collect()), addresses, state }
+        Self { servers: Mutex::new(servers.collect()), kept: Mutex::default(), addresses, state }
     }
 
     /// Where it listens, a Pod each.
@@ -122,6 +124,12 @@ impl App {
         for server in servers {
             server.abort();
             let _ = server.await; // it was aborted
+        }
+        for address in &self.addresses {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(*address).unwrap();
+            self.kept.lock().unwrap().push(socket);
         }
     }
 }
