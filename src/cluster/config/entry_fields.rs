@@ -194,9 +194,8 @@ mod tests {
         check(CONTEXT, json!({"name": null, "context": null}), json!({"name": ""}));
         check(CONTEXT, json!({"context": {"user": null}}), json!({"name": "", "context": {"cluster": ""}}));
         check(CONTEXT, json!({"name": "a", "other": [1]}), json!({"name": "a"}));
-        check(CONFIG, json!({"clusters": [1, null], "extensions": 5}), {
-            json!({"apiVersion": "", "kind": "", "current-context": "", "clusters": [1, null]})
-        });
+        let config = json!({"apiVersion": "", "kind": "", "current-context": "", "clusters": [1, null]});
+        check(CONFIG, json!({"clusters": [1, null], "extensions": 5}), config);
         let user = |user: Value, expect: Value| {
             check(USER, json!({"name": "u", "user": user}), json!({"name": "u", "user": expect}));
         };
