@@ -439,8 +439,7 @@ mod tests {
     #[test]
     fn entries_without_a_name_or_content() {
         let folder = tempfile::tempdir().unwrap();
-        let text =
-            "contexts: [{context: {namespace: web}}, {name: bare}]\nclusters: [~]\nusers: [{name: 5, user: {token: t}}]";
+        let text = "contexts: [{context: {namespace: web}}, {name: bare}]\nclusters: [~]\nusers: [{name: 5, user: {token: t}}]";
         let config = KubeconfigFiles::Named(write(&folder, "config", text)).read().unwrap();
         assert_eq!(config.context("").unwrap().unwrap().namespace.as_deref(), Some("web"));
         assert_eq!(config.context("bare").unwrap().unwrap().cluster, "");
