@@ -25,8 +25,8 @@ use crate::find::FoundTarget;
 use crate::find::missing_namespace::closed_namespace;
 use crate::proxy::local::guard::token::random_text;
 use crate::proxy::local::{
-    GuardPolicy, ListenOn, LocalListener, LocalProxy, RequestLog, ShownRun, ShownService, Site, TrafficStats, serve,
-    serves_site,
+    GuardPolicy, ListenOn, LocalListener, LocalProxy, ReadyCount, RequestLog, ShownRun, ShownService, Site,
+    TrafficStats, serve, serves_site,
 };
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::PortChoice;
@@ -159,13 +159,14 @@ impl ServingSession<'_> {
     }
 
     fn site(&self, target: &Target, paths: Vec<String>, transport: Dispatcher) -> Site {
+        let ready = transport.ready();
         Site {
             label: self.label(target),
             shown: ShownService {
                 name: target.service().to_owned(),
                 namespace: target.namespace.clone(),
                 port: target.shown_port(),
-                ready: transport.ready(),
+                ready: ReadyCount::new(move || ready.borrow().map(|count| count.ready)),
             },
             paths,
             landing: target.path.clone(),

@@ -54,7 +54,7 @@ fn the_readme_is_short_and_names_only_flags_that_exist() {
     assert!(README.lines().count() <= MAX_README_LINES, "{} lines", README.lines().count());
     let help = help();
     let known = flags(&help);
-    let foreign = ["--locked", "--path", "--example"];
+    let foreign = ["--locked", "--path", "--example", "--git"];
     for flag in flags(&README.replace('`', " ")) {
         assert!(known.contains(flag) || foreign.contains(&flag), "{flag} of README.md is not in --help");
     }

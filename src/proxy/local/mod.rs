@@ -16,4 +16,4 @@ pub use server::request_log::{RefusalReason, RequestLog, RequestRecord};
 pub use server::serve::serve;
 pub use server::stats::{TrafficCounts, TrafficStats};
 pub use server_state::LocalProxy;
-pub use site::{Origin, ShownRun, ShownService, Site};
+pub use site::{Origin, ReadyCount, ShownRun, ShownService, Site};

@@ -9,14 +9,13 @@ pub(crate) mod web_socket_pump;
 pub(crate) mod own_pages;
 pub(crate) mod start_page;
 
+use std::fmt;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use tokio::sync::watch;
 
 use super::guard::refusal::ClosedSite;
 use crate::proxy::upstream::Upstream;
-use crate::service::Readiness;
 
 /// One open Service.
 #[derive(Clone)]
@@ -45,6 +44,27 @@ impl Site {
     }
 }
 
+/// Tells how many endpoints are ready at the moment; `None` as long as nobody has seen them.
+#[derive(Clone)]
+pub struct ReadyCount(Arc<dyn Fn() -> Option<usize> + Send + Sync>);
+
+impl ReadyCount {
+    /// Asks `count` each time.
+    pub fn new(count: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(count))
+    }
+
+    pub(crate) fn get(&self) -> Option<usize> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for ReadyCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadyCount").field(&self.get()).finish()
+    }
+}
+
 /// What pages say of an open Service, in plain words.
 #[derive(Debug, Clone)]
 pub struct ShownService {
@@ -54,8 +74,8 @@ pub struct ShownService {
     pub namespace: String,
     /// The port that is open, as people read it; none where none is known.
     pub port: Option<String>,
-    /// How many of its endpoints are ready; `None` as long as nobody has seen them.
-    pub ready: watch::Receiver<Option<Readiness>>,
+    /// Its ready endpoints.
+    pub ready: ReadyCount,
 }
 
 /// Whose site has a label, if that looks like one of a Service.

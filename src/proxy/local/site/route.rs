@@ -215,12 +215,11 @@ fn resolves_names_below_localhost(user_agent: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::message::body::Body;
-    use crate::proxy::local::ShownService;
+    use crate::proxy::local::{ReadyCount, ShownService};
     use crate::proxy::upstream::Upstream;
     use futures_util::future::BoxFuture;
     use proptest::prelude::*;
     use std::sync::Arc;
-    use tokio::sync::watch;
 
     struct Nobody;
 
@@ -244,7 +243,7 @@ mod tests {
                 name: label.to_owned(),
                 namespace: "default".to_owned(),
                 port: None,
-                ready: watch::channel(None).1,
+                ready: ReadyCount::new(|| None),
             },
             paths: paths.iter().map(|path| (*path).to_owned()).collect(),
             landing: landing.to_owned(),

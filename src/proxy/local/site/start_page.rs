@@ -8,7 +8,6 @@ use super::{ShownRun, Site};
 use crate::message::body::Body;
 use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, OwnPage, PageState, copied, escaped, mark};
-use crate::service::Readiness;
 use crate::terminal::output::printable;
 
 /// How long it waits before it looks for the first time; that costs the cluster nothing.
@@ -67,7 +66,7 @@ impl OpenServices<'_> {
 
     /// The worst of all.
     fn state(&self) -> PageState {
-        let is_seen = |state: PageState| self.sites.iter().any(|site| stands(*site.shown.ready.borrow()).0 == state);
+        let is_seen = |state: PageState| self.sites.iter().any(|site| stands(site.shown.ready.get()).0 == state);
         let states = [PageState::Waiting, PageState::Unknown];
         states.into_iter().find(|state| is_seen(*state)).unwrap_or(PageState::Ready)
     }
@@ -93,7 +92,7 @@ fn row(site: &Site, address: &str) -> String {
     let [name, namespace] = [&site.shown.name, &site.shown.namespace].map(|text| escaped(text));
     let port =
         site.shown.port.as_deref().map(|port| format!("<span>port {}</span>", escaped(port))).unwrap_or_default();
-    let (state, words) = stands(*site.shown.ready.borrow());
+    let (state, words) = stands(site.shown.ready.get());
     let mark = mark(state, "class=\"mark\" role=\"img\"");
     format!(
         "<li><div class=\"row\">{mark}<a href=\"{href}\">{name}</a><span>in {namespace}</span>{port}\
@@ -104,8 +103,8 @@ fn row(site: &Site, address: &str) -> String {
 }
 
 /// How a Service stands of whose endpoints so many are ready.
-fn stands(count: Option<Readiness>) -> (PageState, String) {
-    match count.map(|count| count.ready) {
+fn stands(count: Option<usize>) -> (PageState, String) {
+    match count {
         None => (PageState::Unknown, "endpoints not seen yet".to_owned()),
         Some(0) => (PageState::Waiting, "no ready endpoint".to_owned()),
         Some(1) => (PageState::Ready, "1 ready endpoint".to_owned()),

@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -25,7 +25,6 @@ use super::*;
 use crate::error::Error;
 use crate::message::body::Body;
 use crate::proxy::upstream::Upstream;
-use crate::service::Readiness;
 
 /// When a test gives up waiting.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -57,7 +56,7 @@ fn site(label: &str, path: &str, upstream: impl Upstream) -> Site {
             name: label.split("--").next().unwrap().to_owned(),
             namespace: "default".to_owned(),
             port: None,
-            ready: watch::channel(Some(Readiness { ready: 2, total: 2 })).1,
+            ready: ReadyCount::new(|| Some(2)),
         },
         paths: vec![path.to_owned()],
         landing: "/".to_owned(),

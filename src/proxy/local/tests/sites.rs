@@ -1,5 +1,7 @@
 //! Where Services are found, and what those are told who may not.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 const OTHER_LABEL: &str = "redis--default--abc124";
@@ -137,9 +139,10 @@ async fn a_refusal_is_a_page_for_browsers_and_text_for_others() {
 /// Nobody but the page itself may read its state, and a look is answered like the page.
 #[tokio::test]
 async fn a_page_looks_whether_it_still_holds() {
-    let (ready, seen) = watch::channel(Some(Readiness { ready: 1, total: 1 }));
+    let count = Arc::new(AtomicUsize::new(1));
+    let counted = count.clone();
     let mut local = two();
-    local.sites[1].shown.ready = seen;
+    local.sites[1].shown.ready = ReadyCount::new(move || Some(counted.load(Ordering::SeqCst)));
     let serving = Serving::start(local).await;
     let host = format!("127.0.0.1:{}", serving.port());
     let page = serving.ask_at(&host, &format!("GET /\n{NAVIGATION}")).await;
@@ -147,7 +150,7 @@ async fn a_page_looks_whether_it_still_holds() {
     let state = field(&page, "svcproxy-state").unwrap();
     assert!(page.contains(&format!("data-state=\"{state}\" data-look=\"1\"")), "{page}");
     assert_eq!(field(&serving.ask_at(&host, &look).await, "svcproxy-state"), Some(state));
-    ready.send_replace(Some(Readiness::default()));
+    count.store(0, Ordering::SeqCst);
     let changed = serving.ask_at(&host, &look).await;
     assert_ne!(field(&changed, "svcproxy-state"), Some(state));
     assert!(changed.contains("no ready endpoint"), "{changed}");
