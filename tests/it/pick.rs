@@ -424,7 +424,7 @@ async fn what_was_opened_last_is_first_and_a_dash_opens_it() {
 
     let mut again = terminal.again(&[], USUAL);
     again.until_text("3/3").await;
-    assert!(rows(&again)[0].starts_with("> monitoring/grafana"), "{}", again.text());
+    assert!(rows(&again)[0].starts_with(">·monitoring/grafana"), "{}", again.text());
     again.press(ESCAPE);
     assert_eq!(again.end().await, 130);
 

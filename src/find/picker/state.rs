@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(ready(&picker), [""]);
         picker.set_readiness(ReadinessLookup(Box::new(known)));
         add(&mut picker, &[("a/0", "1")]);
-        assert_eq!(ready(&picker), ["1/2", "0/2"]);
+        assert_eq!(ready(&picker), ["1/2", "0/2 !"]);
         assert_eq!(shown(&picker), ["a/a", "a/0"]);
     }
 
