@@ -174,7 +174,9 @@ async fn an_unready_pod_until_it_is_ready(cluster: &'static Cluster) {
     told.check(cluster, &serving).await;
     namespace.set_ready("app-0", true).await;
     namespace.until_endpoints("app", 1).await;
-    assert_eq!(http::get(&serving.proxy_url()).await.status.as_u16(), 200);
+    // The API server's own view of the endpoints may come a moment later.
+    let is_shown = async || (http::get(&serving.proxy_url()).await.status.as_u16() == 200).then_some(());
+    eventually("the app is shown", is_shown).await;
 }
 
 async fn no_pod_has_the_port(cluster: &'static Cluster) {
