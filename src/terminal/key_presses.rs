@@ -1,7 +1,6 @@
 //! Single keys, typed while something else goes on: without an echo, and without waiting for Enter. Ctrl-C stays a signal.
 
 use std::io::stdin;
-use std::panic;
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::output::is_in_foreground;
+use super::panic_hook::give_back_on_panic;
 use crate::lock::lock;
 
 /// How often a job in the background looks whether it has the terminal again: what is typed is the shell's until then.
@@ -20,6 +20,9 @@ const BACKGROUND_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The terminal's modes as they were; `None` while they are so.
 static USUAL_MODES: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Whether a panic gives them back.
+static HOOKED: Once = Once::new();
 
 /// Something that the user did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,7 @@ pub struct KeyPresses {
 impl KeyPresses {
     /// Listens from now on; `None` where that cannot be.
     pub fn listen() -> Option<Self> {
-        give_back_on_panic();
+        give_back_on_panic(&HOOKED, give_back);
         let suspends = signal(SignalKind::from_raw(UnixSignal::TSTP.as_raw())).ok()?;
         let (sender, typed) = mpsc::unbounded_channel();
         take();
@@ -74,9 +77,13 @@ impl Drop for KeyPresses {
 
 fn read_keys(sender: &mpsc::UnboundedSender<u8>) {
     let mut octet = [0];
-    while !sender.is_closed() {
+    loop {
         if poll(&mut [PollFd::new(&stdin(), PollFlags::IN)], None).is_err() {
             continue; // a signal
+        }
+        // What is typed when nobody listens any more is the shell's.
+        if sender.is_closed() {
+            return;
         }
         // Whoever reads in the background is stopped.
         if !is_in_foreground() {
@@ -109,16 +116,4 @@ fn give_back() {
     if let Some(modes) = lock(&USUAL_MODES).take().filter(|_| is_in_foreground()) {
         let _ = tcsetattr(stdin(), OptionalActions::Now, &modes);
     }
-}
-
-/// A release build aborts at a panic, so nothing is dropped then.
-fn give_back_on_panic() {
-    static HOOKED: Once = Once::new();
-    HOOKED.call_once(|| {
-        let next = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            give_back();
-            next(info);
-        }));
-    });
 }

@@ -3,6 +3,7 @@
 pub mod command;
 pub mod browser;
 pub mod output;
+pub mod panic_hook;
 pub mod styled_text;
 pub mod local_time;
 #[cfg(unix)]

@@ -117,6 +117,8 @@ async fn a_job_in_the_background_leaves_the_prompt_alone() {
     http::get(&url).await;
     shell.until_text("2 requests").await;
     shell.press(CTRL_C);
+    // Until then what is typed is the program's.
+    shell.until("its end", |text| text.trim_end().ends_with('$')).await;
     shell.press("exit\r");
     shell.end().await;
 }

@@ -1,7 +1,6 @@
 //! The terminal: raw, on its alternate screen, and given back as it was however the program ends.
 
 use std::io::{self, Write as _};
-use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,12 +11,16 @@ use crossterm::{cursor, execute, queue, style, terminal};
 
 use super::frame::{ScreenFrame, ScreenLine, ScreenSize, SpanStyle};
 use super::state::PickerKey;
+use crate::terminal::panic_hook::give_back_on_panic;
 
 /// Where there is no telling how large the terminal is.
 const USUAL_SIZE: ScreenSize = ScreenSize { width: 80, height: 24 };
 
 /// Whether the terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether a panic gives it back.
+static HOOKED: Once = Once::new();
 
 /// The terminal behind stderr while the picker has it. Dropping it, a panic and `give_back` give it back.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl PickerScreen {
     /// # Errors
     /// When there is none, or it cannot be made raw.
     pub fn take(colour: bool) -> io::Result<Self> {
-        give_back_on_panic();
+        give_back_on_panic(&HOOKED, give_back);
         let mut screen = Self { colour, drawn: Vec::new(), size: USUAL_SIZE };
         screen.retake()?;
         Ok(screen)
@@ -135,19 +138,6 @@ pub(super) fn give_back() {
     }
     let _ = execute!(io::stderr().lock(), DisableBracketedPaste, terminal::LeaveAlternateScreen, cursor::Show);
     let _ = terminal::disable_raw_mode();
-}
-
-/// A release build aborts at a panic, so nothing is dropped then; and the message must not end up on the alternate
-/// screen.
-fn give_back_on_panic() {
-    static HOOKED: Once = Once::new();
-    HOOKED.call_once(|| {
-        let next = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            give_back();
-            next(info);
-        }));
-    });
 }
 
 /// What happened at the terminal.
