@@ -76,12 +76,8 @@ impl ServingSession<'_> {
 
     /// So that the first lines can say how many endpoints are ready; a slow API server does not hold them up.
     async fn count_endpoints(&self, services: &[OpenService]) {
-        let count = async |OpenService { target, transport, .. }: &OpenService| {
-            if let Ok(slices) = self.cluster.endpoints(&target.namespace, target.service()).await {
-                transport.learn(&slices).await;
-            }
-        };
-        let _ = timeout(FIRST_COUNT_TIMEOUT, join_all(services.iter().map(count))).await;
+        let counts = services.iter().map(|service| service.count_endpoints(self.cluster));
+        let _ = timeout(FIRST_COUNT_TIMEOUT, join_all(counts)).await;
     }
 
     /// For a person.

@@ -41,11 +41,7 @@ impl ServingSession<'_> {
 
     async fn find_out<'a>(&self, service: &'a OpenService) -> ExplainedTarget<'a> {
         let OpenService { target, read, transport, ready, .. } = service;
-        let (slices, right) =
-            tokio::join!(self.cluster.endpoints(&target.namespace, target.service()), transport.way_in());
-        if let Ok(slices) = slices {
-            transport.learn(&slices).await;
-        }
+        let ((), right) = tokio::join!(service.count_endpoints(self.cluster), transport.way_in());
         ExplainedTarget { target, read: read.as_ref(), ready, endpoints: *transport.ready().borrow(), right }
     }
 

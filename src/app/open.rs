@@ -58,6 +58,15 @@ pub struct OpenService {
     pub ready: ReadyLine,
 }
 
+impl OpenService {
+    /// Asks once how many of its endpoints are ready, rights permitting, and has its transport know.
+    pub(super) async fn count_endpoints(&self, cluster: &Cluster) {
+        if let Ok(slices) = cluster.endpoints(&self.target.namespace, self.target.service()).await {
+            self.transport.learn(&slices).await;
+        }
+    }
+}
+
 /// What all steps of one run share, from the listener to the end.
 #[derive(Debug, Clone, Copy)]
 pub struct ServingSession<'a> {
