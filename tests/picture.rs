@@ -98,6 +98,16 @@ fn furnish(fake: &FakeApiServer) {
     }
 }
 
+/// What the classes of [`looks`] look like, on dark and on light as the reader has it: ground, text, dim, matches, URLs.
+const DARK: [&str; 5] = ["#1d2027", "#d7dae0", "#8b93a1", "#d68ae6", "#5ad1e6"];
+const LIGHT: [&str; 5] = ["#f6f7f9", "#1f2328", "#59636e", "#8a2aa5", "#0b6478"];
+
+fn colours([ground, text, dim, matches, urls]: [&str; 5]) -> String {
+    format!(
+        ".ground,.i{{fill:{ground}}}text,.bar{{fill:{text}}}.d{{fill:{dim}}}.m{{fill:{matches}}}.c{{fill:{urls}}}text.i{{fill:{ground}}}"
+    )
+}
+
 /// The screen as SVG: a rectangle behind what is shown inversely, a text for each run of cells that look alike.
 fn svg(screen: &vt100::Screen, size: Size) -> String {
     let (rows, columns) = (u32::from(size.0), u32::from(size.1));
@@ -105,10 +115,11 @@ fn svg(screen: &vt100::Screen, size: Size) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
          aria-label=\"kubectl svcproxy in a terminal\">\n\
-         <style>text{{font:15px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;\
-         white-space:pre;fill:#d7dae0}}.b{{font-weight:700}}.d{{fill:#8b93a1}}.m{{fill:#d68ae6}}.c{{fill:#5ad1e6}}.u{{text-decoration:underline}}\
-         .i{{fill:#1d2027}}</style>\n\
-         <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#1d2027\"/>\n"
+         <style>text{{font:15px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;white-space:pre}}\
+         .b{{font-weight:700}}.u{{text-decoration:underline}}{}@media(prefers-color-scheme:light){{{}}}</style>\n\
+         <rect width=\"{width}\" height=\"{height}\" rx=\"8\" class=\"ground\"/>\n",
+        colours(DARK),
+        colours(LIGHT),
     );
     for row in 0..size.0 {
         for (column, text, class, inverse) in runs(screen, row, size.1) {
@@ -122,7 +133,7 @@ fn draw(svg: &mut String, row: u16, column: u16, text: &str, class: &str, invers
     let (x, y) = (MARGIN + u32::from(column) * CELL.0, MARGIN + u32::from(row) * CELL.1);
     let width = u32::try_from(text.chars().count()).unwrap() * CELL.0;
     if inverse {
-        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" fill=\"#d7dae0\"/>", CELL.1);
+        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" class=\"bar\"/>", CELL.1);
     }
     if text.trim().is_empty() {
         return;

@@ -325,7 +325,7 @@ impl ServingSession<'_> {
         } else {
             let named = names_of(services).into_iter().zip(services.iter().map(|service| &service.ready));
             let urls = command_urls(&named.collect::<Vec<_>>());
-            command::run(&self.plan.command, &urls, self.plan.can_prompt, &mut signals).await
+            command::run(&self.plan.command, &urls, self.plan.prompting.is_possible(), &mut signals).await
         };
         drop(status);
         if self.plan.for_person {

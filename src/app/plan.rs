@@ -13,7 +13,7 @@ use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, is_site_lab
 use crate::terminal::browser::{self, BrowserOpening};
 use crate::terminal::editor_front::EditorFront;
 use crate::terminal::output::OutputFormat;
-use crate::terminal::terminal_facts::TerminalFacts;
+use crate::terminal::terminal_facts::{PromptWay, TerminalFacts};
 
 /// Where `kubectl proxy` listens, and so what documents show.
 pub(crate) const DEFAULT_PORT: u16 = 8001;
@@ -50,8 +50,8 @@ pub struct OpenPlan {
     pub dry_run: bool,
     /// A line for each request, in this form.
     pub log_requests: Option<LogFormat>,
-    /// Whether a prompt can be shown.
-    pub can_prompt: bool,
+    /// How a prompt can be shown.
+    pub prompting: PromptWay,
     /// Whether what is served is said to a person at a terminal, whose last line says what is going on.
     pub for_person: bool,
     /// Whether single keys can be typed.
@@ -102,7 +102,7 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         format,
         dry_run: printing.dry_run,
         log_requests: printing.log_requests.then_some(printing.log_format),
-        can_prompt: facts.can_prompt(),
+        prompting: facts.prompting(),
         for_person,
         keys: for_person && facts.stdin_is_terminal,
     })))
@@ -163,7 +163,7 @@ fn ready_format(flag: Option<OutputFormat>) -> Result<OutputFormat, Error> {
 
 fn wanted(choosing: &ChoosingFlags, services: Vec<String>, facts: &TerminalFacts) -> Result<WantedServices, Error> {
     if choosing.pick || services.is_empty() {
-        if facts.can_prompt() {
+        if facts.prompting().is_possible() {
             return Ok(WantedServices::Pick { typed: services.join(" "), wish: flagged(choosing) });
         }
         let message =

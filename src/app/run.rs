@@ -77,7 +77,7 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
     let resolver = TargetResolver {
         cluster,
         query: &plan.query,
-        can_prompt: plan.can_prompt,
+        prompting: plan.prompting,
         history: &history,
         now: now(),
         output,

@@ -4,34 +4,55 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::missing_namespace::missing_namespace;
 use super::picker::row::PickerRow;
 use super::picker::state::ReadinessLookup;
-use super::picker::{PickedPort, PickerArrival};
+use super::picker::{PickedPort, PickerArrival, PickerFeed};
 use super::scan::{ServiceScan, scan_services, scopes_text};
 use super::{FoundTarget, choose_port_of, refusal, unlisted};
-use crate::cluster::{Cluster, Scope};
+use crate::cluster::{ApiError, Cluster, Scope};
 use crate::error::Error;
 use crate::service::Target;
 use crate::service::choose_port::{ChoiceReason, TargetWish};
 
-/// Sends what there is in `scope` until all is sent or nobody listens any more. `others` are the namespaces to look in
-/// where all may not be listed.
-pub(super) async fn feed(
-    cluster: Cluster,
-    scope: Scope,
-    selector: Option<String>,
-    others: Vec<String>,
-    sender: mpsc::Sender<PickerArrival>,
-) {
+/// Pages that may wait while the screen is being drawn.
+const MAX_WAITING_ARRIVALS: usize = 4;
+
+/// What the picker shows, and where it is from.
+#[derive(Debug, Clone)]
+pub(super) struct PickerSource {
+    /// Whose Services.
+    pub cluster: Cluster,
+    /// The namespaces asked for.
+    pub scope: Scope,
+    /// Label selector.
+    pub selector: Option<String>,
+    /// The namespaces to look in where all may not be listed.
+    pub visited: Vec<String>,
+}
+
+impl PickerSource {
+    /// Begins to ask.
+    pub(super) fn feed(&self) -> PickerFeed {
+        let (sender, arrivals) = mpsc::channel(MAX_WAITING_ARRIVALS);
+        let feeder = AbortOnDropHandle::new(tokio::spawn(send_all(self.clone(), sender)));
+        PickerFeed { arrivals, feeder }
+    }
+}
+
+/// Sends what there is until all is sent or nobody listens any more.
+async fn send_all(source: PickerSource, sender: mpsc::Sender<PickerArrival>) {
+    let PickerSource { cluster, scope, selector, visited } = source;
     let ServiceScan { scopes, narrowed, mut portions } =
-        match scan_services(&cluster, scope.clone(), selector.as_deref(), &others).await {
+        match scan_services(&cluster, scope.clone(), selector.as_deref(), &visited).await {
             Ok(sweep) => sweep,
-            Err(error) => return drop(sender.send(PickerArrival::Failed(unlisted(error, selector.as_deref()))).await),
+            Err(error) => return drop(sender.send(not_listed(error, &scope, selector.as_deref())).await),
         };
     if let Some(why) = narrowed {
-        let _ = sender.send(PickerArrival::Scope(scopes_text(&scopes), why)).await;
+        let listed = scopes.iter().filter_map(Scope::namespace).map(str::to_owned).collect();
+        let _ = sender.send(PickerArrival::Narrowed { scope: scopes_text(&scopes), listed, why }).await;
     }
     let services = async {
         let mut is_empty = true;
@@ -43,7 +64,7 @@ pub(super) async fn feed(
             }
         }
         let end = match &scope {
-            Scope::Namespace(namespace) if is_empty => missing_namespace(&cluster, namespace, &others).await,
+            Scope::Namespace(namespace) if is_empty => missing_namespace(&cluster, namespace, &visited).await,
             _ => None,
         };
         let _ = sender.send(end.map_or(PickerArrival::ServicesComplete, PickerArrival::Failed)).await;
@@ -51,11 +72,20 @@ pub(super) async fn feed(
     let endpoints = async {
         // Without the right to know, or without an answer, the column stays empty.
         if let Ok(table) = cluster.readiness(&scopes).await {
-            let of = move |row: &PickerRow| table.get(&row.service.namespace, &row.service.name, row.port().as_ref());
+            let of = move |row: &PickerRow| table.get(&row.namespace, &row.name, row.port().as_ref());
             let _ = sender.send(PickerArrival::Readiness(ReadinessLookup(Box::new(of)))).await;
         }
     };
     tokio::join!(services, endpoints);
+}
+
+fn not_listed(error: ApiError, scope: &Scope, selector: Option<&str>) -> PickerArrival {
+    let is_refused = matches!(error, ApiError::Forbidden { .. });
+    let error = unlisted(error, selector);
+    if is_refused {
+        return PickerArrival::NotListed(scope.namespace().map(str::to_owned), error);
+    }
+    PickerArrival::Failed(error)
 }
 
 /// The Target of a row; flags go before what the row says.

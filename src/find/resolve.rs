@@ -1,13 +1,11 @@
 //! What the user wants, by name, by picking or from the history → Targets.
 
-use tokio::sync::mpsc;
-
-use super::by_picking::{feed, target_of};
+use super::by_picking::{PickerSource, target_of};
 use super::elsewhere::ServicesElsewhere;
 use super::history::{History, HistoryEntry};
 use super::picker::frame::PickerPlace;
-use super::picker::state::PickerState;
-use super::picker::{ask_port, pick};
+use super::picker::state::{PickerLook, PickerState};
+use super::picker::{PickedRow, ask_port, ask_port_by_number, pick, pick_by_number};
 use super::query::{NamedService, ServiceQuery, WantedServices};
 use super::scan::scopes_text;
 use super::{FindOutcome, FoundTarget, ServiceFinder, choose_port_of, only_elsewhere, refusal, several_services};
@@ -17,9 +15,7 @@ use crate::service::choose_port::{NotOpenable, TargetWish};
 use crate::service::{PortRef, Service, ServicePort, ServiceSpelling, Target};
 use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
-
-/// Pages that may wait while the screen is being drawn.
-const MAX_WAITING_ARRIVALS: usize = 4;
+use crate::terminal::terminal_facts::PromptWay;
 
 /// All that choosing needs.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +24,8 @@ pub struct TargetResolver<'a> {
     pub cluster: &'a Cluster,
     /// What was asked for.
     pub query: &'a ServiceQuery,
-    /// Whether the user can be asked.
-    pub can_prompt: bool,
+    /// How the user can be asked.
+    pub prompting: PromptWay,
     /// What was opened before.
     pub history: &'a History,
     /// Seconds since the Unix epoch.
@@ -71,22 +67,24 @@ impl TargetResolver<'_> {
         let mut outcome = heeding(signals, finder.find(named)).await?;
         if let FindOutcome::Elsewhere(found) = &outcome
             && let [only] = &found.exact[..]
-            && self.can_prompt
+            && self.prompting.is_possible()
         {
             self.output.print_notice(&opening_elsewhere(found, only));
             outcome = heeding(signals, finder.open(only.clone(), named)).await?;
         }
         match outcome {
             FindOutcome::Found(found) => Ok(vec![*found]),
-            FindOutcome::SeveralServices(_) if self.can_prompt => {
+            FindOutcome::SeveralServices(_) if self.prompting.is_possible() => {
                 self.pick(named.spelling.id.name(), finder.scope_of(named), &named.wish, signals).await
             }
             FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
-            FindOutcome::Elsewhere(_) if self.can_prompt => {
+            FindOutcome::Elsewhere(_) if self.prompting.is_possible() => {
                 self.pick(named.spelling.id.name(), Scope::All, &named.wish, signals).await
             }
             FindOutcome::Elsewhere(found) => Err(only_elsewhere(named, &found)),
-            FindOutcome::SeveralPorts(service, ports) => Ok(vec![self.one_port(&service, ports, &named.wish).await?]),
+            FindOutcome::SeveralPorts(service, ports) => {
+                Ok(vec![self.one_port(&service, ports, &named.wish, signals).await?])
+            }
         }
     }
 
@@ -95,11 +93,13 @@ impl TargetResolver<'_> {
         service: &Service,
         ports: Vec<ServicePort>,
         wish: &TargetWish,
+        signals: &mut StopSignals,
     ) -> Result<FoundTarget, Error> {
-        if !self.can_prompt {
-            return Err(refusal(service, &NotOpenable::Ambiguous(ports)));
-        }
-        let port = ask_port(service, ports, self.output.colour()).await?;
+        let port = match self.prompting {
+            PromptWay::Never => return Err(refusal(service, &NotOpenable::Ambiguous(ports))),
+            PromptWay::Lines => ask_port_by_number(service, ports, self.output, signals).await?,
+            PromptWay::Screen => ask_port(service, ports, self.output.colour()).await?,
+        };
         let port = port.name.map_or(PortRef::Number(port.number), PortRef::Name);
         let wish = TargetWish { port: Some(port), ..wish.clone() };
         choose_port_of(service, &wish, None).map_err(|refused| refusal(service, &refused))
@@ -121,12 +121,49 @@ impl TargetResolver<'_> {
             scope: scopes_text(std::slice::from_ref(&scope)),
         };
         let picker = PickerState::new(typed, recent, self.now).at_home_in(self.cluster.namespace());
-        let (sender, arrivals) = mpsc::channel(MAX_WAITING_ARRIVALS);
         let selector = self.query.search.selector.clone();
-        let feeder = tokio::spawn(feed(self.cluster.clone(), scope, selector, visited, sender));
-        let picked = pick(picker, place, self.output.colour(), arrivals, signals).await;
-        feeder.abort();
-        picked?.into_iter().map(|picked| target_of(picked, wish)).collect()
+        let mut source = PickerSource { cluster: self.cluster.clone(), scope, selector, visited };
+        let feed = source.feed();
+        let picked = match self.prompting {
+            PromptWay::Lines => pick_by_number(picker, place, feed, self.output, signals).await?,
+            PromptWay::Screen | PromptWay::Never => {
+                let look = |look| {
+                    if look == PickerLook::Everywhere {
+                        source.scope = Scope::All;
+                    }
+                    source.feed()
+                };
+                pick(picker, place, self.output.colour(), feed, look, signals).await?
+            }
+        };
+        self.of_rows(picked, wish, signals).await
+    }
+
+    async fn of_rows(
+        &self,
+        picked: Vec<PickedRow>,
+        wish: &TargetWish,
+        signals: &mut StopSignals,
+    ) -> Result<Vec<FoundTarget>, Error> {
+        let mut found = Vec::new();
+        for row in picked {
+            found.push(match row {
+                PickedRow::Port(port) => target_of(port, wish)?,
+                PickedRow::Remembered(entry) => self.remembered(&query_from_history(entry, wish), signals).await?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// What was opened before and cannot be listed.
+    async fn remembered(&self, named: &NamedService, signals: &mut StopSignals) -> Result<FoundTarget, Error> {
+        let finder = ServiceFinder { cluster: self.cluster, search: &self.query.search, history: self.history };
+        match heeding(signals, finder.find(named)).await? {
+            FindOutcome::Found(found) => Ok(*found),
+            FindOutcome::SeveralPorts(service, ports) => self.one_port(&service, ports, &named.wish, signals).await,
+            FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),
+            FindOutcome::Elsewhere(found) => Err(only_elsewhere(named, &found)),
+        }
     }
 
     /// Everything, unless a namespace was typed: who picks may not know where it is.

@@ -240,6 +240,68 @@ fn name_likeness(name: &str) -> Option<i8> {
     name.split('-').filter_map(of_word).reduce(|one, other| if one.min(other) < 0 { -1 } else { one.max(other) })
 }
 
+impl PortChoice {
+    /// What is spoken there, for people: the scheme, unless nothing but a guess is against what the port says itself.
+    pub fn spoken(&self) -> &'static str {
+        let is_guess = matches!(self.why_scheme, ChoiceReason::Number | ChoiceReason::Default);
+        let other = if is_guess { other_protocol(&self.port) } else { None };
+        other.unwrap_or_else(|| self.scheme.as_str())
+    }
+}
+
+/// The protocol that a port says it speaks, by `appProtocol` or its name, where that is not HTTP. Names begin with the
+/// protocol, as Istio asks for it, or have it after `tcp-`, as Bitnami's charts do.
+fn other_protocol(port: &ServicePort) -> Option<&'static str> {
+    let of_word = |word: &str| OTHER_PROTOCOLS.into_iter().find(|known| *known == word);
+    let said = port.app_protocol.as_deref().map(|protocol| protocol.rsplit('/').next().unwrap_or_default());
+    let name = said.or(port.name.as_deref())?.to_ascii_lowercase();
+    if name == "grpc-web" || name.starts_with("grpc-web-") {
+        return None; // which is made for browsers
+    }
+    let mut words = name.split('-');
+    match words.next() {
+        Some("tcp") => words.next().and_then(of_word),
+        first => first.and_then(of_word),
+    }
+}
+
+/// What ports are named after that no browser speaks.
+const OTHER_PROTOCOLS: [&str; 33] = [
+    "amqp",
+    "amqps",
+    "cassandra",
+    "cql",
+    "dns",
+    "epmd",
+    "ftp",
+    "grpc",
+    "grpcs",
+    "imap",
+    "imaps",
+    "kafka",
+    "ldap",
+    "ldaps",
+    "memcache",
+    "memcached",
+    "mongo",
+    "mongodb",
+    "mqtt",
+    "mqtts",
+    "mysql",
+    "nats",
+    "pop3",
+    "postgres",
+    "postgresql",
+    "redis",
+    "rediss",
+    "rtsp",
+    "smtp",
+    "smtps",
+    "ssh",
+    "thrift",
+    "zookeeper",
+];
+
 fn choose_scheme(service: &Service, port: &ServicePort, wish: &TargetWish) -> (Scheme, ChoiceReason) {
     let number = matches!(port.number, 443 | 8443 | 9443).then_some(Scheme::Https);
     let decisions = [
@@ -349,6 +411,26 @@ mod tests {
             session_affinity: false,
             created: None,
         }
+    }
+
+    #[test]
+    fn what_a_port_says_that_it_speaks() {
+        let check = |ports: &str, expect: &str| {
+            let service = service(ports);
+            let choice = choice_of(&service, &service.ports[0], ChoiceReason::OnlyPort, &TargetWish::default());
+            assert_eq!(choice.spoken(), expect, "{ports}");
+        };
+        check("redis:6379", "redis");
+        check("tcp-postgresql:5432", "postgresql");
+        check("grpc-api:443", "grpc");
+        check("grpc-web:8080", "http");
+        check("web:80=kubernetes.io/ws", "http");
+        check("web:80=mysql", "mysql");
+        check("api:80=example.com/amqp", "amqp");
+        check("https-redis:6379", "https");
+        check("http-redis:6379", "http");
+        check("-:6379", "http");
+        check("AMQP:5672", "amqp");
     }
 
     fn annotated(ports: &str, key: &str, value: &str) -> Service {

@@ -24,8 +24,31 @@ pub struct TerminalFacts {
 }
 
 impl TerminalFacts {
-    /// Whether a prompt can be shown and answered. Without a terminal on both sides it would spin or hang. Pure.
-    pub fn can_prompt(&self) -> bool {
-        self.stdin_is_terminal && self.stderr_is_terminal
+    /// How a prompt can be shown and answered. Without a terminal on both sides it would spin or hang. Pure.
+    pub fn prompting(&self) -> PromptWay {
+        match (self.stdin_is_terminal && self.stderr_is_terminal, self.terminal_is_dumb) {
+            (false, _) => PromptWay::Never,
+            (true, true) => PromptWay::Lines,
+            (true, false) => PromptWay::Screen,
+        }
+    }
+}
+
+/// How the user can be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PromptWay {
+    /// Not at all.
+    #[default]
+    Never,
+    /// By lines that are printed and read: the terminal takes no orders.
+    Lines,
+    /// On a screen.
+    Screen,
+}
+
+impl PromptWay {
+    /// Whether the user can be asked.
+    pub fn is_possible(self) -> bool {
+        self != Self::Never
     }
 }

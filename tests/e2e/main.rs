@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program talks to a person")]
 
 mod apps;
+mod at_terminal;
 mod browser;
 mod browser_attacks;
 mod harness;
@@ -93,6 +94,7 @@ fn all_tests() -> Vec<Test> {
         transports::tests(),
         web_sockets::tests(),
         apps::tests(),
+        at_terminal::tests(),
         browser_attacks::tests(),
         pick::tests(),
         completion::tests(),

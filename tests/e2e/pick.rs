@@ -18,6 +18,9 @@ pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
         first_use_ends_on_the_app,
         as_much_as_rbac_lets_one_see,
+        the_list_is_read_again_and_everywhere,
+        what_was_opened_before_where_nothing_may_be_listed,
+        a_terminal_that_takes_no_orders,
         a_rollout_shows_as_readiness,
         what_cluster_info_shows_and_more,
         five_thousand_services,
@@ -77,6 +80,106 @@ async fn as_much_as_rbac_lets_one_see(cluster: &'static Cluster) {
     let run = Plugin::new(cluster, &kubeconfig).plain().args(["--list", "-A", "-o", "name"]).finish().await;
     assert_eq!((run.code(), &run.stdout[..]), (0, "service/mine\n"));
     assert!(run.stderr.contains(&place), "{}", run.stderr);
+}
+
+/// Ctrl-R and Ctrl-A, with the mark and the caret where they were.
+async fn the_list_is_read_again_and_everywhere(cluster: &'static Cluster) {
+    let [one, two] = [cluster.namespace().await, cluster.namespace().await];
+    for name in ["alpha", "beta"] {
+        one.service(name, json!([{"name": "redis", "port": 6379}])).await;
+    }
+    two.service("elsewhere-in-the-list", json!([{"port": 80}])).await;
+    let plugin = of_context(cluster, one.name(), &["--pick", "-n", one.name()]);
+    let mut terminal = plugin.in_terminal(USUAL);
+    let text = terminal.until("both", |text| text.contains(" 2/2") && !text.contains("loading")).await;
+    assert!(text.contains("redis:6379  redis"), "a port of another protocol is not shown as http: {text}");
+    terminal.press("\x1b[B\t");
+    terminal.until_text("1 marked").await;
+
+    cluster.api().delete(&format!("{}/alpha", one.path("Service"))).await;
+    one.service("gamma", json!([{"port": 80}])).await;
+    terminal.press("\x12");
+    let text = terminal.until_text("/gamma").await;
+    assert!(!text.contains("/alpha") && text.contains("*") && text.contains("/beta"), "{text}");
+
+    terminal.press("elsewhere-in-list");
+    terminal.until_text("nothing matches").await;
+    terminal.press("\x01");
+    terminal.until("that of another namespace", |text| text.contains(&format!("{}/else", two.name()))).await;
+    // Back over "list", and a word that is not in it.
+    terminal.press(&"\x1b[D".repeat(4));
+    terminal.press("x");
+    terminal.until_text("> elsewhere-in-xlist").await;
+    terminal.press("\x08the-");
+    terminal.until("it again", |text| text.contains("> elsewhere-in-the-list") && text.contains(" 1/")).await;
+    terminal.press("\x1b");
+    assert_eq!(terminal.end().await, 130);
+}
+
+/// With nothing but the right to open that one Service.
+async fn what_was_opened_before_where_nothing_may_be_listed(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_called(cluster, &namespace, "mine-alone").await;
+    namespace.until_endpoints("mine-alone", 1).await;
+    let user = cluster.user();
+    let rule = json!([{
+        "apiGroups": [""], "resources": ["services/proxy"], "resourceNames": ["mine-alone:http"], "verbs": ["get"],
+    }]);
+    namespace.grant(&user, rule).await;
+    let state = cluster.scratch();
+    let plugin = |arguments: &[&str]| {
+        Plugin::new(cluster, &user.kubeconfig(namespace.name())).env("XDG_STATE_HOME", &state).args(arguments)
+    };
+    let mut terminal = plugin(&["--pick"]).in_terminal(USUAL);
+    assert_eq!(terminal.end().await, 1);
+    assert!(terminal.text().contains("an exact name needs no list"), "{}", terminal.text());
+
+    plugin(&["mine-alone:http"]).serve().await.stop().await;
+    for arguments in [&["--pick"][..], &["--pick", "-n", namespace.name()]] {
+        let mut terminal = plugin(arguments).in_terminal(USUAL);
+        let text = terminal.until_text("/mine-alone").await;
+        assert!(text.contains("these were opened before") && text.contains(" 1/1"), "{text}");
+        terminal.press("\r");
+        serves_nginx_of(&mut terminal, &namespace, "mine-alone").await;
+        terminal.press("\x03");
+        assert_eq!(terminal.end().await, 0);
+    }
+    let mut terminal = plugin(&["--pick", "-n", "default"]).in_terminal(USUAL);
+    assert_eq!(terminal.end().await, 1, "nothing was opened there");
+}
+
+/// `TERM=dumb`, as in an editor's shell: lines to read, and a line to type.
+async fn a_terminal_that_takes_no_orders(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _nginx = nginx_called(cluster, &namespace, "numbered").await;
+    namespace.until_endpoints("numbered", 1).await;
+    namespace.service("other", json!([{"name": "one", "port": 1111}, {"name": "two", "port": 2222}])).await;
+    let dumb = |arguments: &[&str]| of_context(cluster, namespace.name(), arguments).env("TERM", "dumb");
+    let mut terminal = dumb(&["--pick", "-n", namespace.name()]).in_terminal(USUAL);
+    let text = terminal.until_text("Which? Numbers").await;
+    assert!(text.contains("  1  ") && text.contains("/numbered"), "{text}");
+    assert!(!terminal.written().contains('\x1b'), "{:?}", terminal.written());
+    terminal.press("nothing-like-it\r");
+    terminal.until_text("nothing matches \"nothing-like-it\"").await;
+    terminal.press("numb\r");
+    terminal.until("it alone", |text| text.matches("Which? Numbers").count() == 3).await;
+    terminal.press("1\r");
+    serves_nginx_of(&mut terminal, &namespace, "numbered").await;
+    terminal.press("\x03");
+    assert_eq!(terminal.end().await, 0);
+
+    let mut terminal = dumb(&["other"]).in_terminal(USUAL);
+    let text = terminal.until_text("A number from 1 to 2").await;
+    assert!(text.contains("Which port of") && text.contains("  2  two:2222"), "{text}");
+    terminal.press("2\r");
+    terminal.until_text("\"two\"").await;
+    drop(terminal);
+    for leave in ["\r", "\x04", "\x03"] {
+        let mut terminal = dumb(&["--pick"]).in_terminal(USUAL);
+        terminal.until_text("Which? Numbers").await;
+        terminal.press(leave);
+        assert_eq!(terminal.end().await, 130, "{leave:?}");
+    }
 }
 
 async fn a_rollout_shows_as_readiness(cluster: &'static Cluster) {

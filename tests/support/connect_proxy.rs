@@ -19,11 +19,21 @@ pub struct ConnectProxy {
 impl ConnectProxy {
     /// Whatever it is asked for, it connects to `to`.
     pub async fn start(to: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), to).await
+    }
+
+    /// The same where another one was.
+    pub async fn start_at(address: SocketAddr, to: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let server = tokio::spawn(accept(listener, to, Arc::clone(&asked)));
         Self { address, asked, server }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its URL.

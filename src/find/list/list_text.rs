@@ -78,7 +78,7 @@ const COLUMNS: [ListColumn; 10] = [
         let mark = if line.is_marked { MARK } else { "" };
         or_dash(line.choice.map(|choice| port_text(&choice.port) + mark))
     }),
-    ("SCHEME", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| choice.scheme.to_string()))),
+    ("SCHEME", ColumnUse::Always, |line| or_dash(line.choice.map(|choice| choice.spoken().to_owned()))),
     ("TYPE", ColumnUse::InWide, |line| line.service.kind.as_str().to_owned()),
     ("CLUSTER-IP", ColumnUse::InWide, |line| or_dash(line.service.cluster_ip.clone())),
     ("READY", ColumnUse::Always, |line| or_dash(line.ready.map(|ready| format!("{}/{}", ready.ready, ready.total)))),

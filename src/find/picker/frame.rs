@@ -3,7 +3,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::row::{PickerRow, RowColumn};
-use super::state::PickerState;
+use super::state::{PickerLook, PickerState};
 use crate::terminal::output::printable;
 
 /// A piece of a line.
@@ -70,6 +70,15 @@ pub struct PickerPlace {
     pub scope: String,
 }
 
+impl PickerPlace {
+    /// Takes note that the list is asked for once more.
+    pub fn look(&mut self, look: PickerLook) {
+        if look == PickerLook::Everywhere {
+            ALL_NAMESPACES.clone_into(&mut self.scope);
+        }
+    }
+}
+
 /// The scope when no namespace is left out.
 pub const ALL_NAMESPACES: &str = "all namespaces";
 
@@ -107,7 +116,7 @@ pub fn frame(picker: &mut PickerState, place: &PickerPlace, size: ScreenSize) ->
     lines.extend(shown.map(|place| row_line(picker, &layout, place, size.width)));
     if parts.footer {
         lines.extend(std::iter::repeat_n(ScreenLine::default(), missing));
-        lines.push(footer(picker, size.width));
+        lines.push(footer(picker, place, size.width));
     }
     ScreenFrame { lines, cursor }
 }
@@ -133,11 +142,12 @@ impl FrameParts {
 }
 
 fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
-    let context = place.context.as_deref().unwrap_or("in-cluster");
     let mut line = LineBuilder::new(width);
-    line.push("context ", SpanStyle::Quiet);
-    line.push(&printable(context), SpanStyle::Strong);
-    line.push("  ", SpanStyle::Quiet);
+    if let Some(context) = &place.context {
+        line.push("context ", SpanStyle::Quiet);
+        line.push(&printable(context), SpanStyle::Strong);
+        line.push("  ", SpanStyle::Quiet);
+    }
     line.push(&printable(&place.scope), SpanStyle::Plain);
     // A piece of a URL says nothing.
     let server = format!("  {}", printable(&place.server));
@@ -156,14 +166,15 @@ fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
     if picker.is_loading {
         counts.push_str(" loading");
     }
-    let typed = printable(&picker.typed);
+    let (before, behind) = picker.typed.around_caret();
     let room = width.saturating_sub(PROMPT.len() + 1);
-    let typed = text_of(&shortened(&typed, room, KeptEnd::End));
-    let column = PROMPT.len() + typed.width();
+    let before = text_of(&shortened(&printable(before), room, KeptEnd::End));
+    let behind = text_of(&shortened(&printable(behind), room.saturating_sub(before.width()), KeptEnd::Start));
+    let column = PROMPT.len() + before.width();
     let mut line = LineBuilder::new(width);
     line.push(PROMPT, SpanStyle::Quiet);
-    line.push(&typed, SpanStyle::Strong);
-    if column + 2 + counts.width() <= width {
+    line.push(&(before + &behind), SpanStyle::Strong);
+    if line.width + 2 + counts.width() <= width {
         line.pad_to(width - counts.width());
         line.push(&counts, SpanStyle::Quiet);
     }
@@ -185,23 +196,30 @@ fn row_line(picker: &mut PickerState, layout: &ColumnLayout, place: usize, width
     ScreenLine { is_current, ..line.done() }
 }
 
-fn footer(picker: &PickerState, width: usize) -> ScreenLine {
+fn footer(picker: &PickerState, place: &PickerPlace, width: usize) -> ScreenLine {
+    let refused = picker.rows.iter().filter(|row| row.offer.is_err()).count();
+    let count = if refused > 0 { format!("{refused} cannot be opened") } else { String::new() };
     let mut line = LineBuilder::new(width);
     match picker.note.clone().or_else(|| picker.nothing_matches()) {
         Some(note) => line.push(&printable(&note), SpanStyle::Note),
-        None => {
-            let marked = picker.marked.len();
-            let several = if marked == 0 { String::new() } else { format!(" the {marked} marked") };
-            line.push(&format!("Enter open{several}  Tab mark several  Esc leave"), SpanStyle::Quiet);
-        }
+        None => line.push(&keys(picker.marked.len(), place, width.saturating_sub(count.len() + GAP)), SpanStyle::Quiet),
     }
-    let refused = picker.rows.iter().filter(|row| row.offer.is_err()).count();
-    let count = format!("{refused} cannot be opened");
-    if refused > 0 && line.width + GAP + count.len() <= width {
+    if !count.is_empty() && line.width + GAP + count.len() <= width {
         line.pad_to(width - count.len());
         line.push(&count, SpanStyle::Quiet);
     }
     line.done()
+}
+
+/// As many keys as fit; the last of them is given up first.
+fn keys(marked: usize, place: &PickerPlace, width: usize) -> String {
+    let several = if marked == 0 { String::new() } else { format!(" the {marked} marked") };
+    let (open, leave) = (format!("Enter open{several}  Tab mark several  "), "Esc leave");
+    let everywhere = if place.scope == ALL_NAMESPACES { "" } else { "Ctrl-A all namespaces  " };
+    let candidates = [format!("{everywhere}Ctrl-R look again  "), everywhere.to_owned(), String::new()];
+    let lines = candidates.map(|more| format!("{open}{more}{leave}"));
+    let fitting = lines.iter().find(|line| line.width() <= width);
+    fitting.unwrap_or(&lines[2]).clone()
 }
 
 /// Which columns are shown, and how wide.
@@ -371,6 +389,7 @@ impl LineBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::find::picker::filter_text::CaretMove;
     use crate::find::picker::row::tests::service;
     use crate::find::picker::state::{PickerKey, ReadinessLookup};
     use crate::service::Readiness;
@@ -391,7 +410,7 @@ mod tests {
             ("kube-system/kube-dns", "dns:53/UDP"),
         ];
         picker.add_services(services.map(|(name, ports)| (*service(name, ports)).clone()));
-        let counts = |row: &PickerRow| Readiness { ready: usize::from(row.service.name == "grafana"), total: 2 };
+        let counts = |row: &PickerRow| Readiness { ready: usize::from(row.name == "grafana"), total: 2 };
         picker.set_readiness(ReadinessLookup(Box::new(counts)));
         picker.is_loading = false;
         picker
@@ -491,6 +510,43 @@ mod tests {
         assert_eq!(matched[0].text, "gra");
         assert!(frame.lines[3].is_current);
         assert_eq!(frame.cursor, (5, 1));
+    }
+
+    #[test]
+    fn the_keys_that_fit() {
+        let mut place = place();
+        let mut shown = |scope: &str, width| {
+            scope.clone_into(&mut place.scope);
+            keys(0, &place, width)
+        };
+        let all = "Enter open  Tab mark several  Ctrl-R look again  Esc leave";
+        assert_eq!(shown(ALL_NAMESPACES, all.len()), all);
+        assert_eq!(shown(ALL_NAMESPACES, all.len() - 1), "Enter open  Tab mark several  Esc leave");
+        let one = "Enter open  Tab mark several  Ctrl-A all namespaces  Ctrl-R look again  Esc leave";
+        assert_eq!(shown("namespace a", one.len()), one);
+        let less = "Enter open  Tab mark several  Ctrl-A all namespaces  Esc leave";
+        assert_eq!(shown("namespace a", one.len() - 1), less);
+    }
+
+    #[test]
+    fn the_caret_is_on_the_screen_wherever_it_is_in_the_text() {
+        let mut picker = picker();
+        picker.press(PickerKey::Text("0123456789".to_owned()), 10);
+        let mut prompt = |keys: &[PickerKey], width| {
+            keys.iter().for_each(|key| drop(picker.press(key.clone(), 10)));
+            let frame = frame(&mut picker, &place(), ScreenSize { width, height: 9 });
+            (frame.lines[1].spans.iter().map(|span| span.text.as_str()).collect::<String>(), frame.cursor.0)
+        };
+        assert_eq!(prompt(&[], 8), ("> …6789".to_owned(), 7));
+        assert_eq!(prompt(&[PickerKey::Caret(CaretMove::Left)], 20), ("> 0123456789".to_owned(), 11));
+        assert_eq!(prompt(&[PickerKey::Caret(CaretMove::WordLeft)], 8), ("> 0123…".to_owned(), 2));
+    }
+
+    #[test]
+    fn without_a_context_there_is_none_to_name() {
+        let place = PickerPlace { context: None, ..place() };
+        let line: String = place_line(&place, 80).spans.into_iter().map(|span| span.text).collect();
+        assert_eq!(line, "all namespaces  https://10.0.0.1:6443");
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! Choosing Targets interactively.
 //!
-//! `row`, `narrow`, `state` and `frame` are pure: Services and keys in, styled text out. `screen` is the terminal, and
-//! this file puts the two together: rows arrive while the user types.
+//! `row`, `narrow`, `filter_text`, `state` and `frame` are pure: Services and keys in, styled text out. `screen` is the
+//! terminal, and this file puts the two together: rows arrive while the user types. `line_prompt` asks where the terminal
+//! takes no orders, with the lines of `numbered_list`.
 
+pub mod filter_text;
 pub mod frame;
+mod line_prompt;
 mod narrow;
+pub mod numbered_list;
 pub mod row;
 pub mod screen;
 pub mod state;
@@ -17,6 +21,7 @@ use dialoguer::console::Term;
 use dialoguer::theme::{ColorfulTheme, SimpleTheme, Theme};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, system_words};
 use crate::service::{Service, ServicePort};
@@ -24,9 +29,10 @@ use crate::terminal::signals::StopSignals;
 use frame::{PickerPlace, frame, page};
 use row::port_text;
 use screen::{PickerScreen, TerminalInput, input};
-use state::{PickerState, PickerStep, ReadinessLookup};
+use state::{PickerLook, PickerState, PickerStep, ReadinessLookup};
 
-pub use state::PickedPort;
+pub use line_prompt::{ask_port_by_number, pick_by_number};
+pub use row::{PickedPort, PickedRow};
 
 /// What arrives while the user is choosing.
 pub enum PickerArrival {
@@ -36,13 +42,31 @@ pub enum PickerArrival {
     ServicesComplete,
     /// All endpoints are there.
     Readiness(ReadinessLookup),
-    /// Looked for elsewhere than asked: the new scope and a sentence that says why.
-    Scope(String, String),
+    /// Looked for elsewhere than asked.
+    Narrowed {
+        /// The scope instead.
+        scope: String,
+        /// Its namespaces.
+        listed: Vec<String>,
+        /// A sentence that says why.
+        why: String,
+    },
+    /// No list may be had, of this namespace or of any.
+    NotListed(Option<String>, Error),
     /// The list failed; what is there stays.
     Failed(Error),
 }
 
-/// Lets the user choose with `picker` among what arrives from `place`. Needs a terminal as stdin and stderr.
+/// What arrives, for as long as it is held.
+pub struct PickerFeed {
+    /// In order of arrival.
+    pub arrivals: mpsc::Receiver<PickerArrival>,
+    /// Who asks.
+    pub feeder: AbortOnDropHandle<()>,
+}
+
+/// Lets the user choose with `picker` among what arrives from `place`, first by `feed`, and by what `look` asks for when the
+/// user wants to look once more. Needs a terminal as stdin and stderr.
 ///
 /// # Errors
 /// When the user leaves (exit code 130), the list fails before anything has arrived, or there is nothing to choose.
@@ -50,9 +74,10 @@ pub async fn pick(
     mut picker: PickerState,
     mut place: PickerPlace,
     colour: bool,
-    mut arrivals: mpsc::Receiver<PickerArrival>,
+    mut feed: PickerFeed,
+    mut look: impl FnMut(PickerLook) -> PickerFeed,
     signals: &mut StopSignals,
-) -> Result<Vec<PickedPort>, Error> {
+) -> Result<Vec<PickedRow>, Error> {
     let mut screen = PickerScreen::take(colour).map_err(no_terminal)?;
     let mut events = EventStream::new();
     let mut continued = continue_signals().map_err(no_terminal)?;
@@ -68,13 +93,18 @@ pub async fn pick(
                     PickerStep::Stay => {}
                     PickerStep::Suspend => suspend(&mut screen, &mut continued).await?,
                     PickerStep::Cancel => return Err(Error::cancelled()),
+                    PickerStep::Look(again) => {
+                        place.look(again);
+                        picker.look(again);
+                        feed = look(again);
+                    }
                     PickerStep::Chosen(picked) => return Ok(picked),
                 }
             }
-            Some(arrival) = arrivals.recv() => {
+            Some(arrival) = feed.arrivals.recv() => {
                 take_in(arrival, &mut picker, &mut place)?;
                 // Whatever else is there already is drawn together with it.
-                while let Ok(arrival) = arrivals.try_recv() {
+                while let Ok(arrival) = feed.arrivals.try_recv() {
                     take_in(arrival, &mut picker, &mut place)?;
                 }
             }
@@ -103,22 +133,37 @@ fn take_in(arrival: PickerArrival, picker: &mut PickerState, place: &mut PickerP
     match arrival {
         PickerArrival::Services(services) => picker.add_services(services),
         PickerArrival::ServicesComplete => {
-            picker.is_loading = false;
+            picker.end_loading(true);
             if picker.rows.is_empty() {
                 return Err(nothing_to_choose(place));
             }
         }
         PickerArrival::Readiness(readiness) => picker.set_readiness(readiness),
-        PickerArrival::Scope(scope, why) => {
+        PickerArrival::Narrowed { scope, listed, why } => {
             place.scope = scope;
+            picker.add_remembered(|namespace| !listed.iter().any(|listed| listed == namespace));
             picker.note(why);
         }
-        PickerArrival::Failed(error) if picker.rows.is_empty() => return Err(error),
-        PickerArrival::Failed(error) => {
-            picker.is_loading = false;
-            picker.note(error.message());
+        PickerArrival::NotListed(namespace, error) => {
+            picker.add_remembered(|hidden| namespace.as_deref().is_none_or(|namespace| namespace == hidden));
+            return not_whole(
+                picker,
+                error,
+                Some("these were opened before · Esc, then kubectl svcproxy NAME for another"),
+            );
         }
+        PickerArrival::Failed(error) => return not_whole(picker, error, None),
     }
+    Ok(())
+}
+
+/// What is there stays, and is all that there is.
+fn not_whole(picker: &mut PickerState, error: Error, instead: Option<&str>) -> Result<(), Error> {
+    picker.end_loading(false);
+    if picker.rows.is_empty() {
+        return Err(error);
+    }
+    picker.note(instead.unwrap_or(error.message()));
     Ok(())
 }
 
@@ -161,17 +206,21 @@ fn continue_signals() -> io::Result<BoxStream<'static, ()>> {
     Ok(stream::pending().boxed())
 }
 
-/// Asks which of `ports` of `service` is meant. Needs a terminal as stdin and stderr, and somebody who listens for
-/// Ctrl-C: it then comes back as an interrupted read instead of ending the process with the cursor hidden.
+/// Asks which of `ports` of `service` is meant. Needs a terminal that takes orders as stdin and stderr, and somebody who listens
+/// for Ctrl-C: it then comes back as an interrupted read instead of ending the process with the cursor hidden.
 ///
 /// # Errors
 /// When the user leaves (exit code 130), or the terminal fails.
 pub async fn ask_port(service: &Service, ports: Vec<ServicePort>, colour: bool) -> Result<ServicePort, Error> {
-    let question = format!("Which port of {}/{}?", service.namespace, service.name);
-    let items: Vec<String> = ports.iter().map(port_text).collect();
+    let (question, items) = port_question(service, &ports);
     let answer = tokio::task::spawn_blocking(move || ask(&question, &items, colour)).await;
     let index = answer.map_err(|_| Error::cancelled())??;
     ports.into_iter().nth(index).ok_or_else(Error::cancelled)
+}
+
+/// The question, and a line for each answer.
+pub fn port_question(service: &Service, ports: &[ServicePort]) -> (String, Vec<String>) {
+    (format!("Which port of {}/{}?", service.namespace, service.name), ports.iter().map(port_text).collect())
 }
 
 fn ask(question: &str, items: &[String], colour: bool) -> Result<usize, Error> {

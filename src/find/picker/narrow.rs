@@ -1,17 +1,15 @@
 //! Which rows match what was typed, how well, and where. Pure.
 //!
-//! The syntax is fzf's: words in any order, each anywhere in the row and with gaps; `'word` without gaps, `^word` at the
-//! beginning, `word$` at the end, `!word` nowhere.
+//! The syntax is fzf's: words in any order, each within one column and there with gaps; `'word` without gaps, `^word` at the
+//! beginning of a column, `word$` at the end of one, `!word` in none.
 
-use std::ops::Range;
-
-use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::pattern::{Atom, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Matcher, Utf32Str};
 
 use super::row::{PickerRow, RowColumn};
 
-/// What a match within the Service's name counts more than one that needs other columns: about half a letter, so that
-/// `pro` finds `monitoring/prometheus` before everything in namespace `prod`.
+/// What a word within the Service's name counts more than one elsewhere: about half a letter, so that `pro` finds
+/// `monitoring/prometheus` before everything in namespace `prod`.
 const NAME_BONUS: u32 = 12;
 
 /// What was typed, ready to be compared with rows.
@@ -19,10 +17,6 @@ const NAME_BONUS: u32 = 12;
 pub(super) struct RowQuery {
     pattern: Pattern,
     matcher: Matcher,
-    /// A row as one text, kept to be used again for the next row.
-    text: String,
-    /// Where in it each column stands (in characters).
-    columns: [Range<usize>; RowColumn::ALL.len()],
     wide: Vec<char>,
 }
 
@@ -35,42 +29,38 @@ impl RowQuery {
 
     /// How well `row` matches; `None` if not at all.
     pub(super) fn score(&mut self, row: &PickerRow) -> Option<u32> {
-        self.read(row);
-        let whole = self.pattern.score(Utf32Str::new(&self.text, &mut self.wide), &mut self.matcher)?;
-        let name = Utf32Str::new(&row.service.name, &mut self.wide);
-        let in_name = self.pattern.score(name, &mut self.matcher).map_or(0, |score| score + NAME_BONUS);
-        Some(whole.max(in_name))
+        let Self { pattern, matcher, wide } = self;
+        let mut score_in = |word: &Atom, text: &str| word.score(Utf32Str::new(text, wide), matcher).map(u32::from);
+        pattern.atoms.iter().try_fold(0, |sum, word| {
+            let mut in_columns = RowColumn::ALL.map(|column| score_in(word, row.cell(column))).into_iter();
+            if word.negative {
+                return in_columns.all(|score| score.is_some()).then_some(sum);
+            }
+            let in_name = score_in(word, &row.name).map(|score| score + NAME_BONUS);
+            in_columns.flatten().chain(in_name).max().map(|score| sum + score)
+        })
     }
 
     /// The characters of each column that match, as indices into its text in rising order.
     pub(super) fn matched(&mut self, row: &PickerRow) -> [Vec<usize>; RowColumn::ALL.len()] {
-        self.read(row);
-        let mut indices = Vec::new();
-        let text = Utf32Str::new(&self.text, &mut self.wide);
-        let _ = self.pattern.indices(text, &mut self.matcher, &mut indices);
-        indices.sort_unstable();
-        indices.dedup();
-        let within = |range: &Range<usize>| {
-            let indices = indices.iter().map(|&index| index as usize);
-            indices.filter(|index| range.contains(index)).map(|index| index - range.start).collect()
-        };
-        self.columns.each_ref().map(within)
-    }
-
-    fn read(&mut self, row: &PickerRow) {
-        self.text.clear();
-        let mut start = 0;
-        for column in RowColumn::ALL {
-            if column != RowColumn::ALL[0] {
-                self.text.push(' ');
-                start += 1;
-            }
-            let cell = row.cell(column);
-            self.text.push_str(cell);
-            let end = start + cell.chars().count();
-            self.columns[column as usize] = start..end;
-            start = end;
+        let Self { pattern, matcher, wide } = self;
+        let mut matched: [Vec<usize>; RowColumn::ALL.len()] = Default::default();
+        for word in pattern.atoms.iter().filter(|word| !word.negative) {
+            let mut in_column = |column: RowColumn| {
+                let mut indices = Vec::new();
+                let score = word.indices(Utf32Str::new(row.cell(column), wide), matcher, &mut indices)?;
+                Some((score, column as usize, indices))
+            };
+            let found = RowColumn::ALL.into_iter().filter_map(&mut in_column);
+            // The last of equals: in the reading order the first.
+            let Some((_, column, indices)) = found.rev().max_by_key(|(score, ..)| *score) else { continue };
+            matched[column].extend(indices.into_iter().map(|index| index as usize));
         }
+        for indices in &mut matched {
+            indices.sort_unstable();
+            indices.dedup();
+        }
+        matched
     }
 }
 
@@ -107,6 +97,14 @@ mod tests {
     fn a_whole_word_goes_before_scattered_letters() {
         check("web", &["a/wide-ember", "a/shop-web"], &["a/shop-web", "a/wide-ember"]);
         check("mon", &["a/my-old-node", "monitoring/x"], &["monitoring/x", "a/my-old-node"]);
+    }
+
+    #[test]
+    fn a_word_stays_within_its_column() {
+        check("gp80", &["a/graph"], &[]);
+        check("xhttp", &["a/x"], &[]);
+        check("80 x", &["a/x"], &["a/x"]);
+        check("a/x$", &["a/x", "a/xy"], &["a/x"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::find::history::HistoryEntry;
 use crate::service::choose_port::{PortChoice, openable, port_likeness};
-use crate::service::{PortRef, Readiness, Service, ServicePort};
+use crate::service::{PortRef, Readiness, Scheme, Service, ServicePort};
 use crate::terminal::output::printable;
 
 /// What a row shows, in this order; the order of importance is another one (see [`mod@super::frame`]).
@@ -14,7 +14,7 @@ pub enum RowColumn {
     Service,
     /// `http:80`, or the reason why the Service cannot be opened.
     Port,
-    /// `http` or `https`.
+    /// `http`, `https`, or what else the port's name says.
     Scheme,
     /// `ClusterIP` and so on.
     Type,
@@ -34,13 +34,33 @@ impl RowColumn {
     }
 }
 
+/// What is opened when a row is chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PickedRow {
+    /// A port that was read.
+    Port(PickedPort),
+    /// What was opened before, where Services cannot be read in a list.
+    Remembered(HistoryEntry),
+}
+
+/// A Service port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PickedPort {
+    /// The Service.
+    pub service: Arc<Service>,
+    /// Its port, and what is spoken there.
+    pub choice: PortChoice,
+}
+
 /// A Service port, or a Service that cannot be opened.
 #[derive(Debug, Clone)]
 pub struct PickerRow {
-    /// The Service.
-    pub service: Arc<Service>,
+    /// The Service's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
     /// What of it, or why not.
-    pub offer: Result<PortChoice, String>,
+    pub offer: Result<PickedRow, String>,
     /// How much it looks like something a person opens in a browser: 0 to [`LIKELY_WEB`] and more; 0 for every port but
     /// the first.
     pub likeness: u8,
@@ -62,23 +82,43 @@ pub fn rows_of(service: &Arc<Service>, recent: &[HistoryEntry], now: i64) -> Vec
     let name = format!("{}/{}", service.namespace, service.name);
     let age = service.created.map(|created| age(now - created)).unwrap_or_default();
     let row = |(index, offer): (usize, Result<PortChoice, String>)| {
-        let (port, scheme) = match &offer {
-            Ok(choice) => (port_text(&choice.port), choice.scheme.as_str()),
-            Err(reason) => (reason.clone(), ""),
-        };
-        let cells = [name.as_str(), &port, scheme, service.kind.as_str(), "", &age];
         let port = offer.as_ref().ok().map(|choice| &choice.port);
+        let (port_cell, scheme) = match &offer {
+            Ok(choice) => (port_text(&choice.port), choice.spoken().to_owned()),
+            Err(reason) => (reason.clone(), String::new()),
+        };
+        let cells = [name.clone(), port_cell, scheme, service.kind.as_str().to_owned(), String::new(), age.clone()];
         PickerRow {
             likeness: port.filter(|_| index == 0).map_or(0, |port| likeness(&service.name, port)),
             recent: port.and_then(|port| recent.iter().position(|entry| was_opened(entry, service, port))),
             is_here: false,
             readiness: None,
-            cells: cells.map(printable),
-            service: Arc::clone(service),
-            offer,
+            cells: cells.map(|cell| printable(&cell)),
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            offer: offer.map(|choice| PickedRow::Port(PickedPort { service: Arc::clone(service), choice })),
         }
     };
     offers.into_iter().enumerate().map(row).collect()
+}
+
+/// The row of what was opened before, `recent` in the history, where nothing can be read of it.
+pub fn remembered_row(entry: &HistoryEntry, recent: usize) -> PickerRow {
+    let id = &entry.id;
+    let scheme = id.scheme().map_or("http", Scheme::as_str);
+    let port = id.port().map(ToString::to_string).unwrap_or_default();
+    let name = format!("{}/{}", entry.namespace, id.name());
+    let cells = [name.as_str(), &port, scheme, "", "", ""];
+    PickerRow {
+        namespace: entry.namespace.clone(),
+        name: id.name().to_owned(),
+        offer: Ok(PickedRow::Remembered(entry.clone())),
+        likeness: 0,
+        recent: Some(recent),
+        is_here: false,
+        readiness: None,
+        cells: cells.map(printable),
+    }
 }
 
 impl PickerRow {
@@ -91,7 +131,10 @@ impl PickerRow {
 
     /// The port that it offers, as EndpointSlices name it.
     pub fn port(&self) -> Option<PortRef> {
-        self.offer.as_ref().ok().map(|choice| choice.port.endpoint_port())
+        match &self.offer {
+            Ok(PickedRow::Port(picked)) => Some(picked.choice.port.endpoint_port()),
+            Ok(PickedRow::Remembered(_)) | Err(_) => None,
+        }
     }
 
     /// The text of one column; empty where there is nothing to say.
@@ -113,8 +156,8 @@ impl PickerRow {
             !self.is_here,
             self.lacks_endpoints(),
             std::cmp::Reverse(self.likeness),
-            self.service.namespace.as_str(),
-            self.service.name.as_str(),
+            self.namespace.as_str(),
+            self.name.as_str(),
         )
     }
 }
@@ -243,6 +286,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_port_of_another_protocol_is_not_shown_as_http() {
+        let shown = |ports: &str| row("a/x", ports).cell(RowColumn::Scheme).to_owned();
+        let expect = [("tcp-redis:6379", "redis"), ("amqp:5672", "amqp"), ("https:443", "https"), ("6379", "http")];
+        expect.iter().for_each(|(ports, scheme)| assert_eq!(shown(ports), *scheme, "{ports}"));
+    }
+
+    #[test]
+    fn what_was_opened_before_is_a_row_without_its_service() {
+        let row = remembered_row(&recent("a/grafana", "web"), 3);
+        assert_eq!(RowColumn::ALL.map(|column| row.cell(column).to_owned()), ["a/grafana", "web", "http", "", "", ""]);
+        assert_eq!((row.recent, row.port(), row.lacks_endpoints()), (Some(3), None, false));
+    }
+
+    #[test]
     fn what_cannot_be_opened_says_why() {
         let row = row("a/dns", "53/UDP");
         assert_eq!(row.offer.as_ref().unwrap_err(), "no TCP port");
@@ -275,7 +332,7 @@ pub(crate) mod tests {
         let names: Vec<&str> = rows.iter().map(|row| row.cell(RowColumn::Service)).collect();
         let expect = ["a/old", "z/older", "c/dashboard", "b/shop", "b/plain", "c/grafana", "a/plain", "a/dns"];
         assert_eq!(names, expect);
-        rows.iter_mut().for_each(|row| row.is_here = row.service.namespace == "b");
+        rows.iter_mut().for_each(|row| row.is_here = row.namespace == "b");
         rows.sort_by(|a, b| a.rank().cmp(&b.rank()));
         let names: Vec<&str> = rows.iter().map(|row| row.cell(RowColumn::Service)).collect();
         assert_eq!(names[..5], ["a/old", "z/older", "b/shop", "b/plain", "c/dashboard"]);

@@ -9,6 +9,7 @@ use crossterm::event::{
 };
 use crossterm::{cursor, execute, queue, style, terminal};
 
+use super::filter_text::CaretMove;
 use super::frame::{ScreenFrame, ScreenLine, ScreenSize, SpanStyle};
 use super::state::PickerKey;
 use crate::terminal::panic_hook::give_back_on_panic;
@@ -175,17 +176,29 @@ fn key_input(key: KeyEvent) -> TerminalInput {
         KeyCode::Char(letter) if control => match letter {
             'c' | 'g' => PickerKey::Cancel,
             'd' => PickerKey::EndOfInput,
-            'h' => PickerKey::Backspace,
-            'w' => PickerKey::BackWord,
+            'b' => PickerKey::Caret(CaretMove::Left),
+            'f' => PickerKey::Caret(CaretMove::Right),
+            'e' => PickerKey::Caret(CaretMove::End),
+            'h' => PickerKey::Delete(CaretMove::Left),
+            'w' => PickerKey::Delete(CaretMove::WordLeft),
             'u' => PickerKey::Clear,
             'p' | 'k' => PickerKey::Move(-1),
             'n' | 'j' => PickerKey::Move(1),
             'z' => PickerKey::Suspend,
+            'r' => PickerKey::LookAgain,
+            'a' => PickerKey::LookEverywhere,
             'l' => return TerminalInput::Redraw,
             _ => return TerminalInput::Nothing,
         },
-        KeyCode::Backspace if control || alt => PickerKey::BackWord,
-        KeyCode::Backspace => PickerKey::Backspace,
+        KeyCode::Char('b') if alt => PickerKey::Caret(CaretMove::WordLeft),
+        KeyCode::Char('f') if alt => PickerKey::Caret(CaretMove::WordRight),
+        KeyCode::Left if control || alt => PickerKey::Caret(CaretMove::WordLeft),
+        KeyCode::Left => PickerKey::Caret(CaretMove::Left),
+        KeyCode::Right if control || alt => PickerKey::Caret(CaretMove::WordRight),
+        KeyCode::Right => PickerKey::Caret(CaretMove::Right),
+        KeyCode::Delete => PickerKey::Delete(CaretMove::Right),
+        KeyCode::Backspace if control || alt => PickerKey::Delete(CaretMove::WordLeft),
+        KeyCode::Backspace => PickerKey::Delete(CaretMove::Left),
         KeyCode::Up => PickerKey::Move(-1),
         KeyCode::Down => PickerKey::Move(1),
         KeyCode::PageUp => PickerKey::Page(-1),
@@ -236,6 +249,11 @@ mod tests {
         check(KeyCode::Char('l'), KeyModifiers::CONTROL, TerminalInput::Redraw);
         check(KeyCode::Char('x'), KeyModifiers::CONTROL, TerminalInput::Nothing);
         check(KeyCode::Char('x'), KeyModifiers::ALT, TerminalInput::Nothing);
+        let left = |movement| TerminalInput::Key(PickerKey::Caret(movement));
+        check(KeyCode::Left, none, left(CaretMove::Left));
+        check(KeyCode::Left, KeyModifiers::CONTROL, left(CaretMove::WordLeft));
+        check(KeyCode::Char('b'), KeyModifiers::ALT, left(CaretMove::WordLeft));
+        check(KeyCode::Char('a'), KeyModifiers::CONTROL, TerminalInput::Key(PickerKey::LookEverywhere));
         check(KeyCode::BackTab, KeyModifiers::SHIFT, TerminalInput::Key(PickerKey::Mark(-1)));
         check(KeyCode::F(1), none, TerminalInput::Nothing);
         assert_eq!(input(Event::Paste("a\nb".to_owned())), TerminalInput::Key(PickerKey::Text("a b".to_owned())));

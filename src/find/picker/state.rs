@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::filter_text::{CaretMove, FilterText};
 use super::narrow::RowQuery;
-use super::row::{PickerRow, RowColumn, rows_of};
+use super::row::{PickedRow, PickerRow, RowColumn, remembered_row, rows_of};
 use crate::find::history::HistoryEntry;
-use crate::service::choose_port::PortChoice;
 use crate::service::{Readiness, Service};
 
 /// What one key means here.
@@ -18,10 +18,10 @@ use crate::service::{Readiness, Service};
 pub enum PickerKey {
     /// Text to filter by, typed or pasted.
     Text(String),
-    /// Takes back one character.
-    Backspace,
-    /// Takes back one word.
-    BackWord,
+    /// Moves within that text.
+    Caret(CaretMove),
+    /// Takes away what is between here and there.
+    Delete(CaretMove),
     /// Takes back everything.
     Clear,
     /// Moves by so many rows, up if negative.
@@ -38,8 +38,12 @@ pub enum PickerKey {
     Enter,
     /// Leaves.
     Cancel,
-    /// Leaves if nothing is typed (Ctrl-D).
+    /// Leaves if nothing is typed (Ctrl-D), else takes away one character.
     EndOfInput,
+    /// Asks for the list once more.
+    LookAgain,
+    /// Asks for that of all namespaces.
+    LookEverywhere,
     /// Stops the program as the shell's job control does.
     Suspend,
 }
@@ -53,17 +57,26 @@ pub enum PickerStep {
     Suspend,
     /// The user left.
     Cancel,
+    /// Ask for the list once more.
+    Look(PickerLook),
     /// These were chosen, at least one.
-    Chosen(Vec<PickedPort>),
+    Chosen(Vec<PickedRow>),
 }
 
-/// A Service port that was chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PickedPort {
-    /// The Service.
-    pub service: Arc<Service>,
-    /// Its port, and what is spoken there.
-    pub choice: PortChoice,
+/// For which list to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PickerLook {
+    /// The same as before.
+    Again,
+    /// That of all namespaces.
+    Everywhere,
+}
+
+/// What makes two rows one and the same, also when the list was read anew.
+type RowIdentity = (String, String, String);
+
+fn identity(row: &PickerRow) -> RowIdentity {
+    (row.namespace.clone(), row.name.clone(), row.cell(RowColumn::Port).to_owned())
 }
 
 /// How many endpoints behind a row are ready.
@@ -77,11 +90,15 @@ pub struct PickerState {
     /// By namespace.
     known: HashMap<String, HashSet<String>>,
     readiness: Option<ReadinessLookup>,
+    /// What has arrived of a list that will take the place of the one that is shown.
+    replacement: Option<Vec<Service>>,
+    /// What was opened before and cannot be listed.
+    remembered: Vec<PickerRow>,
     /// All rows in the order of [`PickerRow::rank`].
     ranked: Vec<usize>,
     /// The rows that match, best first.
     pub(super) shown: Vec<usize>,
-    pub(super) typed: String,
+    pub(super) typed: FilterText,
     query: RowQuery,
     /// Its place among the rows that match.
     pub(super) cursor: usize,
@@ -108,7 +125,7 @@ impl PickerState {
     /// `now` is in seconds since the Unix epoch.
     pub fn new(typed: &str, recent: Vec<HistoryEntry>, now: i64) -> Self {
         let query = RowQuery::new(typed);
-        Self { typed: typed.to_owned(), query, is_loading: true, recent, now, ..Self::default() }
+        Self { typed: FilterText::new(typed), query, is_loading: true, recent, now, ..Self::default() }
     }
 
     /// The same with what is in `namespace` before the others.
@@ -119,18 +136,81 @@ impl PickerState {
 
     /// Adds Services as they arrive; one that is there already is passed over (a list may have begun anew).
     pub fn add_services(&mut self, services: impl IntoIterator<Item = Service>) {
+        if let Some(replacement) = &mut self.replacement {
+            return replacement.extend(services);
+        }
         for service in services {
             let known = self.known.entry(service.namespace.clone()).or_default();
             if known.insert(service.name.clone()) {
-                let mut rows = rows_of(&Arc::new(service), &self.recent, self.now);
-                rows.iter_mut().for_each(|row| row.is_here = row.service.namespace == self.here);
-                if let Some(readiness) = &self.readiness {
-                    rows.iter_mut().for_each(|row| row.set_readiness(readiness.0(row)));
-                }
-                self.rows.append(&mut rows);
+                let rows = rows_of(&Arc::new(service), &self.recent, self.now);
+                rows.into_iter().for_each(|row| self.add_row(row));
             }
         }
         self.rank();
+    }
+
+    fn add_row(&mut self, mut row: PickerRow) {
+        row.is_here = row.namespace == self.here;
+        if let Some(readiness) = &self.readiness {
+            row.set_readiness(readiness.0(&row));
+        }
+        self.rows.push(row);
+    }
+
+    /// Shows what was opened before in namespaces whose Services cannot be listed, those that `is_hidden` names.
+    pub fn add_remembered(&mut self, is_hidden: impl Fn(&str) -> bool) {
+        let entries = self.recent.iter().enumerate().filter(|(_, entry)| is_hidden(&entry.namespace));
+        self.remembered = entries.map(|(place, entry)| remembered_row(entry, place)).collect();
+        if self.replacement.is_none() {
+            self.append_remembered();
+        }
+    }
+
+    fn append_remembered(&mut self) {
+        let known: HashSet<RowIdentity> = self.rows.iter().map(identity).collect();
+        self.rows.extend(self.remembered.iter().filter(|row| !known.contains(&identity(row))).cloned());
+        self.rank();
+    }
+
+    /// Takes note that a list is asked for once more; what is shown stays until all of it has arrived.
+    pub fn look(&mut self, look: PickerLook) {
+        self.is_loading = true;
+        self.replacement = Some(Vec::new());
+        self.remembered.clear();
+        if look == PickerLook::Everywhere {
+            // What is known is of fewer namespaces.
+            self.readiness = None;
+        }
+    }
+
+    /// Takes note that no more will arrive: of all that there is, or of a list that broke off.
+    pub fn end_loading(&mut self, is_whole: bool) {
+        self.is_loading = false;
+        if let Some(services) = self.replacement.take().filter(|_| is_whole) {
+            self.replace_rows(services);
+        }
+    }
+
+    /// Cursor and marks stay with what they were at, as long as it is there.
+    fn replace_rows(&mut self, services: Vec<Service>) {
+        let held = self.shown.get(self.cursor).filter(|_| self.holds_row).map(|&index| identity(&self.rows[index]));
+        let marked: Vec<RowIdentity> = self.marked.iter().map(|&index| identity(&self.rows[index])).collect();
+        let place = self.cursor;
+        self.rows.clear();
+        self.known.clear();
+        self.ranked.clear();
+        self.shown.clear();
+        self.widest = Default::default();
+        self.add_services(services);
+        self.append_remembered();
+        let places: HashMap<RowIdentity, usize> =
+            self.rows.iter().enumerate().map(|(index, row)| (identity(row), index)).collect();
+        self.marked = marked.iter().filter_map(|marked| places.get(marked).copied()).collect();
+        if let Some(held) = held {
+            let index = places.get(&held);
+            let found = index.and_then(|index| self.shown.iter().position(|shown| shown == index));
+            self.cursor = found.unwrap_or(place.min(self.shown.len().saturating_sub(1)));
+        }
     }
 
     /// Shows how many endpoints are ready, of what is there and of what will come.
@@ -181,10 +261,10 @@ impl PickerState {
         self.note = None;
         let page = isize::try_from(page.max(1)).unwrap_or(isize::MAX);
         match key {
-            PickerKey::Text(text) => self.retype(|typed| typed.push_str(&text)),
-            PickerKey::Backspace => self.retype(|typed| _ = typed.pop()),
-            PickerKey::BackWord => self.retype(back_word),
-            PickerKey::Clear => self.retype(String::clear),
+            PickerKey::Text(text) => self.retype(|typed| typed.insert(&text)),
+            PickerKey::Caret(movement) => self.typed.go(movement),
+            PickerKey::Delete(movement) => self.retype(|typed| typed.delete(movement)),
+            PickerKey::Clear => self.retype(FilterText::clear),
             PickerKey::Move(rows) => self.go(rows),
             PickerKey::Page(pages) => self.go(pages.saturating_mul(page)),
             PickerKey::First => self.go(isize::MIN),
@@ -192,18 +272,23 @@ impl PickerState {
             PickerKey::Mark(rows) => self.mark(rows),
             PickerKey::Enter => return self.enter(),
             PickerKey::Cancel => return PickerStep::Cancel,
-            PickerKey::EndOfInput if self.typed.is_empty() => return PickerStep::Cancel,
-            PickerKey::EndOfInput => {}
+            PickerKey::EndOfInput if self.typed.as_str().is_empty() => return PickerStep::Cancel,
+            PickerKey::EndOfInput => self.retype(|typed| typed.delete(CaretMove::Right)),
+            PickerKey::LookAgain => return PickerStep::Look(PickerLook::Again),
+            PickerKey::LookEverywhere => return PickerStep::Look(PickerLook::Everywhere),
             PickerKey::Suspend => return PickerStep::Suspend,
         }
         PickerStep::Stay
     }
 
-    fn retype(&mut self, change: impl FnOnce(&mut String)) {
+    fn retype(&mut self, change: impl FnOnce(&mut FilterText)) {
+        let before = self.typed.as_str().to_owned();
         change(&mut self.typed);
-        self.query = RowQuery::new(&self.typed);
-        self.holds_row = false;
-        self.narrow();
+        if self.typed.as_str() != before {
+            self.query = RowQuery::new(self.typed.as_str());
+            self.holds_row = false;
+            self.narrow();
+        }
     }
 
     fn go(&mut self, rows: isize) {
@@ -241,15 +326,26 @@ impl PickerState {
 
     /// What to say where no row is left.
     pub(super) fn nothing_matches(&self) -> Option<String> {
-        let is_so = self.shown.is_empty() && !self.typed.is_empty() && !self.is_loading;
-        is_so.then(|| format!("nothing matches \"{}\" · Ctrl-U clears", self.typed))
+        let typed = self.typed.as_str();
+        let is_so = self.shown.is_empty() && !typed.is_empty() && !self.is_loading;
+        is_so.then(|| format!("nothing matches \"{typed}\" · Ctrl-U clears"))
     }
 
     /// The row, or why it cannot be opened. Which row that is the cursor shows; the reason must fit beside it.
-    fn picked(&self, index: usize) -> Result<PickedPort, String> {
-        let PickerRow { service, offer, .. } = &self.rows[index];
-        let choice = offer.clone().map_err(|reason| format!("cannot be opened: {reason}"))?;
-        Ok(PickedPort { service: Arc::clone(service), choice })
+    fn picked(&self, index: usize) -> Result<PickedRow, String> {
+        self.rows[index].offer.clone().map_err(|reason| format!("cannot be opened: {reason}"))
+    }
+
+    /// The rows at `places` among those that match, or why one of them cannot be opened.
+    ///
+    /// # Errors
+    /// With that reason.
+    pub fn chosen_at(&self, places: &[usize]) -> Result<Vec<PickedRow>, String> {
+        let chosen = places.iter().filter_map(|&place| self.shown.get(place)).map(|&index| {
+            let name = self.rows[index].cell(RowColumn::Service);
+            self.picked(index).map_err(|reason| format!("{name} {reason}"))
+        });
+        chosen.collect()
     }
 
     /// The row at `place` among those that match, and whether it is marked.
@@ -271,15 +367,10 @@ impl PickerState {
     }
 }
 
-/// Cuts the last word and the blanks after it.
-fn back_word(typed: &mut String) {
-    let end = typed.trim_end().rfind(char::is_whitespace).map_or(0, |index| index + 1);
-    typed.truncate(end);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::find::history::tests::entry;
     use crate::find::picker::row::tests::service;
 
     fn picker(services: &[(&str, &str)]) -> PickerState {
@@ -307,7 +398,10 @@ mod tests {
     fn chosen(step: PickerStep) -> Vec<String> {
         match step {
             PickerStep::Chosen(picked) => {
-                let name = |picked: &PickedPort| format!("{}:{}", picked.service.name, picked.choice.port.number);
+                let name = |picked: &PickedRow| match picked {
+                    PickedRow::Port(port) => format!("{}:{}", port.service.name, port.choice.port.number),
+                    PickedRow::Remembered(entry) => format!("{} again", entry.id),
+                };
                 picked.iter().map(name).collect()
             }
             other => panic!("{other:?}"),
@@ -330,15 +424,18 @@ mod tests {
         picker.press(text("one "), 10);
         picker.press(text("twx"), 10);
         assert_eq!(picker.shown.len(), 0);
-        picker.press(PickerKey::BackWord, 10);
-        assert_eq!(picker.typed, "one ");
-        picker.press(PickerKey::BackWord, 10);
+        picker.press(PickerKey::Delete(CaretMove::WordLeft), 10);
+        assert_eq!(picker.typed.as_str(), "one ");
+        picker.press(PickerKey::Delete(CaretMove::WordLeft), 10);
         assert_eq!((picker.typed.as_str(), picker.shown.len()), ("", 2));
         picker.press(text("tü"), 10);
-        picker.press(PickerKey::Backspace, 10);
-        assert_eq!(picker.typed, "t");
+        picker.press(PickerKey::Delete(CaretMove::Left), 10);
+        assert_eq!(picker.typed.as_str(), "t");
+        picker.press(PickerKey::Caret(CaretMove::Left), 10);
+        picker.press(text("o"), 10);
+        assert_eq!((picker.typed.as_str(), picker.shown.len()), ("ot", 0));
         picker.press(PickerKey::Clear, 10);
-        assert_eq!(picker.typed, "");
+        assert_eq!(picker.typed.as_str(), "");
     }
 
     #[test]
@@ -446,12 +543,68 @@ mod tests {
         assert!(matches!(picker.press(PickerKey::EndOfInput, 10), PickerStep::Cancel));
         assert!(matches!(picker.press(PickerKey::Suspend, 10), PickerStep::Suspend));
         picker.press(text("a"), 10);
+        picker.press(PickerKey::Caret(CaretMove::Left), 10);
         assert!(matches!(picker.press(PickerKey::EndOfInput, 10), PickerStep::Stay));
+        assert!(matches!(picker.press(PickerKey::EndOfInput, 10), PickerStep::Cancel), "nothing is left");
+    }
+
+    #[test]
+    fn a_list_read_again_takes_the_place_of_the_first_when_all_of_it_is_there() {
+        let mut picker = picker(&[("a/a", "1"), ("a/b", "2"), ("a/c", "3")]);
+        picker.end_loading(true);
+        picker.press(PickerKey::Mark(1), 10);
+        picker.press(PickerKey::Move(1), 10);
+        picker.press(PickerKey::Mark(0), 10);
+        assert!(matches!(picker.press(PickerKey::LookAgain, 10), PickerStep::Look(PickerLook::Again)));
+        picker.look(PickerLook::Again);
+        add(&mut picker, &[("a/0", "1"), ("a/c", "3")]);
+        assert_eq!(shown(&picker), ["a/a", "a/b", "a/c"], "the list is not complete");
+        picker.end_loading(true);
+        assert_eq!(shown(&picker), ["a/0", "a/c"]);
+        assert_eq!((under_cursor(&picker).as_str(), picker.is_loading), ("a/c", false));
+        assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["c:3"], "a/a is gone, and its mark");
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_takes_nothing_away() {
+        let mut picker = picker(&[("a/a", "1"), ("a/b", "2")]);
+        picker.look(PickerLook::Again);
+        add(&mut picker, &[("a/0", "1")]);
+        picker.end_loading(false);
+        assert_eq!(shown(&picker), ["a/a", "a/b"]);
+    }
+
+    #[test]
+    fn looking_everywhere_knows_of_no_endpoints_yet() {
+        let none = |_: &PickerRow| Readiness { ready: 0, total: 0 };
+        let mut picker = picker(&[("a/a", "1")]);
+        picker.set_readiness(ReadinessLookup(Box::new(none)));
+        picker.look(PickerLook::Everywhere);
+        add(&mut picker, &[("a/a", "1"), ("b/b", "1")]);
+        picker.end_loading(true);
+        assert_eq!(shown(&picker), ["a/a", "b/b"]);
+        assert_eq!(picker.at(1).unwrap().0.cell(RowColumn::Ready), "");
+    }
+
+    #[test]
+    fn who_may_not_list_gets_what_was_opened_before() {
+        let recent = [("a", "x:web"), ("b", "y"), ("c", "z")].map(|(namespace, id)| entry(namespace, id, "/"));
+        let mut picker = PickerState::new("", recent.into(), 0);
+        add(&mut picker, &[("a/x", "web:1"), ("a/w", "1")]);
+        picker.add_remembered(|namespace| namespace != "a");
+        assert_eq!(shown(&picker), ["a/x", "b/y", "c/z", "a/w"]);
+        picker.press(PickerKey::Move(1), 10);
+        assert_eq!(chosen(picker.press(PickerKey::Enter, 10)), ["y again"]);
+        picker.look(PickerLook::Again);
+        picker.add_remembered(|namespace| namespace == "c");
+        add(&mut picker, &[("a/w", "1")]);
+        picker.end_loading(true);
+        assert_eq!(shown(&picker), ["c/z", "a/w"], "each once, and only what cannot be listed now");
     }
 
     #[test]
     fn readiness_comes_before_or_after_its_service() {
-        let known = |row: &PickerRow| Readiness { ready: usize::from(row.service.name == "a"), total: 2 };
+        let known = |row: &PickerRow| Readiness { ready: usize::from(row.name == "a"), total: 2 };
         let mut picker = picker(&[("a/a", "1")]);
         let ready = |picker: &PickerState| -> Vec<String> {
             picker.rows.iter().map(|row| row.cell(RowColumn::Ready).to_owned()).collect()
