@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use svcproxy::app::args::{CommandLine, LogFormat};
 use svcproxy::app::completion;
+use svcproxy::app::flag_tips::meant_flag;
 use svcproxy::app::plan::plan;
 use svcproxy::app::run::run;
 use svcproxy::cluster::ProcessEnvironment;
@@ -52,10 +54,26 @@ fn explain_usage(mut usage: clap::Error) -> ExitCode {
     if usage.kind() == ErrorKind::UnknownArgument {
         // To put `--` before it, which begins COMMAND here.
         usage.remove(ContextKind::Suggested);
+        propose_flag(&mut usage);
     }
     let _ = usage.print();
     let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
     ExitCode::from(exit.code())
+}
+
+fn propose_flag(usage: &mut clap::Error) {
+    let text = |kind: ContextKind, usage: &clap::Error| match usage.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let guess = text(ContextKind::SuggestedArg, usage);
+    let typed = text(ContextKind::InvalidArg, usage).unwrap_or_default();
+    match meant_flag(&typed, guess.as_deref()) {
+        Some(meant) => usage.insert(ContextKind::SuggestedArg, ContextValue::String(meant.to_owned())),
+        None => usage.remove(ContextKind::SuggestedArg),
+    };
+    // Otherwise that of clap's own guess.
+    usage.insert(ContextKind::Usage, ContextValue::StyledStr(CommandLine::command().render_usage()));
 }
 
 fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Error> {

@@ -3,6 +3,7 @@
 
 pub mod args;
 pub(crate) mod typed_words;
+pub mod flag_tips;
 pub mod plan;
 pub mod run;
 pub mod ready_line;

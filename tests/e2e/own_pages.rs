@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
         nothing_changes_while_nothing_has_changed,
         without_a_script_it_is_loaded_again,
+        below_the_proxy_path,
         a_command_is_copied,
         the_start_page_is_kept_up,
         a_refusal_in_any_window,
@@ -169,6 +170,28 @@ async fn without_a_script_it_is_loaded_again(cluster: &'static Cluster) {
     assert_eq!(browser.run(buttons, &[]).await, Ok(json!(0)), "buttons that do nothing");
     let _backend = answering(cluster, &namespace).await;
     browser.until_text("body", "\"target\":\"/\"").await.unwrap();
+    browser.close().await;
+}
+
+/// With `--origin path`, where every link and every look has that path in front.
+async fn below_the_proxy_path(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    service(&namespace, "app").await;
+    namespace.until_endpoints("app", 0).await;
+    let serving = serve(cluster, &namespace, &["app", "--origin=path"]).await;
+    let browser = Browser::start(&cluster.scratch()).await;
+    let url = serving.proxy_url() + "ui/?x=1";
+    browser.open(&url).await.unwrap();
+    browser.until_text("h1", "app has no Pods").await.unwrap();
+    browser.run("window.sameDocument = true", &[]).await.unwrap();
+    assert_eq!(browser.run(STRUCTURE, &[]).await, Ok(json!([])));
+    assert_eq!(browser.run("return location.href", &[]).await, Ok(json!(url)));
+    let (labels, ports) = (json!({"app": "app"}), json!([]));
+    namespace.pod(Pod { name: "app-1", ip: cluster.pod_address(), labels, ports, ready: false }).await;
+    browser.until_text("h1", "app-1 is not ready").await.unwrap();
+    assert_eq!(browser.run("return window.sameDocument", &[]).await, Ok(json!(true)), "it looks by itself");
+    let _backend = answering(cluster, &namespace).await;
+    browser.until_text("body", "\"target\":\"/ui/?x=1\"").await.unwrap();
     browser.close().await;
 }
 

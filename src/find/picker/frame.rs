@@ -538,7 +538,7 @@ mod tests {
             (frame.lines[1].spans.iter().map(|span| span.text.as_str()).collect::<String>(), frame.cursor.0)
         };
         assert_eq!(prompt(&[], 8), ("> …6789".to_owned(), 7));
-        assert_eq!(prompt(&[PickerKey::Caret(CaretMove::Left)], 20), ("> 0123456789".to_owned(), 11));
+        assert_eq!(prompt(&[PickerKey::Caret(CaretMove::Left)], 16), ("> 0123456789".to_owned(), 11));
         assert_eq!(prompt(&[PickerKey::Caret(CaretMove::WordLeft)], 8), ("> 0123…".to_owned(), 2));
     }
 
