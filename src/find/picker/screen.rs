@@ -172,24 +172,10 @@ fn key_input(key: KeyEvent) -> TerminalInput {
         KeyCode::Char(letter) if plain => PickerKey::Text(letter.to_string()),
         // AltGr comes as both on Windows.
         KeyCode::Char(letter) if control && alt => PickerKey::Text(letter.to_string()),
-        // What fzf and the shells' line editors agree on.
-        KeyCode::Char(letter) if control => match letter {
-            'c' | 'g' => PickerKey::Cancel,
-            'd' => PickerKey::EndOfInput,
-            'b' => PickerKey::Caret(CaretMove::Left),
-            'f' => PickerKey::Caret(CaretMove::Right),
-            'e' => PickerKey::Caret(CaretMove::End),
-            'h' => PickerKey::Delete(CaretMove::Left),
-            'w' => PickerKey::Delete(CaretMove::WordLeft),
-            'u' => PickerKey::Clear,
-            'p' | 'k' => PickerKey::Move(-1),
-            'n' | 'j' => PickerKey::Move(1),
-            'z' => PickerKey::Suspend,
-            'r' => PickerKey::LookAgain,
-            'a' => PickerKey::LookEverywhere,
-            'l' => return TerminalInput::Redraw,
-            _ => return TerminalInput::Nothing,
-        },
+        KeyCode::Char('l') if control => return TerminalInput::Redraw,
+        KeyCode::Char(letter) if control => {
+            return control_key(letter).map_or(TerminalInput::Nothing, TerminalInput::Key);
+        }
         KeyCode::Char('b') if alt => PickerKey::Caret(CaretMove::WordLeft),
         KeyCode::Char('f') if alt => PickerKey::Caret(CaretMove::WordRight),
         KeyCode::Left if control || alt => PickerKey::Caret(CaretMove::WordLeft),
@@ -212,6 +198,26 @@ fn key_input(key: KeyEvent) -> TerminalInput {
         _ => return TerminalInput::Nothing,
     };
     TerminalInput::Key(meaning)
+}
+
+/// What fzf and the shells' line editors agree on.
+fn control_key(letter: char) -> Option<PickerKey> {
+    Some(match letter {
+        'c' | 'g' => PickerKey::Cancel,
+        'd' => PickerKey::EndOfInput,
+        'b' => PickerKey::Caret(CaretMove::Left),
+        'f' => PickerKey::Caret(CaretMove::Right),
+        'e' => PickerKey::Caret(CaretMove::End),
+        'h' => PickerKey::Delete(CaretMove::Left),
+        'w' => PickerKey::Delete(CaretMove::WordLeft),
+        'u' => PickerKey::Clear,
+        'p' | 'k' => PickerKey::Move(-1),
+        'n' | 'j' => PickerKey::Move(1),
+        'z' => PickerKey::Suspend,
+        'r' => PickerKey::LookAgain,
+        'a' => PickerKey::LookEverywhere,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
