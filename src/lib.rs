@@ -4,6 +4,7 @@
 pub mod app;
 pub mod find;
 pub mod proxy;
+pub mod local_tls;
 pub mod cluster;
 pub mod terminal;
 pub mod service;

@@ -16,6 +16,7 @@ use svcproxy::app::run::run;
 use svcproxy::cluster::ProcessEnvironment;
 use svcproxy::error::{Error, Exit};
 use svcproxy::find::history::state_folder;
+use svcproxy::local_tls::trusting::TrustDesk;
 use svcproxy::search_path::SearchPath;
 use svcproxy::terminal::editor_front::EditorFront;
 use svcproxy::terminal::output::Output;
@@ -91,9 +92,32 @@ fn install_completion(place: Option<&Path>, output: &Output) -> Result<Exit, Err
     Ok(Exit::Ok)
 }
 
+fn change_trust(cli: &CommandLine, output: &Output) -> Result<Exit, Error> {
+    let (folder, home) = (history_folder(), std::env::home_dir());
+    let (Some(folder), Some(home)) = (folder, home) else {
+        return Err(Error::failed("there is no folder for a certificate authority").hint("set HOME"));
+    };
+    let search_path = environment(false).search_path;
+    let desk = TrustDesk {
+        folder: &folder,
+        home: &home,
+        search_path: &search_path,
+        can_ask: facts().prompting().is_possible(),
+        output,
+    };
+    match cli.printing.install_ca {
+        Some(scope) => desk.install(scope)?,
+        None => desk.remove()?,
+    }
+    Ok(Exit::Ok)
+}
+
 fn run_to_end(mut cli: CommandLine, output: &Output) -> Result<Exit, Error> {
     if let Some(place) = &cli.printing.install_completion {
         return install_completion(place.as_deref(), output);
+    }
+    if cli.printing.install_ca.is_some() || cli.printing.remove_ca {
+        return change_trust(&cli, output);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

@@ -168,7 +168,7 @@ impl ServingSession<'_> {
 
     /// For a program, or somebody who keeps what is printed. COMMAND has stdout for itself.
     fn print_lines(&self, local: &LocalProxy, services: &[OpenService], listener: &LocalListener) {
-        let Self { cluster, plan, output } = self;
+        let Self { cluster, plan, output, .. } = self;
         let server = format!("server {}", cluster.server());
         output
             .print_hint(&cluster.context().map_or_else(|| server.clone(), |name| format!("context {name}, {server}")));

@@ -10,6 +10,7 @@ use http::uri::Authority;
 
 use super::typed_words::as_clap_takes_them;
 use crate::cluster::{ConnectFlags, parse_duration};
+use crate::local_tls::trusting::TrustScope;
 use crate::proxy::local::guard::policy::host;
 use crate::proxy::local::{GuardPolicy, Origin};
 use crate::proxy::upstream::limitation::Via;
@@ -86,7 +87,7 @@ const EXAMPLES: &str = "Examples:
   kubectl svcproxy api -- ./smoke-test      run a command with SVCPROXY_URL set";
 
 /// Flags that few look for: in `--help` only.
-const IN_LONG_HELP: [&str; 13] = [
+const IN_LONG_HELP: [&str; 16] = [
     "verify_tls",
     "host_header",
     "unix_socket",
@@ -95,6 +96,9 @@ const IN_LONG_HELP: [&str; 13] = [
     "allow_other_users",
     "log_format",
     "install_completion",
+    "install_ca",
+    "remove_ca",
+    "tls",
     "builtin",
     "version",
     "origin",
@@ -180,6 +184,11 @@ pub struct ServingFlags {
     #[arg(long)]
     pub sticky: bool,
 
+    /// Serve by https too, on the same port; the default where --install-ca was run
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          conflicts_with = "unix_socket")]
+    pub tls: Option<bool>,
+
     /// With port-forward to https: check the Pods' certificate
     #[arg(long)]
     pub verify_tls: bool,
@@ -223,6 +232,14 @@ pub struct PrintingFlags {
     /// it
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
     pub install_completion: Option<Option<PathBuf>>,
+
+    /// Make a certificate authority for this machine's names alone, and have your browsers trust it
+    #[arg(long, value_name = "WHO", num_args = 0..=1, require_equals = true, value_enum)]
+    pub install_ca: Option<Option<TrustScope>>,
+
+    /// Undo --install-ca
+    #[arg(long)]
+    pub remove_ca: bool,
 
     /// Print a line for each request
     #[arg(long)]

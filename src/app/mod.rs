@@ -13,6 +13,7 @@ pub mod trouble_line;
 pub mod serving_keys;
 pub mod status_line;
 pub mod open;
+pub mod local_https;
 mod announce;
 mod dry_run;
 pub mod service_changes;

@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::args::LogFormat;
 use super::endpoint_wait::{self, EndpointWait};
+use super::local_https::LocalHttps;
 use super::plan::{DEFAULT_PORT, OpenPlan};
 use super::ready_line::{ReadyLine, command_urls, short_names};
 use super::request_line::RequestLine;
@@ -76,6 +77,8 @@ pub struct ServingSession<'a> {
     pub plan: &'a OpenPlan,
     /// Where everything is said.
     pub output: &'a Output,
+    /// How it is served by https too, if it is.
+    pub https: Option<&'a LocalHttps>,
 }
 
 impl ServingSession<'_> {
@@ -197,6 +200,7 @@ impl ServingSession<'_> {
             presentation: self.plan.serving.origin,
             policy: self.policy(listener),
             token: token.map_err(|error| Error::failed(format!("cannot make a random token: {error}")))?,
+            tls: self.https.map(|https| Arc::clone(&https.config)),
             log: self.request_log(names),
             activity: TrafficStats::default(),
         })
@@ -324,8 +328,9 @@ impl ServingSession<'_> {
             Ok(Exit::Ok)
         } else {
             let named = names_of(services).into_iter().zip(services.iter().map(|service| &service.ready));
-            let urls = command_urls(&named.collect::<Vec<_>>());
-            command::run(&self.plan.command, &urls, self.plan.prompting.is_possible(), &mut signals).await
+            let mut variables = command_urls(&named.collect::<Vec<_>>());
+            variables.extend(self.https.map(LocalHttps::environment).unwrap_or_default());
+            command::run(&self.plan.command, &variables, self.plan.prompting.is_possible(), &mut signals).await
         };
         drop(status);
         if self.plan.for_person {

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 
+use super::local_https::LocalHttps;
 use super::open::{OpenService, ServingSession};
 use super::plan::{OpenPlan, Plan};
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, contexts_at};
@@ -31,11 +32,12 @@ pub async fn run(
 ) -> Result<Exit, Error> {
     let cluster = Cluster::load(&connect, &environment).await?;
     check_servers(&plan, &cluster, &connect, &environment, output)?;
-    let history = History::new(history_folder, &cluster);
+    let history = History::new(history_folder.clone(), &cluster);
     match plan {
         Plan::Open(open) => {
             command::check(&open.command, &environment.search_path)?;
-            open_services(&cluster, &open, history, output).await
+            let https = LocalHttps::of(&open, history_folder.as_deref())?;
+            open_services(&cluster, &open, history, https.as_ref(), output).await
         }
         Plan::List(plan) => {
             let recalled = history.recall();
@@ -71,7 +73,13 @@ fn check_servers(
     Ok(())
 }
 
-async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, output: &Output) -> Result<Exit, Error> {
+async fn open_services(
+    cluster: &Cluster,
+    plan: &OpenPlan,
+    history: History,
+    https: Option<&LocalHttps>,
+    output: &Output,
+) -> Result<Exit, Error> {
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
     let resolver = TargetResolver {
@@ -83,7 +91,7 @@ async fn open_services(cluster: &Cluster, plan: &OpenPlan, history: History, out
         output,
     };
     let found = resolver.targets(&mut signals).await?;
-    let session = ServingSession { cluster, plan, output };
+    let session = ServingSession { cluster, plan, output, https };
     let listener = session.bind(&found[0].target).await?;
     let (local, services) = session.open(found, &listener)?;
     if plan.dry_run {

@@ -2,6 +2,10 @@
 
 use http::HeaderName;
 
+/// The browser speaks https with the local side: an extension of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BrowserByTls;
+
 /// The host that the browser asked for.
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// The scheme that the browser speaks.

@@ -195,12 +195,12 @@ fn builder(command: &Command) -> CommandBuilder {
     let mut builder = CommandBuilder::new(command.get_program());
     builder.args(command.get_args());
     builder.env_clear();
+    builder.env("TERM", "xterm-256color");
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
             builder.env(name, value);
         }
     }
-    builder.env("TERM", "xterm-256color");
     if let Some(folder) = command.get_current_dir() {
         builder.cwd(folder);
     }

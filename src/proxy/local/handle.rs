@@ -10,11 +10,11 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::guard::admit::{AdmittedRequest, ClientPeer, GuardRefusal, RequestFacts, admit};
+use super::guard::admit::{AdmittedRequest, GuardRefusal, RequestFacts, admit};
 use super::guard::outer_front::OuterFront;
 use super::guard::refusal::ExplainedRefusal;
 use super::guard::token::{GateClosed, GatePassage};
-use super::server::connection::RunningAnswer;
+use super::server::connection::{ClientChannel, RunningAnswer};
 use super::server::exchange::{CountedBody, Exchange};
 use super::server::request_log::RefusalReason;
 use super::server_state::ServerState;
@@ -26,6 +26,7 @@ use super::site::start_page::OpenServices;
 use super::site::{asked_hrefs, own_pages, web_socket_pump};
 use crate::message::body::Body;
 use crate::message::client_kind::{LOOK_HEADER, PageLook, RequestingClient};
+use crate::message::forwarded_fields::BrowserByTls;
 use crate::message::host_port;
 use crate::message::safe_path::SafePath;
 use crate::message::upgraded_stream::take_stream;
@@ -38,12 +39,12 @@ use crate::proxy::upstream::WithheldAnswer;
 /// When the client is to get no answer.
 pub(crate) async fn handle(
     server: Arc<ServerState>,
-    peer: ClientPeer,
+    channel: ClientChannel,
     answering: RunningAnswer,
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, WithheldAnswer> {
     let exchange = Exchange::new(&server.local, answering, &request);
-    Ok(match decide(&server, peer, &request) {
+    Ok(match decide(&server, channel, &request) {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await?,
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
@@ -55,6 +56,17 @@ pub(crate) async fn handle(
             finish(response, exchange)
         }
     })
+}
+
+/// Answers a request that cannot be read with `status`.
+pub(crate) fn unreadable(
+    server: &ServerState,
+    status: StatusCode,
+    answering: RunningAnswer,
+    request: &Request<Incoming>,
+) -> Response<CountedBody> {
+    let exchange = Exchange::new(&server.local, answering, request);
+    finish(own_pages::unreadable(status), exchange)
 }
 
 /// What to do with a request that may pass.
@@ -76,21 +88,24 @@ struct Forward {
     leads_to_login: bool,
     authority: HeaderValue,
     outer: OuterFront,
+    is_tls: bool,
 }
 
 fn decide(
     server: &ServerState,
-    peer: ClientPeer,
+    ClientChannel { peer, is_tls }: ClientChannel,
     request: &Request<Incoming>,
 ) -> Result<RequestDecision, ExplainedRefusal> {
     let (method, headers) = (request.method(), request.headers());
     let is_from_login = server.is_from_login(headers);
-    let facts = RequestFacts { peer, method, uri: request.uri(), version: request.version(), headers, is_from_login };
+    let (uri, version) = (request.uri(), request.version());
+    let facts = RequestFacts { peer, is_tls, method, uri, version, headers, is_from_login };
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| server.explained(&refusal))?;
-    let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, headers);
+    let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, is_tls, headers);
     let query = RouteQuery {
         host: outer.seen(admitted.host, admitted.authority),
-        port: host_port::split(admitted.authority).1.and_then(|port| port.parse().ok()).unwrap_or(80),
+        port: host_port::split(admitted.authority).1.and_then(|port| port.parse().ok()).unwrap_or(usual_port(is_tls)),
+        is_tls,
         method,
         target: admitted.target.as_str(),
         is_navigation: admitted.is_navigation,
@@ -104,6 +119,11 @@ fn decide(
         return Ok(RequestDecision::Respond(held));
     }
     follow(server, route, &query, &admitted, outer, request)
+}
+
+/// The one that URLs leave out.
+fn usual_port(is_tls: bool) -> u16 {
+    if is_tls { 443 } else { 80 }
 }
 
 /// What stands between a request and its route where a token is asked for.
@@ -145,6 +165,7 @@ fn follow(
                     && (!admitted.is_from_elsewhere || server.is_referred_by_us(request.headers())),
                 authority: request.headers()[HOST].clone(),
                 outer,
+                is_tls: query.is_tls,
             }));
         }
         RequestRoute::Redirect { status, location } => own_pages::redirect(status, &location),
@@ -227,6 +248,9 @@ fn service_request(
     // How the client spelled the names of fields stays in there, and which of its connections it came on.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
+    if question.is_tls {
+        request.extensions_mut().insert(BrowserByTls);
+    }
     if request.headers().contains_key(LOOK_HEADER) {
         request.extensions_mut().insert(PageLook);
     }

@@ -1,10 +1,12 @@
 //! What is served, at which URLs, and what all connections share.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Once};
 use std::time::Instant;
 
 use http::header::{HOST, ORIGIN, REFERER};
 use http::{HeaderMap, Uri};
+use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +36,8 @@ pub struct LocalProxy {
     pub policy: GuardPolicy,
     /// A token that opens each site once; without, there is none.
     pub token: Option<String>,
+    /// How sites are served by https, on the same port; without, they are not.
+    pub tls: Option<Arc<ServerConfig>>,
     /// Told of every request, if anybody wants to hear of them.
     pub log: Option<RequestLog>,
     /// Told of every request as it comes and goes; the caller keeps a clone to notice idleness.
@@ -56,7 +60,8 @@ impl LocalProxy {
             Origin::Localhost => is_only.then(|| http_authority("localhost", listener.port())),
             Origin::Site => Some(http_authority(&site.host_name(), listener.port())),
         };
-        host.map_or_else(|| self.proxy_url(site, listener), |host| format!("http://{host}/"))
+        let scheme = if self.tls.is_some() && listener.is_at_loopback() { "https" } else { "http" };
+        host.map_or_else(|| self.proxy_url(site, listener), |host| format!("{scheme}://{host}/"))
     }
 
     /// What to open in the browser: the computed proxy URL, the landing page below it and the token, if there is one.
@@ -88,6 +93,7 @@ pub(crate) struct ServerState {
     pub(crate) origin: String,
     pub(crate) stages: ShutdownStages,
     pub(crate) tasks: TaskTracker,
+    tls_wanted: Once,
 }
 
 impl ServerState {
@@ -109,6 +115,7 @@ impl ServerState {
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
+            tls_wanted: Once::new(),
             local,
         }
     }
@@ -153,11 +160,21 @@ impl ServerState {
         self.local.shown.context.iter().cloned().chain(site.map(|site| site.shown.place())).collect()
     }
 
+    /// Says once that somebody speaks TLS where nobody set it up.
+    pub(crate) fn tell_of_tls(&self) {
+        self.tls_wanted.call_once(|| {
+            tracing::warn!(
+                "somebody opened an https URL here, where http is spoken: use http, or set https up with kubectl svcproxy --install-ca"
+            );
+        });
+    }
+
     pub(crate) fn layout(&self) -> SiteLayout<'_> {
         SiteLayout {
             sites: &self.local.sites,
             presentation: self.local.presentation,
             has_port: self.hosts.port.is_some(),
+            has_tls: self.local.tls.is_some(),
         }
     }
 }

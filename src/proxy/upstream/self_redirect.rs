@@ -79,6 +79,7 @@ fn to_authority(url: &Uri, authority: &Authority, hosts: &HostPair) -> Option<Se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Scheme;
 
     fn redirect(
         transport: Transport,
@@ -97,6 +98,7 @@ mod tests {
         let hosts = HostPair {
             sent: HeaderValue::from_static("localhost:8001"),
             local: HeaderValue::from_static("web.localhost:8001"),
+            browser: Scheme::Http,
         };
         asked.redirect(&hosts, &answer)
     }

@@ -345,6 +345,7 @@ impl DispatcherShared {
     async fn send_once(&self, mut request: Request<Body>, head: &RequestHead, attempt: &Attempt) -> Response<Body> {
         let pair = self.pair(attempt.entrance);
         let method = request.method().clone();
+        let browser = HostPair::browser_of(&request);
         let headers = request.headers_mut();
         if attempt.whole {
             headers.remove(IF_NONE_MATCH);
@@ -354,7 +355,7 @@ impl DispatcherShared {
         }
         let hosts = headers.get(HOST).cloned().map(|local| {
             let sent = attempt.app_host.clone().unwrap_or_else(|| local.clone());
-            HostPair { sent, local }
+            HostPair { sent, local, browser }
         });
         if let Some(hosts) = hosts.as_ref().filter(|hosts| is_otherwise_to_app(attempt.entrance, hosts)) {
             host::set_app_host(headers, attempt.entrance.shown_scheme(), hosts);
@@ -454,7 +455,7 @@ fn withheld(mut answer: Response<Body>) -> Response<Body> {
 
 /// Whether the app sees another host or scheme than the browser.
 fn is_otherwise_to_app(entrance: PodEntrance, hosts: &HostPair) -> bool {
-    hosts.sent != hosts.local || entrance.shown_scheme() == Scheme::Https
+    hosts.sent != hosts.local || entrance.shown_scheme() != hosts.browser
 }
 
 impl TransportPair {

@@ -37,6 +37,8 @@ pub enum ClientPeer {
 pub struct RequestFacts<'a> {
     /// Who sent it.
     pub peer: ClientPeer,
+    /// Whether it came by TLS that ends here.
+    pub is_tls: bool,
     /// Its method.
     pub method: &'a Method,
     /// Its target as it came.
@@ -121,7 +123,7 @@ pub fn admit<'a>(
     let host = hosts.find(authority).ok_or_else(|| GuardRefusal::UnknownHost(authority.to_owned()))?;
     let fetch = FetchMetadata::of(facts.headers);
     let is_handshake = is_handshake(facts);
-    check_origin(policy, facts, &fetch, is_handshake, own_origin(host, authority))?;
+    check_origin(policy, facts, &fetch, is_handshake, own_origin(host, authority, facts.is_tls))?;
     check_method(policy, facts, is_handshake)?;
     let target = facts.uri.path_and_query().ok_or(GuardRefusal::NotAPath)?;
     let target = SafePath::check(target).map_err(GuardRefusal::Path)?;
@@ -140,25 +142,35 @@ fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal
     }
 }
 
-/// The origins of pages that were loaded under `authority`. Behind a name that the user allowed there may be a TLS
-/// proxy; at our own ones there is none.
-fn own_origin(host: OwnHost, authority: &str) -> OwnOrigin<'_> {
-    OwnOrigin { authority: authority.strip_suffix(":80").unwrap_or(authority), may_be_tls: host == OwnHost::Named }
+/// The origins of pages that were loaded under `authority`. Before a name that the user allowed there may be a TLS
+/// proxy; at our own ones there is none, and what is loaded by TLS is TLS' alone.
+fn own_origin(host: OwnHost, authority: &str, is_tls: bool) -> OwnOrigin<'_> {
+    let usual_port = if is_tls { ":443" } else { ":80" };
+    OwnOrigin {
+        authority: authority.strip_suffix(usual_port).unwrap_or(authority),
+        may_be_plain: !is_tls,
+        may_be_tls: is_tls || host == OwnHost::Named,
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct OwnOrigin<'a> {
     authority: &'a str,
+    may_be_plain: bool,
     may_be_tls: bool,
 }
 
 impl OwnOrigin<'_> {
     fn is(&self, origin: &str) -> bool {
         match origin.split_once("://") {
-            Some(("http", authority)) => authority.eq_ignore_ascii_case(self.authority),
+            Some(("http", authority)) => self.may_be_plain && authority.eq_ignore_ascii_case(self.authority),
             Some(("https", authority)) => self.may_be_tls && authority.eq_ignore_ascii_case(self.authority),
             _ => false,
         }
+    }
+
+    fn text(&self) -> String {
+        format!("{}://{}", if self.may_be_plain { "http" } else { "https" }, self.authority)
     }
 }
 
@@ -175,7 +187,7 @@ fn check_origin(
     if !facts.headers.contains_key(ORIGIN) {
         return match is_handshake {
             // Chromium sends no Fetch Metadata with these, so nothing else would tell whose they are.
-            true => Err(GuardRefusal::NoOrigin(format!("http://{}", own.authority))),
+            true => Err(GuardRefusal::NoOrigin(own.text())),
             false => check_site(facts.method, fetch),
         };
     }
@@ -289,6 +301,7 @@ mod tests {
         version: Version,
         lines: Vec<String>,
         is_from_login: bool,
+        is_tls: bool,
     }
 
     fn request(method: &str, lines: &[&str]) -> Case {
@@ -306,6 +319,7 @@ mod tests {
             version: Version::HTTP_11,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
             is_from_login: false,
+            is_tls: false,
         }
     }
 
@@ -325,6 +339,10 @@ mod tests {
         fn with(mut self, change: impl FnOnce(&mut GuardPolicy)) -> Self {
             change(&mut self.policy);
             self
+        }
+
+        fn by_tls(self) -> Self {
+            Self { is_tls: true, ..self }
         }
 
         fn to(self, target: &'static str) -> Self {
@@ -350,6 +368,7 @@ mod tests {
             let uri: Uri = self.target.parse().unwrap();
             let facts = RequestFacts {
                 peer: self.peer,
+                is_tls: self.is_tls,
                 method: &self.method,
                 uri: &uri,
                 version: self.version,
@@ -534,6 +553,17 @@ mod tests {
             handshake(&lines[..1]).fails(&GuardRefusal::ForeignOrigin(origin.to_owned()));
             handshake(&lines).fails(&GuardRefusal::ForeignOrigin(origin.to_owned()));
         }
+    }
+
+    #[test]
+    fn pages_by_tls_have_an_origin_of_their_own() {
+        let tls = format!("origin: {}", OWN_ORIGIN.replace("http:", "https:"));
+        let plain = format!("origin: {OWN_ORIGIN}");
+        request("POST", &[&tls]).by_tls().passes();
+        handshake(&[&tls]).by_tls().passes();
+        request("POST", &[&plain]).by_tls().fails(&GuardRefusal::ForeignOrigin(OWN_ORIGIN.to_owned()));
+        request("POST", &[&tls]).fails(&GuardRefusal::ForeignOrigin(tls["origin: ".len()..].to_owned()));
+        handshake(&[]).by_tls().fails(&GuardRefusal::NoOrigin(tls["origin: ".len()..].to_owned()));
     }
 
     #[test]

@@ -46,7 +46,9 @@ impl OwnHosts {
 
     /// Whether `origin` is the site of another Service than `site`, by the port of `authority`.
     pub(crate) fn is_other_site(&self, site: usize, authority: &str, origin: &str) -> bool {
-        let Some(other) = origin.strip_prefix("http://") else { return false };
+        let Some(other) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
+            return false;
+        };
         let is_site = matches!(self.find(other), Some(OwnHost::Site(found)) if found != site);
         is_site && host_port::split(other).1 == host_port::split(authority).1
     }

@@ -33,6 +33,15 @@ pub(crate) enum ClientSocket {
     Unix(UnixStream),
 }
 
+/// What of a connection counts for each of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientChannel {
+    /// Who is at the other end.
+    pub(crate) peer: ClientPeer,
+    /// Whether TLS ends here.
+    pub(crate) is_tls: bool,
+}
+
 impl ClientSocket {
     /// Who is at the other end.
     pub(crate) fn peer(&self) -> ClientPeer {
@@ -48,7 +57,7 @@ impl ClientSocket {
         }
     }
 
-    fn into_stream(self) -> ByteStream {
+    pub(super) fn into_stream(self) -> ByteStream {
         match self {
             Self::Tcp(socket) => Box::new(socket),
             #[cfg(unix)]
@@ -99,9 +108,9 @@ pub(crate) struct ClientStream {
 
 impl ClientStream {
     /// `seen` is set once a request was read.
-    pub(crate) fn new(socket: ClientSocket, unanswered: TaskTracker, seen: RequestSeen) -> Self {
+    pub(crate) fn new(stream: ByteStream, unanswered: TaskTracker, seen: RequestSeen) -> Self {
         Self {
-            socket: CappedReads::new(socket.into_stream()),
+            socket: CappedReads::new(stream),
             first_line: FirstLine::default(),
             first_answer: FirstAnswer::new(seen),
             unanswered,

@@ -6,6 +6,8 @@ pub(crate) mod other_listener;
 pub(crate) mod unix_socket;
 pub(crate) mod serve;
 pub(crate) mod connection;
+mod tls_front;
+mod http2_requests;
 #[cfg(target_os = "linux")]
 pub(crate) mod socket_owner;
 pub(crate) mod exchange;

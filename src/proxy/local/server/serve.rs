@@ -7,24 +7,38 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 #[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{ClientSocket, ClientStream};
+use super::connection::{ClientChannel, ClientSocket, ClientStream};
+use super::http2_requests::{as_http1, as_http2};
 use super::listener::{ListeningSocket, LocalListener};
+use super::tls_front::{SpokenProtocol, listen_in};
 use super::unread_request::RequestSeen;
+use crate::message::byte_stream::ByteStream;
 use crate::message::capped_reads::{MAX_HEAD_LINES, MAX_HEAD_SIZE};
 use crate::message::client_connection::ClientConnection;
 use crate::proxy::local::guard::admit::ClientPeer;
-use crate::proxy::local::handle::handle;
+use crate::proxy::local::handle::{handle, unreadable};
 use crate::proxy::local::server_state::{LocalProxy, ServerState};
+use crate::proxy::upstream::WithheldAnswer;
 
 /// How long a client may take for a request's head, and how long a connection may wait for the next request.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests under way on one connection of HTTP/2: a page of three hundred scripts and a hundred event streams fit.
+const MAX_STREAMS: u32 = 500;
+/// Octets of one upload that may be on their way to us, of all uploads of a connection, and in one frame.
+const STREAM_WINDOW_SIZE: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_SIZE: u32 = 4 * 1024 * 1024;
+const FRAME_SIZE: u32 = 64 * 1024;
+/// How often an idle connection of HTTP/2 is asked whether anybody is there, and how long that may take.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the system has no file descriptor or memory left.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -92,15 +106,40 @@ fn ends_one_connection_only(cause: &io::Error) -> bool {
 /// Serves one client until it leaves or the end comes. What goes wrong on its connection concerns nobody else.
 async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     let peer = if server.local.policy.allow_other_users { ClientPeer::Trusted } else { socket.peer() };
+    let stages = server.stages.clone();
+    let spoken = tokio::select! {
+        spoken = timeout(REQUEST_HEAD_TIMEOUT, listen_in(socket, server.local.tls.as_ref())) => spoken,
+        () = stages.drain.cancelled() => return,
+    };
+    let outcome = match spoken {
+        Ok(Ok(SpokenProtocol::Plain(stream))) => {
+            serve_http1(server, ClientChannel { peer, is_tls: false }, stream).await
+        }
+        Ok(Ok(SpokenProtocol::Tls(stream))) => serve_http1(server, ClientChannel { peer, is_tls: true }, stream).await,
+        Ok(Ok(SpokenProtocol::Http2(stream))) => {
+            serve_http2(server, ClientChannel { peer, is_tls: true }, stream).await
+        }
+        Ok(Ok(SpokenProtocol::Unexpected)) => return server.tell_of_tls(),
+        Ok(Err(cause)) => return tracing::debug!(%cause, "no agreement with a client by TLS"),
+        Err(_) => return tracing::debug!("a client said nothing"),
+    };
+    match outcome {
+        Err(cause) if cause.is_parse() => tracing::info!(%cause, "a request that cannot be read got no further"),
+        Err(cause) => tracing::debug!(%cause, "a client's connection ended early"),
+        Ok(()) => {}
+    }
+}
+
+async fn serve_http1(server: Arc<ServerState>, channel: ClientChannel, stream: ByteStream) -> hyper::Result<()> {
     let unanswered = TaskTracker::new();
     let seen = RequestSeen::default();
-    let stream = TokioIo::new(ClientStream::new(socket, unanswered.clone(), seen.clone()));
+    let stream = TokioIo::new(ClientStream::new(stream, unanswered.clone(), seen.clone()));
     let stages = server.stages.clone();
     let client = ClientConnection::default();
     let service = service_fn(move |mut request: Request<Incoming>| {
         seen.set();
         request.extensions_mut().insert(client.clone());
-        handle(Arc::clone(&server), peer, unanswered.token(), request)
+        handle(Arc::clone(&server), channel, unanswered.token(), request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -111,7 +150,7 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
         .serve_connection(stream, service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let outcome = tokio::select! {
+    tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = stages.drain.cancelled() => {
             connection.as_mut().graceful_shutdown();
@@ -120,12 +159,53 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
                 () = stages.cut.cancelled() => Ok(()),
             }
         }
-    };
-    match outcome {
-        Err(cause) if cause.is_parse() => tracing::info!(%cause, "a request that cannot be read got no further"),
-        Err(cause) => tracing::debug!(%cause, "a client's connection ended early"),
-        Ok(()) => {}
     }
+}
+
+async fn serve_http2(server: Arc<ServerState>, channel: ClientChannel, stream: ByteStream) -> hyper::Result<()> {
+    let unanswered = TaskTracker::new();
+    let stages = server.stages.clone();
+    let client = ClientConnection::default();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        let (server, answering) = (Arc::clone(&server), unanswered.token());
+        async move {
+            let mut response = match as_http1(&mut request) {
+                Ok(()) => handle(server, channel, answering, request).await?,
+                Err(status) => unreadable(&server, status, answering, &request),
+            };
+            as_http2(&mut response);
+            Ok::<_, WithheldAnswer>(response)
+        }
+    });
+    let connection = http2_limits().serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stages.drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = connection => outcome,
+                () = stages.cut.cancelled() => Ok(()),
+            }
+        }
+    }
+}
+
+/// The limits of what one client may ask of us over HTTP/2; h2 has those of resets and of CONTINUATION frames by itself.
+fn http2_limits() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD_SIZE).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_SIZE)
+        .initial_connection_window_size(CONNECTION_WINDOW_SIZE)
+        .max_frame_size(FRAME_SIZE)
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    builder
 }
 
 /// Enough for five thousand connections, each of which takes two open files, one on either side; as many as macOS allows

@@ -58,6 +58,19 @@ pub(crate) fn bad_gateway(reason: &str) -> Response<Body> {
     reply
 }
 
+/// A request over HTTP/2 that has no meaning here: for the programs that send such.
+pub(crate) fn unreadable(status: StatusCode) -> Response<Body> {
+    let why = match status {
+        StatusCode::NOT_IMPLEMENTED => {
+            "this is no forward proxy: CONNECT opens WebSockets of a Service, and nothing else"
+        }
+        _ => "the request names no host, or two",
+    };
+    let mut reply = page::answer(status, AnswerForm::Text, format!("kubectl svcproxy: {why}.\n"));
+    reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("request"));
+    reply
+}
+
 /// Elsewhere, and not to be remembered: the next run may use another port.
 pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<Body> {
     let mut reply = Response::new(Body::Empty);

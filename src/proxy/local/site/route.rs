@@ -18,6 +18,8 @@ pub struct RouteQuery<'a> {
     pub host: OwnHost,
     /// The port that the client used, which may be forwarded to ours.
     pub port: u16,
+    /// Whether it came by TLS that ends here.
+    pub is_tls: bool,
     /// Its method.
     pub method: &'a Method,
     /// Its path and query, beginning with `/`.
@@ -62,6 +64,8 @@ pub struct SiteLayout<'a> {
     pub presentation: Origin,
     /// Whether it is listened on a port: by a Unix socket no browser comes.
     pub has_port: bool,
+    /// Whether sites are served by https as well: then pages are, and nothing else must be.
+    pub has_tls: bool,
 }
 
 /// A target below one of the proxy paths of a site.
@@ -78,6 +82,9 @@ struct BelowProxyPath {
 impl SiteLayout<'_> {
     /// Where `ask` goes.
     pub fn route<'a>(&self, ask: &RouteQuery<'a>) -> RequestRoute<'a> {
+        if let Some(location) = self.by_https(ask) {
+            return temporary_redirect(location);
+        }
         match ask.host {
             OwnHost::Site(site) => self.at_site(site, ask),
             OwnHost::Localhost | OwnHost::Loopback | OwnHost::Named => {
@@ -87,6 +94,17 @@ impl SiteLayout<'_> {
                 }
             }
         }
+    }
+
+    /// Where a page asked for by http is by https.
+    fn by_https(&self, ask: &RouteQuery<'_>) -> Option<String> {
+        let is_wanted = self.has_tls && self.presentation != Origin::Path && ask.is_navigation && !ask.is_tls;
+        let name = match ask.host {
+            OwnHost::Site(site) => self.sites[site].host_name(),
+            OwnHost::Localhost => "localhost".to_owned(),
+            OwnHost::Loopback | OwnHost::Named => return None,
+        };
+        is_wanted.then(|| format!("https://{}{}", http_authority(&name, Some(ask.port)), ask.target))
     }
 
     /// At a site's own name everything is the Service's, at `/`. Its proxy path leads there too: old bookmarks, and
@@ -155,13 +173,16 @@ impl SiteLayout<'_> {
         }
         let port = ask.port;
         let is_only = self.sites.len() == 1;
-        let localhost = is_only.then(|| format!("http://{}", http_authority("localhost", Some(port))));
+        let scheme = if self.has_tls { "https" } else { "http" };
+        let localhost = is_only.then(|| format!("{scheme}://{}", http_authority("localhost", Some(port))));
         match (self.presentation, ask.host) {
             (Origin::Path, _) => None,
             (_, OwnHost::Named) => is_only.then(String::new),
             (Origin::Localhost, _) => localhost,
             (Origin::Site, _) if !resolves_names_below_localhost(ask.user_agent) => localhost,
-            (Origin::Site, _) => Some(format!("http://{}", http_authority(&self.sites[site].host_name(), Some(port)))),
+            (Origin::Site, _) => {
+                Some(format!("{scheme}://{}", http_authority(&self.sites[site].host_name(), Some(port))))
+            }
         }
     }
 
@@ -264,6 +285,8 @@ mod tests {
         method: Method,
         is_navigation: bool,
         user_agent: &'static str,
+        /// Whether sites are served by https too, and whether this came that way.
+        tls: (bool, bool),
     }
 
     /// A browser going to a page at a loopback address, with the default presentation.
@@ -276,6 +299,7 @@ mod tests {
             method: Method::GET,
             is_navigation: true,
             user_agent: CHROMIUM,
+            tls: (false, false),
         }
     }
 
@@ -288,16 +312,22 @@ mod tests {
             Self { host, ..self }
         }
 
+        fn by_tls(self, is_tls: bool) -> Self {
+            Self { tls: (true, is_tls), ..self }
+        }
+
         fn presented(self, presentation: Origin) -> Self {
             Self { presentation, ..self }
         }
 
         fn describe(&self, target: &str) -> String {
             let sites = sites(self.sites);
-            let layout = SiteLayout { sites: &sites, presentation: self.presentation, has_port: true };
+            let (presentation, (has_tls, is_tls)) = (self.presentation, self.tls);
+            let layout = SiteLayout { sites: &sites, presentation, has_port: true, has_tls };
             let ask = RouteQuery {
                 host: self.host,
                 port: self.port,
+                is_tls,
                 method: &self.method,
                 target,
                 is_navigation: self.is_navigation,
@@ -318,6 +348,20 @@ mod tests {
     }
 
     #[test]
+    fn pages_are_by_https_where_there_is_tls_and_nothing_else_must_be() {
+        let site = "https://nginx--default--abc123.localhost:8001";
+        let check = |case: Case, target: &str, expect: &str| assert_eq!(case.describe(target), expect, "{target}");
+        check(navigation(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", &format!("307 {site}/a?b"));
+        check(navigation(1).by_tls(false), &format!("{NGINX}a?b"), &format!("307 {site}/a?b"));
+        check(navigation(1).by_tls(false).at(OwnHost::Localhost), "/a", "307 https://localhost:8001/a");
+        check(navigation(1).by_tls(true).at(OwnHost::Site(0)), "/a?b", "site 0 /a?b");
+        check(curl(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", "site 0 /a?b");
+        check(navigation(1).by_tls(false).at(OwnHost::Named), "/a", "site 0 /a");
+        let path = navigation(1).by_tls(false).presented(Origin::Path).at(OwnHost::Localhost);
+        check(path, &format!("{NGINX}a"), &format!("site 0 /a below {NGINX}"));
+    }
+
+    #[test]
     fn a_navigation_to_the_proxy_url_goes_to_the_site() {
         let site = "http://nginx--default--abc123.localhost:8001";
         navigation(1).check(NGINX, &format!("307 {site}/"));
@@ -332,10 +376,12 @@ mod tests {
     fn addresses_are_where_the_browser_finds_the_sites() {
         let check = |case: Case, expect: [&str; 2]| {
             let sites = sites(2);
-            let layout = SiteLayout { sites: &sites, presentation: case.presentation, has_port: true };
+            let (presentation, (has_tls, is_tls)) = (case.presentation, case.tls);
+            let layout = SiteLayout { sites: &sites, presentation, has_port: true, has_tls };
             let ask = RouteQuery {
                 host: case.host,
                 port: case.port,
+                is_tls,
                 method: &case.method,
                 target: "/",
                 is_navigation: true,

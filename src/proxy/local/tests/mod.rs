@@ -76,6 +76,7 @@ fn local(sites: Vec<Site>) -> LocalProxy {
         presentation: Origin::Site,
         policy: GuardPolicy::default(),
         token: None,
+        tls: None,
         log: None,
         activity: TrafficStats::default(),
     }

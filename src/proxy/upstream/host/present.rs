@@ -16,8 +16,12 @@ pub(in crate::proxy::upstream) fn set_app_host(headers: &mut HeaderMap, scheme: 
         headers.insert(header::HOST, hosts.sent.clone());
         headers.remove(X_FORWARDED_HOST);
     }
-    if scheme == Scheme::Https {
-        headers.remove(X_FORWARDED_PROTO);
+    match scheme {
+        Scheme::Https => drop(headers.remove(X_FORWARDED_PROTO)),
+        Scheme::Http if hosts.browser == Scheme::Https => {
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        }
+        Scheme::Http => {}
     }
     let edit = |value: &[u8]| shown(value, scheme, hosts);
     link_fields::change(headers, ORIGIN, edit);
@@ -45,7 +49,11 @@ mod tests {
     use super::*;
 
     fn shown_to(sent: &'static str, scheme: Scheme, fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let hosts = HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
+        let hosts = HostPair {
+            sent: HeaderValue::from_static(sent),
+            local: HeaderValue::from_static("l:1"),
+            browser: Scheme::Http,
+        };
         let mut headers = HeaderMap::from_iter([(header::HOST, hosts.local.clone())]);
         headers.insert(X_FORWARDED_HOST, hosts.local.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));

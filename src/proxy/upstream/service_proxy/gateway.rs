@@ -108,8 +108,11 @@ mod tests {
 
     #[test]
     fn forwarded_only_where_no_origin_is_compared() {
-        let hosts =
-            HostPair { sent: HeaderValue::from_static("api.example:6443"), local: HeaderValue::from_static("l:1") };
+        let hosts = HostPair {
+            sent: HeaderValue::from_static("api.example:6443"),
+            local: HeaderValue::from_static("l:1"),
+            browser: Scheme::Http,
+        };
         let local = || hosts.local.clone();
         let mut plain = HeaderMap::from_iter([(HOST, local()), (X_FORWARDED_HOST, local())]);
         let mut posted = plain.clone();

@@ -130,10 +130,11 @@ impl ServiceProxy {
     async fn choose_host(&self, request: &mut Request<Body>) -> HostPair {
         let api = || HeaderValue::try_from(self.api.authority().as_str()).expect("an authority is ASCII");
         let local = request.headers().get(HOST).cloned().unwrap_or_else(api);
+        let browser = HostPair::browser_of(request);
         if !self.routes_by_host().await {
-            return HostPair { sent: local.clone(), local };
+            return HostPair { sent: local.clone(), local, browser };
         }
-        let hosts = HostPair { sent: api(), local };
+        let hosts = HostPair { sent: api(), local, browser };
         gateway::show_api_host(request.headers_mut(), self.scheme, &hosts);
         hosts
     }

@@ -12,11 +12,13 @@ mod template;
 use std::sync::Arc;
 
 use http::header::LOCATION;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 
 use crate::cluster::EndpointSlice;
 use crate::message::body::Body;
+use crate::message::forwarded_fields::BrowserByTls;
 use crate::message::html_links;
+use crate::service::Scheme;
 
 pub(super) use own_urls::replacements;
 use reference::AnswerUrls;
@@ -40,6 +42,18 @@ pub struct HostPair {
     pub sent: HeaderValue,
     /// As the browser knows it.
     pub local: HeaderValue,
+    /// What the browser speaks with it.
+    pub browser: Scheme,
+}
+
+impl HostPair {
+    /// What the browser of `request` speaks with the local side.
+    pub fn browser_of<B>(request: &Request<B>) -> Scheme {
+        match request.extensions().get::<BrowserByTls>() {
+            Some(BrowserByTls) => Scheme::Https,
+            None => Scheme::Http,
+        }
+    }
 }
 
 impl Unprefix {
@@ -93,6 +107,7 @@ impl Unprefix {
             names: self.names.as_ref(),
             sent: hosts.sent.as_bytes(),
             local: hosts.local.as_bytes(),
+            browser: hosts.browser,
         }
     }
 }
@@ -164,7 +179,7 @@ mod tests {
     }
 
     pub(super) fn hosts(sent: &'static str, local: &'static str) -> HostPair {
-        HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static(local) }
+        HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static(local), browser: Scheme::Http }
     }
 
     async fn body(headers: &[(&'static str, &str)], body: &str) -> String {

@@ -5,6 +5,7 @@ use std::str;
 use super::service_names::ServiceNames;
 use super::template;
 use crate::message::host_port::split;
+use crate::service::Scheme;
 
 /// Characters that, behind a first slash, make a browser read a host instead of a path: it takes `\` for `/`, and
 /// overlooks tabs and line ends (WHATWG URL).
@@ -22,6 +23,8 @@ pub(super) struct AnswerUrls<'a> {
     pub(super) sent: &'a [u8],
     /// The host and port in the browser's address bar.
     pub(super) local: &'a [u8],
+    /// And the scheme there.
+    pub(super) browser: Scheme,
 }
 
 /// A URL in pieces of the one it is made from: `url[..keep]`, a slash if `slash`, `url[rest..]`.
@@ -145,11 +148,12 @@ impl AnswerUrls<'_> {
         host.eq_ignore_ascii_case(sent) && (sent.ends_with(".localhost") || is_our_port())
     }
 
-    /// The local side speaks plain HTTP; an app behind TLS does not know that. Other schemes are not ours to change.
+    /// The app does not know which of the two the local side speaks. Other schemes are not ours to change.
     fn is_as_the_browser_knows_it(&self, url: &AbsoluteUrl<'_>) -> bool {
+        let is = |scheme: Scheme, text: &[u8]| text.eq_ignore_ascii_case(scheme.as_str().as_bytes());
         match url.scheme {
-            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => false,
-            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => true,
+            Some(scheme) if is(self.browser.other(), scheme) => false,
+            Some(scheme) if !is(self.browser, scheme) => true,
             _ => self.sent.eq_ignore_ascii_case(self.local),
         }
     }
@@ -255,6 +259,19 @@ mod tests {
         ] {
             same(url);
         }
+    }
+
+    #[test]
+    fn absolute_where_the_browser_speaks_https() {
+        let (unprefix, mut hosts) = (unprefix(), hosts("web.localhost:8001", "web.localhost:8001"));
+        hosts.browser = Scheme::Https;
+        let undone = |url: &str| {
+            let undone = unprefix.references(&hosts).undo(url.as_bytes());
+            undone.map(|undone| String::from_utf8(undone).unwrap())
+        };
+        assert_eq!(undone("http://web.localhost:8001/x"), Some("/x".to_owned()), "the page is not by http");
+        assert_eq!(undone("https://web.localhost:8001/x"), None);
+        assert_eq!(undone("ftp://web.localhost:8001/x"), None);
     }
 
     #[test]

@@ -1,0 +1,50 @@
+//! Which of the two a client speaks on the one port: TLS, which begins with a record of type 22, or plain HTTP, which begins with
+//! a letter (RFC 8446 section 5.1, RFC 9112 section 2.1).
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::ClientSocket;
+use crate::message::byte_stream::ByteStream;
+
+/// The type of the record that a TLS client begins with: a handshake.
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// What is spoken on a connection, below HTTP.
+pub(super) enum SpokenProtocol {
+    /// HTTP/1.1, in the clear.
+    Plain(ByteStream),
+    /// HTTP/1.1 by TLS.
+    Tls(ByteStream),
+    /// HTTP/2 by TLS, as agreed by ALPN.
+    Http2(ByteStream),
+    /// TLS, and there are no certificates to speak it with.
+    Unexpected,
+}
+
+/// Finds out what is spoken on `socket`, and takes TLS off by `config`.
+///
+/// # Errors
+/// When the client goes, or there is no agreement with it.
+pub(super) async fn listen_in(socket: ClientSocket, config: Option<&Arc<ServerConfig>>) -> io::Result<SpokenProtocol> {
+    let ClientSocket::Tcp(socket) = socket else { return Ok(SpokenProtocol::Plain(socket.into_stream())) };
+    let mut first = [0];
+    // Nothing at all is the end of the stream, which HTTP deals with.
+    let is_tls = socket.peek(&mut first).await? == 1 && first[0] == HANDSHAKE_RECORD;
+    match config {
+        Some(config) if is_tls => take_off(socket, config).await,
+        None if is_tls => Ok(SpokenProtocol::Unexpected),
+        _ => Ok(SpokenProtocol::Plain(Box::new(socket))),
+    }
+}
+
+async fn take_off(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<SpokenProtocol> {
+    let stream = TlsAcceptor::from(Arc::clone(config)).accept(socket).await?;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream: ByteStream = Box::new(stream);
+    Ok(if is_http2 { SpokenProtocol::Http2(stream) } else { SpokenProtocol::Tls(stream) })
+}
