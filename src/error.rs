@@ -99,9 +99,45 @@ pub fn system_words(error: &std::io::Error) -> String {
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
+/// `text` of a library in words for people: without the system's error numbers, and without addresses of a library's manual.
+pub fn plain_words(text: &str) -> String {
+    const MANUAL: &str = ": https://docs.rs/";
+    let mut words = text.to_owned();
+    while let Some((start, end)) = part(&words, " (os error ", |rest| rest.find(')').map(|at| at + 1)) {
+        words.replace_range(start..end, "");
+    }
+    while let Some((start, end)) = part(&words, MANUAL, |rest| rest.find([' ', ')']).or(Some(rest.len()))) {
+        words.replace_range(start..end, "");
+    }
+    words
+}
+
+/// Where `beginning` is in `text`, and what follows it up to where `end` says.
+fn part(text: &str, beginning: &str, end: impl Fn(&str) -> Option<usize>) -> Option<(usize, usize)> {
+    let start = text.find(beginning)?;
+    let after = start + beginning.len();
+    Some((start, after + end(&text[after..])?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_in_words() {
+        let check = |text: &str, expect: &str| assert_eq!(plain_words(text), expect);
+        check(
+            "cannot read: Connection reset by peer (os error 104), twice (os error 1)",
+            "cannot read: Connection reset by peer, twice",
+        );
+        let manual = "https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof";
+        check(
+            &format!("peer closed connection without sending TLS close_notify: {manual}"),
+            "peer closed connection without sending TLS close_notify",
+        );
+        check(&format!("(eof: {manual}) and (os error x"), "(eof) and (os error x");
+        check("as it is", "as it is");
+    }
 
     #[test]
     fn the_system_in_words() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use svcproxy::app::args::{CommandLine, LogFormat};
+use svcproxy::app::args::CommandLine;
 use svcproxy::app::completion;
 use svcproxy::app::flag_tips::meant_flag;
 use svcproxy::app::plan::plan;
@@ -19,7 +19,7 @@ use svcproxy::find::history::state_folder;
 use svcproxy::local_tls::trusting::TrustDesk;
 use svcproxy::search_path::SearchPath;
 use svcproxy::terminal::editor_front::EditorFront;
-use svcproxy::terminal::output::Output;
+use svcproxy::terminal::output::{LogFormat, Output};
 use svcproxy::terminal::terminal_facts::TerminalFacts;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -31,6 +31,7 @@ use tracing_subscriber::layer::SubscriberExt;
 const WORKERS: usize = 1;
 
 pub(crate) fn main() -> ExitCode {
+    explain_missing_threads();
     if let Some(words) = completion::asked(std::env::args_os()) {
         // Whatever happens: shells show what they get. No credential plugin may ask questions in the middle of a line.
         let answer = completion::answer(&words, environment(false), history_folder());
@@ -41,13 +42,31 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return explain_usage(usage),
     };
-    let output = Output::new(variable("NO_COLOR").is_some());
+    let output = Output::new(variable("NO_COLOR").is_some(), cli.printing.log_format);
     start_logging(&cli, &output);
     let exit = run_to_end(cli, &output).unwrap_or_else(|error| {
         output.print_error(&error);
         error.exit()
     });
+    output.finish();
     ExitCode::from(exit.code())
+}
+
+/// The runtime panics where the system gives it no thread, which a user can do something about.
+fn explain_missing_threads() {
+    let next = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let owned = info.payload().downcast_ref::<String>().map(String::as_str);
+        let words = owned.or_else(|| info.payload().downcast_ref::<&str>().copied()).unwrap_or_default();
+        if !(words.contains("spawn") && words.contains("thread")) {
+            return next(info);
+        }
+        let error = Error::failed("the system gives this program no more threads")
+            .hint("ulimit -u shows how many processes and threads this user may have; end some, or raise it");
+        Output::new(true, LogFormat::Text).print_error(&error);
+        #[expect(clippy::exit, reason = "there is no way back from a panic in a release")]
+        std::process::exit(error.exit().code().into());
+    }));
 }
 
 /// Help and version are answers, anything else is wrong usage; clap's own exit codes say the same.

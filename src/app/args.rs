@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, ValueHint};
 use http::uri::Authority;
 
 use super::typed_words::as_clap_takes_them;
@@ -15,7 +15,7 @@ use crate::proxy::local::guard::policy::host;
 use crate::proxy::local::{GuardPolicy, Origin};
 use crate::proxy::upstream::limitation::Via;
 use crate::service::{PortRef, Scheme, parse_port};
-use crate::terminal::output::OutputFormat;
+use crate::terminal::output::{LogFormat, OutputFormat};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -262,15 +262,6 @@ pub enum LocalAddress {
     Localhost,
     /// This one.
     Ip(IpAddr),
-}
-
-/// `--log-format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 fn port_ref(text: &str) -> Result<PortRef, &'static str> {

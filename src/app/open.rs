@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use unicode_width::UnicodeWidthStr;
 
-use super::args::LogFormat;
 use super::endpoint_wait::{self, EndpointWait};
 use super::local_https::LocalHttps;
 use super::plan::{DEFAULT_PORT, OpenPlan};
@@ -24,18 +23,18 @@ use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
 use crate::find::missing_namespace::closed_namespace;
-use crate::proxy::local::guard::token::random_text;
+use crate::proxy::local::guard::token::{RequiredToken, TokenAsked};
 use crate::proxy::local::{
     GuardPolicy, ListenOn, LocalListener, LocalProxy, ReadyCount, RequestLog, ShownRun, ShownService, Site,
     TrafficStats, serve, serves_site,
 };
 use crate::proxy::upstream::{self, Dispatcher, Notices};
-use crate::service::choose_port::PortChoice;
+use crate::service::choose_port::{PortChoice, annotation_fault};
 use crate::service::{Service, Target, served_paths, site_label};
 use crate::terminal::command;
 use crate::terminal::editor_front::ForwardedPort;
 use crate::terminal::local_time::{clock, timestamp};
-use crate::terminal::output::Output;
+use crate::terminal::output::{LogFormat, Output};
 use crate::terminal::signals::StopSignals;
 
 /// Local ports derived from a Target: below the range that systems give to outgoing connections.
@@ -139,12 +138,14 @@ impl ServingSession<'_> {
         let targets: Vec<Target> = found.iter().map(|found| found.target.clone()).collect();
         let parts = found.into_iter().zip(served_paths(&targets)).map(|(found, paths)| {
             log_choice(&found);
+            self.warn_of_annotations(&found);
             let transport = self.transport(&found)?;
             let site = self.site(&found.target, paths, transport.clone());
             Ok((found, transport, site))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
         let sites: Vec<Site> = parts.iter().map(|(_, _, site)| site.clone()).collect();
+        check_labels(sites.iter().map(|site| (&site.label[..], site.shown.place())))?;
         let names = sites.iter().map(|site| site.label.clone()).zip(short_names(&targets)).collect();
         let found: Vec<&FoundTarget> = parts.iter().map(|(found, _, _)| found).collect();
         let shown = shown_run(self.cluster.context(), self.cluster.server(), &found, listener.port());
@@ -155,6 +156,14 @@ impl ServingSession<'_> {
         });
         let services = services.collect();
         Ok((local, services))
+    }
+
+    /// Where a path of the user's own was not taken instead.
+    fn warn_of_annotations(&self, FoundTarget { target, read }: &FoundTarget) {
+        let read = read.as_ref().filter(|_| target.path == "/");
+        read.and_then(|(service, _)| annotation_fault(service))
+            .iter()
+            .for_each(|fault| self.output.print_warning(fault));
     }
 
     fn transport(&self, found: &FoundTarget) -> Result<Dispatcher, Error> {
@@ -193,7 +202,7 @@ impl ServingSession<'_> {
         shown: ShownRun,
         listener: &LocalListener,
     ) -> Result<LocalProxy, Error> {
-        let token = self.plan.guard.require_token.then(random_text).transpose();
+        let token = self.token_asked(listener).map(RequiredToken::new).transpose();
         Ok(LocalProxy {
             sites,
             shown,
@@ -204,6 +213,17 @@ impl ServingSession<'_> {
             log: self.request_log(names),
             activity: TrafficStats::default(),
         })
+    }
+
+    /// Of whom a token is asked: where browsers do not say whose page sends a request also without a flag.
+    fn token_asked(&self, listener: &LocalListener) -> Option<TokenAsked> {
+        let is_reached_by_others = !self.plan.guard.allow_hosts.is_empty()
+            || listener.local_addrs().iter().any(|address| !address.ip().is_loopback());
+        match self.plan.guard.require_token {
+            Some(true) => Some(TokenAsked::Always),
+            None if is_reached_by_others => Some(TokenAsked::WithoutFetchMetadata),
+            _ => None,
+        }
     }
 
     /// What the user allowed, and the origin under which an editor shows the listener: its pages are what is served.
@@ -235,7 +255,7 @@ impl ServingSession<'_> {
             match format {
                 LogFormat::Text if in_columns => output.print_styled(&line.columns(&clock(), name, widest)),
                 LogFormat::Text => output.print_notice(&line.text()),
-                LogFormat::Json => output.print_notice(&line.json()),
+                LogFormat::Json => output.print_record(&line.json()),
             }
         }))
     }
@@ -319,7 +339,9 @@ impl ServingSession<'_> {
         desk: Option<&ServingDesk>,
         mut signals: StopSignals,
     ) -> Result<Exit, Error> {
+        self.output.never_wait();
         let activity = local.activity.clone();
+        let cookie = local.token.as_ref().map(|token| token.cookie(&listener.authority(), listener.port()));
         let status = self.plan.for_person.then(|| StatusLine::show(self.output, self.sources(&activity, services)));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
@@ -329,6 +351,7 @@ impl ServingSession<'_> {
         } else {
             let named = names_of(services).into_iter().zip(services.iter().map(|service| &service.ready));
             let mut variables = command_urls(&named.collect::<Vec<_>>());
+            variables.extend(cookie.map(|cookie| ("SVCPROXY_COOKIE".to_owned(), cookie)));
             variables.extend(self.https.map(LocalHttps::environment).unwrap_or_default());
             command::run(&self.plan.command, &variables, self.plan.prompting.is_possible(), &mut signals).await
         };
@@ -383,6 +406,20 @@ impl ServingSession<'_> {
     }
 }
 
+/// A label is one origin: of two Services each would get the other's cookies.
+fn check_labels<'a>(sites: impl Iterator<Item = (&'a str, String)>) -> Result<(), Error> {
+    let mut taken: HashMap<&str, String> = HashMap::new();
+    for (label, place) in sites {
+        if let Some(other) = taken.insert(label, place.clone()) {
+            let message = format!("{other} and {place} would be one site to browsers, {label}.localhost");
+            return Err(
+                Error::failed(message).hint("somebody may have chosen the name for that: open only the one you trust")
+            );
+        }
+    }
+    Ok(())
+}
+
 fn names_of(services: &[OpenService]) -> Vec<String> {
     short_names(&services.iter().map(|service| service.target.clone()).collect::<Vec<_>>())
 }
@@ -407,4 +444,17 @@ fn ports_before(bound: Option<u16>, preferred: &[u16]) -> Vec<u16> {
 fn derived_port(label: &str) -> u16 {
     let sum = label.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     DERIVED_PORTS.start + u16::try_from(sum as usize % DERIVED_PORTS.len()).expect("smaller than a range of ports")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_services_are_never_one_site() {
+        let check = |labels: [&str; 2]| check_labels(labels.into_iter().zip(["a/web".to_owned(), "b/web".to_owned()]));
+        assert!(check(["web--a--abc234abc234a", "web--b--abc234abc234b"]).is_ok());
+        let error = check(["web--a--abc234abc234a"; 2]).unwrap_err();
+        assert!(error.message().starts_with("a/web and b/web would be one site"), "{error}");
+    }
 }

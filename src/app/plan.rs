@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::args::{ChoosingFlags, CommandLine, LocalAddress, LogFormat, ServingFlags};
+use super::args::{ChoosingFlags, CommandLine, LocalAddress, ServingFlags};
 use crate::error::Error;
 use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
@@ -12,7 +12,7 @@ use crate::service::choose_port::TargetWish;
 use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, is_site_label, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
 use crate::terminal::editor_front::EditorFront;
-use crate::terminal::output::OutputFormat;
+use crate::terminal::output::{LogFormat, OutputFormat};
 use crate::terminal::terminal_facts::{PromptWay, TerminalFacts};
 
 /// Where `kubectl proxy` listens, and so what documents show.

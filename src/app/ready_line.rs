@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::proxy::upstream::limitation::Via;
 use crate::service::{Scheme, Target};
 use crate::terminal::output::OutputFormat;
+use crate::terminal::printable::json_line;
 
 /// Everything that the ready line may say of one Target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +36,7 @@ impl ReadyLine {
     pub fn line(&self, format: OutputFormat) -> String {
         match format {
             OutputFormat::Url => self.proxy_url.clone(),
-            OutputFormat::Json => serde_json::to_string(self).expect("strings always serialise"),
+            OutputFormat::Json => json_line(self),
             _ => {
                 let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
                 format!("{}/{}{port} is at {}", self.namespace, self.service, self.proxy_url)

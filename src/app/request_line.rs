@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::proxy::local::{RefusalReason, RequestRecord};
 use crate::proxy::upstream::{RouteTaken, Transport};
+use crate::terminal::printable::json_line;
 use crate::terminal::styled_text::{StyledText, TextTone};
 
 /// What takes longer stands out.
@@ -90,7 +91,7 @@ impl<'a> RequestLine<'a> {
 
     /// For programs.
     pub fn json(&self) -> String {
-        serde_json::to_string(self).expect("strings and numbers always serialise")
+        json_line(self)
     }
 
     fn tone(&self) -> TextTone {

@@ -1,15 +1,16 @@
 //! The story of one run: connect, find, choose, bind, say, open, serve, drain.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::local_https::LocalHttps;
 use super::open::{OpenService, ServingSession};
 use super::plan::{OpenPlan, Plan};
 use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, contexts_at};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, system_words};
 use crate::find::history::History;
 use crate::find::list::list;
 use crate::find::query::WantedServices;
@@ -18,6 +19,9 @@ use crate::service::Target;
 use crate::terminal::command;
 use crate::terminal::output::Output;
 use crate::terminal::signals::StopSignals;
+
+/// How long the end waits for the history to be written.
+const HISTORY_GRACE: Duration = Duration::from_millis(400);
 
 /// Does what `plan` says.
 ///
@@ -82,6 +86,7 @@ async fn open_services(
 ) -> Result<Exit, Error> {
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
+    output.set_aside().map_err(|error| Error::failed(format!("cannot start threads: {}", system_words(&error))))?;
     let resolver = TargetResolver {
         cluster,
         query: &plan.query,
@@ -106,7 +111,7 @@ async fn open_services(
     let watching = session.watch(&services);
     let exit = session.serve_until_stopped(local, listener, &services, desk.as_ref(), signals).await;
     drop(watching);
-    let _ = remembered.await;
+    let _ = timeout(HISTORY_GRACE, remembered).await;
     exit
 }
 

@@ -1,12 +1,17 @@
 //! The Targets opened last, per cluster, in a file of the state folder. No secrets: paths are kept without query.
 //!
 //! Nothing here is ever fatal: what goes wrong is one line for the user, and the run goes on without a history. Of two
-//! programs that write in the same millisecond one may lose what the other wrote.
+//! programs that write in the same millisecond one may lose what the other wrote. A home folder that hangs holds nobody up,
+//! and where others could have laid links for root, nothing is read or written.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +24,8 @@ use crate::terminal::private_file::write_atomically;
 const LIMIT_PER_CLUSTER: usize = 30;
 /// Kept altogether.
 const LIMIT: usize = 500;
+/// How long the file may take, to be read or to be written.
+const FILE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The format, for programs to come.
 const VERSION: u32 = 1;
 
@@ -68,21 +75,30 @@ pub struct History {
     /// None where there is no folder for it.
     file: Option<PathBuf>,
     cluster: ClusterName,
+    stuck: Arc<StuckFile>,
+}
+
+/// Whether the file took longer than [`FILE_TIMEOUT`].
+#[derive(Debug, Default)]
+struct StuckFile {
+    is_stuck: AtomicBool,
+    is_told: AtomicBool,
 }
 
 impl History {
     /// The history of `cluster` in `folder`, which is made when something is remembered.
     pub fn new(folder: Option<PathBuf>, cluster: &Cluster) -> Self {
         let context = cluster.context().map(str::to_owned);
-        Self {
-            file: folder.map(|folder| folder.join("history.json")),
-            cluster: ClusterName { context, server: cluster.server().to_owned() },
-        }
+        Self::at(folder, ClusterName { context, server: cluster.server().to_owned() })
+    }
+
+    fn at(folder: Option<PathBuf>, cluster: ClusterName) -> Self {
+        Self { file: folder.map(|folder| folder.join("history.json")), cluster, stuck: Arc::default() }
     }
 
     /// What was opened, for those who can say nothing: whatever is wrong stays as it is.
     pub fn glance(&self) -> Vec<HistoryEntry> {
-        let all = self.file.as_deref().and_then(|file| read(file).ok());
+        let all = self.in_time(|file| if is_own(file) { read(file).unwrap_or_default() } else { Vec::new() });
         self.entries_of(all.unwrap_or_default())
     }
 
@@ -99,19 +115,49 @@ impl History {
 
     /// What was opened. A file that is not understood is set aside.
     pub fn recall(&self) -> RecalledHistory {
-        let (all, warning) = self.file.as_deref().map(read_or_set_aside).unwrap_or_default();
+        let read = self.in_time(|file| if is_own(file) { read_or_set_aside(file) } else { Default::default() });
+        let (all, warning) = read.unwrap_or_else(|| (Vec::new(), self.stuck_file()));
         RecalledHistory { entries: self.entries_of(all), warning }
     }
 
     /// Puts `targets` before all others, the first of them first. Returns one sentence if something was wrong.
     pub fn remember(&self, targets: &[Target]) -> Option<String> {
-        let file = self.file.as_deref()?;
+        let (history, targets) = (self.clone(), targets.to_vec());
+        self.in_time(move |file| history.remember_in(file, &targets)).unwrap_or_else(|| self.stuck_file())
+    }
+
+    fn remember_in(&self, file: &Path, targets: &[Target]) -> Option<String> {
+        if !is_own(file) {
+            return None;
+        }
         let (mut all, warning) = read_or_set_aside(file);
         self.put_first(targets, &mut all);
         match write(file, all) {
             Ok(()) => warning,
             Err(error) => Some(complaint("write", file, &error)),
         }
+    }
+
+    /// What `work` makes of the file; `None` where that takes too long, now or before. Nothing breaks it off: whatever hangs
+    /// stays behind until the end of the process.
+    fn in_time<T: Default + Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> Option<T> {
+        let Some(file) = self.file.clone() else { return Some(T::default()) };
+        if self.stuck.is_stuck.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (sender, result) = mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name("history".to_owned());
+        let done =
+            thread.spawn(move || sender.send(work(&file))).ok().and_then(|_| result.recv_timeout(FILE_TIMEOUT).ok());
+        self.stuck.is_stuck.store(done.is_none(), Ordering::Relaxed);
+        done
+    }
+
+    /// A sentence about a file that hangs, once.
+    fn stuck_file(&self) -> Option<String> {
+        let file = self.file.as_deref().filter(|_| !self.stuck.is_told.swap(true, Ordering::Relaxed))?;
+        let (file, seconds) = (file.display(), FILE_TIMEOUT.as_secs());
+        Some(format!("the history, {file}, does not answer within {seconds} s: this run does without it"))
     }
 
     fn entries_of(&self, mut all: Vec<HistoryEntry>) -> Vec<HistoryEntry> {
@@ -142,6 +188,21 @@ impl History {
             path: target.path[..end].to_owned(),
         }
     }
+}
+
+/// Whether nobody but this user has a say in where `file` is. Root may have somebody else's HOME, who could have laid links to
+/// files of others there; to anybody else links lead nowhere that they could not write anyway.
+#[cfg(unix)]
+fn is_own(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let user = rustix::process::geteuid();
+    let is_ours = |path: &Path| fs::symlink_metadata(path).map_or(true, |found| found.uid() == user.as_raw());
+    !user.is_root() || file.ancestors().all(is_ours)
+}
+
+#[cfg(not(unix))]
+fn is_own(_: &Path) -> bool {
+    true
 }
 
 /// What `file` holds. [`io::ErrorKind::InvalidData`] with a reason is a file that this program did not write, or a broken
@@ -228,7 +289,7 @@ pub(super) mod tests {
 
     fn of_context(folder: &tempfile::TempDir, context: &str, server: &str) -> History {
         let cluster = ClusterName { context: Some(context.to_owned()), server: server.to_owned() };
-        History { file: Some(folder.path().join("state/kubectl-svcproxy/history.json")), cluster }
+        History::at(Some(folder.path().join("state/kubectl-svcproxy")), cluster)
     }
 
     fn scratch() -> (tempfile::TempDir, History) {
@@ -363,6 +424,20 @@ pub(super) mod tests {
         history.file = Some(blocked.join("state/history.json"));
         let warning = history.remember(&[target("ns", "one")]).unwrap();
         assert!(warning.starts_with("cannot write the history"), "{warning}");
+    }
+
+    /// As in a home folder whose server is gone.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_hangs_holds_nobody_up_and_is_told_once() {
+        let (_folder, history) = scratch();
+        make_folder(&history);
+        let made = std::process::Command::new("mkfifo").arg(file(&history)).status().unwrap();
+        assert!(made.success());
+        assert_eq!(history.glance(), []);
+        let warning = history.recall().warning.unwrap();
+        assert!(warning.ends_with("does not answer within 1 s: this run does without it"), "{warning}");
+        assert_eq!(history.remember(&[target("ns", "one")]), None);
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use crate::message::body::Body;
+use crate::terminal::printable::{printable, printable_json};
 
 /// Names what went wrong, in one word; only on answers that this program made.
 pub const ERROR_HEADER: HeaderName = HeaderName::from_static("svcproxy-error");
@@ -33,13 +34,18 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).expect("base64 is ASCII")
 });
 
+/// Takes out of the headers of an app's answer what only this program says of itself.
+pub fn remove_own_fields(headers: &mut HeaderMap) {
+    headers.remove(ERROR_HEADER);
+    headers.remove(STATE_HEADER);
+}
+
 /// An answer in text or JSON that this program makes, never to be kept by anybody.
 pub fn answer(status: StatusCode, form: AnswerForm, body: String) -> Response<Body> {
-    let media_type = match form {
-        AnswerForm::Text => "text/plain; charset=utf-8",
-        AnswerForm::Json => "application/json",
-    };
-    of_type(status, media_type, body)
+    match form {
+        AnswerForm::Text => of_type(status, "text/plain; charset=utf-8", printable(&body)),
+        AnswerForm::Json => of_type(status, "application/json", printable_json(&body)),
+    }
 }
 
 fn of_type(status: StatusCode, media_type: &'static str, body: String) -> Response<Body> {
@@ -156,9 +162,9 @@ pub fn copied(text: &str) -> String {
     format!("<div class=\"copied\"><pre>{}</pre></div>", words.join(" "))
 }
 
-/// `text` in element content or a quoted attribute (HTML section 13.3).
+/// `text`, as it is shown, in element content or a quoted attribute (HTML section 13.3).
 pub fn escaped(text: &str) -> String {
-    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let html = printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     html.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
@@ -241,6 +247,31 @@ mod tests {
         }
         for end in ["</script", "</style", "<!--"] {
             assert!(!SCRIPT.contains(end) && !STYLE.contains(end), "{end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn t17_text_of_others_is_obeyed_by_nobody() {
+        use http_body_util::BodyExt as _;
+        const HOSTILE: &str = "x\u{1b}[2J\u{7}\u{9b}\u{7f}\u{202e}y";
+        let page = |content: &str| {
+            let page = OwnPage {
+                about: &[],
+                state: PageState::Failed,
+                status: StatusCode::OK,
+                title: HOSTILE,
+                content: &escaped(content),
+                look: None,
+            };
+            page.answer()
+        };
+        let text = answer(StatusCode::OK, AnswerForm::Text, format!("{HOSTILE}\n"));
+        let json = answer(StatusCode::OK, AnswerForm::Json, serde_json::to_string(HOSTILE).unwrap());
+        for answer in [text, json, page(HOSTILE)] {
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(!body.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{7f}', '\u{202e}']), "{body:?}");
+            assert!(body.contains('x'), "{body}");
         }
     }
 }

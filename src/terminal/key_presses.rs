@@ -11,8 +11,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::output::is_in_foreground;
 use super::panic_hook::give_back_on_panic;
+use super::printer::is_in_foreground;
 use crate::lock::lock;
 
 /// How often a job in the background looks whether it has the terminal again: what is typed is the shell's until then.

@@ -4,6 +4,8 @@ pub mod command;
 pub mod browser;
 pub mod output;
 pub mod panic_hook;
+pub mod printable;
+mod printer;
 pub mod styled_text;
 pub mod local_time;
 #[cfg(unix)]

@@ -3,7 +3,7 @@
 use console::Style;
 use unicode_width::UnicodeWidthStr;
 
-use super::output::printable;
+use super::printable::printable_line;
 
 /// What a piece of a line is to its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +54,13 @@ impl StyledText {
 
     /// Columns of a terminal that it takes.
     pub fn width(&self) -> usize {
-        self.0.iter().map(|(_, text)| printable(text).width()).sum()
+        self.0.iter().map(|(_, text)| printable_line(text).width()).sum()
     }
 
     /// As it is printed, with colours or without. Nothing in it is obeyed but they.
     pub fn painted(&self, colour: bool) -> String {
         let piece = |(tone, text): &(TextTone, String)| {
-            tone.style().force_styling(colour).apply_to(printable(text)).to_string()
+            tone.style().force_styling(colour).apply_to(printable_line(text)).to_string()
         };
         self.0.iter().map(piece).collect()
     }

@@ -1,7 +1,9 @@
 //! From start to end: ready lines, signals, COMMAND, waiting, idling.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Empty};
 use rustix::process::Signal;
 use serde_json::json;
@@ -30,6 +32,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         the_terminal_hears_of_the_service,
         waiting_in_vain,
         idling_ends_it,
+        a_pipe_that_nobody_reads,
     ]
 }
 
@@ -231,4 +234,21 @@ async fn the_terminal_hears_of_the_service(cluster: &'static Cluster) {
     cluster.api().delete(&format!("{}/app", namespace.path("Service"))).await;
     serving.until_stderr(&format!("{place} has been deleted")).await;
     serving.stop().await;
+}
+
+/// Whoever starts it from a script may never read what it says.
+async fn a_pipe_that_nobody_reads(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let serving = plugin(cluster, &namespace, &["app", "--log-requests", "-v=3"]).serve_unread().await;
+    let url = serving.proxy_url();
+    for round in 0..30 {
+        let asked = (0..50).map(|number| format!("{url}{}/{round}/{number}", "a".repeat(300)));
+        let answers = join_all(asked.map(async |url| http::get(&url).await.status.as_u16())).await;
+        assert_eq!(answers, [200; 50], "round {round}");
+    }
+    serving.signal(Signal::INT);
+    let started = Instant::now();
+    assert_eq!(serving.end().await.code(), 0);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }

@@ -183,6 +183,13 @@ impl Plugin {
         self.serve_targets(1).await
     }
 
+    /// The same, but nobody reads its stderr.
+    pub(crate) async fn serve_unread(mut self) -> Served {
+        self.command();
+        let command = std::mem::replace(&mut self.command, Command::new("true"));
+        Served { serving: Running::spawn_unread(command).ready(1).await, server: self.server, _home: self.home }
+    }
+
     /// Starts it and waits for as many ready lines on stdout.
     pub(crate) async fn serve_targets(mut self, count: usize) -> Served {
         let serving = self.spawn().ready(count).await;

@@ -20,6 +20,7 @@ mod list;
 mod odd_answers;
 mod one_pod;
 mod pick;
+mod printing;
 mod readme;
 mod shutdown;
 mod status_line;

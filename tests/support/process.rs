@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ pub struct Running {
     child: Child,
     stdout: Collected,
     stderr: Collected,
+    _unread: Option<ChildStderr>,
 }
 
 impl Running {
@@ -31,7 +32,16 @@ impl Running {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let stdout = Collected::from(child.stdout.take().expect("stdout is piped"));
         let stderr = Collected::from(child.stderr.take().expect("stderr is piped"));
-        Self { child, stdout, stderr }
+        Self { child, stdout, stderr, _unread: None }
+    }
+
+    /// The same, but nobody reads its stderr.
+    pub fn spawn_unread(mut command: Command) -> Self {
+        heed_signals();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let stdout = Collected::from(child.stdout.take().expect("stdout is piped"));
+        let unread = child.stderr.take();
+        Self { child, stdout, stderr: Collected::from(tokio::io::empty()), _unread: unread }
     }
 
     /// Waits for as many ready lines on stdout.

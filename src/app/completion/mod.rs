@@ -20,6 +20,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, complete};
 
 use super::args::CommandLine;
 use crate::cluster::ProcessEnvironment;
+use crate::terminal::printable::printable_line;
 use candidates::{ELSEWHERE, names};
 use lookup::CandidateLookup;
 use shim::{SHIM, WORD};
@@ -119,11 +120,11 @@ fn lines(candidates: &[CompletionCandidate], wants_files: bool) -> String {
     let is_last = |candidate: &&CompletionCandidate| candidate.get_tag() == Some(&last);
     let (last, first): (Vec<_>, Vec<_>) = candidates.iter().partition(is_last);
     let mut offered: Vec<(String, String)> = [first, last].into_iter().flat_map(in_order).collect();
-    offered.retain(|(value, _)| !value.contains(['\n', '\r', '\t']));
+    offered.retain(|(value, _)| !value.contains('\t') && printable_line(value) == *value);
     let goes_on = !offered.is_empty() && offered.iter().all(|(value, _)| value.ends_with(':'));
     let directive = if wants_files { 0 } else { NO_FILES } | if goes_on { NO_SPACE_AFTER } else { 0 };
     let line = |(value, help): &(String, String)| {
-        if help.is_empty() { format!("{value}\n") } else { format!("{value}\t{help}\n") }
+        if help.is_empty() { format!("{value}\n") } else { format!("{value}\t{}\n", printable_line(help)) }
     };
     offered.iter().map(line).chain([format!(":{directive}\n")]).collect()
 }

@@ -26,7 +26,7 @@ use super::server::{Kubeconfig, Server, get, hello, text};
 use crate::cluster::{Cluster, ProcessEnvironment};
 use crate::error::Error;
 use crate::message::body::Body;
-use crate::terminal::output::printable;
+use crate::terminal::printable::printable;
 
 const REFUSAL: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
 

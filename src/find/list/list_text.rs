@@ -10,7 +10,8 @@ use crate::service::Target;
 use crate::service::choose_port::{PortChoice, TargetWish, choose, openable};
 use crate::service::direct_urls;
 use crate::service::{Readiness, Service, ServicePort, ServiceType};
-use crate::terminal::output::{OutputFormat, printable};
+use crate::terminal::output::OutputFormat;
+use crate::terminal::printable::{json_line, printable, printable_line};
 
 /// A list while it is being printed.
 pub(super) struct PrintedList {
@@ -178,7 +179,7 @@ impl PrintedList {
             let is_taken = choice.zip(marked.as_ref()).is_some_and(|(choice, marked)| choice.port == marked.port);
             let is_marked = is_taken && service.ports.len() > 1;
             let line = ListLine { service, choice, ready, is_marked, url, now: self.about.now };
-            self.columns.iter().map(|(_, _, cell)| printable(&cell(&line))).collect()
+            self.columns.iter().map(|(_, _, cell)| printable_line(&cell(&line))).collect()
         };
         match openable(service) {
             Ok(choices) => choices.iter().map(|choice| line(Some(choice), self.url(service, choice))).collect(),
@@ -193,14 +194,14 @@ impl PrintedList {
     /// A line that `kubectl svcproxy` takes as SERVICE.
     fn name(&self, service: &Service, text: &mut String) {
         let namespace = if self.about.several_namespaces { format!(".{}", service.namespace) } else { String::new() };
-        let _ = writeln!(text, "service/{}{namespace}", service.name);
+        let _ = writeln!(text, "{}", printable_line(&format!("service/{}{namespace}", service.name)));
     }
 
     fn json(&self, services: &[ListedService], text: &mut String) {
         let mut before = if self.is_first { self.head() + "\n" } else { ",\n".to_owned() };
         for listed in services {
             text.push_str(&before);
-            text.push_str(&serde_json::to_string(&self.item(listed)).expect("an item has text and numbers only"));
+            text.push_str(&json_line(&self.item(listed)));
             ",\n".clone_into(&mut before);
         }
     }
@@ -210,13 +211,17 @@ impl PrintedList {
             text.push_str(&(self.head() + "\n"));
         }
         for listed in services {
-            text.push_str(&serde_saphyr::to_string(&[self.item(listed)]).expect("an item has text and numbers only"));
+            let item = self.item(listed);
+            let yaml = serde_saphyr::to_string(&[&item]).expect("an item has text and numbers only");
+            // Where YAML would show what is not to be shown, JSON is YAML too.
+            let is_safe = printable(&yaml) == yaml;
+            text.push_str(&if is_safe { yaml } else { format!("- {}\n", json_line(&item)) });
         }
     }
 
     /// What stands before the Services: context and server in JSON, which is YAML too.
     fn head(&self) -> String {
-        let text = |value: Option<&str>| serde_json::to_string(&value).expect("a text is JSON");
+        let text = |value: Option<&str>| json_line(&value);
         let (context, server) = (text(self.about.context.as_deref()), text(Some(&self.about.server)));
         if self.about.format == OutputFormat::Json {
             return format!("{{\"context\":{context},\"server\":{server},\"services\":[");

@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::row::{PickerRow, RowColumn};
 use super::state::{PickerLook, PickerState};
-use crate::terminal::output::printable;
+use crate::terminal::printable::printable_line;
 
 /// A piece of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,12 +145,12 @@ fn place_line(place: &PickerPlace, width: usize) -> ScreenLine {
     let mut line = LineBuilder::new(width);
     if let Some(context) = &place.context {
         line.push("context ", SpanStyle::Quiet);
-        line.push(&printable(context), SpanStyle::Strong);
+        line.push(&printable_line(context), SpanStyle::Strong);
         line.push("  ", SpanStyle::Quiet);
     }
-    line.push(&printable(&place.scope), SpanStyle::Plain);
+    line.push(&printable_line(&place.scope), SpanStyle::Plain);
     // A piece of a URL says nothing.
-    let server = format!("  {}", printable(&place.server));
+    let server = format!("  {}", printable_line(&place.server));
     if line.width + server.width() <= width {
         line.push(&server, SpanStyle::Quiet);
     }
@@ -168,8 +168,8 @@ fn prompt_line(picker: &PickerState, width: usize) -> (ScreenLine, usize) {
     }
     let (before, behind) = picker.typed.around_caret();
     let room = width.saturating_sub(PROMPT.len() + 1);
-    let before = text_of(&shortened(&printable(before), room, KeptEnd::End));
-    let behind = text_of(&shortened(&printable(behind), room.saturating_sub(before.width()), KeptEnd::Start));
+    let before = text_of(&shortened(&printable_line(before), room, KeptEnd::End));
+    let behind = text_of(&shortened(&printable_line(behind), room.saturating_sub(before.width()), KeptEnd::Start));
     let column = PROMPT.len() + before.width();
     let mut line = LineBuilder::new(width);
     line.push(PROMPT, SpanStyle::Quiet);
@@ -201,7 +201,7 @@ fn footer(picker: &PickerState, place: &PickerPlace, width: usize) -> ScreenLine
     let count = if refused > 0 { format!("{refused} cannot be opened") } else { String::new() };
     let mut line = LineBuilder::new(width);
     match picker.note.clone().or_else(|| picker.nothing_matches()) {
-        Some(note) => line.push(&printable(&note), SpanStyle::Note),
+        Some(note) => line.push(&printable_line(&note), SpanStyle::Note),
         None => line.push(&keys(picker.marked.len(), place, width.saturating_sub(count.len() + GAP)), SpanStyle::Quiet),
     }
     if !count.is_empty() && line.width + GAP + count.len() <= width {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::find::history::HistoryEntry;
 use crate::service::choose_port::{PortChoice, openable, port_likeness};
 use crate::service::{PortRef, Readiness, Scheme, Service, ServicePort};
-use crate::terminal::output::printable;
+use crate::terminal::printable::printable_line;
 
 /// What a row shows, in this order; the order of importance is another one (see [`mod@super::frame`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +93,7 @@ pub fn rows_of(service: &Arc<Service>, recent: &[HistoryEntry], now: i64) -> Vec
             recent: port.and_then(|port| recent.iter().position(|entry| was_opened(entry, service, port))),
             is_here: false,
             readiness: None,
-            cells: cells.map(|cell| printable(&cell)),
+            cells: cells.map(|cell| printable_line(&cell)),
             namespace: service.namespace.clone(),
             name: service.name.clone(),
             offer: offer.map(|choice| PickedRow::Port(PickedPort { service: Arc::clone(service), choice })),
@@ -117,7 +117,7 @@ pub fn remembered_row(entry: &HistoryEntry, recent: usize) -> PickerRow {
         recent: Some(recent),
         is_here: false,
         readiness: None,
-        cells: cells.map(printable),
+        cells: cells.map(printable_line),
     }
 }
 

@@ -47,10 +47,14 @@ impl Plugin {
 
     /// Lets it have only so many open files until it asks for more, as many as its hard limit: on macOS that is 256.
     pub(crate) fn open_files(self, soft: u32) -> Self {
+        let built = env!("CARGO_BIN_EXE_kubectl-svcproxy");
+        self.program(&format!("#!/bin/sh\nulimit -Sn {soft} && exec {built} \"$@\"\n"))
+    }
+
+    /// What kubectl starts is this script.
+    pub(crate) fn program(self, script: &str) -> Self {
         let program = self.home.join("kubectl-svcproxy");
         std::fs::remove_file(&program).unwrap();
-        let built = env!("CARGO_BIN_EXE_kubectl-svcproxy");
-        let script = format!("#!/bin/sh\nulimit -Sn {soft} && exec {built} \"$@\"\n");
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
         self
@@ -92,6 +96,16 @@ impl Plugin {
     /// Starts it and waits for a ready line on stdout.
     pub(crate) async fn serve(self) -> Serving {
         self.serve_targets(1).await
+    }
+
+    /// The same, but nobody reads its stderr.
+    pub(crate) async fn serve_unread(self) -> Serving {
+        Running::spawn_unread(self.command()).ready(1).await
+    }
+
+    /// Its home folder, which is of this test alone.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Starts it and waits for as many ready lines on stdout.

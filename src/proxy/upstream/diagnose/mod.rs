@@ -27,11 +27,13 @@ pub use explanation::{Explanation, FailingService, SuggestedCheck, WayTaken};
 
 use super::{Body, Transport};
 pub use crate::cluster::{CredentialsNotSeen, MissingRight};
+use crate::error::plain_words;
 pub use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::message::content_kind;
 use crate::message::peek::peek;
 pub use crate::proxy::page::ERROR_HEADER;
 use crate::service::Scheme;
+use crate::terminal::printable::printable;
 
 /// How long an explanation waits for what the cluster shows of the Service.
 const CLUSTER_VIEW_TIMEOUT: Duration = Duration::from_secs(2);
@@ -88,7 +90,7 @@ impl Diagnostics {
     ) -> Response<Body> {
         let facts = self.facts(&cause).await;
         let cause = if facts.is_gone { FailureCause::NoService } else { self.nearer(cause) };
-        let original = crate::terminal::output::printable(original);
+        let original = printable(&plain_words(original));
         let way = self.way(&cause);
         let explanation = Explanation::new(&cause, code, &original, &self.subject, &facts, way);
         let mut response = explanation.answer(asker, &self.subject);
