@@ -6,7 +6,7 @@ use super::plan::DEFAULT_PORT;
 use crate::find::FoundTarget;
 use crate::proxy::local::{ClosedSite, ShownRun};
 use crate::service::choose_port::openable;
-use crate::service::{Scheme, Target, is_site_label, names_in_label};
+use crate::service::{Scheme, Target, is_old_label, is_site_label, names_in_label};
 
 /// The run that opened `found` at `server`, through `context`, on `port`.
 pub(super) fn shown_run(context: Option<&str>, server: &str, found: &[&FoundTarget], port: Option<u16>) -> ShownRun {
@@ -54,14 +54,15 @@ fn closed_site(program: &str, label: &str, port: Option<u16>) -> Option<ClosedSi
         return None;
     }
     let Some((name, namespace)) = names_in_label(label) else {
-        return Some(ClosedSite { service: None, command: format!("{program} -A --pick") });
+        let command = format!("{program} -A --pick");
+        return Some(ClosedSite { service: None, command, is_old: is_old_label(label) });
     };
     let (at, flag) = match port {
         Some(DEFAULT_PORT) | None => (DEFAULT_PORT, String::new()),
         Some(port) => (port, format!(" -p {port}")),
     };
     let command = format!("{program} http://{label}.localhost:{at}/{flag}");
-    Some(ClosedSite { service: Some((namespace.to_owned(), name.to_owned())), command })
+    Some(ClosedSite { service: Some((namespace.to_owned(), name.to_owned())), command, is_old: is_old_label(label) })
 }
 
 #[cfg(test)]
@@ -119,17 +120,19 @@ mod tests {
 
     #[test]
     fn a_closed_site_is_opened_by_its_url() {
-        let label = "web--shop--abc234";
+        let label = "web--shop--abc234abc234a";
         let command = |label: &str, port: u16| {
             let run = shown_run(None, "https://a", &[], Some(port));
-            (run.closed_site)(label).map(|closed| (closed.service, closed.command))
+            (run.closed_site)(label).map(|closed| (closed.service, closed.command, closed.is_old))
         };
         let web = Some(("shop".to_owned(), "web".to_owned()));
-        let url = "kubectl svcproxy http://web--shop--abc234.localhost";
-        assert_eq!(command(label, 8001), Some((web.clone(), format!("{url}:8001/"))));
-        assert_eq!(command(label, 20000), Some((web, format!("{url}:20000/ -p 20000"))));
-        let cut = format!("{}--abc234", "a".repeat(55));
-        assert_eq!(command(&cut, 8001), Some((None, "kubectl svcproxy -A --pick".to_owned())));
+        let url = |label: &str| format!("kubectl svcproxy http://{label}.localhost");
+        assert_eq!(command(label, 8001), Some((web.clone(), format!("{}:8001/", url(label)), false)));
+        assert_eq!(command(label, 20000), Some((web.clone(), format!("{}:20000/ -p 20000", url(label)), false)));
+        let old = "web--shop--abc234";
+        assert_eq!(command(old, 8001), Some((web, format!("{}:8001/", url(old)), true)));
+        let cut = format!("{}--abc234abc234a", "a".repeat(48));
+        assert_eq!(command(&cut, 8001), Some((None, "kubectl svcproxy -A --pick".to_owned(), false)));
         assert_eq!(command("dev", 8001), None);
     }
 }

@@ -5,7 +5,11 @@
 
 use std::fmt;
 
+use http::uri::PathAndQuery;
+
 use super::{PortRef, Protocol, Scheme, Service, ServicePort, ServiceType, parse_port, rooted};
+use crate::message::safe_path::SafePath;
+use crate::message::token_parameter::{TOKEN_PARAMETER, has_token_parameter};
 
 /// Port (name or number) of the Service to open. Read, never written.
 pub const PORT_ANNOTATION: &str = "svcproxy.dev/port";
@@ -350,7 +354,30 @@ fn annotated_scheme(service: &Service, port: &ServicePort) -> Option<Scheme> {
 }
 
 fn annotated_path(service: &Service) -> Option<String> {
-    service.annotations.get(PATH_ANNOTATION).map(|path| rooted(path.trim()))
+    let path = rooted(service.annotations.get(PATH_ANNOTATION)?.trim());
+    path_fault(&path).is_none().then_some(path)
+}
+
+/// What is wrong with the path that an annotation of `service` gives, if so: whoever may write it is a stranger. Then it is not
+/// taken.
+pub fn annotation_fault(service: &Service) -> Option<String> {
+    let fault = path_fault(&rooted(service.annotations.get(PATH_ANNOTATION)?.trim()))?;
+    Some(format!("annotation {PATH_ANNOTATION} of {} in {} is not followed: {fault}", service.name, service.namespace))
+}
+
+fn path_fault(path: &str) -> Option<String> {
+    let (path, _fragment) = path.split_once('#').unwrap_or((path, ""));
+    if !path.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Some("the path has more in it than printable ASCII".to_owned());
+    }
+    if path.starts_with("//") || path.contains('\\') {
+        return Some("the path could lead to another host".to_owned());
+    }
+    if path.split_once('?').is_some_and(|(_, query)| has_token_parameter(query)) {
+        return Some(format!("its query has {TOKEN_PARAMETER} in it, which is for this program"));
+    }
+    let Ok(target) = PathAndQuery::try_from(path) else { return Some("that is no path".to_owned()) };
+    SafePath::check(&target).err().map(|fault| fault.to_string())
 }
 
 /// `PORT[/http|https]`, comma separated; what does not read so is passed over, as Rancher does.
@@ -523,6 +550,37 @@ mod tests {
     fn ambiguous_only_if_nothing_speaks_for_any() {
         let refused = choose(&service("a:7000 b:7001"), &TargetWish::default());
         assert!(matches!(refused, Err(NotOpenable::Ambiguous(ref ports)) if ports.len() == 2), "{refused:?}");
+    }
+
+    #[test]
+    fn a_path_of_a_stranger() {
+        let path = |text: &str| {
+            let service = annotated("a:1", PATH_ANNOTATION, text);
+            (choose(&service, &TargetWish::default()).unwrap().path, annotation_fault(&service))
+        };
+        for taken in ["/ui/", "/a%2Fb?next=/../x#top", "/svcproxy-token/?token=svcproxy-token"] {
+            assert_eq!(path(taken), (taken.to_owned(), None));
+        }
+        for text in [
+            "/../../other:http/proxy/delete?all=1",
+            "/a/%2e%2e/b",
+            "/a/%252e%252e%252fb",
+            "/..;x/b",
+            "//evil.example/",
+            "/\\evil.example/",
+            "/a\nerror: forged",
+            "/a\u{1b}]0;x\u{7}",
+            "/a b",
+            "/ä",
+            "/%0d%0a",
+            "/?svcproxy-token=x",
+            "/?a&%73vcproxy-token=x",
+        ] {
+            let (path, fault) = path(text);
+            assert_eq!(path, "/", "{text:?}");
+            let fault = fault.unwrap();
+            assert!(fault.starts_with("annotation svcproxy.dev/path of ") && fault.is_ascii(), "{fault}");
+        }
     }
 
     #[test]

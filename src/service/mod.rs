@@ -10,7 +10,7 @@ pub(crate) mod spelling;
 pub use direct_urls::direct_urls;
 pub use service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
 pub(crate) use site_label::names_in_label;
-pub use site_label::{is_site_label, site_label};
+pub use site_label::{is_old_label, is_site_label, site_label};
 pub use spelling::{ServiceSpelling, SpellingError, rooted};
 pub use target::{Target, TargetPort, port_at_site, served_paths};
 

@@ -1,6 +1,7 @@
 //! One thing to open, and the proxy paths under which it is served.
 
 use super::choose_port::{PortChoice, https_ports};
+use super::site_label::is_label_of;
 use super::{PortRef, Scheme, Service, ServiceId, ServicePort, site_label};
 
 /// One thing to open: a Service of the run's context, one of its ports and the scheme its Pods speak there.
@@ -180,7 +181,7 @@ pub fn port_at_site(server: &str, service: &Service, label: &str) -> Option<(Por
     let is_meant = |port: &ServicePort, scheme: Scheme| {
         let port = TargetPort::new(port, service);
         let path = proxy_path(&service.namespace, &port.id(&service.name, scheme));
-        site_label(server, &path, &service.name, &service.namespace) == label
+        is_label_of(&site_label(server, &path, &service.name, &service.namespace), label)
     };
     let (port, scheme) = candidates.into_iter().find(|(port, scheme)| is_meant(port, *scheme))?;
     Some((port.name.clone().map_or(PortRef::Number(port.number), PortRef::Name), scheme))
