@@ -1,5 +1,6 @@
 //! What is said once everything is bound and before anything is served, and the browser.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,6 +10,7 @@ use super::open::{OpenService, ServingSession};
 use super::plan::DEFAULT_PORT;
 use super::ready_block::{ReadyBlock, ReadyRow};
 use super::serving_keys::{KEYS, ServingDesk, open_browser};
+use crate::proxy::local::guard::token::TokenAsked;
 use crate::proxy::local::{LocalListener, LocalProxy};
 use crate::service::choose_port::{PortChoice, openable};
 use crate::service::{Service, Target, direct_urls};
@@ -18,6 +20,9 @@ use crate::terminal::output::OutputFormat;
 
 /// How long the first count of endpoints may hold up what is said.
 const FIRST_COUNT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// In URLs and commands for other machines.
+const THIS_MACHINE: &str = "THIS-MACHINE";
 
 impl ServingSession<'_> {
     /// Says what is served and to whom; the context too, since the wrong one costs hours. Gives back the desk of the person who
@@ -68,10 +73,47 @@ impl ServingSession<'_> {
         } else {
             format!("http://{}/", listener.authority())
         };
+        self.as_forwarded(url, listener)
+    }
+
+    /// `url` as the editor shows it, if there is one.
+    fn as_forwarded(&self, url: String, listener: &LocalListener) -> String {
         match (self.forwarded(listener), url.strip_prefix(&format!("http://{}", listener.authority()))) {
             (Some(ForwardedPort::Origin(origin)), Some(path)) => format!("{origin}{path}"),
             _ => url,
         }
+    }
+
+    /// What to open once where a token is asked for. Secrets.
+    fn token_urls(&self, local: &LocalProxy, services: &[OpenService], listener: &LocalListener) -> Vec<String> {
+        let Some(token) = &local.token else { return Vec::new() };
+        if token.asked == TokenAsked::Always {
+            let urls = services.iter().map(|service| local.open_url(&service.site, listener));
+            return urls.map(|url| self.as_forwarded(url, listener)).collect();
+        }
+        let hosts = self.hosts_without_fetch_metadata(listener);
+        let of_host =
+            |host: &String| services.iter().filter_map(|service| local.named_url(&service.site, host)).collect();
+        hosts.iter().flat_map(|host| -> Vec<String> { of_host(host) }).collect()
+    }
+
+    /// The names and addresses that are not this machine's alone.
+    fn hosts_without_fetch_metadata(&self, listener: &LocalListener) -> Vec<String> {
+        let addresses = listener.local_addrs().iter().filter(|address| !address.ip().is_loopback());
+        let name = |address: &SocketAddr| match address.ip().is_unspecified() {
+            true => format!("{THIS_MACHINE}:{}", address.port()),
+            false => address.to_string(),
+        };
+        self.plan.guard.allow_hosts.iter().cloned().chain(addresses.map(name)).collect()
+    }
+
+    /// Why a token is asked for that nobody asked to be asked for.
+    fn token_reason(&self, local: &LocalProxy, listener: &LocalListener) -> Option<String> {
+        let is_implied = local.token.as_ref().is_some_and(|token| token.asked == TokenAsked::WithoutFetchMetadata);
+        let hosts = self.hosts_without_fetch_metadata(listener).join(", ");
+        is_implied.then(|| {
+            format!("under {hosts} without https a token is needed, since any web page could ask; not with --require-token=false")
+        })
     }
 
     /// So that the first lines can say how many endpoints are ready; a slow API server does not hold them up.
@@ -121,9 +163,8 @@ impl ServingSession<'_> {
             notes.extend(self.other_ports(target, service, choice));
             notes.extend(direct_urls(service, choice).iter().map(|url| vec![format!("also without a proxy: {url}")]));
         }
-        if local.token.is_some() {
-            notes.extend(services.iter().map(|service| token_note(local.open_url(&service.site, listener))));
-        }
+        notes.extend(self.token_urls(local, services, listener).into_iter().map(token_note));
+        notes.extend(self.token_reason(local, listener).map(|reason| vec![reason]));
         notes.push(curl_note(services, listener));
         if self.plan.opening == BrowserOpening::Not(NoBrowserReason::Ssh) {
             notes.push(vec![format!("on your own machine: {}", ssh_tunnel(listener))]);
@@ -179,6 +220,7 @@ impl ServingSession<'_> {
         for OpenService { target, ready, .. } in services {
             match plan.command.is_empty() {
                 true => output.print_data(&ready.line(plan.format)),
+                false if plan.format == OutputFormat::Json => output.print_record(&ready.line(plan.format)),
                 false => output.print_notice(&ready.line(plan.format)),
             }
             let url = self.browser_url(target, &ready.site_url, services.len(), listener);
@@ -193,8 +235,11 @@ impl ServingSession<'_> {
         if let Some(path) = listener.socket_path() {
             output.print_hint(&format!("  curl --unix-socket {} {}", path.display(), services[0].ready.proxy_url));
         }
-        if local.token.is_some() {
-            output.print_notice(&format!("open once: {}", self.url_to_open(local, services, listener)));
+        for url in self.token_urls(local, services, listener) {
+            output.print_notice(&format!("open once: {url}"));
+        }
+        if let Some(reason) = self.token_reason(local, listener) {
+            output.print_hint(&reason);
         }
         if plan.opening == BrowserOpening::Not(NoBrowserReason::Ssh) {
             output.print_hint(&format!("  no browser over SSH; on your own machine: {}", ssh_tunnel(listener)));
@@ -213,7 +258,7 @@ fn token_note(url: String) -> Vec<String> {
 
 fn ssh_tunnel(listener: &LocalListener) -> String {
     let port = listener.port().unwrap_or(DEFAULT_PORT);
-    format!("ssh -L {port}:127.0.0.1:{port} THIS-MACHINE")
+    format!("ssh -L {port}:127.0.0.1:{port} {THIS_MACHINE}")
 }
 
 /// Where programs find it: of several Services how their URLs are made.

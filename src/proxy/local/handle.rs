@@ -44,7 +44,8 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<CountedBody>, WithheldAnswer> {
     let exchange = Exchange::new(&server.local, answering, &request);
-    Ok(match decide(&server, channel, &request) {
+    let shield = server.shield(request.headers());
+    let mut response = match decide(&server, channel, &request) {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await?,
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
@@ -55,7 +56,9 @@ pub(crate) async fn handle(
             response.extensions_mut().insert(why);
             finish(response, exchange)
         }
-    })
+    };
+    shield.put_before(response.headers_mut());
+    Ok(response)
 }
 
 /// Answers a request that cannot be read with `status`.
@@ -133,14 +136,18 @@ fn hold_at_gate(
     request: &Request<Incoming>,
 ) -> Result<Option<Response<Body>>, ExplainedRefusal> {
     let Some(gate) = &server.gate else { return Ok(None) };
-    let target = admitted.target.as_str();
-    match gate.pass(admitted.host, request.method(), target, request.headers()) {
+    match gate.pass(admitted, request.method(), request.headers()) {
         Ok(GatePassage::Through) => Ok(None),
         Ok(GatePassage::Onward(target, cookie)) => {
             Ok(Some(own_pages::redirect_without_token(&path_reference(target), cookie)))
         }
         Err(GateClosed::NoToken) if admitted.is_navigation && admitted.is_from_elsewhere => {
-            Ok(Some(own_pages::same_site_reload(&path_reference(target.to_owned()))))
+            let target = path_reference(admitted.target.as_str().to_owned());
+            let page = match server.may_be_back_from_login(request.headers()) {
+                true => own_pages::same_site_reload(&target),
+                false => own_pages::onward_by_hand(&target),
+            };
+            Ok(Some(page))
         }
         Err(closed) => Err(closed.explained()),
     }

@@ -10,19 +10,21 @@ use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::guard::admit::GuardRefusal;
+use super::guard::admit::{GuardRefusal, is_led_here, is_unmarked};
 use super::guard::hosts::{OwnHost, OwnHosts};
 use super::guard::logins_elsewhere::LoginsElsewhere;
 use super::guard::policy::GuardPolicy;
 use super::guard::refusal::{ExplainedRefusal, closed_site};
-use super::guard::token::{PARAMETER, TokenGate, random_text};
+use super::guard::token::{RequiredToken, TokenAsked, TokenGate};
 use super::server::listener::LocalListener;
 use super::server::request_log::RequestLog;
 use super::server::stats::TrafficStats;
+use super::site::headers::AnswerShield;
 use super::site::route::SiteLayout;
 use super::site::{Origin, ShownRun, Site};
 use crate::message::field_tokens::only_value;
 use crate::message::host_port::{self, http_authority, strip_suffix_ignoring_case};
+use crate::message::token_parameter::TOKEN_PARAMETER;
 
 /// Everything that is served on one listener, and to whom.
 pub struct LocalProxy {
@@ -34,8 +36,8 @@ pub struct LocalProxy {
     pub presentation: Origin,
     /// Who may use them.
     pub policy: GuardPolicy,
-    /// A token that opens each site once; without, there is none.
-    pub token: Option<String>,
+    /// A token that opens each site once; without, none is asked for.
+    pub token: Option<RequiredToken>,
     /// How sites are served by https, on the same port; without, they are not.
     pub tls: Option<Arc<ServerConfig>>,
     /// Told of every request, if anybody wants to hear of them.
@@ -70,9 +72,19 @@ impl LocalProxy {
         let url = self.proxy_url(site, listener);
         let landing = site.landing.strip_prefix('/').unwrap_or(&site.landing);
         match &self.token {
-            None => format!("{url}{landing}"),
-            Some(token) => with_parameter(&format!("{url}{landing}"), PARAMETER, token),
+            Some(token) if token.asked == TokenAsked::Always || !listener.is_at_loopback() => {
+                with_parameter(&format!("{url}{landing}"), TOKEN_PARAMETER, &token.of_site(&site.label))
+            }
+            _ => format!("{url}{landing}"),
         }
+    }
+
+    /// What to open once under `host`, a name that the user allowed, to be let in there. A secret, as [`Self::open_url`].
+    pub fn named_url(&self, site: &Site, host: &str) -> Option<String> {
+        let token = self.token.as_ref()?;
+        let landing = site.landing.strip_prefix('/').unwrap_or(&site.landing);
+        let url = format!("http://{host}{}{landing}", site.proxy_path());
+        Some(with_parameter(&url, TOKEN_PARAMETER, &token.of_site(&site.label)))
     }
 }
 
@@ -99,8 +111,8 @@ pub(crate) struct ServerState {
 impl ServerState {
     pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
         let port = listener.port();
-        let session = || random_text().expect("the system gave random bits for the token a moment ago");
-        let gate = local.token.clone().map(|token| TokenGate::new(token, session(), port));
+        let labels = local.sites.iter().map(|site| site.label.as_str());
+        let gate = local.token.clone().map(|token| TokenGate::new(token, labels, port));
         let addresses = listener.local_addrs().iter().map(SocketAddr::ip);
         let hosts = OwnHosts {
             labels: local.sites.iter().map(|site| site.label.clone()).collect(),
@@ -125,12 +137,32 @@ impl ServerState {
         let (Some(authority), Some(origin)) = (only_value(headers, &HOST), only_value(headers, &ORIGIN)) else {
             return false;
         };
-        let site = match self.hosts.find(authority) {
-            Some(OwnHost::Site(site)) => site,
-            Some(_) if self.local.sites.len() == 1 => 0,
-            _ => return false,
-        };
+        let Some(site) = self.site_at(authority) else { return false };
         self.hosts.is_other_site(site, authority, origin) || self.logins.may_come_back(site, origin, Instant::now())
+    }
+
+    /// Whether a request with `headers` may be the way back from a login, to which the site that is asked sent the browser lately.
+    pub(crate) fn may_be_back_from_login(&self, headers: &HeaderMap) -> bool {
+        let site = only_value(headers, &HOST).and_then(|authority| self.site_at(authority));
+        site.is_some_and(|site| self.logins.is_any_under_way(site, Instant::now()))
+    }
+
+    /// What the answer to a request with `headers` needs against pages elsewhere.
+    pub(crate) fn shield(&self, headers: &HeaderMap) -> AnswerShield {
+        let host = only_value(headers, &HOST).and_then(|authority| self.hosts.find(authority));
+        AnswerShield {
+            is_unmarked: host.is_some_and(|host| is_unmarked(host, headers)),
+            is_shared: !matches!(host, Some(OwnHost::Site(_))),
+            // A login in a window of its own tells the page that opened it.
+            is_held: is_led_here(headers) && !self.may_be_back_from_login(headers),
+        }
+    }
+
+    fn site_at(&self, authority: &str) -> Option<usize> {
+        match self.hosts.find(authority)? {
+            OwnHost::Site(site) => Some(site),
+            _ => (self.local.sites.len() == 1).then_some(0),
+        }
     }
 
     /// Whether the page that `headers` name as the one before is one of ours.

@@ -3,7 +3,9 @@
 //! Whoever reaches the listener acts with the user's rights in the cluster, and every web page can reach it. So each
 //! request must come from this user, call us by one of our names, and not be another site's doing.
 
-use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    CONNECTION, HOST, ORIGIN, REFERER, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, Method, Uri, Version};
 
 use super::hosts::{OwnHost, OwnHosts};
@@ -15,6 +17,10 @@ use crate::message::safe_path::{PathFault, SafePath};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+/// What browsers say when they fetch what may never be shown, or is not shown yet; the others are what they said before.
+const PREFETCHES: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
+/// What browsers say when a page registers a service worker, or when they look for a newer one (W3C Service Workers).
+const SERVICE_WORKER: HeaderName = HeaderName::from_static("service-worker");
 /// What browsers older than Fetch Metadata say when they navigate.
 const UPGRADE_INSECURE_REQUESTS: HeaderName = HeaderName::from_static("upgrade-insecure-requests");
 
@@ -68,6 +74,8 @@ pub struct AdmittedRequest<'a> {
     pub is_top_level: bool,
     /// Whether it opens a WebSocket (RFC 6455 section 4.1).
     pub is_handshake: bool,
+    /// Whether nothing tells whose page sent it, where browsers do not.
+    pub is_unmarked: bool,
 }
 
 /// Why a request may not pass.
@@ -85,6 +93,12 @@ pub enum GuardRefusal {
     CrossSite,
     /// It is to be shown inside of another site's page.
     Framed,
+    /// Another site's page had it fetched before anybody asked for it.
+    Prefetched,
+    /// A service worker, which would outlive the Service at an address that is not the Service's alone.
+    ServiceWorker,
+    /// A body in another transfer coding than "chunked".
+    TransferCoding,
     /// A WebSocket without an `Origin`.
     NoOrigin(String),
     /// `--read-only` and a method that may write.
@@ -123,14 +137,85 @@ pub fn admit<'a>(
     let host = hosts.find(authority).ok_or_else(|| GuardRefusal::UnknownHost(authority.to_owned()))?;
     let fetch = FetchMetadata::of(facts.headers);
     let is_handshake = is_handshake(facts);
-    check_origin(policy, facts, &fetch, is_handshake, own_origin(host, authority, facts.is_tls))?;
+    let own = own_origin(host, authority, facts.is_tls);
+    check_transfer_coding(facts.headers)?;
+    check_service_worker(host, facts.headers)?;
+    check_prefetch(facts.headers, &fetch)?;
+    check_origin(policy, facts, &fetch, is_handshake, own)?;
+    let is_unmarked = is_unmarked(host, facts.headers);
+    let is_referred = is_unmarked && is_referred_from_elsewhere(policy, facts.headers, own);
+    if is_referred && !is_navigation(facts, &fetch) {
+        return Err(GuardRefusal::CrossSite);
+    }
     check_method(policy, facts, is_handshake)?;
     let target = facts.uri.path_and_query().ok_or(GuardRefusal::NotAPath)?;
     let target = SafePath::check(target).map_err(GuardRefusal::Path)?;
     let is_navigation = is_navigation(facts, &fetch);
-    let is_from_elsewhere = matches!(fetch.site, Some("cross-site" | "same-site"));
+    let is_from_elsewhere = is_referred || matches!(fetch.site, Some("cross-site" | "same-site"));
     let is_top_level = fetch.is_top_level_navigation();
-    Ok(AdmittedRequest { host, target, authority, is_navigation, is_from_elsewhere, is_top_level, is_handshake })
+    Ok(AdmittedRequest {
+        host,
+        target,
+        authority,
+        is_navigation,
+        is_from_elsewhere,
+        is_top_level,
+        is_handshake,
+        is_unmarked,
+    })
+}
+
+/// Whether a request with `headers` to `host` came by a name to which browsers send no Fetch Metadata without TLS, and has none.
+pub(crate) fn is_unmarked(host: OwnHost, headers: &HeaderMap) -> bool {
+    host == OwnHost::Named && !headers.contains_key(SEC_FETCH_SITE)
+}
+
+/// Whether a page elsewhere leads the browser here, in a tab: it may hold on to that.
+pub(crate) fn is_led_here(headers: &HeaderMap) -> bool {
+    let fetch = FetchMetadata::of(headers);
+    fetch.is_top_level_navigation() && matches!(fetch.site, Some("cross-site" | "same-site"))
+}
+
+/// Whether the page that the browser names as the one before is none of ours, nor one that the user trusts.
+fn is_referred_from_elsewhere(policy: &GuardPolicy, headers: &HeaderMap, own: OwnOrigin<'_>) -> bool {
+    let is_ours = |referrer: &str| {
+        let end = referrer.find("://").map_or(0, |at| at + 3);
+        let end = referrer[end..].find(['/', '?', '#']).map_or(referrer.len(), |at| end + at);
+        let origin = referrer[..end].trim_end_matches(":80");
+        own.is(origin) || is_trusted(policy, origin)
+    };
+    headers.get_all(REFERER).iter().any(|value| !value.to_str().is_ok_and(is_ours))
+}
+
+fn is_trusted(policy: &GuardPolicy, origin: &str) -> bool {
+    policy.allow_origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+}
+
+/// Nothing decodes what is neither plain nor "chunked", and an app would not learn of it (RFC 9112 section 6.1).
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), GuardRefusal> {
+    let is_chunked =
+        only_value(headers, &TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+    if is_chunked || !headers.contains_key(TRANSFER_ENCODING) { Ok(()) } else { Err(GuardRefusal::TransferCoding) }
+}
+
+/// Only a site's own name is its Service's alone.
+fn check_service_worker(host: OwnHost, headers: &HeaderMap) -> Result<(), GuardRefusal> {
+    let is_own = matches!(host, OwnHost::Site(_));
+    if is_own || !headers.contains_key(SERVICE_WORKER) { Ok(()) } else { Err(GuardRefusal::ServiceWorker) }
+}
+
+/// Nobody goes to a page by having it fetched or drawn out of sight, with the user's session.
+fn check_prefetch(headers: &HeaderMap, fetch: &FetchMetadata<'_>) -> Result<(), GuardRefusal> {
+    let says = |name: &str| headers.get_all(name).iter().any(|value| is_prefetch(value.as_bytes()));
+    let is_from_elsewhere = !matches!(fetch.site, None | Some("same-origin" | "none"));
+    if is_from_elsewhere && PREFETCHES.into_iter().any(says) { Err(GuardRefusal::Prefetched) } else { Ok(()) }
+}
+
+fn is_prefetch(purpose: &[u8]) -> bool {
+    let purpose = purpose.to_ascii_lowercase();
+    [&b"prefetch"[..], b"prerender", b"preview"]
+        .iter()
+        .any(|word| purpose.windows(word.len()).any(|part| part == *word))
 }
 
 fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal> {
@@ -193,7 +278,7 @@ fn check_origin(
     }
     let foreign = || GuardRefusal::ForeignOrigin(text_of_all(facts.headers, &ORIGIN));
     let origin = only_value(facts.headers, &ORIGIN).ok_or_else(foreign)?;
-    if policy.allow_origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
+    if is_trusted(policy, origin) {
         return Ok(());
     }
     // What came by a redirect to the login may come back by a form (SAML, OpenID Connect's `form_post`).
@@ -627,6 +712,76 @@ mod tests {
         handshake(&[&format!("origin: {OWN_ORIGIN}")]).with(read_only).fails(&GuardRefusal::ReadOnlyTunnel);
         request("GET", &["x-http-method-override: DELETE"]).with(read_only).fails(&GuardRefusal::ReadOnlyOverride);
         request("GET", &["x-http-method-override: DELETE"]).passes();
+    }
+
+    /// To `http://dev.example` and `http://192.168.1.5` browsers send no Fetch Metadata.
+    #[test]
+    fn t2_where_browsers_do_not_say_whose_page_it_is() {
+        let at_name = |method: &str, lines: &[&str]| {
+            let case = bare(method, &[&["host: dev.example:8001"], lines].concat());
+            case.with(|policy| policy.allow_hosts.push("dev.example".to_owned()))
+        };
+        for own in ["http://dev.example:8001/a?b", "http://DEV.example:8001", "https://dev.example:8001/"] {
+            at_name("GET", &[&format!("referer: {own}")]).passes();
+        }
+        at_name("GET", &[]).passes();
+        for foreign in [
+            "http://evil.example/",
+            "http://dev.example/",
+            "http://dev.example:8002/",
+            "http://dev.example:8001.evil/",
+            "http://dev.example:8001@evil/",
+            "dev.example:8001",
+            "",
+        ] {
+            let referer = format!("referer: {foreign}");
+            at_name("GET", &[&referer]).fails(&GuardRefusal::CrossSite);
+            at_name("GET", &["referer: http://dev.example:8001/", &referer]).fails(&GuardRefusal::CrossSite);
+            at_name("GET", &[&referer, "upgrade-insecure-requests: 1"]).passes();
+            at_name("GET", &[&referer, "sec-fetch-site: same-origin"]).passes();
+            request("GET", &[&referer]).passes();
+        }
+        let trusted = |policy: &mut GuardPolicy| policy.allow_origins.push("http://evil.example".to_owned());
+        at_name("GET", &["referer: http://evil.example/"]).with(trusted).passes();
+    }
+
+    #[test]
+    fn t2_nobody_elses_page_fetches_ahead() {
+        for line in ["sec-purpose: prefetch;prerender", "sec-purpose: prefetch", "purpose: prefetch", "x-moz: Prefetch"]
+        {
+            let navigation = ["sec-fetch-mode: navigate", "sec-fetch-dest: document", line];
+            for site in ["cross-site", "same-site"] {
+                let site = format!("sec-fetch-site: {site}");
+                request("GET", &[&navigation[..], &[&site]].concat()).fails(&GuardRefusal::Prefetched);
+            }
+            for site in ["same-origin", "none"] {
+                let site = format!("sec-fetch-site: {site}");
+                request("GET", &[&navigation[..], &[&site]].concat()).passes();
+            }
+        }
+    }
+
+    /// It would stay at `http://localhost:8001`, for whatever is served there tomorrow.
+    #[test]
+    fn t12_service_workers_only_under_a_name_of_the_services_own() {
+        let lines = ["service-worker: script", "sec-fetch-site: same-origin", "sec-fetch-dest: serviceworker"];
+        request("GET", &lines).passes();
+        for host in ["localhost:8001", "127.0.0.1:8001", "[::1]:8001", "dev.example"] {
+            let host = format!("host: {host}");
+            let lines = [&[&host as &str][..], &lines].concat();
+            let allow = |policy: &mut GuardPolicy| policy.allow_hosts.push("dev.example".to_owned());
+            bare("GET", &lines).with(allow).fails(&GuardRefusal::ServiceWorker);
+        }
+    }
+
+    #[test]
+    fn t6_transfer_codings() {
+        request("POST", &["transfer-encoding: Chunked"]).passes();
+        for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked", "gzip", "identity", ""] {
+            request("POST", &[&format!("transfer-encoding: {coding}")]).fails(&GuardRefusal::TransferCoding);
+        }
+        request("POST", &["transfer-encoding: chunked", "transfer-encoding: chunked"])
+            .fails(&GuardRefusal::TransferCoding);
     }
 
     #[test]

@@ -41,6 +41,12 @@ impl LoginsElsewhere {
         let is_lately = |sent: &SentAway| now.saturating_duration_since(sent.at) < LOGIN_TIMEOUT;
         lock(&self.0).iter().any(|sent| sent.site == site && sent.origin == origin && is_lately(sent))
     }
+
+    /// Whether a login somewhere may come back to `site` at `now`.
+    pub(crate) fn is_any_under_way(&self, site: usize, now: Instant) -> bool {
+        let is_lately = |sent: &SentAway| now.saturating_duration_since(sent.at) < LOGIN_TIMEOUT;
+        lock(&self.0).iter().any(|sent| sent.site == site && is_lately(sent))
+    }
 }
 
 /// As browsers write it: in lower case, without the scheme's own port (RFC 6454 section 6.2).

@@ -6,4 +6,4 @@ pub mod hosts;
 pub(crate) mod logins_elsewhere;
 pub mod outer_front;
 pub(crate) mod refusal;
-pub(crate) mod token;
+pub mod token;

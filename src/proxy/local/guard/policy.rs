@@ -25,9 +25,20 @@ pub struct GuardPolicy {
     #[arg(long)]
     pub allow_other_users: bool,
 
+    // Without the flag only where nothing else tells whose page sends a request; with `=false` nowhere.
     /// Ask for a one-time token, which is in the URL that is opened
-    #[arg(long)]
-    pub require_token: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
+          value_parser = on_or_off)]
+    pub require_token: Option<bool>,
+}
+
+/// As kubectl reads what is on or off (Go's `strconv.ParseBool`). Pure.
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        _ => Err("neither true nor false"),
+    }
 }
 
 /// A host as URLs have it, with or without a port. Pure.

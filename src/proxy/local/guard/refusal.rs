@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::admit::GuardRefusal;
 use super::token::GateClosed;
 use crate::message::safe_path::PathFault;
-use crate::terminal::output::printable;
+use crate::terminal::printable::printable_line;
 
 /// A refusal in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct ClosedSite {
     pub service: Option<(String, String)>,
     /// The command that opens it.
     pub command: String,
+    /// Whether the name is of an older version, under which nothing is served any more.
+    pub is_old: bool,
 }
 
 impl GuardRefusal {
@@ -66,6 +68,24 @@ impl GuardRefusal {
                 "a page of another site shows this inside of itself",
                 "No flag allows that, since such a page could steer clicks: open the address in a tab of its own.",
             ),
+            Self::Prefetched => refused(
+                StatusCode::FORBIDDEN,
+                "prefetch",
+                "a page of another site had this fetched ahead",
+                "No flag allows that: open the address itself.",
+            ),
+            Self::ServiceWorker => refused(
+                StatusCode::FORBIDDEN,
+                "service-worker",
+                "a service worker would stay at this address, for whatever is served here next",
+                "Use the Service under its own name, as without --origin: there it may have one.",
+            ),
+            Self::TransferCoding => refused(
+                StatusCode::NOT_IMPLEMENTED,
+                "transfer-coding",
+                "the body is in a transfer coding other than chunked",
+                "Send it as it is or chunked, and say what it is encoded in by Content-Encoding.",
+            ),
             Self::ReadOnly(method) => {
                 let others = "other methods than GET, HEAD and OPTIONS";
                 read_only(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} can write"), others)
@@ -84,8 +104,8 @@ fn refused(status: StatusCode, word: &'static str, reason: &str, way_out: &str) 
     ExplainedRefusal {
         status,
         word,
-        reason: printable(reason),
-        way_out: printable(way_out),
+        reason: printable_line(reason),
+        way_out: printable_line(way_out),
         command: None,
         service: None,
         is_to_stranger: false,
@@ -96,6 +116,11 @@ fn refused(status: StatusCode, word: &'static str, reason: &str, way_out: &str) 
 /// The name that was asked for is `closed`'s. It is never to be allowed: its answers would be another Service's.
 pub(crate) fn closed_site(closed: &ClosedSite) -> ExplainedRefusal {
     let (reason, way_out) = match &closed.service {
+        Some((namespace, name)) if closed.is_old => (
+            format!("Service {name} in {namespace} is not open here"),
+            "This address is of an older version of kubectl svcproxy, under a name that others could have taken. The command \
+             below opens the Service at its new address.",
+        ),
         Some((namespace, name)) => (
             format!("Service {name} in {namespace} is not open here"),
             "This address is of another run. Open the Service again with the command below: this page goes on by itself \
@@ -108,9 +133,9 @@ pub(crate) fn closed_site(closed: &ClosedSite) -> ExplainedRefusal {
         ),
     };
     ExplainedRefusal {
-        command: Some(printable(&closed.command)),
-        service: closed.service.as_ref().map(|(namespace, name)| printable(&format!("{namespace}/{name}"))),
-        may_pass_soon: true,
+        command: Some(printable_line(&closed.command)),
+        service: closed.service.as_ref().map(|(namespace, name)| printable_line(&format!("{namespace}/{name}"))),
+        may_pass_soon: !closed.is_old,
         ..refused(StatusCode::MISDIRECTED_REQUEST, "host", &reason, way_out)
     }
 }
@@ -223,11 +248,14 @@ mod tests {
     fn a_closed_site_names_its_service_and_is_never_to_be_allowed() {
         let command = "kubectl svcproxy http://web--shop--abc234.localhost:8001/".to_owned();
         let service = Some(("shop".to_owned(), "web".to_owned()));
-        let explained = closed_site(&ClosedSite { service, command: command.clone() });
+        let explained = closed_site(&ClosedSite { service, command: command.clone(), is_old: false });
         assert_eq!(explained.reason, "Service web in shop is not open here");
         assert_eq!((explained.service.as_deref(), explained.command), (Some("shop/web"), Some(command.clone())));
         for closed in [None, Some(("shop".to_owned(), "web".to_owned()))] {
-            let explained = closed_site(&ClosedSite { service: closed, command: command.clone() });
+            let old = ClosedSite { service: closed.clone(), command: command.clone(), is_old: true };
+            let old = closed_site(&old);
+            assert!(!old.may_pass_soon && !old.way_out.contains("goes on by itself"), "{old:?}");
+            let explained = closed_site(&ClosedSite { service: closed, command: command.clone(), is_old: false });
             assert!(explained.may_pass_soon && !explained.way_out.contains("--allow-host"), "{explained:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! Where to listen. Both loopback addresses on one port or none: a browser that finds `::1` taken by somebody else
-//! would send them the user's requests (Chromium tries it first).
+//! Where to listen. Both loopback addresses on one port or none, also where only one was asked for: a browser that finds `::1`
+//! taken by somebody else would send them the user's requests (Chromium tries it first).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -70,9 +70,11 @@ impl LocalListener {
     pub async fn bind(listen: &ListenOn, preferred_ports: &[u16]) -> Result<Self, Error> {
         match listen {
             ListenOn::Tcp { addresses, port } if addresses.is_empty() => {
-                bind_port(&loopback_addresses()?, *port, preferred_ports)
+                bind_port(&loopback_addresses()?, None, *port, preferred_ports)
             }
-            ListenOn::Tcp { addresses, port } => bind_port(addresses, *port, preferred_ports),
+            ListenOn::Tcp { addresses, port } => {
+                bind_port(addresses, other_loopback(addresses), *port, preferred_ports)
+            }
             #[cfg(unix)]
             ListenOn::UnixSocket(path) => {
                 let socket = UnixSocket::bind(path).await?;
@@ -88,7 +90,7 @@ impl LocalListener {
         self.local_addrs().first().map(SocketAddr::port)
     }
 
-    /// All addresses listened on; none on a Unix socket.
+    /// All addresses that were asked for; none on a Unix socket.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -130,21 +132,44 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Binds `addresses` on the port that was asked for, or the first free one of the preferred ports, or else any.
-fn bind_port(addresses: &[IpAddr], asked: Option<u16>, preferred_ports: &[u16]) -> Result<LocalListener, Error> {
-    let preferred = || preferred_ports.iter().find_map(|port| bind_all(addresses, *port).ok());
+/// Binds `addresses`, and `also`, on the port that was asked for, or the first free one of the preferred ports, or else any.
+fn bind_port(
+    addresses: &[IpAddr],
+    also: Option<IpAddr>,
+    asked: Option<u16>,
+    preferred_ports: &[u16],
+) -> Result<LocalListener, Error> {
+    let all: Vec<IpAddr> = addresses.iter().copied().chain(also).collect();
+    let preferred = || preferred_ports.iter().find_map(|port| bind_all(&all, *port).ok());
     let listeners = match asked.is_none().then(preferred).flatten() {
         Some(listeners) => listeners,
-        None => bind_all(addresses, asked.unwrap_or(0))?,
+        None => bind_all(&all, asked.unwrap_or(0))?,
     };
-    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+    let addresses = bound.filter(|bound| addresses.contains(&bound.ip())).collect();
     Ok(LocalListener { sockets: listeners.into_iter().map(ListeningSocket::Tcp).collect(), addresses })
+}
+
+/// The loopback address that `addresses` leave to others on this machine, while they have the one of the other family: to
+/// browsers a name below `localhost` is both, so that one is served too.
+fn other_loopback(addresses: &[IpAddr]) -> Option<IpAddr> {
+    let ours = |loopback: IpAddr, all: IpAddr| addresses.contains(&loopback) || addresses.contains(&all);
+    let [ipv4, ipv6] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let other = match (ours(ipv4, Ipv4Addr::UNSPECIFIED.into()), ours(ipv6, Ipv6Addr::UNSPECIFIED.into())) {
+        (true, false) => ipv6,
+        (false, true) => ipv4,
+        _ => return None,
+    };
+    is_here(&other).then_some(other)
+}
+
+/// IPv6 may be switched off.
+fn is_here(address: &IpAddr) -> bool {
+    listen_on(SocketAddr::new(*address, 0)).is_ok()
 }
 
 fn loopback_addresses() -> Result<Vec<IpAddr>, Error> {
     let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    // IPv6 may be switched off.
-    let is_here = |address: &IpAddr| listen_on(SocketAddr::new(*address, 0)).is_ok();
     let here: Vec<IpAddr> = both.into_iter().filter(is_here).collect();
     if here.is_empty() {
         return Err(Error::failed("this machine has no loopback address to listen on"));

@@ -19,8 +19,23 @@ pub(crate) struct ConnectionEnds {
 pub(crate) fn find(ends: ConnectionEnds) -> Option<u32> {
     match ask_kernel(ends) {
         Ok(found) => found.owner(),
-        Err(_) => in_table(&fs::read_to_string(table(ends)).ok()?, ends)?.owner(),
+        Err(_) => spellings(ends).into_iter().find_map(from_table)?.owner(),
     }
+}
+
+fn from_table(ends: ConnectionEnds) -> Option<FoundSocket> {
+    in_table(&fs::read_to_string(table(ends)).ok()?, ends)
+}
+
+/// How the system may have the other end: a program that speaks IPv4 by a socket for IPv6, as those in Java do, has addresses
+/// like `::ffff:127.0.0.1` (RFC 4291 section 2.5.5.2).
+fn spellings(ends: ConnectionEnds) -> Vec<ConnectionEnds> {
+    let mapped = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    };
+    let as_mapped = ConnectionEnds { local: mapped(ends.local), remote: mapped(ends.remote) };
+    if as_mapped == ends { vec![ends] } else { vec![ends, as_mapped] }
 }
 
 /// What the kernel says of one socket.
@@ -118,7 +133,8 @@ fn understand(answer: &[u8], ends: ConnectionEnds) -> io::Result<FoundSocket> {
     match kind.ok_or_else(not_understood)? {
         BY_FAMILY => {
             let state = answer.get(HEADER + 1).ok_or_else(not_understood)?;
-            let is_it = *state != LISTENING && answer.get(HEADER + 4..HEADER + 40) == Some(&identity(ends));
+            let found = answer.get(HEADER + 4..HEADER + 40).ok_or_else(not_understood)?;
+            let is_it = *state != LISTENING && spellings(ends).into_iter().any(|ends| found == identity(ends));
             let user = number(HEADER + 64).ok_or_else(not_understood)?;
             let inode = number(HEADER + 68).ok_or_else(not_understood)?;
             Ok(if is_it { FoundSocket { user, inode } } else { FoundSocket::NONE })
@@ -179,8 +195,22 @@ mod tests {
         rustix::process::geteuid().as_raw()
     }
 
-    fn from_table(ends: ConnectionEnds) -> Option<u32> {
-        in_table(&fs::read_to_string(table(ends)).unwrap(), ends)?.owner()
+    fn owner_in_table(ends: ConnectionEnds) -> Option<u32> {
+        spellings(ends).into_iter().find_map(from_table)?.owner()
+    }
+
+    /// As every program in Java speaks IPv4.
+    #[test]
+    fn t4_a_socket_for_ipv6_that_speaks_ipv4_has_an_owner() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        socket.set_only_v6(false).unwrap();
+        let address = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), listener.local_addr().unwrap().port());
+        socket.connect(&address.into()).unwrap();
+        let (server, remote) = listener.accept().unwrap();
+        let ends = ConnectionEnds { local: server.local_addr().unwrap(), remote };
+        assert_eq!(ask_kernel(ends).unwrap().owner(), Some(own_user()));
+        assert_eq!(owner_in_table(ends), Some(own_user()));
     }
 
     #[test]
@@ -188,7 +218,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let (_client, _server, ends) = connected(address);
             assert_eq!(find(ends), Some(own_user()), "{address}");
-            assert_eq!(from_table(ends), Some(own_user()), "{address}");
+            assert_eq!(owner_in_table(ends), Some(own_user()), "{address}");
         }
     }
 
@@ -197,7 +227,7 @@ mod tests {
         let (client, _server, ends) = connected("127.0.0.1:0");
         drop(client);
         assert_eq!(find(ends), None);
-        assert_eq!(from_table(ends), None);
+        assert_eq!(owner_in_table(ends), None);
     }
 
     #[test]
@@ -205,7 +235,7 @@ mod tests {
         let (client, _server, ends) = connected("127.0.0.1:0");
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(find(ends), Some(own_user()));
-        assert_eq!(from_table(ends), Some(own_user()));
+        assert_eq!(owner_in_table(ends), Some(own_user()));
     }
 
     #[test]
@@ -213,7 +243,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ends = ConnectionEnds { local: "127.0.0.1:9".parse().unwrap(), remote: listener.local_addr().unwrap() };
         assert_eq!(find(ends), None);
-        assert_eq!(from_table(ends), None);
+        assert_eq!(owner_in_table(ends), None);
     }
 
     #[test]

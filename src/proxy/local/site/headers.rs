@@ -2,8 +2,8 @@
 //! does what only a proxy or a client of the API server may say. Pure.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, Entry, FORWARDED, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -17,6 +17,9 @@ use crate::proxy::local::guard::outer_front::OuterFront;
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 
 /// A WebSocket subprotocol that the API server takes for a bearer token.
 const BEARER_PROTOCOL: &[u8] = b"base64url.bearer.authorization.k8s.io.";
@@ -53,6 +56,33 @@ pub(crate) fn prepare_answer(headers: &mut HeaderMap, authority: &HeaderValue, b
     edit_lines(headers, &SET_COOKIE, |line| cookie_fields::fit(line, host, below));
 }
 
+/// What an answer needs against pages elsewhere, by how it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AnswerShield {
+    /// Nothing tells whose page asked: no other page may use it, nor show it.
+    pub(crate) is_unmarked: bool,
+    /// Its origin is not its Service's alone: no service worker has a say in all of it.
+    pub(crate) is_shared: bool,
+    /// A page elsewhere opened it in a tab: it may not hold on to that.
+    pub(crate) is_held: bool,
+}
+
+impl AnswerShield {
+    /// Changes `headers` accordingly.
+    pub(crate) fn put_before(self, headers: &mut HeaderMap) {
+        if self.is_unmarked {
+            headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+            headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("frame-ancestors 'self'"));
+        }
+        if self.is_shared {
+            headers.remove(SERVICE_WORKER_ALLOWED);
+        }
+        if self.is_held && !headers.contains_key(CROSS_ORIGIN_OPENER_POLICY) {
+            headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin-allow-popups"));
+        }
+    }
+}
+
 /// The same for the answer that agrees to a WebSocket.
 pub(crate) fn prepare_agreement(headers: &mut HeaderMap, authority: &HeaderValue) {
     prepare_answer(headers, authority, None);
@@ -63,8 +93,26 @@ pub(crate) fn prepare_agreement(headers: &mut HeaderMap, authority: &HeaderValue
 /// Whether a field says what a request and its proxies claim about somebody else (identities, audit entries, earlier
 /// hops), asks for an answer before the request's end, or is between our pages and us.
 fn is_forbidden(name: &str) -> bool {
+    // Many gateways and apps (CGI, WSGI) see no difference between `-` and `_`.
+    let written = name;
+    let name = &name.replace('_', "-")[..];
+    let is_alias = written != name && matches!(name, "content-length" | "transfer-encoding");
+    is_alias || is_claim(name)
+}
+
+fn is_claim(name: &str) -> bool {
     const BEGINNINGS: [&str; 3] = ["impersonate-", "x-remote-", "x-forwarded-"];
-    matches!(name, "audit-id" | "x-real-ip")
+    // By the last four some servers take the request for one of another path (Symfony, IIS, nginx).
+    const NAMES: [&str; 7] = [
+        "audit-id",
+        "x-real-ip",
+        "remote-user",
+        "x-original-url",
+        "x-original-uri",
+        "x-original-path",
+        "x-rewrite-url",
+    ];
+    NAMES.contains(&name)
         || name == FORWARDED.as_str()
         || name == EXPECT.as_str()
         || name == LOOK_HEADER.as_str()
@@ -211,6 +259,45 @@ mod tests {
             &["sec-websocket-protocol: chat"],
         );
         check(&["Sec-WebSocket-Protocol: chat,superchat"], &["sec-websocket-protocol: chat,superchat"]);
+    }
+
+    #[test]
+    fn t8_neither_by_other_names() {
+        check(
+            &[
+                "Impersonate_User: root",
+                "X_Remote_User: root",
+                "Remote-User: root",
+                "REMOTE_USER: root",
+                "X_Forwarded_For: 1.2.3.4",
+                "Audit_Id: mine",
+                "X-Original-URL: /admin",
+                "X_Rewrite_Url: /admin",
+                "Content_Length: 5",
+                "Transfer_Encoding: chunked",
+                "x_mine: kept",
+            ],
+            &["x_mine: kept"],
+        );
+    }
+
+    #[test]
+    fn t2_what_answers_need_against_pages_elsewhere() {
+        let check = |shield: AnswerShield, lines: &[&str], expect: &[&str]| {
+            let mut headers = map(lines);
+            shield.put_before(&mut headers);
+            assert_eq!(text(&headers), expect, "{shield:?}");
+        };
+        let plain = AnswerShield::default();
+        let lines =
+            ["content-security-policy: a", "cross-origin-resource-policy: cross-origin", "service-worker-allowed: /"];
+        check(plain, &lines, &lines);
+        let unmarked =
+            [lines[0], "content-security-policy: frame-ancestors 'self'", "cross-origin-resource-policy: same-origin"];
+        check(AnswerShield { is_unmarked: true, is_shared: true, ..plain }, &lines, &unmarked);
+        let held = AnswerShield { is_held: true, ..plain };
+        check(held, &[], &["cross-origin-opener-policy: same-origin-allow-popups"]);
+        check(held, &["cross-origin-opener-policy: same-origin"], &["cross-origin-opener-policy: same-origin"]);
     }
 
     #[test]

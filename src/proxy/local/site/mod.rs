@@ -96,7 +96,7 @@ pub struct ShownRun {
 
 impl ShownService {
     /// As in `kubectl svcproxy NAMESPACE/NAME`. Pure.
-    pub(crate) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 }

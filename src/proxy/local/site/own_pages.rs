@@ -92,6 +92,24 @@ pub(crate) fn redirect_without_token(location: &str, cookie: Option<HeaderValue>
     reply
 }
 
+/// Asks the user whether to go on to an address to which a page elsewhere has led, and which would get the session only then:
+/// browsers keep a strict cookie back from what another site began, so that this does nothing in the user's name.
+pub(crate) fn onward_by_hand(target: &str) -> Response<Body> {
+    let target = escaped(target);
+    let page = OwnPage {
+        about: &[],
+        state: PageState::Waiting,
+        status: StatusCode::OK,
+        title: "A page elsewhere led here",
+        content: &format!(
+            "<p class=\"why\">Go on if you meant to: it is asked for with your session here.</p>\n\
+             <p><a href=\"{target}\">{target}</a></p>"
+        ),
+        look: None,
+    };
+    page.answer()
+}
+
 /// Loads the same address once more, now as a request of this site's own: browsers keep a strict cookie back from a
 /// navigation that another site began, such as the way back from a login.
 pub(crate) fn same_site_reload(target: &str) -> Response<Body> {

@@ -8,7 +8,7 @@ use super::{ShownRun, Site};
 use crate::message::body::Body;
 use crate::message::client_kind::{ClientKind, RequestingClient};
 use crate::proxy::page::{self, AnswerForm, ERROR_HEADER, OwnPage, PageState, copied, escaped, mark};
-use crate::terminal::output::printable;
+use crate::terminal::printable::printable_line;
 
 /// How long it waits before it looks for the first time; that costs the cluster nothing.
 const PAGE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ impl OpenServices<'_> {
 
     /// Nothing is served at `path`; what is.
     pub(crate) fn not_found_page(&self, path: &str) -> Response<Body> {
-        let mut reply = self.answer(StatusCode::NOT_FOUND, &format!("Nothing is served at {}", printable(path)));
+        let mut reply = self.answer(StatusCode::NOT_FOUND, &format!("Nothing is served at {}", printable_line(path)));
         reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("path"));
         reply
     }

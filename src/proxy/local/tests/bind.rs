@@ -155,3 +155,24 @@ mod unix {
         assert!(path.exists());
     }
 }
+
+/// Whoever listens at `::1` on that port would get what browsers send to the sites.
+#[tokio::test]
+async fn one_loopback_address_alone_is_never_left_to_others() {
+    let bind = |address: &str, port: u16| {
+        let listen = ListenOn::Tcp { addresses: vec![address.parse().unwrap()], port: Some(port) };
+        async move { LocalListener::bind(&listen, &[]).await }
+    };
+    for (asked, other) in [("127.0.0.1", "[::1]"), ("::1", "127.0.0.1"), ("0.0.0.0", "[::1]")] {
+        let stranger = std::net::TcpListener::bind(format!("{other}:0")).unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        let error = bind(asked, port).await.unwrap_err();
+        assert!(error.message().starts_with(&format!("{other}:{port} is already in use")), "{asked}: {error}");
+        drop(stranger);
+        let listener = bind(asked, 0).await.unwrap();
+        let port = listener.port().unwrap();
+        assert_eq!(listener.local_addrs().len(), 1, "only what was asked for is shown");
+        assert!(std::net::TcpListener::bind(format!("{other}:{port}")).is_err(), "{asked}");
+        assert!(TcpStream::connect(format!("{other}:{port}")).await.is_ok(), "{asked}");
+    }
+}

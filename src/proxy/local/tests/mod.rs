@@ -88,6 +88,7 @@ fn closed_site(label: &str) -> Option<ClosedSite> {
     Some(ClosedSite {
         service: Some((namespace.to_owned(), name.to_owned())),
         command: format!("kubectl svcproxy {name}"),
+        is_old: false,
     })
 }
 

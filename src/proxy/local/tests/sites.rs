@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::proxy::local::guard::token::TokenAsked;
+use crate::proxy::local::guard::token::tests::required;
 
 const OTHER_LABEL: &str = "redis--default--abc124";
 const OTHER_PATH: &str = "/api/v1/namespaces/default/services/https:redis:/proxy/";
@@ -95,13 +97,15 @@ async fn urls_as_they_are_printed() {
     assert_eq!(local.proxy_url(first, &listener), format!("http://127.0.0.1:{port}{PROXY_PATH}"));
     assert_eq!(local.site_url(second, &listener), format!("http://{OTHER_LABEL}.localhost:{port}/"));
     assert_eq!(local.open_url(first, &listener), format!("http://127.0.0.1:{port}{PROXY_PATH}ui/?a=b#c"));
-    local.token = Some("t0ken".to_owned());
+    local.token = Some(required(TokenAsked::Always));
+    let [one, other] = [LABEL, OTHER_LABEL].map(|label| required(TokenAsked::Always).of_site(label));
+    assert_ne!(one, other);
     let (first, second) = (&local.sites[0], &local.sites[1]);
-    assert_eq!(
-        local.open_url(first, &listener),
-        format!("http://127.0.0.1:{port}{PROXY_PATH}ui/?a=b&svcproxy-token=t0ken#c")
-    );
-    assert_eq!(local.open_url(second, &listener), format!("http://127.0.0.1:{port}{OTHER_PATH}?svcproxy-token=t0ken"));
+    let at = format!("http://127.0.0.1:{port}");
+    assert_eq!(local.open_url(first, &listener), format!("{at}{PROXY_PATH}ui/?a=b&svcproxy-token={one}#c"));
+    assert_eq!(local.open_url(second, &listener), format!("{at}{OTHER_PATH}?svcproxy-token={other}"));
+    let named = local.named_url(second, "dev.example");
+    assert_eq!(named, Some(format!("http://dev.example{OTHER_PATH}?svcproxy-token={other}")));
 }
 
 #[tokio::test]
@@ -185,7 +189,7 @@ async fn the_service_is_named_to_whom_it_serves_and_never_to_strangers() {
     assert!(!stranger.contains("class=\"about\"") && !stranger.contains("nginx"), "{stranger}");
     serving.stop().await;
 
-    let serving = Serving::start(LocalProxy { token: Some("t0ken".to_owned()), ..echoing() }).await;
+    let serving = Serving::start(LocalProxy { token: Some(required(TokenAsked::Always)), ..echoing() }).await;
     let page = serving.ask(&format!("GET /\n{NAVIGATION}")).await;
     assert!(page.contains(" data-look=\"2\"") && !page.contains("class=\"about\""), "{page}");
     serving.stop().await;
@@ -230,29 +234,35 @@ async fn a_refused_request_never_reaches_the_service() {
 
 #[tokio::test]
 async fn t4_the_token_opens_a_site_once_and_becomes_a_cookie() {
-    let (local, mut seen) = watched(|local| local.token = Some("t0ken".to_owned()));
+    let (local, mut seen) = watched(|local| local.token = Some(required(TokenAsked::Always)));
+    let token = required(TokenAsked::Always).of_site(LABEL);
     let serving = Serving::start(local).await;
     assert_eq!(status_of(&serving.ask("GET /").await), 401);
     assert_eq!(status_of(&serving.ask("GET /?svcproxy-token=guess").await), 401);
 
     let loopback = format!("127.0.0.1:{}", serving.port());
-    let opened = serving.ask_at(&loopback, &format!("GET {PROXY_PATH}a?svcproxy-token=t0ken&b=c\n{NAVIGATION}")).await;
-    let at_site = format!("http://{}/a?svcproxy-token=t0ken&b=c", serving.host());
+    let opened =
+        serving.ask_at(&loopback, &format!("GET {PROXY_PATH}a?svcproxy-token={token}&b=c\n{NAVIGATION}")).await;
+    let at_site = format!("http://{}/a?svcproxy-token={token}&b=c", serving.host());
     assert_eq!((status_of(&opened), field(&opened, "location")), (307, Some(at_site.as_str())));
 
-    let exchanged = serving.ask(&format!("GET /a?svcproxy-token=t0ken&b=c\n{NAVIGATION}")).await;
+    let exchanged = serving.ask(&format!("GET /a?svcproxy-token={token}&b=c\n{NAVIGATION}")).await;
     assert_eq!((status_of(&exchanged), field(&exchanged, "location")), (303, Some("/a?b=c")));
     let cookie = field(&exchanged, "set-cookie").unwrap();
-    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict") && !cookie.contains("t0ken"), "{cookie}");
-    assert_eq!(status_of(&serving.ask("GET /?svcproxy-token=t0ken").await), 401);
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict") && !cookie.contains(&token), "{cookie}");
+    for name in [&serving.host(), &loopback, &format!("localhost:{}", serving.port())] {
+        let again = serving.ask_at(name, &format!("GET {PROXY_PATH}?svcproxy-token={token}")).await;
+        assert_eq!(status_of(&again), 401, "{name}: {again}");
+    }
 
     let cookie = cookie.split(';').next().unwrap();
     assert_eq!(status_of(&serving.ask(&format!("GET /?b\nCookie: x=1; {cookie}")).await), 200);
     assert_eq!(status_of(&serving.ask(&format!("GET /\nCookie: {cookie}; {cookie}")).await), 400);
     let back = "Sec-Fetch-Mode: navigate\nSec-Fetch-Site: cross-site\nSec-Fetch-Dest: document";
-    let bounced = serving.ask(&format!("GET /callback?code='1&b\n{back}")).await;
-    assert_eq!(status_of(&bounced), 200);
-    assert!(bounced.contains("content=\"0; url=/callback?code=&#39;1&amp;b\""), "{bounced}");
+    let asked = serving.ask(&format!("GET /delete?all='1&b\n{back}")).await;
+    assert_eq!(status_of(&asked), 200);
+    let link = "<a href=\"/delete?all=&#39;1&amp;b\">";
+    assert!(asked.contains(link) && !asked.contains("http-equiv=\"refresh\""), "{asked}");
     serving.stop().await;
     assert_eq!(seen.recv().await.as_deref(), Some("GET /?b\ncookie: x=1"));
     assert_eq!(seen.recv().await, None);
@@ -312,5 +322,45 @@ async fn the_start_page_is_no_page_elsewhere() {
     go_to_login(&serving, &serving.host(), "cross-site", &referrer).await;
     let answer = serving.ask(&format!("{POST_BACK}\nOrigin: https://idp.example")).await;
     assert_eq!(status_of(&answer), 200);
+    serving.stop().await;
+}
+
+/// The session goes along by itself only on the way back from a login to which the site has sent the browser.
+#[tokio::test]
+async fn t4_a_login_comes_back_with_the_session() {
+    let site = leading_to_login(LABEL, PROXY_PATH);
+    let serving = Serving::start(LocalProxy { token: Some(required(TokenAsked::Always)), ..local(vec![site]) }).await;
+    let token = required(TokenAsked::Always).of_site(LABEL);
+    let exchanged = serving.ask(&format!("GET /?svcproxy-token={token}\n{NAVIGATION}")).await;
+    let cookie = field(&exchanged, "set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let host = serving.host();
+    go_to_login(&serving, &host, "none", &format!("\nCookie: {cookie}")).await;
+    let back = "Sec-Fetch-Mode: navigate\nSec-Fetch-Site: cross-site\nSec-Fetch-Dest: document";
+    let bounced = serving.ask(&format!("GET /callback?code='1&b\n{back}")).await;
+    assert!(bounced.contains("content=\"0; url=/callback?code=&#39;1&amp;b\""), "{bounced}");
+    assert!(!bounced.contains("cross-origin-opener-policy"), "a login in a window of its own: {bounced}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn t2_answers_where_browsers_do_not_say_whose_page_asks() {
+    let mut local = echoing();
+    local.policy.allow_hosts.push("dev.example".to_owned());
+    let serving = Serving::start(LocalProxy { token: Some(required(TokenAsked::WithoutFetchMetadata)), ..local }).await;
+    let token = required(TokenAsked::WithoutFetchMetadata).of_site(LABEL);
+    assert_eq!(status_of(&serving.ask("GET /").await), 200, "this machine's own names need none");
+    assert_eq!(status_of(&serving.ask_at("dev.example", "GET /\nSec-Fetch-Site: same-origin").await), 200);
+    assert_eq!(status_of(&serving.ask_at("dev.example", "GET /").await), 401);
+    let exchanged = serving.ask_at("dev.example", &format!("GET /?svcproxy-token={token}")).await;
+    let cookie = field(&exchanged, "set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let page = serving.ask_at("dev.example", &format!("GET /\nCookie: {cookie}")).await;
+    assert_eq!(status_of(&page), 200);
+    assert_eq!(field(&page, "cross-origin-resource-policy"), Some("same-origin"));
+    assert_eq!(field(&page, "content-security-policy"), Some("frame-ancestors 'self'"));
+    let foreign =
+        serving.ask_at("dev.example", &format!("GET /\nCookie: {cookie}\nReferer: http://evil.example/")).await;
+    assert_eq!(status_of(&foreign), 403);
+    let own = serving.ask(&format!("GET /\n{NAVIGATION}")).await;
+    assert!(!own.contains("cross-origin-") && !own.contains("frame-ancestors"), "{own}");
     serving.stop().await;
 }

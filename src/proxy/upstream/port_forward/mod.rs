@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_connection::ClientConnection;
 use crate::message::replay;
+use crate::proxy::page::remove_own_fields;
 use crate::service::{Scheme, Service, Target};
 use dial::PodDialer;
 use failure::PodFailure;
@@ -146,6 +147,7 @@ impl PortForward {
 
     async fn finish(&self, answer: Response<Body>, pod: &str) -> Response<Body> {
         let mut answer = self.diagnostics.examine_own(answer).await;
+        remove_own_fields(answer.headers_mut());
         let carried = RouteTaken { transport: Transport::PortForward, pod: Some(pod.to_owned()) };
         answer.extensions_mut().insert(carried);
         answer

@@ -19,6 +19,7 @@ use super::{Body, RouteTaken, Transport};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
 use crate::message::safe_path::{PathFault, SafePath};
 use crate::message::web_socket;
+use crate::proxy::page::remove_own_fields;
 use crate::service::{Scheme, Service, Target};
 
 pub(super) use encoding::set_accept_encoding;
@@ -98,6 +99,7 @@ impl ServiceProxy {
         let hosts = self.choose_host(&mut request).await;
         let mut answer = self.api.send(request).await?;
         check_upgrade(&mut answer, expected.as_ref())?;
+        remove_own_fields(answer.headers_mut());
         answer.extensions_mut().insert(RouteTaken { transport: Transport::ServiceProxy, pod: None });
         Ok(self.unprefix.load_full().answer(hosts, answer))
     }
