@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::harness::{Plugin, serve};
 use support::cluster::{Cluster, backend_in};
-use support::{Backend, Canned, Serving, eventually};
+use support::{Backend, Canned, Serving, eventually, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -17,6 +17,11 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         t2_forms_that_leave_the_page,
         the_apps_own_page_may_do_all_that,
         a_token_is_exchanged_and_leaves_the_address_bar,
+        t2_an_address_to_which_browsers_say_nothing,
+        t2_a_page_that_opened_the_site_has_no_hold_on_it,
+        t2_pages_that_are_fetched_ahead,
+        t4_a_link_with_somebody_elses_intent,
+        t12_a_service_worker_at_a_shared_origin,
     ]
 }
 
@@ -241,6 +246,11 @@ async fn a_token_is_exchanged_and_leaves_the_address_bar(cluster: &'static Clust
     assert_eq!(browser.run(socket, &[&site]).await.unwrap(), "hello");
     browser.close().await;
 
+    for name in ["localhost", "127.0.0.1", "[::1]"] {
+        let url = opened.replacen("127.0.0.1", name, 1);
+        let code = http::curl(["--output", "/dev/null", "--write-out", "%{http_code}", &url]).await.stdout;
+        assert_eq!(String::from_utf8_lossy(&code), "401", "used up for {name} as well");
+    }
     let another = Browser::start(&cluster.scratch()).await;
     another.open(&opened).await.unwrap();
     another.until_text("body", "--require-token").await.unwrap();
@@ -249,4 +259,142 @@ async fn a_token_is_exchanged_and_leaves_the_address_bar(cluster: &'static Clust
     assert!(seen.contains("/start?x=1") && seen.contains("/socket"), "{seen}");
     assert!(!seen.contains(&token) && !seen.contains("svcproxy-"), "the app is told nothing of it: {seen}");
     serving.stop().await;
+}
+
+/// What a page of another origin tries at `http://10.…`, where browsers send no Fetch Metadata.
+async fn t2_an_address_to_which_browsers_say_nothing(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let app = backend_in(cluster, &namespace).await;
+    app.answer("/", page("The app"));
+    let here = cluster.pod_address();
+    let address = format!("--address={here}");
+    let serving = serve(cluster, &namespace, &["app", "--log-requests", &address]).await;
+    serving.until_stderr("open once: ").await;
+    let said = serving.stderr();
+    let opened = said.split("open once: ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    assert!(opened.starts_with(&format!("http://{here}:")) && said.contains("--require-token=false"), "{said}");
+    let script = Canned {
+        headers: vec![("content-type".to_owned(), "text/javascript".to_owned())],
+        body: b"window.stolen = 'a secret'".to_vec(),
+        ..Canned::default()
+    };
+    app.answer("/config.js", script);
+
+    let browser = Browser::start(&cluster.scratch()).await;
+    browser.open(opened).await.unwrap();
+    browser.until_text("h1", "The app").await.unwrap();
+    let site = browser.url().await.unwrap();
+    let before = app.requests().len();
+    // Another host, and another port of the same one, which is the same site to cookies.
+    for (number, host) in [Ipv4Addr::LOCALHOST, here].into_iter().enumerate() {
+        let evil = Backend::start(host, 0).await;
+        evil.answer("/", page("Cats"));
+        browser.open(&format!("http://{}/", evil.address())).await.unwrap();
+        browser.until_text("h1", "Cats").await.unwrap();
+        for (attack, body) in ATTACKS {
+            let url = format!("{site}{attack}-{number}");
+            let learnt = browser.run(&format!("{TOOLS} {body}"), &[&url]).await.unwrap_or_else(|error| json!(error));
+            assert!(!learnt.to_string().contains("target") && learnt != "open", "{attack}: {learnt}");
+            eventually(&format!("{attack} is refused"), async || {
+                let said = serving.stderr();
+                let line = said.lines().find(|line| line.contains(&format!("/{attack}-{number} ")))?;
+                assert!(line.contains(" 403 ") || line.contains(" 401 "), "{line}");
+                Some(())
+            })
+            .await;
+        }
+        assert_eq!(app.requests().len(), before, "nothing reached the app: {:?}", app.requests());
+        // A page that hides where it is may ask, and is not let see.
+        let hidden = "const script = Object.assign(document.createElement('script'), {src: arguments[0], referrerPolicy: 'no-referrer'});
+                      const outcome = first(script, 'load', 'error');
+                      document.body.append(script);
+                      return [await outcome, window.stolen ?? 'nothing']";
+        let learnt = browser.run(&format!("{TOOLS} {hidden}"), &[&format!("{site}config.js")]).await.unwrap();
+        assert_eq!(learnt, json!(["error", "nothing"]), "{host}");
+    }
+    browser.open(&site).await.unwrap();
+    browser.until_text("h1", "The app").await.unwrap();
+    browser.close().await;
+    serving.stop().await;
+}
+
+async fn t2_a_page_that_opened_the_site_has_no_hold_on_it(cluster: &'static Cluster) {
+    let stage = Stage::new(cluster).await;
+    let site = stage.serving.site_url();
+    stage.browser.open(&stage.evil_pages()[0]).await.unwrap();
+    stage.browser.until_text("h1", "Cats").await.unwrap();
+    stage.browser.run("window.held = window.open(arguments[0])", &[&site]).await.unwrap();
+    eventually("the app is opened", async || (!stage.app.requests().is_empty()).then_some(())).await;
+    let is_let_go = "return window.held.closed";
+    stage.browser.until("it has no hold any more", is_let_go, &[]).await.unwrap();
+    stage.browser.close().await;
+    stage.serving.stop().await;
+}
+
+async fn t2_pages_that_are_fetched_ahead(cluster: &'static Cluster) {
+    let stage = Stage::new(cluster).await;
+    let site = stage.serving.site_url();
+    let ahead = "const rules = document.createElement('script');
+                 rules.type = 'speculationrules';
+                 rules.textContent = JSON.stringify({
+                     prefetch: [{source: 'list', urls: [arguments[0]], eagerness: 'immediate'}]
+                 });
+                 document.head.append(rules)";
+    stage.browser.open(&stage.evil_pages()[0]).await.unwrap();
+    stage.browser.until_text("h1", "Cats").await.unwrap();
+    stage.browser.run(ahead, &[&format!("{site}ahead")]).await.unwrap();
+    stage.until_refused("ahead", 403).await;
+    stage.untouched("what was fetched ahead");
+    stage.browser.close().await;
+    stage.serving.stop().await;
+}
+
+/// With a token a link elsewhere does nothing in the user's name until the user says so.
+async fn t4_a_link_with_somebody_elses_intent(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let app = backend_in(cluster, &namespace).await;
+    app.answer("/", page("The app"));
+    app.answer("/delete", page("All gone"));
+    let serving = serve(cluster, &namespace, &["app", "--require-token"]).await;
+    serving.until_stderr("open once: ").await;
+    let said = serving.stderr();
+    let opened = said.split("open once: ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let browser = Browser::start(&cluster.scratch()).await;
+    browser.open(opened).await.unwrap();
+    browser.until_text("h1", "The app").await.unwrap();
+    let evil = Backend::start(Ipv4Addr::LOCALHOST, 0).await;
+    evil.answer("/", page("Cats"));
+    browser.open(&format!("http://127.0.0.1:{}/", evil.address().port())).await.unwrap();
+    browser.until_text("h1", "Cats").await.unwrap();
+    let url = format!("{}delete?all=1", serving.site_url());
+    browser.run("location.href = arguments[0]", &[&url]).await.unwrap();
+    browser.until_text("h1", "A page elsewhere led here").await.unwrap();
+    let deleted = || app.requests().iter().any(|request| request["target"] == "/delete?all=1");
+    assert!(!deleted(), "{:?}", app.requests());
+    browser.click("main a").await.unwrap();
+    eventually("the user has gone on", async || deleted().then_some(())).await;
+    browser.close().await;
+    serving.stop().await;
+}
+
+/// It would stay there for whatever is served under `localhost` tomorrow.
+async fn t12_a_service_worker_at_a_shared_origin(cluster: &'static Cluster) {
+    let register =
+        "return await navigator.serviceWorker.register('/worker.js').then(() => 'registered', error => error.name)";
+    for (flag, is_its_own) in [("--origin=localhost", false), ("--origin=site", true)] {
+        let namespace = cluster.namespace().await;
+        let app = backend_in(cluster, &namespace).await;
+        app.answer("/", page("The app"));
+        let headers = [("content-type", "text/javascript"), ("service-worker-allowed", "/")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        app.answer("/worker.js", Canned { headers, body: b"// nothing".to_vec(), ..Canned::default() });
+        let serving = serve(cluster, &namespace, &["app", flag]).await;
+        let browser = Browser::start(&cluster.scratch()).await;
+        browser.open(&serving.site_url()).await.unwrap();
+        browser.until_text("h1", "The app").await.unwrap();
+        let outcome = browser.run(register, &[]).await.unwrap();
+        assert_eq!(outcome == "registered", is_its_own, "{flag}: {outcome}");
+        browser.close().await;
+        serving.stop().await;
+    }
 }

@@ -20,6 +20,7 @@ mod trouble;
 mod diagnosis;
 mod gateways;
 mod life;
+mod local_attacks;
 mod odd_answers;
 mod own_pages;
 mod krew;
@@ -87,6 +88,7 @@ fn all_tests() -> Vec<Test> {
         diagnosis::tests(),
         gateways::tests(),
         life::tests(),
+        local_attacks::tests(),
         odd_answers::tests(),
         own_pages::tests(),
         service_proxy::tests(),

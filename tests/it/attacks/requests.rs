@@ -217,3 +217,52 @@ async fn t10_t11_our_cookie_is_ours_alone() {
     let seen = Value::from(stage.backend.requests()).to_string();
     assert!(seen.contains("a=1") && seen.contains("b=2") && !seen.contains("svcproxy-session"), "{seen}");
 }
+
+/// Nothing takes such a coding off, and the app would not learn of it.
+#[tokio::test]
+async fn t6_transfer_codings_that_nobody_takes_off() {
+    let stage = Stage::new().await;
+    for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked"] {
+        let head = format!("POST / HTTP/1.1\r\nHOST\r\nTransfer-Encoding: {coding}\r\nConnection: close\r\n\r\n");
+        let answer = stage.raw(&format!("{head}0\r\n\r\n")).await;
+        assert_eq!(status_of(&answer), 501, "{coding}: {answer}");
+    }
+    stage.untouched("such a coding");
+}
+
+#[tokio::test]
+async fn t8_identities_and_paths_by_other_names() {
+    for via in TRANSPORTS {
+        let stage = Stage::with(&["--via", via]).await;
+        let lines = [
+            "X-Original-URL: /admin",
+            "X_Rewrite_URL: /admin",
+            "Impersonate_User: root",
+            "Remote_User: root",
+            "X_Mine: 1",
+        ];
+        stage.send("GET", "/", &lines).await;
+        let seen = &stage.backend.requests()[0];
+        let names: Vec<&str> =
+            seen["headers"].as_array().unwrap().iter().map(|pair| pair[0].as_str().unwrap()).collect();
+        let passed = |part: &str| names.iter().any(|name| name.contains(part));
+        assert!(
+            passed("mine") && !["original", "rewrite", "impersonate", "remote"].into_iter().any(passed),
+            "{names:?}"
+        );
+    }
+}
+
+/// Only this program says of itself what went wrong.
+#[tokio::test]
+async fn t17_an_app_does_not_speak_for_this_program() {
+    for via in TRANSPORTS {
+        let stage = Stage::with(&["--via", via]).await;
+        let headers = [("svcproxy-error", "forbidden"), ("svcproxy-state", "0123"), ("x-mine", "1")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        stage.backend.answer("/", support::Canned { headers, ..Default::default() });
+        let answer = stage.send("GET", "/", &[]).await;
+        let names: Vec<&str> = answer.headers.keys().map(http::HeaderName::as_str).collect();
+        assert!(names.contains(&"x-mine") && !names.iter().any(|name| name.starts_with("svcproxy-")), "{names:?}");
+    }
+}
