@@ -106,7 +106,7 @@ pub fn plain_words(text: &str) -> String {
     while let Some((start, end)) = part(&words, " (os error ", |rest| rest.find(')').map(|at| at + 1)) {
         words.replace_range(start..end, "");
     }
-    while let Some((start, end)) = part(&words, MANUAL, |rest| rest.find([' ', ')']).or(Some(rest.len()))) {
+    while let Some((start, end)) = part(&words, MANUAL, |rest| rest.find([' ', ')', '"', '\n']).or(Some(rest.len()))) {
         words.replace_range(start..end, "");
     }
     words

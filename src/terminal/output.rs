@@ -222,7 +222,7 @@ impl Output {
 /// Writes lines of the log where [`Output`] prints: each write is one or more whole lines.
 impl Write for Output {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(lines);
+        let text = plain_words(&String::from_utf8_lossy(lines));
         let text = match self.form {
             LogFormat::Text => printable_log(&text, self.colour),
             LogFormat::Json => printable_json(&text),

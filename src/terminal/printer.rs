@@ -16,7 +16,7 @@ const CLEAR_SCREEN: &str = "\u{1b}[2J\u{1b}[3J\u{1b}[H";
 /// How much may wait to be printed, in octets: what programs wait for, and errors, may always.
 const MAX_WAITING: usize = 256 * 1024;
 /// How long whoever prints waits for it where nothing is served yet: questions are asked by others, on the same terminal.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PRINTED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Something to be printed, or to be done to the status line.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Printer {
                 queue.add(job);
                 self.changed.notify_all();
                 if mode == PrintMode::Aside && !queue.is_stuck {
-                    let mut queue = self.wait_until_printed(queue, PATIENCE);
+                    let mut queue = self.wait_until_printed(queue, PRINTED_TIMEOUT);
                     queue.is_stuck = queue.is_busy();
                 }
             }

@@ -84,7 +84,7 @@ async fn the_ready_line_in_each_format() {
         .trim_start_matches("http://")
         .trim_end_matches(&format!(".localhost:{port}/"))
         .to_owned();
-    assert!(label.starts_with("web--default--") && label.len() == "web--default--".len() + 6, "{label}");
+    assert!(label.starts_with("web--default--") && label.len() == "web--default--".len() + 13, "{label}");
     ready.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Url"));
     let expected = json!({
         "context": "test", "server": fake.url(), "namespace": "default", "service": "web", "port": "http",

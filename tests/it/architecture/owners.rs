@@ -25,8 +25,8 @@ const OWNERSHIPS: [Ownership; 8] = [
     Ownership { says: "only `picker` draws", owners: &["find/picker/"], names: &["crossterm", "nucleo_matcher"] },
     Ownership { says: "only `find` asks", owners: &["find/"], names: &["dialoguer"] },
     Ownership {
-        says: "only `output` prints",
-        owners: &["terminal/output.rs", "main.rs"],
+        says: "only `printer` prints",
+        owners: &["terminal/printer.rs", "main.rs"],
         names: &["println!", "eprintln!", "print!", "eprint!", "dbg!", "std::io::stdout"],
     },
     Ownership {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::answer::Answer;
@@ -278,8 +279,15 @@ const LOG_LINE: &str = "{\"time\"";
 
 /// What the user was told about the request, without the lines of the log and of the watch for endpoints.
 fn told(said: &str) -> Vec<String> {
-    let others = [LOG_LINE, "context "];
+    let messages = said.lines().filter(|line| !line.starts_with(LOG_LINE)).map(message);
     let is_watch = |line: &str| line.contains(" in default has ");
-    let lines = said.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)) && !is_watch(line));
+    let lines = messages.filter(|line| !line.starts_with("context ") && !is_watch(line));
     lines.map(|line| format!("told: {line}")).collect()
+}
+
+/// What a line of JSON says, as people read it.
+fn message(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("a line that is no JSON: {line}"));
+    let mark = if line["level"] == "WARN" { "warning: " } else { "" };
+    format!("{mark}{}", line["fields"]["message"].as_str().unwrap_or_default())
 }

@@ -62,6 +62,22 @@ impl GuardRefusal {
                 "a page of another site sent this request",
                 "Open the address itself, or start kubectl svcproxy with --allow-origin and that page's origin.",
             ),
+            Self::Framed | Self::Prefetched | Self::ServiceWorker | Self::TransferCoding => self.without_flag(),
+            Self::ReadOnly(method) => {
+                let others = "other methods than GET, HEAD and OPTIONS";
+                read_only(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} can write"), others)
+            }
+            Self::ReadOnlyTunnel => read_only(StatusCode::FORBIDDEN, "WebSockets can write", "them"),
+            Self::ReadOnlyOverride => read_only(StatusCode::FORBIDDEN, "a header asks for another method", "that"),
+            Self::Connect => no_path(StatusCode::METHOD_NOT_ALLOWED, "connect", "this is not a forward proxy"),
+            Self::NotAPath => no_path(StatusCode::BAD_REQUEST, "target", "the request's target is not a path"),
+            Self::Path(fault) => unsafe_path(*fault),
+        }
+    }
+
+    /// What no flag allows.
+    fn without_flag(&self) -> ExplainedRefusal {
+        match self {
             Self::Framed => refused(
                 StatusCode::FORBIDDEN,
                 "framed",
@@ -80,21 +96,12 @@ impl GuardRefusal {
                 "a service worker would stay at this address, for whatever is served here next",
                 "Use the Service under its own name, as without --origin: there it may have one.",
             ),
-            Self::TransferCoding => refused(
+            _ => refused(
                 StatusCode::NOT_IMPLEMENTED,
                 "transfer-coding",
                 "the body is in a transfer coding other than chunked",
                 "Send it as it is or chunked, and say what it is encoded in by Content-Encoding.",
             ),
-            Self::ReadOnly(method) => {
-                let others = "other methods than GET, HEAD and OPTIONS";
-                read_only(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} can write"), others)
-            }
-            Self::ReadOnlyTunnel => read_only(StatusCode::FORBIDDEN, "WebSockets can write", "them"),
-            Self::ReadOnlyOverride => read_only(StatusCode::FORBIDDEN, "a header asks for another method", "that"),
-            Self::Connect => no_path(StatusCode::METHOD_NOT_ALLOWED, "connect", "this is not a forward proxy"),
-            Self::NotAPath => no_path(StatusCode::BAD_REQUEST, "target", "the request's target is not a path"),
-            Self::Path(fault) => unsafe_path(*fault),
         }
     }
 }
