@@ -164,6 +164,19 @@ impl Plugin {
         self.spawn().end().await
     }
 
+    /// Runs it to its good end; what is given back is not started yet, and has the same home.
+    pub(crate) async fn finish_and_stay(mut self) -> Self {
+        let mut again = Command::new(self.command.as_std().get_program());
+        again.env_clear().current_dir(self.home.path()).stdin(Stdio::null());
+        for (name, value) in self.command.as_std().get_envs() {
+            again.env(name, value.unwrap_or_default());
+        }
+        let finished = self.spawn().end().await;
+        assert_eq!(finished.code(), 0, "{}", finished.stderr);
+        self.arguments.clear();
+        Self { command: again, ..self }
+    }
+
     /// Runs it to its end and asserts all that it says. `{SERVER}` is the API server's URL, `{ADDRESS}` its address,
     /// `{HOME}` the folder.
     pub(crate) async fn ends(mut self, code: i32, stdout: &str, stderr: &str) {

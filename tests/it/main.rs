@@ -15,6 +15,7 @@ mod errors;
 mod forwarding;
 mod golden;
 mod history;
+mod https;
 mod journey;
 mod list;
 mod odd_answers;

@@ -20,6 +20,7 @@ mod process;
 mod raw;
 pub mod stream;
 pub mod terminal;
+pub mod tls_client;
 mod websocket;
 
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub use login_server::{LoginServer, LoginVisitor};
 pub use nginx::nginx;
 pub use process::{Finished, Running, Serving};
 pub use raw::RawBackend;
+pub use tls_client::TlsClient;
 pub use websocket::{Peer, refusal};
 
 /// kubectl-svcproxy(1), made from the command's definition.

@@ -24,6 +24,7 @@ pub(crate) const FLOORS: &[Room] = &[
     Room { place: "lib.rs", floor: 4, beside: &[], never: &[] },
     Room { place: "app/", floor: 4, beside: &[], never: &[] },
     Room { place: "find/", floor: 3, beside: &[], never: &[] },
+    Room { place: "local_tls/", floor: 3, beside: &[], never: &["cluster/", "service/", "message/"] },
     Room { place: "proxy/mod.rs", floor: 3, beside: &[], never: &[] },
     Room { place: "proxy/page.rs", floor: 3, beside: &[], never: &["cluster/", "service/"] },
     Room {

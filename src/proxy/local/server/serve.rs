@@ -32,6 +32,8 @@ use crate::proxy::upstream::WithheldAnswer;
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests under way on one connection of HTTP/2: a page of three hundred scripts and a hundred event streams fit.
 const MAX_STREAMS: u32 = 500;
+/// Octets of a head over HTTP/2, of which many come at once.
+const MAX_HTTP2_HEAD_SIZE: u32 = 256 * 1024;
 /// Octets of one upload that may be on their way to us, of all uploads of a connection, and in one frame.
 const STREAM_WINDOW_SIZE: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_SIZE: u32 = 4 * 1024 * 1024;
@@ -199,7 +201,7 @@ fn http2_limits() -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .enable_connect_protocol()
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(MAX_HEAD_SIZE).unwrap_or(u32::MAX))
+        .max_header_list_size(MAX_HTTP2_HEAD_SIZE)
         .initial_stream_window_size(STREAM_WINDOW_SIZE)
         .initial_connection_window_size(CONNECTION_WINDOW_SIZE)
         .max_frame_size(FRAME_SIZE)
