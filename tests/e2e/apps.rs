@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 
 use crate::browser::{Browser, Outcome, Record};
 use crate::harness::Plugin;
+use crate::local_https::trusting_home;
 use instance::Instance;
 pub(crate) use instance::{install, installed};
 pub(crate) use noting::Noting;
@@ -90,28 +91,32 @@ const DJANGO: App = App { ready: "/ready", ..App::new("django", |page| Box::pin(
 
 /// A test for each app.
 macro_rules! each_app {
-    ($($test:ident: $app:ident),* $(,)?) => {
+    ($($test:ident, $by_https:ident: $app:ident),* $(,)?) => {
         $(async fn $test(cluster: &'static Cluster) {
             use_in_three_ways(cluster, &$app).await;
+        }
+
+        async fn $by_https(cluster: &'static Cluster) {
+            use_by_https(cluster, &$app).await;
         })*
 
         pub(crate) fn tests() -> Vec<crate::Test> {
-            crate::tests![$($test,)* two_jupyterlabs_at_once, django]
+            crate::tests![$($test, $by_https,)* two_jupyterlabs_at_once, django, django_by_https]
         }
     };
 }
 
 each_app! {
-    nginx: NGINX,
-    httpbin: HTTPBIN,
-    prometheus: PROMETHEUS,
-    flower: FLOWER,
-    jupyterlab: JUPYTERLAB,
-    tensorboard: TENSORBOARD,
-    streamlit: STREAMLIT,
-    node_red: NODE_RED,
-    vite: VITE,
-    fastapi: FASTAPI,
+    nginx, nginx_by_https: NGINX,
+    httpbin, httpbin_by_https: HTTPBIN,
+    prometheus, prometheus_by_https: PROMETHEUS,
+    flower, flower_by_https: FLOWER,
+    jupyterlab, jupyterlab_by_https: JUPYTERLAB,
+    tensorboard, tensorboard_by_https: TENSORBOARD,
+    streamlit, streamlit_by_https: STREAMLIT,
+    node_red, node_red_by_https: NODE_RED,
+    vite, vite_by_https: VITE,
+    fastapi, fastapi_by_https: FASTAPI,
 }
 
 /// Two of the kind that shares most when it may: cookies of the same names, the same storage keys, a service's own kernels.
@@ -155,6 +160,37 @@ async fn django(cluster: &'static Cluster) {
         serving.until_stderr("django insists on https: it is told from now on that the browser speaks https").await;
         serving.stop().await;
     }
+}
+
+/// The one that insists on https.
+async fn django_by_https(cluster: &'static Cluster) {
+    use_by_https(cluster, &DJANGO).await;
+}
+
+/// The same visit where https and HTTP/2 are set up.
+async fn use_by_https(cluster: &'static Cluster, app: &App) {
+    let namespace = cluster.namespace().await;
+    let instance = Instance::start(cluster, app, cluster.scratch()).await;
+    expose(cluster, &namespace, app.name, app.landing, &instance).await;
+    let kubeconfig = developer(cluster, &namespace).await;
+    let home = trusting_home(cluster, &kubeconfig).await;
+    let noting = Noting::new(cluster);
+    let plugin = Plugin::new(cluster, &kubeconfig).plain().env("HOME", &home);
+    let serving = plugin.args([app.name, "--port=0", "--output=json", noting.flag()]).serve().await;
+    let opened = noting.opened().await;
+    let browser = Browser::start(&home).await;
+    let page = page(&browser, serving.site_url(), &instance, app, "by-https");
+    let visit = visit(&page, app, &opened).await;
+    let protocol = browser.run("return location.protocol", &[]).await;
+    browser.close().await;
+    assert_eq!(
+        (visit.used, protocol),
+        (Ok(()), Ok(json!("https:"))),
+        "{:?}; it said: {}",
+        visit.record,
+        serving.stderr()
+    );
+    serving.stop().await;
 }
 
 async fn use_in_three_ways(cluster: &'static Cluster, app: &App) {

@@ -25,6 +25,7 @@ mod odd_answers;
 mod own_pages;
 mod krew;
 mod lattice;
+mod local_https;
 mod pick;
 mod service_proxy;
 mod stubborn;
@@ -42,7 +43,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use support::cluster::{Cluster, isolation};
 
 /// Programs of the distribution's packages that the tests start; those of apps and of the browser are looked for apart.
-const NEEDED: [&str; 5] = ["nginx", "curl", "bash", "zsh", "fish"];
+const NEEDED: [&str; 6] = ["nginx", "curl", "bash", "zsh", "fish", "certutil"];
 
 /// They mostly wait for others.
 const TESTS_AT_ONCE: usize = 4;
@@ -88,6 +89,7 @@ fn all_tests() -> Vec<Test> {
         diagnosis::tests(),
         gateways::tests(),
         life::tests(),
+        local_https::tests(),
         local_attacks::tests(),
         odd_answers::tests(),
         own_pages::tests(),
