@@ -3,9 +3,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::ClientSocket;
@@ -13,6 +16,13 @@ use crate::message::byte_stream::ByteStream;
 
 /// The type of the record that a TLS client begins with: a handshake.
 const HANDSHAKE_RECORD: u8 = 22;
+
+/// A fatal alert: handshake_failure (RFC 8446 section 6).
+const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 1, 0, 2, 2, 40];
+/// So much of what a client says is read before it is left.
+const MAX_HELLO_SIZE: u64 = 64 * 1024;
+/// And for so long.
+const LINGERING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is spoken on a connection, below HTTP.
 pub(super) enum SpokenProtocol {
@@ -37,9 +47,19 @@ pub(super) async fn listen_in(socket: ClientSocket, config: Option<&Arc<ServerCo
     let is_tls = socket.peek(&mut first).await? == 1 && first[0] == HANDSHAKE_RECORD;
     match config {
         Some(config) if is_tls => take_off(socket, config).await,
-        None if is_tls => Ok(SpokenProtocol::Unexpected),
+        None if is_tls => turn_away(socket).await.map(|()| SpokenProtocol::Unexpected),
         _ => Ok(SpokenProtocol::Plain(Box::new(socket))),
     }
+}
+
+/// Says in the client's own words that there is no agreement. A connection that is closed with octets unread is reset, and
+/// the words are lost, so what the client has said is read.
+async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
+    socket.write_all(&HANDSHAKE_FAILURE).await?;
+    socket.shutdown().await?;
+    let mut unread = socket.take(MAX_HELLO_SIZE);
+    let lingering = timeout(LINGERING_TIMEOUT, tokio::io::copy(&mut unread, &mut tokio::io::sink()));
+    lingering.await.map_or(Ok(()), |read| read.map(drop))
 }
 
 async fn take_off(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<SpokenProtocol> {

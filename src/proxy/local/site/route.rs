@@ -354,11 +354,11 @@ mod tests {
         check(navigation(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", &format!("307 {site}/a?b"));
         check(navigation(1).by_tls(false), &format!("{NGINX}a?b"), &format!("307 {site}/a?b"));
         check(navigation(1).by_tls(false).at(OwnHost::Localhost), "/a", "307 https://localhost:8001/a");
-        check(navigation(1).by_tls(true).at(OwnHost::Site(0)), "/a?b", "site 0 /a?b");
-        check(curl(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", "site 0 /a?b");
-        check(navigation(1).by_tls(false).at(OwnHost::Named), "/a", "site 0 /a");
+        check(navigation(1).by_tls(true).at(OwnHost::Site(0)), "/a?b", "0 /a?b");
+        check(curl(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", "0 /a?b");
+        check(navigation(1).by_tls(false).at(OwnHost::Named), "/a", "0 /a");
         let path = navigation(1).by_tls(false).presented(Origin::Path).at(OwnHost::Localhost);
-        check(path, &format!("{NGINX}a"), &format!("site 0 /a below {NGINX}"));
+        check(path, &format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
     }
 
     #[test]
