@@ -57,8 +57,8 @@ pub(super) async fn listen_in(socket: ClientSocket, config: Option<&Arc<ServerCo
 async fn turn_away(mut socket: TcpStream) -> io::Result<()> {
     socket.write_all(&HANDSHAKE_FAILURE).await?;
     socket.shutdown().await?;
-    let mut unread = socket.take(MAX_HELLO_SIZE);
-    let lingering = timeout(LINGERING_TIMEOUT, tokio::io::copy(&mut unread, &mut tokio::io::sink()));
+    let (mut unread, mut nowhere) = (socket.take(MAX_HELLO_SIZE), tokio::io::sink());
+    let lingering = timeout(LINGERING_TIMEOUT, tokio::io::copy(&mut unread, &mut nowhere));
     lingering.await.map_or(Ok(()), |read| read.map(drop))
 }
 
