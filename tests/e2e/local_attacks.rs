@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::{Plugin, assert_shows_nginx, nginx_in, plugin, serve};
 use support::cluster::{Cluster, backend_in};
-use support::http;
+use support::{eventually, http};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         t5_a_path_in_an_annotation,
         t10_bookmarks_of_the_shorter_name,
         t13_one_loopback_address_alone,
+        t17_a_pods_message_on_a_terminal,
         a_command_is_let_in_where_a_token_is_asked_for,
         no_threads_are_told_in_words,
     ]
@@ -109,6 +110,31 @@ async fn t13_one_loopback_address_alone(cluster: &'static Cluster) {
 
     let serving = serve(cluster, &namespace, &["nginx:http", "--address=127.0.0.1"]).await;
     assert_shows_nginx(&serving.proxy_url().replace("127.0.0.1", "[::1]")).await;
+}
+
+/// curl writes what it gets to the terminal.
+async fn t17_a_pods_message_on_a_terminal(cluster: &'static Cluster) {
+    const HOSTILE: &str = "back-off\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\u{61c}";
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    let serving = serve(cluster, &namespace, &["app"]).await;
+    namespace.set_ready("app-0", false).await;
+    namespace.until_endpoints("app", 0).await;
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": HOSTILE}});
+    let container = json!({
+        "name": "app", "image": "app", "imageID": "", "ready": false, "restartCount": 1, "state": waiting,
+    });
+    let status = format!("{}/app-0/status", namespace.path("Pod"));
+    cluster.api().patch(&status, &json!({"status": {"containerStatuses": [container]}})).await;
+    let is_told = async || {
+        let answer = http::get(&serving.proxy_url()).await;
+        answer.text().contains("back-off").then_some(answer)
+    };
+    let answer = eventually("the Pod's message is told", is_told).await;
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    let is_obeyed =
+        |character: char| character.is_control() && character != '\n' || "\u{202e}\u{61c}".contains(character);
+    assert!(!answer.text().contains(is_obeyed), "{:?}", answer.text());
 }
 
 async fn a_command_is_let_in_where_a_token_is_asked_for(cluster: &'static Cluster) {

@@ -371,6 +371,8 @@ async fn an_outer_front_that_was_allowed(cluster: &'static Cluster) {
         let serving = serve(cluster, &namespace, &["app", via, "--allow-host=me.example.dev"]).await;
         let asked = |host: &'static str| {
             let request = Request::builder().header("host", host).header("x-forwarded-proto", "https");
+            // As browsers do by https.
+            let request = request.header("sec-fetch-site", "same-origin");
             request.method("POST").header("origin", format!("https://{host}"))
         };
         let url = serving.site_url();
