@@ -15,7 +15,7 @@ use support::fake::{ADMIN_TOKEN, FakeApiServer};
 use support::terminal::{Size, Terminal};
 
 const SIZE: Size = (16, 92);
-const SERVING_SIZE: Size = (8, 92);
+const SERVING_SIZE: Size = (8, 100);
 /// The colour of the URLs to open.
 const CYAN: vt100::Color = vt100::Color::Idx(6);
 /// Width and height of a character, and the room around all of them, in pixels.

@@ -1,8 +1,6 @@
-//! What other users of the machine, other listeners and writers of annotations try, on a Service that is open.
+//! What other programs of the machine, other listeners and writers of annotations and Pods try, on a Service that is open.
 
-use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{chown, symlink};
 
 use serde_json::json;
 
@@ -13,13 +11,11 @@ use support::{eventually, http};
 pub(crate) fn tests() -> Vec<crate::Test> {
     crate::tests![
         t4_a_program_that_speaks_ipv4_by_a_socket_for_ipv6,
-        t4_links_that_another_user_has_laid_for_root,
         t5_a_path_in_an_annotation,
         t10_bookmarks_of_the_shorter_name,
         t13_one_loopback_address_alone,
         t17_a_pods_message_on_a_terminal,
         a_command_is_let_in_where_a_token_is_asked_for,
-        no_threads_are_told_in_words,
     ]
 }
 
@@ -34,27 +30,6 @@ async fn t4_a_program_that_speaks_ipv4_by_a_socket_for_ipv6(cluster: &'static Cl
     let answer = http::curl(["--fail-with-body", "-H", &format!("Host: {host}"), &mapped]).await;
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
     assert!(answer.status.success() && text.contains("Welcome to nginx!"), "{text}");
-}
-
-/// As with `sudo`, which may keep the HOME of who calls it.
-async fn t4_links_that_another_user_has_laid_for_root(cluster: &'static Cluster) {
-    const ANOTHER: u32 = 1000;
-    let namespace = cluster.namespace().await;
-    let _nginx = nginx_in(cluster, &namespace).await;
-    let home = cluster.scratch();
-    let (folder, victim) = (home.join(".local/state/kubectl-svcproxy"), cluster.scratch().join("victim"));
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(&victim, "kept").unwrap();
-    symlink(&victim, folder.join("history.json")).unwrap();
-    for path in [&home, &home.join(".local"), &home.join(".local/state"), &folder] {
-        chown(path, Some(ANOTHER), Some(ANOTHER)).unwrap();
-    }
-    let serving = plugin(cluster, &namespace, &["nginx:http"]).env("HOME", &home).serve().await;
-    assert_shows_nginx(&serving.proxy_url()).await;
-    let finished = serving.stop().await;
-    assert!(!finished.stderr.contains("history"), "{}", finished.stderr);
-    assert_eq!(fs::read_to_string(&victim).unwrap(), "kept");
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing was written");
 }
 
 /// Whoever may write annotations of a Service is a stranger.
@@ -147,18 +122,4 @@ async fn a_command_is_let_in_where_a_token_is_asked_for(cluster: &'static Cluste
     let asked = backend.requests();
     assert_eq!((asked.len(), asked[0]["target"].as_str()), (1, Some("/with")), "{asked:?}");
     assert!(!asked[0].to_string().contains("svcproxy-"), "the app is told nothing of it: {asked:?}");
-}
-
-/// Where a user may have no more processes.
-async fn no_threads_are_told_in_words(cluster: &'static Cluster) {
-    let namespace = cluster.namespace().await;
-    let _nginx = nginx_in(cluster, &namespace).await;
-    let kubeconfig = cluster.admin().kubeconfig(namespace.name());
-    // Root is not limited, so it is a user whom nobody else is.
-    let limited = "ulimit -u 1; exec setpriv --reuid 54321 --regid 54321 --clear-groups";
-    let program = format!("#!/bin/sh\n{limited} {} \"$@\"\n", env!("CARGO_BIN_EXE_kubectl-svcproxy"));
-    let finished = Plugin::new(cluster, &kubeconfig).program(&program).args(["nginx:http"]).finish().await;
-    let said = &finished.stderr;
-    assert_eq!((finished.code(), said.lines().count()), (1, 2), "{said}");
-    assert!(said.starts_with("error: ") && said.contains("threads") && !said.contains("panicked"), "{said}");
 }

@@ -104,6 +104,11 @@ fn decide(
     let (uri, version) = (request.uri(), request.version());
     let facts = RequestFacts { peer, is_tls, method, uri, version, headers, is_from_login };
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| server.explained(&refusal))?;
+    // It may be a frame, and nothing would tell.
+    if admitted.is_unmarked && admitted.is_from_elsewhere && !server.may_be_back_from_login(headers) {
+        let target = path_reference(admitted.target.as_str().to_owned());
+        return Ok(RequestDecision::Respond(own_pages::onward_by_hand(&target)));
+    }
     let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, is_tls, headers);
     let query = RouteQuery {
         host: outer.seen(admitted.host, admitted.authority),

@@ -103,11 +103,6 @@ impl Plugin {
         Running::spawn_unread(self.command()).ready(1).await
     }
 
-    /// Its home folder, which is of this test alone.
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
-    }
-
     /// Starts it and waits for as many ready lines on stdout.
     pub(crate) async fn serve_targets(self, count: usize) -> Serving {
         self.spawn().ready(count).await

@@ -2,12 +2,14 @@
 //!
 //! - `pages`: other web pages, and other programs on this machine (T1 to T4, T13, T24)
 //! - `requests`: what a request may carry (T5, T6, T8 to T11)
+//! - `users`: what other users of this machine prepare (T4)
 //! - `answers`: what a Service or an API server may answer (T7, T14 to T16, T20, T21, T23)
 //! - `words`: what is shown, logged and opened (T12, T17 to T19)
 
 mod answers;
 mod pages;
 mod requests;
+mod users;
 mod words;
 
 use http::{Request, StatusCode};

@@ -198,7 +198,7 @@ fn unsafe_path(fault: PathFault) -> ExplainedRefusal {
 impl GateClosed {
     pub(crate) fn explained(self) -> ExplainedRefusal {
         const NEW_TOKEN: &str = "Open the printed URL in one browser, or start kubectl svcproxy again for a new token; \
-                                 without --require-token there is none.";
+                                 with --require-token=false there is none.";
         let (status, reason, way_out) = match self {
             Self::NoToken => {
                 (StatusCode::UNAUTHORIZED, "this needs the token from the URL that was printed", NEW_TOKEN)

@@ -99,7 +99,7 @@ pub(crate) fn onward_by_hand(target: &str) -> Response<Body> {
     let page = OwnPage {
         about: &[],
         state: PageState::Waiting,
-        status: StatusCode::OK,
+        status: StatusCode::FORBIDDEN,
         title: "A page elsewhere led here",
         content: &format!(
             "<p class=\"why\">Go on if you meant to: it is asked for with your session here.</p>\n\

@@ -260,7 +260,7 @@ async fn t4_the_token_opens_a_site_once_and_becomes_a_cookie() {
     assert_eq!(status_of(&serving.ask(&format!("GET /\nCookie: {cookie}; {cookie}")).await), 400);
     let back = "Sec-Fetch-Mode: navigate\nSec-Fetch-Site: cross-site\nSec-Fetch-Dest: document";
     let asked = serving.ask(&format!("GET /delete?all='1&b\n{back}")).await;
-    assert_eq!(status_of(&asked), 200);
+    assert_eq!(status_of(&asked), 403);
     let link = "<a href=\"/delete?all=&#39;1&amp;b\">";
     assert!(asked.contains(link) && !asked.contains("http-equiv=\"refresh\""), "{asked}");
     serving.stop().await;
@@ -360,6 +360,9 @@ async fn t2_answers_where_browsers_do_not_say_whose_page_asks() {
     let foreign =
         serving.ask_at("dev.example", &format!("GET /\nCookie: {cookie}\nReferer: http://evil.example/")).await;
     assert_eq!(status_of(&foreign), 403);
+    let led = format!("GET /a?b\nCookie: {cookie}\nReferer: http://evil.example/\nUpgrade-Insecure-Requests: 1");
+    let led = serving.ask_at("dev.example", &led).await;
+    assert!(status_of(&led) == 403 && led.contains("<a href=\"/a?b\">"), "in a frame, perhaps: {led}");
     let own = serving.ask(&format!("GET /\n{NAVIGATION}")).await;
     assert!(!own.contains("cross-origin-") && !own.contains("frame-ancestors"), "{own}");
     serving.stop().await;
