@@ -12,6 +12,7 @@ mod browser_attacks;
 mod harness;
 mod golden;
 mod completion;
+mod http2_conformance;
 mod journey;
 mod paths;
 mod bulk;
@@ -89,6 +90,7 @@ fn all_tests() -> Vec<Test> {
         diagnosis::tests(),
         gateways::tests(),
         life::tests(),
+        http2_conformance::tests(),
         local_https::tests(),
         local_attacks::tests(),
         odd_answers::tests(),

@@ -1,5 +1,5 @@
 //! Requests of HTTP/2 in the form that everything behind the listener knows, and answers back: `:authority` is `Host`, and an
-//! extended CONNECT is the handshake of a WebSocket (RFC 9113 section 8.3.1, RFC 8441). Pure.
+//! extended CONNECT is the handshake of a WebSocket (RFC 9113 section 8.3.1, RFC 8441).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
