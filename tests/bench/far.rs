@@ -1,0 +1,404 @@
+//! `cargo bench --bench far [WORD]`: what a cluster costs that is 20 or 100 ms away, in round trips: the real API server behind a
+//! relay that takes its time, beside `kubectl proxy` and `kubectl port-forward`, rounds interleaved. Prints medians, and fails
+//! where a goal is missed at the longer distance. With a WORD, only the rows whose names contain it.
+//!
+//! The page of 300 scripts has no goal yet: over HTTP/1.1 a browser asks for six of them at a time, whoever answers.
+#![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
+
+#[path = "../e2e/browser.rs"]
+#[allow(dead_code, reason = "the tests do more with it than to load a page")]
+mod browser;
+mod relay;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::cluster::{Cluster, Namespace, backend_in, isolation};
+use support::figures::median;
+use support::{Backend, Canned};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use browser::Browser;
+use relay::Relay;
+
+/// Distances, the last of them the one at which goals count.
+const ROUND_TRIPS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
+/// Rounds at each distance; each starts every program once for each row.
+const ROUNDS: usize = 5;
+/// Rounds in which a page is loaded: each takes seconds.
+const PAGE_ROUNDS: usize = 3;
+/// Scripts of a page.
+const SCRIPTS: usize = 300;
+/// Longer than any start; a program that needs more has failed.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks whether a program listens.
+const POLL: Duration = Duration::from_micros(200);
+/// So long a program is left alone between two things that are measured, in round trips: whatever it does ahead is done.
+const PAUSE: u32 = 8;
+/// After so long a program watches its Service, and what it read at the start is no longer new.
+const WATCHED: Duration = Duration::from_secs(3);
+/// Local ports, one per start, so that none waits for another's sockets.
+const FIRST_PORT: u16 = 20_000;
+/// The relays' ports, at the address of the API server, whose certificate names it.
+const FIRST_RELAY: u16 = 7_443;
+/// The program itself, as kubectl executes it.
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
+/// Columns: what is compared with, and what is compared.
+const OURS: usize = 1;
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq)]
+enum Measure {
+    /// From the start of the program to the first answer.
+    FirstByte(Start),
+    /// A WebSocket, in a program that has served a page.
+    WebSocket,
+    /// The same with a query, the first one.
+    FirstWithQuery,
+    /// The same, once the first has shown the way.
+    NextWithQuery,
+    /// A page of many scripts in Chromium, in a program that has served nothing yet.
+    Page(Carrier),
+}
+
+/// How the program is told what to open.
+#[derive(Clone, Copy, PartialEq)]
+enum Start {
+    Name,
+    NameAndPort,
+    Remembered,
+    ByPortForward,
+}
+
+/// Through what.
+#[derive(Clone, Copy, PartialEq)]
+enum Carrier {
+    ServiceProxy,
+    PortForward,
+}
+
+/// One thing that is measured, at one distance.
+struct Row {
+    name: &'static str,
+    measure: Measure,
+    /// Round trips at most.
+    goal: Option<f64>,
+    /// For each column, the time of each round.
+    took: [Vec<Duration>; 2],
+}
+
+fn rows() -> Vec<Row> {
+    use Measure::{FirstByte, FirstWithQuery, NextWithQuery, Page, WebSocket};
+    let row = |name, measure, goal| Row { name, measure, goal, took: Default::default() };
+    vec![
+        row("first byte: NAME", FirstByte(Start::Name), Some(4.1)),
+        row("first byte: NAME:PORT", FirstByte(Start::NameAndPort), Some(3.2)),
+        row("first byte: remembered", FirstByte(Start::Remembered), Some(3.2)),
+        row("first byte: by port-forward", FirstByte(Start::ByPortForward), Some(5.2)),
+        row("a WebSocket", WebSocket, Some(1.2)),
+        row("a WebSocket with a query, first", FirstWithQuery, None),
+        row("a WebSocket with a query, next", NextWithQuery, Some(2.2)),
+        row("page: 300 scripts", Page(Carrier::ServiceProxy), None),
+        row("page: 300 scripts, by port-forward", Page(Carrier::PortForward), None),
+    ]
+}
+
+/// What all programs share.
+struct Setup {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    /// Where a run was before, and its history is.
+    home: PathBuf,
+    cluster: &'static Cluster,
+    /// The proxy path of the Service, without a slash at its end.
+    proxy_path: String,
+    round_trip: Duration,
+    browser: Option<Browser>,
+}
+
+fn main() -> ExitCode {
+    let directory = match isolation::enter(&["chromedriver"]) {
+        Ok(directory) => directory,
+        Err(reason) => {
+            eprintln!("NOT RUN: {reason}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let missed = runtime.block_on(measure(&directory, &word));
+    isolation::leave(&directory, i32::from(missed > 0))
+}
+
+/// Gives the number of goals that were missed.
+async fn measure(directory: &Path, word: &str) -> usize {
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(directory).await.unwrap()));
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    put_page(&backend);
+    let mut ports = FIRST_PORT..;
+    let mut missed = 0;
+    for (number, round_trip) in ROUND_TRIPS.into_iter().enumerate() {
+        let (setup, _relay) = set_up(cluster, &namespace, number, round_trip).await;
+        let mut rows: Vec<Row> = rows().into_iter().filter(|row| row.name.contains(word)).collect();
+        for round in 0..ROUNDS {
+            for row in rows.iter_mut().filter(|row| round < row.rounds()) {
+                row.take(&setup, &mut ports).await;
+            }
+        }
+        if let Some(browser) = setup.browser {
+            browser.close().await;
+        }
+        missed = report(&rows, round_trip);
+    }
+    missed
+}
+
+async fn set_up(
+    cluster: &'static Cluster,
+    namespace: &Namespace,
+    number: usize,
+    round_trip: Duration,
+) -> (Setup, Relay) {
+    let far: SocketAddr = Cluster::authority_of_url().parse().unwrap();
+    let near = SocketAddr::new(far.ip(), FIRST_RELAY + u16::try_from(number).unwrap());
+    let relay = Relay::start(near, far, round_trip).await;
+    let text = fs::read_to_string(cluster.admin().kubeconfig(namespace.name())).unwrap();
+    let kubeconfig = cluster.scratch().join("kubeconfig");
+    fs::write(&kubeconfig, text.replace(&Cluster::url(), &format!("https://{near}"))).unwrap();
+    let setup = Setup {
+        kubectl: cluster.programs().path("kubectl").unwrap(),
+        kubeconfig,
+        home: cluster.scratch(),
+        cluster,
+        proxy_path: namespace.proxy_path("app:http"),
+        round_trip,
+        browser: Some(Browser::start(&cluster.scratch()).await),
+    };
+    (setup, relay)
+}
+
+/// A page at `/page`, and its scripts, which nobody keeps.
+fn put_page(backend: &Backend) {
+    let canned = |kind: &str, body: String| Canned {
+        headers: vec![
+            ("content-type".to_owned(), kind.to_owned()),
+            ("cache-control".to_owned(), "no-store".to_owned()),
+        ],
+        body: body.into_bytes(),
+        ..Canned::default()
+    };
+    let mut page = "<!DOCTYPE html><title>scripts</title>".to_owned();
+    for number in 0..SCRIPTS {
+        page.push_str(&format!("<script src=\"script-{number}.js\" async></script>"));
+        let script = format!("globalThis.loaded = (globalThis.loaded ?? 0) + 1; // {}", "x".repeat(2000));
+        backend.answer(&format!("/script-{number}.js"), canned("text/javascript", script));
+    }
+    backend.answer("/page", canned("text/html", page));
+    backend.answer("/small", canned("text/plain", "small".to_owned()));
+}
+
+impl Row {
+    fn rounds(&self) -> usize {
+        if matches!(self.measure, Measure::Page(_)) { PAGE_ROUNDS } else { ROUNDS }
+    }
+
+    async fn take(&mut self, setup: &Setup, ports: &mut std::ops::RangeFrom<u16>) {
+        for (column, took) in self.took.iter_mut().enumerate() {
+            took.push(self.measure.run(setup, column == OURS, ports.next().unwrap()).await);
+        }
+    }
+}
+
+impl Measure {
+    /// What `kubectl` is told, or else the program itself.
+    fn command(self, setup: &Setup, is_ours: bool, port: u16) -> Command {
+        let by_port_forward = matches!(
+            self,
+            Self::FirstByte(Start::ByPortForward)
+                | Self::Page(Carrier::PortForward)
+                | Self::FirstWithQuery
+                | Self::NextWithQuery
+        );
+        let mut command = Command::new(if is_ours { Path::new(PLUGIN) } else { &setup.kubectl });
+        if is_ours {
+            command.args([self.service(), "--no-browser", &format!("--port={port}")]);
+            let only = matches!(self, Self::FirstByte(Start::ByPortForward) | Self::Page(Carrier::PortForward));
+            command.args(only.then_some("--via=port-forward"));
+        } else if by_port_forward {
+            command.args(["port-forward", "svc/app", &format!("{port}:80")]);
+        } else {
+            command.args(["proxy", &format!("--port={port}")]);
+        }
+        let is_remembered = self == Self::FirstByte(Start::Remembered);
+        let home = if is_remembered { setup.home.clone() } else { setup.cluster.scratch() };
+        command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", home).env_remove("XDG_STATE_HOME");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    fn service(self) -> &'static str {
+        if self == Self::FirstByte(Start::NameAndPort) { "app:http" } else { "app" }
+    }
+
+    /// Where the app is, for a program on `port`.
+    fn app(self, setup: &Setup, is_ours: bool) -> String {
+        let is_forward = matches!(
+            self,
+            Self::FirstByte(Start::ByPortForward)
+                | Self::Page(Carrier::PortForward)
+                | Self::FirstWithQuery
+                | Self::NextWithQuery
+        );
+        if is_forward && !is_ours { String::new() } else { setup.proxy_path.clone() }
+    }
+
+    async fn run(self, setup: &Setup, is_ours: bool, port: u16) -> Duration {
+        if self == Self::FirstByte(Start::Remembered) && is_ours {
+            // The first of them is remembered by the others, and does not count.
+            Program::start(self.command(setup, is_ours, port))
+                .until_served(port, &self.app(setup, is_ours))
+                .await
+                .end();
+        }
+        let app = self.app(setup, is_ours);
+        let program = Program::start(self.command(setup, is_ours, port));
+        let started = program.started;
+        if let Self::Page(_) = self {
+            program.until_listening(port).await;
+            let took = load_page(setup, &format!("http://127.0.0.1:{port}{app}/page")).await;
+            program.end();
+            return took;
+        }
+        let program = program.until_served(port, &app).await;
+        let first = started.elapsed();
+        let took = match self {
+            Self::FirstByte(_) | Self::Page(_) => first,
+            Self::WebSocket => setup.web_socket(port, &format!("{app}/socket")).await,
+            Self::FirstWithQuery => setup.web_socket(port, &format!("{app}/socket?a=b")).await,
+            Self::NextWithQuery => {
+                setup.web_socket(port, &format!("{app}/socket?a=b")).await;
+                tokio::time::sleep(WATCHED).await;
+                setup.web_socket(port, &format!("{app}/socket?a=b")).await
+            }
+        };
+        program.end();
+        took
+    }
+}
+
+impl Setup {
+    /// How long a WebSocket takes to open, after a pause.
+    async fn web_socket(&self, port: u16, path: &str) -> Duration {
+        tokio::time::sleep(self.round_trip * PAUSE).await;
+        let started = Instant::now();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+            assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "{path} ended");
+        }
+        let took = started.elapsed();
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{path}: {}", String::from_utf8_lossy(&answer));
+        took
+    }
+}
+
+async fn load_page(setup: &Setup, url: &str) -> Duration {
+    let browser = setup.browser.as_ref().unwrap();
+    browser.open(url).await.unwrap();
+    let script = "const { loadEventEnd, navigationStart } = performance.timing;
+                  return globalThis.loaded === 300 && loadEventEnd > 0 && loadEventEnd - navigationStart";
+    let took = browser.until("all scripts", script, &[]).await.unwrap();
+    browser.open("about:blank").await.unwrap();
+    Duration::from_millis(took.as_u64().unwrap())
+}
+
+/// One that runs. It is killed when dropped.
+struct Program {
+    child: Child,
+    started: Instant,
+}
+
+impl Program {
+    fn start(mut command: Command) -> Self {
+        let started = Instant::now();
+        Self { child: command.spawn().unwrap(), started }
+    }
+
+    async fn until_listening(&self, port: u16) {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+            assert!(self.started.elapsed() < LIMIT, "it does not listen");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn until_served(mut self, port: u16, app: &str) -> Self {
+        while !is_served(port, &format!("{app}/small")).await {
+            assert!(self.started.elapsed() < LIMIT, "it serves nothing");
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended");
+            tokio::time::sleep(POLL).await;
+        }
+        self
+    }
+
+    /// As a user would: what is remembered is written by then.
+    fn end(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+    }
+}
+
+async fn is_served(port: u16, path: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return false };
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    // Not to the end: kubectl port-forward closes a connection a second later than the app.
+    let mut first = [0; 12];
+    stream.write_all(request.as_bytes()).await.is_ok()
+        && stream.read_exact(&mut first).await.is_ok()
+        && first == *b"HTTP/1.1 200"
+}
+
+/// Gives the number of goals that were missed.
+fn report(rows: &[Row], round_trip: Duration) -> usize {
+    let is_judged = ROUND_TRIPS.last() == Some(&round_trip);
+    println!(
+        "{} ms away, medians of {ROUNDS} interleaved rounds ({PAGE_ROUNDS} of pages), in round trips",
+        round_trip.as_millis()
+    );
+    println!("{:<36} {:>8} {:>9} {:>6} {:>8}", "", "kubectl", "svcproxy", "goal", "svcproxy");
+    let mut missed = 0;
+    for row in rows {
+        let [theirs, ours] = row.took.clone().map(|took| median(took).as_secs_f64());
+        let trips = |seconds: f64| seconds / round_trip.as_secs_f64();
+        let goal = row.goal.map_or_else(|| "-".to_owned(), |goal| format!("{goal:.1}"));
+        let is_missed = is_judged && row.goal.is_some_and(|goal| trips(ours) > goal);
+        missed += usize::from(is_missed);
+        println!(
+            "{:<36} {:>8.2} {:>9.2} {goal:>6} {:>6.3} s{}",
+            row.name,
+            trips(theirs),
+            trips(ours),
+            ours,
+            if is_missed { "  MISSED" } else { "" }
+        );
+    }
+    missed
+}
