@@ -19,7 +19,7 @@ use super::serving_keys::ServingDesk;
 use super::shown_run::shown_run;
 use super::status_line::{self, StatusLine, StatusSources};
 use super::trouble_line;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, EndpointsAhead};
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
 use crate::find::missing_namespace::closed_namespace;
@@ -28,6 +28,7 @@ use crate::proxy::local::{
     GuardPolicy, ListenOn, LocalListener, LocalProxy, ReadyCount, RequestLog, ShownRun, ShownService, Site,
     TrafficStats, serve, serves_site,
 };
+use crate::proxy::upstream::limitation::Via;
 use crate::proxy::upstream::{self, Dispatcher, Notices};
 use crate::service::choose_port::{PortChoice, annotation_fault};
 use crate::service::{Service, Target, served_paths, site_label};
@@ -56,12 +57,19 @@ pub struct OpenService {
     pub site: Site,
     /// Its ready line.
     pub ready: ReadyLine,
+    /// What was asked of its endpoints while it was read.
+    endpoints: EndpointsAhead,
 }
 
 impl OpenService {
-    /// Asks once how many of its endpoints are ready, rights permitting, and has its transport know.
+    /// Has its transport know how many of its endpoints are ready, rights permitting: asked once, unless it was just now.
     pub(super) async fn count_endpoints(&self, cluster: &Cluster) {
-        if let Ok(slices) = cluster.endpoints(&self.target.namespace, self.target.service()).await {
+        let (namespace, service) = (&self.target.namespace, self.target.service());
+        let slices = match self.endpoints.answer(namespace, service).await {
+            Some(answer) => answer,
+            None => cluster.endpoints(namespace, service).await,
+        };
+        if let Ok(slices) = slices {
             self.transport.learn(&slices).await;
         }
     }
@@ -74,6 +82,8 @@ pub struct ServingSession<'a> {
     pub cluster: &'a Cluster,
     /// What to do.
     pub plan: &'a OpenPlan,
+    /// What was asked of endpoints while Services were read.
+    pub endpoints: &'a EndpointsAhead,
     /// Where everything is said.
     pub output: &'a Output,
     /// How it is served by https too, if it is.
@@ -152,7 +162,7 @@ impl ServingSession<'_> {
         let local = self.local_proxy(sites, names, shown, listener)?;
         let services = parts.into_iter().map(|(FoundTarget { target, read }, transport, site)| {
             let ready = self.ready_line(&target, local.proxy_url(&site, listener), local.site_url(&site, listener));
-            OpenService { target, read, transport, site, ready }
+            OpenService { target, read, transport, site, ready, endpoints: self.endpoints.clone() }
         });
         let services = services.collect();
         Ok((local, services))
@@ -176,7 +186,12 @@ impl ServingSession<'_> {
             host_header: self.plan.serving.host_header.clone(),
             notices: Notices::new(move |line| output.print_notice(line)),
         };
-        Dispatcher::new(self.cluster, &found.target, found.read.as_ref().map(|(service, _)| service), options)
+        let service = found.read.as_ref().map(|(service, _)| service);
+        let transport = Dispatcher::new(self.cluster, &found.target, service, options)?;
+        if self.plan.serving.via == Via::PortForward && !self.plan.dry_run {
+            transport.dial_ahead(self.endpoints.answer(&found.target.namespace, found.target.service()));
+        }
+        Ok(transport)
     }
 
     fn site(&self, target: &Target, paths: Vec<String>, transport: Dispatcher) -> Site {

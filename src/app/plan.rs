@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::find::list::ListPlan;
 use crate::find::query::{NamedService, ServiceQuery, ServiceSearch, WantedServices};
 use crate::proxy::local::{GuardPolicy, ListenOn};
+use crate::proxy::upstream::limitation::Via;
 use crate::service::choose_port::TargetWish;
 use crate::service::{ServiceIdError, ServiceSpelling, SpellingError, is_site_label, rooted};
 use crate::terminal::browser::{self, BrowserOpening};
@@ -56,6 +57,13 @@ pub struct OpenPlan {
     pub for_person: bool,
     /// Whether single keys can be typed.
     pub keys: bool,
+}
+
+impl OpenPlan {
+    /// Whether somebody will want to know the endpoints as soon as the Service is read.
+    pub fn wants_endpoints(&self) -> bool {
+        self.for_person || self.dry_run || self.serving.via == Via::PortForward
+    }
 }
 
 /// Decides what to do.

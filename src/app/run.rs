@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::local_https::LocalHttps;
 use super::open::{OpenService, ServingSession};
 use super::plan::{OpenPlan, Plan};
-use crate::cluster::{Cluster, ConnectFlags, ProcessEnvironment, contexts_at};
+use crate::cluster::{Cluster, ConnectFlags, EndpointsAhead, ProcessEnvironment, contexts_at};
 use crate::error::{Error, Exit, system_words};
 use crate::find::history::History;
 use crate::find::list::list;
@@ -41,6 +41,9 @@ pub async fn run(
         Plan::Open(open) => {
             command::check(&open.command, &environment.search_path)?;
             let https = LocalHttps::of(&open, history_folder.as_deref())?;
+            if !open.dry_run {
+                cluster.api().keep_ready();
+            }
             open_services(&cluster, &open, history, https.as_ref(), output).await
         }
         Plan::List(plan) => {
@@ -87,16 +90,18 @@ async fn open_services(
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
     output.set_aside().map_err(|error| Error::failed(format!("cannot start threads: {}", system_words(&error))))?;
+    let endpoints = EndpointsAhead::default();
     let resolver = TargetResolver {
         cluster,
         query: &plan.query,
         prompting: plan.prompting,
         history: &history,
         now: now(),
+        endpoints: plan.wants_endpoints().then_some(&endpoints),
         output,
     };
     let found = resolver.targets(&mut signals).await?;
-    let session = ServingSession { cluster, plan, output, https };
+    let session = ServingSession { cluster, plan, endpoints: &endpoints, output, https };
     let listener = session.bind(&found[0].target).await?;
     let (local, services) = session.open(found, &listener)?;
     if plan.dry_run {

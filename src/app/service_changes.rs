@@ -108,9 +108,12 @@ pub async fn report_changes(
         let mut now = seen.clone();
         tokio::select! {
             Some(slices) = endpoints.next() => {
-                let Ok(slices) = slices else { continue };
+                let Ok(slices) = slices else {
+                    transport.is_unwatched();
+                    continue;
+                };
                 now.ready = Some(ready(&slices, &port).ready);
-                transport.learn(&slices).await;
+                transport.follow(&slices).await;
             }
             Some(services) = services.next() => {
                 let Ok(services) = services else { continue };
@@ -119,7 +122,7 @@ pub async fn report_changes(
                 now.is_there = Some(found.is_some());
                 now.ports = found.map(|service| service.ports).or(now.ports);
             }
-            else => return,
+            else => return transport.is_unwatched(),
         }
         changes(&target, &seen, &now)
             .iter()

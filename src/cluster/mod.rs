@@ -17,6 +17,7 @@ pub use api::api_error::ApiError;
 pub use api::api_server::ApiServer;
 pub use api::api_server_health::{ApiServerHealth, HealthTrouble};
 pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice, ServiceReadiness};
+pub use api::endpoints_ahead::EndpointsAhead;
 pub use api::forbidden::{CredentialsNotSeen, MissingRight};
 pub use api::list::Scope;
 pub use api::namespaces::{KubeconfigNames, contexts_at};

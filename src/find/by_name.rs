@@ -8,7 +8,7 @@ use super::history::History;
 use super::match_name::{NameMatch, match_name};
 use super::missing_namespace::missing_namespace;
 use super::query::{NamedService, ServiceSearch};
-use crate::cluster::{AccessRule, ApiError, Cluster, Scope};
+use crate::cluster::{AccessRule, ApiError, Cluster, EndpointsAhead, Scope};
 use crate::error::Error;
 use crate::service::choose_port::{NotOpenable, PortChoice, TargetWish, choose};
 use crate::service::{Service, ServiceId, ServicePort, Target, port_at_site};
@@ -44,6 +44,8 @@ pub struct ServiceFinder<'a> {
     pub search: &'a ServiceSearch,
     /// Where something was opened before: it is looked there if not everywhere.
     pub history: &'a History,
+    /// Asked for the endpoints of what is found by one GET, side by side with that; `None` where nobody will want them.
+    pub endpoints: Option<&'a EndpointsAhead>,
 }
 
 impl ServiceFinder<'_> {
@@ -58,6 +60,7 @@ impl ServiceFinder<'_> {
     pub async fn find(&self, named: &NamedService) -> Result<FindOutcome, Error> {
         let scope = self.scope_of(named);
         if let Scope::Namespace(namespace) = &scope {
+            self.endpoints.inspect(|ahead| ahead.ask(self.cluster, namespace, named.spelling.id.name()));
             match self.cluster.service(namespace, named.spelling.id.name()).await {
                 Ok(Some(service)) => return self.open(service, named).await,
                 Ok(None) => {}
@@ -163,9 +166,23 @@ impl ServiceFinder<'_> {
             Err(refused) => return Err(refusal(&service, &refused)),
         };
         if service.selector.is_empty() {
-            has_pods(self.cluster, &service).await?;
+            self.has_pods(&service).await?;
         }
         Ok(outcome)
+    }
+
+    /// A Service without a selector works only if somebody wrote endpoints for it that are Pods
+    /// (kubernetes/kubernetes#57265). Where the endpoints cannot be seen, it may.
+    async fn has_pods(&self, service: &Service) -> Result<(), Error> {
+        let (namespace, name) = (&service.namespace, &service.name);
+        let asked = self.endpoints.map(|ahead| ahead.answer(namespace, name));
+        let slices = match futures_util::future::OptionFuture::from(asked).await.flatten() {
+            Some(answer) => answer,
+            None => self.cluster.endpoints(namespace, name).await,
+        };
+        let Ok(slices) = slices else { return Ok(()) };
+        let has_pod = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.pod.is_some());
+        if has_pod { Ok(()) } else { Err(no_pods(service)) }
     }
 }
 
@@ -198,12 +215,4 @@ pub fn choose_port_of(
 fn typed_id(named: &NamedService) -> Result<ServiceId, Error> {
     ServiceId::from_parts(named.wish.scheme, named.spelling.id.name(), named.wish.port.clone())
         .map_err(|error| Error::usage(format!("SERVICE \"{}\" {error}", named.text)))
-}
-
-/// A Service without a selector works only if somebody wrote endpoints for it that are Pods
-/// (kubernetes/kubernetes#57265). Where the endpoints cannot be seen, it may.
-async fn has_pods(cluster: &Cluster, service: &Service) -> Result<(), Error> {
-    let Ok(slices) = cluster.endpoints(&service.namespace, &service.name).await else { return Ok(()) };
-    let has_pod = slices.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.pod.is_some());
-    if has_pod { Ok(()) } else { Err(no_pods(service)) }
 }

@@ -9,7 +9,7 @@ use super::picker::{PickedRow, ask_port, ask_port_by_number, pick, pick_by_numbe
 use super::query::{NamedService, ServiceQuery, WantedServices};
 use super::scan::scopes_text;
 use super::{FindOutcome, FoundTarget, ServiceFinder, choose_port_of, only_elsewhere, refusal, several_services};
-use crate::cluster::{Cluster, Scope};
+use crate::cluster::{Cluster, EndpointsAhead, Scope};
 use crate::error::Error;
 use crate::service::choose_port::{NotOpenable, TargetWish};
 use crate::service::{PortRef, Service, ServicePort, ServiceSpelling, Target};
@@ -30,6 +30,8 @@ pub struct TargetResolver<'a> {
     pub history: &'a History,
     /// Seconds since the Unix epoch.
     pub now: i64,
+    /// Asked for endpoints beside Services; `None` where nobody will want them.
+    pub endpoints: Option<&'a EndpointsAhead>,
     /// For warnings, and whether there is colour.
     pub output: &'a Output,
 }
@@ -63,7 +65,8 @@ impl TargetResolver<'_> {
     }
 
     async fn one_name(&self, named: &NamedService, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
-        let finder = ServiceFinder { cluster: self.cluster, search: &self.query.search, history: self.history };
+        let Self { cluster, history, endpoints, .. } = *self;
+        let finder = ServiceFinder { cluster, search: &self.query.search, history, endpoints };
         let mut outcome = heeding(signals, finder.find(named)).await?;
         if let FindOutcome::Elsewhere(found) = &outcome
             && let [only] = &found.exact[..]

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION};
@@ -10,7 +10,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::api_error::StatusObject;
 use super::api_server_health::{ApiServerHealth, HealthRecord};
@@ -40,6 +40,7 @@ pub struct ApiServer {
     credentials: Arc<Credentials>,
     pool: Arc<ConnectionPool<ClusterConnector>>,
     pub(super) health: HealthRecord,
+    routes_by_host: OnceCell<bool>,
 }
 
 impl ApiServer {
@@ -55,7 +56,8 @@ impl ApiServer {
         let login = forwarding.and_then(|proxy| proxy.login.as_ref());
         let proxy_authorization = login.map(|login| basic(&login.user, &login.password));
         let health = HealthRecord::default();
-        Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool, health }
+        let routes_by_host = OnceCell::new();
+        Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool, health, routes_by_host }
     }
 
     /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
@@ -148,6 +150,11 @@ impl ApiServer {
         self.health.watch()
     }
 
+    /// Whether a gateway in front of it chooses by `Host` whom a request goes to, once somebody has found out.
+    pub(crate) fn routes_by_host(&self) -> &OnceCell<bool> {
+        &self.routes_by_host
+    }
+
     /// Connects ahead, so that the first request need not wait for it.
     ///
     /// # Errors
@@ -155,6 +162,16 @@ impl ApiServer {
     pub async fn warm(&self) -> Result<(), SendError> {
         self.credentials.current().await.map_err(SendError::Credentials)?;
         self.pool.warm().await
+    }
+
+    /// Keeps a connection ready for the next request, from now on and as long as there are requests: a new one takes as long
+    /// as two or three of them.
+    pub fn keep_ready(&self) {
+        self.pool.keep_spare();
+        if self.credentials.come_from_elsewhere() {
+            // It is made while the plugin or the provider is asked.
+            self.pool.dial_ahead(std::future::ready(()));
+        }
     }
 
     fn addressed(&self, mut request: Request<Body>) -> Request<Body> {
@@ -208,7 +225,9 @@ impl ApiServer {
         self.authorize(request.headers_mut(), credential);
         let is_traced = request.extensions().get::<SendTrace>().is_some();
         let outcome = match web_socket::is_asked(request.headers()) {
-            true => self.pool.send_alone(request).await?,
+            // Nobody sends once more what must not be sent twice, so it takes no connection that may be dead.
+            true if is_safe(request.method()) => self.pool.send_alone(request, pool::CONNECTION_IDLE_TIMEOUT).await?,
+            true => self.pool.send_alone(request, Duration::ZERO).await?,
             false => self.pool.send(request, pool::CONNECTION_IDLE_TIMEOUT).await?,
         };
         let mut again = match outcome {
@@ -220,7 +239,11 @@ impl ApiServer {
             }
         };
         self.authorize(again.headers_mut(), credential);
-        match self.pool.send_fresh(again).await? {
+        let outcome = match web_socket::is_asked(again.headers()) {
+            true => self.pool.send_alone(again, Duration::ZERO).await?,
+            false => self.pool.send_fresh(again).await?,
+        };
+        match outcome {
             SendOutcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
             SendOutcome::Lost { error, .. } => Err(self.lost(error)),
         }

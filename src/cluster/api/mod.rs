@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod object_fields;
 pub(crate) mod services;
 pub(crate) mod endpoint_slices;
+pub(crate) mod endpoints_ahead;
 pub(crate) mod readiness;
 pub(crate) mod namespaces;
 pub(crate) mod pods;

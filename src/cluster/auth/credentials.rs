@@ -86,6 +86,11 @@ impl Credentials {
         self.login.is_renewable()
     }
 
+    /// Whether it may take long to have them at first.
+    pub(crate) fn come_from_elsewhere(&self) -> bool {
+        self.login.asks_elsewhere()
+    }
+
     /// Something else to try after the API server has refused `refused`.
     pub(crate) async fn after_refusal(self: &Arc<Self>, refused: &ActiveCredential) -> Option<Arc<ActiveCredential>> {
         let current = self.current.load_full()?;
@@ -147,7 +152,8 @@ impl Credentials {
         before: Option<&ActiveCredential>,
     ) -> Arc<ActiveCredential> {
         let IssuedCredentials { authorization, identity, expires, renew } = issued;
-        if before.is_none_or(|before| !before.has_identity(identity.as_ref())) {
+        let shown = before.and_then(|before| before.identity.as_ref());
+        if shown.map(|shown| &shown.cert) != identity.as_ref().map(|new| &new.cert) {
             self.present(identity.clone());
         }
         let obtained = SystemTime::now();

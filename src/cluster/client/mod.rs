@@ -6,5 +6,6 @@ pub(crate) mod naming_verifier;
 pub(crate) mod key_kind;
 pub(crate) mod proxy_tunnel;
 pub(crate) mod connect;
+pub(crate) mod dial_ahead;
 pub(crate) mod pool;
 pub(crate) mod send_error;

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -14,6 +14,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::dial_ahead::DialAhead;
 use crate::lock::lock;
 use crate::message::body::Body;
 use crate::message::byte_stream::ByteStream;
@@ -51,6 +52,9 @@ pub(crate) struct ConnectionPool<C: PoolConnector> {
     places: Arc<Semaphore>,
     generation: AtomicU64,
     kept: Mutex<KeptConnections<C::Peer>>,
+    ahead: Arc<DialAhead<PooledConnection<C::Peer>, C::Error>>,
+    /// Whether one connection more than are at work is to wait for the next request.
+    keeps_spare: AtomicBool,
 }
 
 struct KeptConnections<P> {
@@ -117,7 +121,15 @@ impl<C: PoolConnector> ConnectionPool<C> {
             places: Arc::new(Semaphore::new(PLACES)),
             generation: AtomicU64::new(0),
             kept: Mutex::new(KeptConnections { idle: Vec::new(), reaped: false }),
+            ahead: Arc::default(),
+            keeps_spare: AtomicBool::new(false),
         })
+    }
+
+    /// From now on, whenever the last connection that waits is taken, another one is made, so that who needs one next need
+    /// not wait for it. Nothing is made while nothing is used: a spare one is closed like any other that waits too long.
+    pub(crate) fn keep_spare(&self) {
+        self.keeps_spare.store(true, Ordering::Relaxed);
     }
 
     /// Lets no connection that exists now serve another request.
@@ -144,6 +156,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let trace = SendTrace::of(&request);
         let mut place = self.place().await;
         while let Some(connection) = self.take(wait) {
+            self.replace_spare();
             let peer = connection.line.peer.clone();
             match connection.send(request, place).await {
                 Ok(answer) => return Ok(SendOutcome::Answer(answer, peer)),
@@ -171,7 +184,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         request: Request<Body>,
         place: PoolPlace,
     ) -> Result<SendOutcome<C::Peer>, C::Error> {
-        let connection = self.open().await?;
+        let connection = self.open_or_claim().await?;
         let peer = connection.line.peer.clone();
         match connection.send(request, place).await {
             Ok(answer) => Ok(SendOutcome::Answer(answer, peer)),
@@ -179,15 +192,35 @@ impl<C: PoolConnector> ConnectionPool<C> {
         }
     }
 
-    /// Sends `request` on a connection of its own, which may become something else than HTTP.
-    pub(crate) async fn send_alone(&self, request: Request<Body>) -> Result<SendOutcome<C::Peer>, C::Error> {
-        Ok(self.send_on_own(request).await?.1)
+    /// Sends `request` on a connection of its own, which may become something else than HTTP: a kept one that has not waited
+    /// longer than `wait`, or a new one.
+    pub(crate) async fn send_alone(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        wait: Duration,
+    ) -> Result<SendOutcome<C::Peer>, C::Error> {
+        let is_last = request.extensions().get::<LastSend>().is_some();
+        while let Some(connection) = self.take(wait).filter(|_| !is_last) {
+            self.replace_spare();
+            let PooledConnection { mut sender, line } = connection;
+            match send_on_kept(&mut sender, request).await {
+                Ok(Ok(answer)) => return Ok(SendOutcome::Answer(answer, line.peer.clone())),
+                Ok(Err(error)) => return Ok(SendOutcome::Lost { error, reused: true, peer: line.peer.clone() }),
+                Err(unsent) => request = unsent,
+            }
+        }
+        let PooledConnection { mut sender, line } = self.open_or_claim().await?;
+        SendTrace::of(&request).was_sent();
+        Ok(match sender.send_request(request).await {
+            Ok(answer) => SendOutcome::Answer(answer, line.peer.clone()),
+            Err(error) => SendOutcome::Lost { error, reused: false, peer: line.peer.clone() },
+        })
     }
 
     async fn send_on_own(&self, request: Request<Body>) -> Result<OwnConnection<C::Peer>, C::Error> {
         let (stream, peer) = self.connector.connect().await?;
         let (mut sender, connection) = handshake(stream, C::IS_APP).await?;
-        tokio::spawn(connection.with_upgrades());
+        tokio::spawn(connection);
         SendTrace::of(&request).was_sent();
         let outcome = match sender.send_request(request).await {
             Ok(answer) => SendOutcome::Answer(answer, peer),
@@ -207,21 +240,13 @@ impl<C: PoolConnector> ConnectionPool<C> {
         if let Some((mut sender, peer)) = kept.take()
             && sender.ready().await.is_ok()
         {
-            let trace = SendTrace::of(&request);
-            match sender.try_send_request(request).await {
-                Ok(answer) => {
-                    trace.was_sent();
+            match send_on_kept(&mut sender, request).await {
+                Ok(Ok(answer)) => {
                     *kept = Some((sender, peer.clone()));
                     return Ok(SendOutcome::Answer(answer, peer));
                 }
-                Err(mut failure) => match failure.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => {
-                        trace.was_sent();
-                        trace.was_lost_on_kept();
-                        return Ok(SendOutcome::Lost { error: failure.into_error(), reused: true, peer });
-                    }
-                },
+                Ok(Err(error)) => return Ok(SendOutcome::Lost { error, reused: true, peer }),
+                Err(unsent) => request = unsent,
             }
         }
         let (sender, outcome) = self.send_on_own(request).await?;
@@ -236,6 +261,37 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let connection = self.open().await?;
         self.keep(connection);
         Ok(())
+    }
+
+    /// Makes a connection, once `before` is over, that the next request takes.
+    pub(crate) fn dial_ahead(self: &Arc<Self>, before: impl Future<Output = ()> + Send + 'static) {
+        let Some(under_way) = self.ahead.begin(self.generation.load(Ordering::Acquire)) else { return };
+        let pool = self.clone();
+        tokio::spawn(async move {
+            before.await;
+            if let Some(unclaimed) = under_way.end(pool.open().await) {
+                pool.keep(unclaimed);
+            }
+        });
+    }
+
+    fn replace_spare(self: &Arc<Self>) {
+        if self.keeps_spare.load(Ordering::Relaxed) && lock(&self.kept).idle.is_empty() {
+            self.dial_ahead(std::future::ready(()));
+        }
+    }
+
+    /// A new connection: the one that is on its way already, or another.
+    async fn open_or_claim(self: &Arc<Self>) -> Result<PooledConnection<C::Peer>, C::Error> {
+        let claimed = self.ahead.claim(self.generation.load(Ordering::Acquire));
+        self.replace_spare();
+        match claimed {
+            Some(claimed) => match claimed.await {
+                Ok(opened) => opened,
+                Err(_) => self.open().await,
+            },
+            None => self.open().await,
+        }
     }
 
     async fn place(&self) -> PoolPlace {
@@ -330,13 +386,13 @@ async fn reap<C: PoolConnector>(pool: Weak<ConnectionPool<C>>) {
 }
 
 /// Runs a connection, and gives its sending side back to the pool whenever it is free.
-struct ConnectionDriver<C: PoolConnector> {
-    connection: HttpConnection,
+struct ConnectionDriver<C: PoolConnector, F> {
+    connection: F,
     line: Arc<ConnectionShared<C::Peer>>,
     pool: Weak<ConnectionPool<C>>,
 }
 
-impl<C: PoolConnector> Future for ConnectionDriver<C> {
+impl<C: PoolConnector, F: Future<Output = hyper::Result<()>> + Unpin> Future for ConnectionDriver<C, F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -346,7 +402,7 @@ impl<C: PoolConnector> Future for ConnectionDriver<C> {
     }
 }
 
-impl<C: PoolConnector> ConnectionDriver<C> {
+impl<C: PoolConnector, F> ConnectionDriver<C, F> {
     fn give_back(&self, context: &mut Context<'_>) {
         let mut busy = lock(&self.line.busy);
         let Some(BusyConnection { sender, .. }) = busy.as_mut() else { return };
@@ -360,14 +416,36 @@ impl<C: PoolConnector> ConnectionDriver<C> {
     }
 }
 
-type HttpConnection = http1::Connection<TokioIo<CappedReads<ByteStream>>, Body>;
+/// Sends `request` on a connection that was kept; gives it back where the connection was found dead before anything was
+/// written to it.
+async fn send_on_kept(
+    sender: &mut http1::SendRequest<Body>,
+    request: Request<Body>,
+) -> Result<Result<Response<Incoming>, hyper::Error>, Request<Body>> {
+    let trace = SendTrace::of(&request);
+    match sender.try_send_request(request).await {
+        Ok(answer) => {
+            trace.was_sent();
+            Ok(Ok(answer))
+        }
+        Err(mut failure) => match failure.take_message() {
+            Some(unsent) => Err(unsent),
+            None => {
+                trace.was_sent();
+                trace.was_lost_on_kept();
+                Ok(Err(failure.into_error()))
+            }
+        },
+    }
+}
 
 /// Apps get the names of fields as the client wrote them, and may answer what curl and browsers take: folded lines (RFC
 /// 9112 section 5.2), a blank before the colon, lines without one.
 async fn handshake(
     stream: ByteStream,
     is_app: bool,
-) -> Result<(http1::SendRequest<Body>, HttpConnection), hyper::Error> {
+) -> Result<(http1::SendRequest<Body>, impl Future<Output = hyper::Result<()>> + Send + Unpin + 'static), hyper::Error>
+{
     let mut settings = http1::Builder::new();
     settings.max_buf_size(MAX_HEAD_SIZE).max_headers(MAX_HEAD_LINES);
     if is_app {
@@ -378,5 +456,6 @@ async fn handshake(
             .allow_spaces_after_header_name_in_responses(true)
             .ignore_invalid_headers_in_responses(true);
     }
-    settings.handshake(TokioIo::new(CappedReads::new(stream))).await
+    let (sender, connection) = settings.handshake(TokioIo::new(CappedReads::new(stream))).await?;
+    Ok((sender, connection.with_upgrades()))
 }

@@ -164,3 +164,64 @@ async fn what_is_not_http_is_said_so() {
     let error = cluster.api().send(Request::get("/").body(Body::Empty).unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the connection to the API server broke: its answer is not HTTP");
 }
+
+/// A handshake that the server of [`hello`] answers as if it were none.
+fn handshake() -> Request<Body> {
+    let request = Request::get("/").header("connection", "upgrade").header("upgrade", "websocket");
+    request.body(Body::Empty).unwrap()
+}
+
+#[tokio::test]
+async fn a_web_socket_finds_a_connection_that_waits() {
+    let server = Server::https(hello).await;
+    let cluster = server.cluster().await;
+    cluster.api().keep_ready();
+    get(cluster.api(), "/").await;
+    server.notes.until(|notes| notes.connections() == 2).await;
+    get(cluster.api(), "/").await;
+    assert_eq!(server.notes.connections(), 2, "there is one that waits");
+    for there in 2..5 {
+        drop(cluster.api().send(handshake()).await.unwrap());
+        assert_eq!(server.notes.connections(), there, "it took one that was there");
+        get(cluster.api(), "/").await;
+        server.notes.until(|notes| notes.connections() == there + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_word_nothing_is_made_ahead() {
+    let server = Server::https(hello).await;
+    let cluster = server.cluster().await;
+    get(cluster.api(), "/").await;
+    drop(cluster.api().send(handshake()).await.unwrap());
+    get(cluster.api(), "/").await;
+    assert_eq!(server.notes.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_lost_on_a_kept_connection_is_sent_again() {
+    let cluster = moody(drop).await.load().await;
+    get(cluster.api(), "/").await;
+    assert_eq!(cluster.api().send(handshake()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_handshake_that_must_not_be_sent_twice_takes_a_new_connection() {
+    let server = Server::https(hello).await;
+    let cluster = server.cluster().await;
+    get(cluster.api(), "/").await;
+    let mut spdy = handshake();
+    *spdy.method_mut() = http::Method::POST;
+    drop(cluster.api().send(spdy).await.unwrap());
+    assert_eq!(server.notes.last().connection, 1);
+}
+
+#[tokio::test]
+async fn a_connection_is_on_its_way_while_a_plugin_is_asked() {
+    let server = Server::https(hello).await;
+    let user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/cat, interactiveMode: Never}}";
+    let cluster = server.cluster_of(user).await;
+    cluster.api().keep_ready();
+    server.notes.until(|notes| notes.connections() == 1).await;
+    assert_eq!(server.notes.seen().len(), 0);
+}

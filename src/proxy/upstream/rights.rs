@@ -49,8 +49,16 @@ impl TransportRights {
 
     /// How requests can go by port-forward, to Pods that are found by slices or, where the Service was read (`is_read`), by
     /// its selector. Where that cannot be found out, the attempt will show.
-    pub(super) async fn port_forward(&self, cluster: &Cluster, namespace: &str, is_read: bool) -> PortForwardRight {
-        let right = self.port_forward.get_or_try_init(|| ask_port_forward(cluster, namespace, is_read)).await;
+    /// `sees_slices` says that slices could be listed.
+    pub(super) async fn port_forward(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        is_read: bool,
+        sees_slices: bool,
+    ) -> PortForwardRight {
+        let ask = || ask_port_forward(cluster, namespace, is_read, sees_slices);
+        let right = self.port_forward.get_or_try_init(ask).await;
         right.copied().unwrap_or(PortForwardRight::ByWebSocket)
     }
 
@@ -99,17 +107,18 @@ fn hint_to_ask(commands: &[String]) -> String {
     format!("ask for {which}: {}", commands.join(", or "))
 }
 
-async fn ask_port_forward(cluster: &Cluster, namespace: &str, is_read: bool) -> Result<PortForwardRight, ApiError> {
+async fn ask_port_forward(
+    cluster: &Cluster,
+    namespace: &str,
+    is_read: bool,
+    sees_slices: bool,
+) -> Result<PortForwardRight, ApiError> {
     let [get, create] = ["get", "create"].map(|verb| forward_rule(verb, namespace));
-    let slices = slices_rule(namespace);
-    let pods = AccessRule::new("list", "pods", Some(namespace));
-    let (get, create, slices, pods) = tokio::try_join!(
+    let (get, create, finds_pods) = tokio::try_join!(
         cluster.allows(&get),
         cluster.allows(&create),
-        cluster.allows(&slices),
-        cluster.allows(&pods),
+        may_find_pods(cluster, namespace, is_read, sees_slices),
     )?;
-    let finds_pods = slices || (pods && is_read);
     let right = match (get, create) {
         (false, false) => PortForwardRight::Nothing,
         (true, false) if !is_old(cluster).await? => PortForwardRight::Nothing,
@@ -119,6 +128,15 @@ async fn ask_port_forward(cluster: &Cluster, namespace: &str, is_read: bool) -> 
     };
     tracing::info!(?right, "asked whether port-forward is allowed");
     Ok(right)
+}
+
+async fn may_find_pods(cluster: &Cluster, namespace: &str, is_read: bool, sees_slices: bool) -> Result<bool, ApiError> {
+    if sees_slices {
+        return Ok(true);
+    }
+    let (slices, pods) = (slices_rule(namespace), AccessRule::new("list", "pods", Some(namespace)));
+    let (slices, pods) = tokio::try_join!(cluster.allows(&slices), cluster.allows(&pods))?;
+    Ok(slices || (pods && is_read))
 }
 
 async fn is_old(cluster: &Cluster) -> Result<bool, ApiError> {

@@ -29,7 +29,7 @@ use super::unprefix::{self, HostPair, Unprefix};
 use super::upgraded::CutWatch;
 use super::{Body, RouteTaken, Transport, Upstream, WithheldAnswer};
 use crate::cluster::api::endpoint_slices::{ready, wanted_port};
-use crate::cluster::{Cluster, EndpointSlice};
+use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_connection::ClientConnection;
@@ -159,7 +159,7 @@ impl Dispatcher {
         }
         let right = match options.via {
             Via::ServiceProxy => PortForwardRight::Nothing,
-            _ => rights.port_forward(cluster, &target.namespace, *is_read).await,
+            _ => rights.port_forward(cluster, &target.namespace, *is_read, self.shared.sees_slices()).await,
         };
         if right.is_given() { Ok(Transport::PortForward) } else { Err(rights::no_way_in(target, options.via, right)) }
     }
@@ -169,7 +169,33 @@ impl Dispatcher {
         self.shared.pairs[0].service_proxy.routes_by_host().await;
     }
 
-    /// Takes over the endpoints that a watch saw.
+    /// Makes a connection into a Pod that the first request takes, of the Pods that `slices` name once they are known.
+    pub fn dial_ahead(
+        &self,
+        slices: impl Future<Output = Option<Result<Vec<EndpointSlice>, ApiError>>> + Send + 'static,
+    ) {
+        let this = self.clone();
+        self.shared.pairs[0].port_forward.dial_ahead(async move {
+            if let Some(Ok(slices)) = slices.await {
+                this.learn(&slices).await;
+            }
+        });
+    }
+
+    /// Takes over the endpoints that a watch sees, which tells of every change from now on.
+    pub async fn follow(&self, slices: &[EndpointSlice]) {
+        self.learn(slices).await;
+        let entrance = lock(&self.shared.known).entrance;
+        let followed = self.shared.pair(entrance);
+        self.shared.every_pair().for_each(|pair| pair.port_forward.set_watched(std::ptr::eq(pair, followed)));
+    }
+
+    /// Nobody watches the endpoints any more, or for a while.
+    pub fn is_unwatched(&self) {
+        self.shared.every_pair().for_each(|pair| pair.port_forward.set_watched(false));
+    }
+
+    /// Takes over the endpoints that somebody saw.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
         for pair in self.shared.every_pair() {
             pair.service_proxy.learn(slices);
@@ -295,7 +321,10 @@ impl DispatcherShared {
     async fn ask(&self, head: &mut RequestHead, fact: NeededFact) {
         let (heard, is_so) = match &fact {
             NeededFact::PortForward => {
-                let right = self.rights.port_forward(&self.cluster, &self.target.namespace, self.is_read).await;
+                let (namespace, sees_slices) = (&self.target.namespace, self.sees_slices());
+                let asking = self.rights.port_forward(&self.cluster, namespace, self.is_read, sees_slices);
+                let finding = self.pair(lock(&self.known).entrance).port_forward.find_pods();
+                let (right, ()) = tokio::join!(asking, finding);
                 if right == PortForwardRight::BySpdy {
                     self.every_pair().for_each(|pair| pair.port_forward.use_spdy());
                 }
@@ -326,6 +355,11 @@ impl DispatcherShared {
             }
         }
         decided
+    }
+
+    /// Whether the user could list the slices of the Service a moment ago.
+    fn sees_slices(&self) -> bool {
+        self.gap.ready().borrow().is_some()
     }
 
     fn every_pair(&self) -> impl Iterator<Item = &TransportPair> {

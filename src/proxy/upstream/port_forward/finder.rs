@@ -1,7 +1,7 @@
 //! The Pods to connect to: looked up when needed, remembered for a moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::failure::PodFailure;
@@ -22,6 +22,8 @@ pub(super) struct PodFinder {
     service: Option<Service>,
     /// The ready Pods, and when they were seen.
     seen: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
+    /// Whether every change is told, so that what was seen is still so.
+    pub(super) is_watched: AtomicBool,
     turn: AtomicUsize,
     /// The Pod that is kept to, if one is.
     kept: Option<Arc<KeptPod>>,
@@ -30,18 +32,25 @@ pub(super) struct PodFinder {
 impl PodFinder {
     /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
     pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>, kept: Option<Arc<KeptPod>>) -> Self {
-        Self { cluster, target, service, seen: tokio::sync::Mutex::default(), turn: AtomicUsize::new(0), kept }
+        let (seen, is_watched, turn) = Default::default();
+        Self { cluster, target, service, seen, is_watched, turn, kept }
     }
 
     /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready.
     pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, PodFailure> {
-        let backends = self.backends(if avoid.is_empty() { MAX_BACKENDS_AGE } else { Duration::ZERO }).await?;
+        let backends = if avoid.is_empty() { self.look().await } else { self.backends(Duration::ZERO).await }?;
         let usable: Vec<&Backend> = backends.iter().filter(|backend| !avoid.contains(&backend.pod)).collect();
         if usable.is_empty() {
             return Err(PodFailure::new(FailureCause::NoEndpoints, ""));
         }
         let next = usable[self.turn.fetch_add(1, Ordering::Relaxed) % usable.len()];
         Ok(self.kept.as_ref().map_or(next, |kept| kept.choose(&usable, next)).clone())
+    }
+
+    /// The ready Pods, as far as one knows without asking whoever told them a moment ago.
+    pub(super) async fn look(&self) -> Result<Arc<[Backend]>, PodFailure> {
+        let is_watched = self.is_watched.load(Ordering::Relaxed);
+        self.backends(if is_watched { Duration::MAX } else { MAX_BACKENDS_AGE }).await
     }
 
     /// The ready Pods, as seen less than `max_age` ago.

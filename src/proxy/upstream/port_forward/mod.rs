@@ -11,6 +11,7 @@ mod kept_pod;
 mod spdy;
 mod pod_stream;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -115,7 +116,22 @@ impl PortForward {
         }
     }
 
-    /// Takes over the endpoints that a watch saw: connections to Pods that are not ready any more serve no new request.
+    /// Makes a connection that the first request takes, once `before` is over.
+    pub(super) fn dial_ahead(&self, before: impl Future<Output = ()> + Send + 'static) {
+        self.ordinary.dial_ahead(before);
+    }
+
+    /// Looks for the Pods, so that the next connection need not. What goes wrong shows then.
+    pub(super) async fn find_pods(&self) {
+        let _ = self.finder.look().await;
+    }
+
+    /// Whether [`Self::learn`] is told of every change.
+    pub(super) fn set_watched(&self, is_watched: bool) {
+        self.finder.is_watched.store(is_watched, Ordering::Relaxed);
+    }
+
+    /// Takes over the endpoints that somebody saw: connections to Pods that are not ready any more serve no new request.
     pub async fn learn(&self, slices: &[EndpointSlice]) {
         self.keep_ready(&self.finder.learn(slices).await);
     }
@@ -130,7 +146,7 @@ impl PortForward {
         let is_large = request.body().size_hint().upper().is_none_or(|most| most >= LARGE);
         let pool = if is_large { &self.large } else { &self.ordinary };
         if request.headers().contains_key(UPGRADE) {
-            return pool.send_alone(request).await;
+            return pool.send_alone(request, Duration::ZERO).await;
         }
         let wait = if replay::is_idempotent(request.method()) { Duration::MAX } else { MAX_SAFE_IDLE_TIME };
         pool.send(request, wait).await
@@ -155,6 +171,9 @@ impl PortForward {
 
     /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
     fn sweep_now_and_then(self: &Arc<Self>) {
+        if self.finder.is_watched.load(Ordering::Relaxed) {
+            return;
+        }
         if lock(&self.swept).take_if(|swept| swept.elapsed() > READINESS_CHECK_INTERVAL).is_none() {
             return;
         }
