@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{pending, try_join_all};
-use tokio::sync::oneshot;
+use futures_util::future::{OptionFuture, pending, try_join_all};
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use unicode_width::UnicodeWidthStr;
 
 use super::endpoint_wait::{self, EndpointWait};
+use super::head_start::ServedBefore;
 use super::local_https::LocalHttps;
 use super::plan::{DEFAULT_PORT, OpenPlan};
 use super::ready_line::{ReadyLine, command_urls, short_names};
@@ -29,9 +31,9 @@ use crate::proxy::local::{
     TrafficStats, serve, serves_site,
 };
 use crate::proxy::upstream::limitation::Via;
-use crate::proxy::upstream::{self, Dispatcher, Notices};
+use crate::proxy::upstream::{self, Dispatcher, Notices, Upstream};
 use crate::service::choose_port::{PortChoice, annotation_fault};
-use crate::service::{Service, Target, served_paths, site_label};
+use crate::service::{Readiness, Service, Target, served_paths, site_label};
 use crate::terminal::command;
 use crate::terminal::editor_front::ForwardedPort;
 use crate::terminal::local_time::{clock, timestamp};
@@ -132,7 +134,7 @@ impl ServingSession<'_> {
         None
     }
 
-    fn label(&self, target: &Target) -> String {
+    pub(super) fn label(&self, target: &Target) -> String {
         site_label(self.cluster.server(), &target.canonical_path(), target.service(), &target.namespace)
     }
 
@@ -150,7 +152,7 @@ impl ServingSession<'_> {
             log_choice(&found);
             self.warn_of_annotations(&found);
             let transport = self.transport(&found)?;
-            let site = self.site(&found.target, paths, transport.clone());
+            let site = self.site(&found.target, paths, Arc::new(transport.clone()), transport.ready());
             Ok((found, transport, site))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
@@ -194,8 +196,13 @@ impl ServingSession<'_> {
         Ok(transport)
     }
 
-    fn site(&self, target: &Target, paths: Vec<String>, transport: Dispatcher) -> Site {
-        let ready = transport.ready();
+    pub(super) fn site(
+        &self,
+        target: &Target,
+        paths: Vec<String>,
+        upstream: Arc<dyn Upstream>,
+        ready: watch::Receiver<Option<Readiness>>,
+    ) -> Site {
         Site {
             label: self.label(target),
             shown: ShownService {
@@ -206,11 +213,11 @@ impl ServingSession<'_> {
             },
             paths,
             landing: target.path.clone(),
-            upstream: Arc::new(transport),
+            upstream,
         }
     }
 
-    fn local_proxy(
+    pub(super) fn local_proxy(
         &self,
         sites: Vec<Site>,
         names: HashMap<String, String>,
@@ -352,6 +359,7 @@ impl ServingSession<'_> {
         listener: LocalListener,
         services: &[OpenService],
         desk: Option<&ServingDesk>,
+        before: Option<ServedBefore>,
         mut signals: StopSignals,
     ) -> Result<Exit, Error> {
         self.output.never_wait();
@@ -359,7 +367,13 @@ impl ServingSession<'_> {
         let cookie = local.token.as_ref().map(|token| token.cookie(&listener.authority(), listener.port()));
         let status = self.plan.for_person.then(|| StatusLine::show(self.output, self.sources(&activity, services)));
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE));
+        let serving = serve(listener, local, async { drop(stopped.await) }, DRAIN_GRACE);
+        let before = before.map(ServedBefore::hand_over);
+        let server = tokio::spawn(async move {
+            let cut = serving.await;
+            let before = async { drop(OptionFuture::from(before).await) };
+            cut + usize::from(timeout(DRAIN_GRACE, before).await.is_err())
+        });
         let exit = if self.plan.command.is_empty() {
             self.wait_for_the_end(&activity, desk, &mut signals).await;
             Ok(Exit::Ok)

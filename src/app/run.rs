@@ -100,21 +100,23 @@ async fn open_services(
         endpoints: plan.wants_endpoints().then_some(&endpoints),
         output,
     };
-    let found = resolver.targets(&mut signals).await?;
     let session = ServingSession { cluster, plan, endpoints: &endpoints, output, https };
-    let listener = session.bind(&found[0].target).await?;
-    let (local, services) = session.open(found, &listener)?;
+    let before = session.serve_guess(resolver.guess()).await;
+    let found = resolver.targets(&mut signals).await?;
+    let (listener, before) = session.listener_for(&found, before).await?;
+    let (mut local, services) = session.open(found, &listener)?;
     if plan.dry_run {
         session.explain(&services, &listener).await;
         return Ok(Exit::Ok);
     }
     session.check_rights(&services, &history.namespaces()).await?;
     session.wait_until_ready(&services, &mut signals).await?;
+    before.iter().for_each(|before| before.settle(&mut local, &services[0].transport));
     let remembered = remember(history, &services, output);
     let desk = session.announce(&local, &services, &listener).await;
     session.open_browser(&local, &services, &listener);
     let watching = session.watch(&services);
-    let exit = session.serve_until_stopped(local, listener, &services, desk.as_ref(), signals).await;
+    let exit = session.serve_until_stopped(local, listener, &services, desk.as_ref(), before, signals).await;
     drop(watching);
     let _ = timeout(HISTORY_GRACE, remembered).await;
     exit

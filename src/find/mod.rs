@@ -7,6 +7,7 @@ pub mod by_picking;
 pub mod scan;
 pub(crate) mod find_messages;
 pub mod by_name;
+mod guess;
 pub mod elsewhere;
 pub mod missing_namespace;
 pub mod picker;

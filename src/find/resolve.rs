@@ -2,6 +2,7 @@
 
 use super::by_picking::{PickerSource, target_of};
 use super::elsewhere::ServicesElsewhere;
+use super::guess::guess;
 use super::history::{History, HistoryEntry};
 use super::picker::frame::PickerPlace;
 use super::picker::state::{PickerLook, PickerState};
@@ -49,6 +50,25 @@ impl TargetResolver<'_> {
         }
     }
 
+    /// What will most likely be found, where one name was given or the last one is meant. Asks nobody.
+    pub fn guess(&self) -> Option<Target> {
+        let history = self.history.glance();
+        let named = match &self.query.wanted {
+            WantedServices::Named(names) if names.len() == 1 => names[0].clone(),
+            WantedServices::Last(wish) => query_from_history(history.first()?.clone(), wish),
+            _ => return None,
+        };
+        match self.finder().scope_of(&named) {
+            Scope::Namespace(namespace) => guess(&named, &namespace, &history),
+            Scope::All => None,
+        }
+    }
+
+    fn finder(&self) -> ServiceFinder<'_> {
+        let Self { cluster, history, endpoints, .. } = *self;
+        ServiceFinder { cluster, search: &self.query.search, history, endpoints }
+    }
+
     async fn named(&self, names: &[NamedService], signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
         let mut all: Vec<(FoundTarget, Vec<&str>)> = Vec::new();
         for named in names {
@@ -65,8 +85,7 @@ impl TargetResolver<'_> {
     }
 
     async fn one_name(&self, named: &NamedService, signals: &mut StopSignals) -> Result<Vec<FoundTarget>, Error> {
-        let Self { cluster, history, endpoints, .. } = *self;
-        let finder = ServiceFinder { cluster, search: &self.query.search, history, endpoints };
+        let finder = self.finder();
         let mut outcome = heeding(signals, finder.find(named)).await?;
         if let FindOutcome::Elsewhere(found) = &outcome
             && let [only] = &found.exact[..]
@@ -160,8 +179,7 @@ impl TargetResolver<'_> {
 
     /// What was opened before and cannot be listed.
     async fn remembered(&self, named: &NamedService, signals: &mut StopSignals) -> Result<FoundTarget, Error> {
-        let finder = ServiceFinder { cluster: self.cluster, search: &self.query.search, history: self.history };
-        match heeding(signals, finder.find(named)).await? {
+        match heeding(signals, self.finder().find(named)).await? {
             FindOutcome::Found(found) => Ok(*found),
             FindOutcome::SeveralPorts(service, ports) => self.one_port(&service, ports, &named.wish, signals).await,
             FindOutcome::SeveralServices(services) => Err(several_services(named, &services)),

@@ -12,6 +12,7 @@ mod notices;
 pub mod port_forward;
 mod endpoint_gap;
 mod entrance;
+mod head_start;
 mod judge_host;
 mod judge_https;
 mod known;
@@ -26,6 +27,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 
 pub use crate::message::body::Body;
+pub use head_start::HeadStart;
 pub use notices::Notices;
 pub use send::{DispatchOptions, Dispatcher};
 

@@ -24,7 +24,7 @@ use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
 use super::port_forward::{KeptPod, PortForward};
 use super::rights::{self, PortForwardRight, TransportRights};
-use super::service_proxy::{ServiceProxy, set_accept_encoding};
+use super::service_proxy::{ServiceProxy, routes_by_host, set_accept_encoding};
 use super::unprefix::{self, HostPair, Unprefix};
 use super::upgraded::CutWatch;
 use super::{Body, RouteTaken, Transport, Upstream, WithheldAnswer};
@@ -166,7 +166,7 @@ impl Dispatcher {
 
     /// Finds out ahead what the first request would have to find out.
     pub async fn warm(&self) {
-        self.shared.pairs[0].service_proxy.routes_by_host().await;
+        routes_by_host(self.shared.cluster.api()).await;
     }
 
     /// Makes a connection into a Pod that the first request takes, of the Pods that `slices` name once they are known.

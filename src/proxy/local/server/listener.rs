@@ -85,6 +85,20 @@ impl LocalListener {
         }
     }
 
+    /// The same place once more, for whoever goes on serving there; `None` for a Unix socket, which belongs to one.
+    pub fn once_more(&self) -> Option<Self> {
+        let again = |socket: &ListeningSocket| match socket {
+            ListeningSocket::Tcp(listener) => {
+                let copy = socket2::SockRef::from(listener).try_clone().ok()?;
+                TcpListener::from_std(copy.into()).ok().map(ListeningSocket::Tcp)
+            }
+            #[cfg(unix)]
+            ListeningSocket::Unix(_) => None,
+        };
+        let sockets = self.sockets.iter().map(again).collect::<Option<_>>()?;
+        Some(Self { sockets, addresses: self.addresses.clone() })
+    }
+
     /// The port, the same on all addresses; `None` on a Unix socket.
     pub fn port(&self) -> Option<u16> {
         self.local_addrs().first().map(SocketAddr::port)

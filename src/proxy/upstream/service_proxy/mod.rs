@@ -3,6 +3,7 @@
 mod encoding;
 mod gateway;
 mod proxy_path;
+mod sent_ahead;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::OnceCell;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingClient};
 use super::unprefix::{HostPair, ServiceNames, Unprefix};
@@ -24,6 +25,7 @@ use crate::service::{Scheme, Service, Target};
 
 pub(super) use encoding::set_accept_encoding;
 pub use proxy_path::prefixed_path;
+use sent_ahead::{AskedService, SentAhead};
 
 /// Sends requests below one Target's proxy path.
 pub struct ServiceProxy {
@@ -32,8 +34,6 @@ pub struct ServiceProxy {
     prefix: String,
     scheme: Scheme,
     unprefix: ArcSwap<Unprefix>,
-    /// Whether a gateway chooses by `Host`, once that is known.
-    routes_by_host: OnceCell<bool>,
     diagnostics: Diagnostics,
 }
 
@@ -68,16 +68,9 @@ impl ServiceProxy {
             prefix: proxy_path.trim_end_matches('/').to_owned(),
             scheme: target.scheme,
             unprefix: ArcSwap::from_pointee(unprefix),
-            routes_by_host: OnceCell::new_with(gateway::has_no_name(api.authority()).then_some(false)),
             diagnostics,
             api,
         }
-    }
-
-    /// Whether requests must name the API server in `Host` to reach it. Asked once.
-    pub async fn routes_by_host(&self) -> bool {
-        // Without an answer nothing is known, and the request itself will tell why there is none.
-        *self.routes_by_host.get_or_try_init(|| gateway::probe(&self.api)).await.unwrap_or(&false)
     }
 
     /// Takes over the endpoints that a watch saw: an app may name itself by its own address.
@@ -93,15 +86,36 @@ impl ServiceProxy {
         }
     }
 
-    async fn try_send(&self, mut request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
+    async fn try_send(&self, request: Request<Body>) -> Result<Response<Body>, ServiceProxyError> {
+        let asked = match SentAhead::answer(&request, &self.prefix).await {
+            Some(asked) => asked,
+            None => self.ask(request).await?,
+        };
+        let AskedService { hosts, mut answer } = asked;
+        answer.extensions_mut().insert(RouteTaken { transport: Transport::ServiceProxy, pod: None });
+        Ok(self.unprefix.load_full().answer(hosts, answer))
+    }
+
+    /// Sends a copy of `request`, which has no body, and puts it down on it: where it is sent here in the end, it has been.
+    pub(super) fn send_ahead(self: &Arc<Self>, request: &mut Request<Body>) {
+        let (this, mut ahead) = (self.clone(), Request::new(Body::Empty));
+        ahead.method_mut().clone_from(request.method());
+        ahead.uri_mut().clone_from(request.uri());
+        ahead.headers_mut().clone_from(request.headers());
+        let asking = AbortOnDropHandle::new(tokio::spawn(async move { this.ask(ahead).await.ok() }));
+        let ahead = SentAhead::new(request, &self.prefix, asking);
+        request.extensions_mut().insert(ahead);
+    }
+
+    /// Sends `request`; what the API server put on the answer is still there.
+    async fn ask(&self, mut request: Request<Body>) -> Result<AskedService, ServiceProxyError> {
         self.lead_below(&mut request)?;
         let expected = self.prepare(&mut request)?;
         let hosts = self.choose_host(&mut request).await;
         let mut answer = self.api.send(request).await?;
         check_upgrade(&mut answer, expected.as_ref())?;
         remove_own_fields(answer.headers_mut());
-        answer.extensions_mut().insert(RouteTaken { transport: Transport::ServiceProxy, pod: None });
-        Ok(self.unprefix.load_full().answer(hosts, answer))
+        Ok(AskedService { hosts, answer })
     }
 
     /// What did not come through the guard, such as a request of our own, is checked here.
@@ -133,7 +147,7 @@ impl ServiceProxy {
         let api = || HeaderValue::try_from(self.api.authority().as_str()).expect("an authority is ASCII");
         let local = request.headers().get(HOST).cloned().unwrap_or_else(api);
         let browser = HostPair::browser_of(request);
-        if !self.routes_by_host().await {
+        if !routes_by_host(&self.api).await {
             return HostPair { sent: local.clone(), local, browser };
         }
         let hosts = HostPair { sent: api(), local, browser };
@@ -155,6 +169,15 @@ impl ServiceProxy {
         };
         self.diagnostics.explain(asker, cause, code, &refusal.to_string()).await
     }
+}
+
+/// Whether requests must name the API server in `Host` to reach it. Asked once for each API server.
+pub async fn routes_by_host(api: &ApiServer) -> bool {
+    if gateway::has_no_name(api.authority()) {
+        return false;
+    }
+    // Without an answer nothing is known, and the request itself will tell why there is none.
+    *api.routes_by_host().get_or_try_init(|| gateway::probe(api)).await.unwrap_or(&false)
 }
 
 /// Bytes are tunnelled only after the `101` that answers the handshake.
