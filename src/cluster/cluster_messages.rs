@@ -99,7 +99,7 @@ impl From<SendError> for Error {
             }
             SendError::Proxy { .. } => "check proxy-url in the kubeconfig, or HTTPS_PROXY and NO_PROXY",
             SendError::Tls { problem, .. } => problem.hint(),
-            SendError::HeadTooLarge | SendError::Interrupted { .. } => {
+            SendError::HeadTooLarge | SendError::Interrupted { .. } | SendError::Lost { .. } => {
                 "try again; `kubectl cluster-info` goes the same way"
             }
         };

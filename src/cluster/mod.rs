@@ -29,6 +29,7 @@ pub use config::inputs::{ConnectFlags, ProcessEnvironment, ProxyVariables, parse
 
 pub use client::tls::TlsProblem;
 
+use api::lost_connections;
 use auth::credentials::Credentials;
 use client::connect::ClusterConnector;
 use client::pool::ConnectionPool;
@@ -83,7 +84,10 @@ impl Cluster {
         let no_credentials =
             login.is_nobodys().then(|| no_credentials(settings.context.as_deref(), &settings.user, server.https));
         let pool = ConnectionPool::new(ClusterConnector::new(server.clone(), &trust, &server_name, proxy)?);
+        let way = pool.connector.way.clone();
         let credentials = Credentials::new(login, pool.clone());
+        let api = Arc::new(ApiServer::new(server, impersonation, credentials, pool));
+        tokio::spawn(lost_connections::look_after(Arc::downgrade(&api), way));
         let inner = ClusterShared {
             context: settings.context,
             server: url,
@@ -93,7 +97,7 @@ impl Cluster {
             credential_plugin,
             warnings: Mutex::default(),
             no_credentials,
-            api: Arc::new(ApiServer::new(server, impersonation, credentials, pool)),
+            api,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -27,6 +27,7 @@ mod own_pages;
 mod krew;
 mod lattice;
 mod local_https;
+mod networks;
 mod pick;
 mod service_proxy;
 mod stubborn;
@@ -93,6 +94,7 @@ fn all_tests() -> Vec<Test> {
         http2_conformance::tests(),
         local_https::tests(),
         local_attacks::tests(),
+        networks::tests(),
         odd_answers::tests(),
         own_pages::tests(),
         service_proxy::tests(),
@@ -112,6 +114,9 @@ fn all_tests() -> Vec<Test> {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = harness::run_relay() {
+        return code;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));
     if arguments.list {

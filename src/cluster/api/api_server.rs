@@ -155,12 +155,22 @@ impl ApiServer {
         &self.routes_by_host
     }
 
+    /// How often connections were lost: those from before should not be used any more.
+    pub(crate) fn losses(&self) -> u64 {
+        self.pool.connector.way.losses()
+    }
+
     /// Connects ahead, so that the first request need not wait for it.
     ///
     /// # Errors
     /// When there is no connection.
     pub async fn warm(&self) -> Result<(), SendError> {
         self.credentials.current().await.map_err(SendError::Credentials)?;
+        self.connect_ahead().await
+    }
+
+    /// The same with the credentials that there are.
+    pub(super) async fn connect_ahead(&self) -> Result<(), SendError> {
         self.pool.warm().await
     }
 

@@ -13,6 +13,8 @@ pub enum ApiServerHealth {
     /// It answers, or nobody asked yet.
     #[default]
     Well,
+    /// Connections to it were lost, and nobody knows yet whether others can be made.
+    Lost(HealthTrouble),
     /// It cannot be reached.
     Unreachable(HealthTrouble),
     /// It does not know the user any more, or there is nothing to log in with.
@@ -58,8 +60,15 @@ impl HealthRecord {
             SendError::Resolve { .. } | SendError::Connect { .. } | SendError::Proxy { .. } | SendError::Tls { .. } => {
                 self.trouble(ApiServerHealth::Unreachable(HealthTrouble::new(&error.cause())));
             }
-            // One request may break for many reasons; the next one shows.
-            SendError::HeadTooLarge | SendError::Interrupted { .. } => {}
+            // One request may break for many reasons; the next one shows. Who loses connections says so by itself.
+            SendError::HeadTooLarge | SendError::Interrupted { .. } | SendError::Lost { .. } => {}
+        }
+    }
+
+    /// Connections were lost, because of `why`.
+    pub(crate) fn lost(&self, why: &impl ToString) {
+        if *self.health.borrow() == ApiServerHealth::Well {
+            self.trouble(ApiServerHealth::Lost(HealthTrouble::new(&why.to_string())));
         }
     }
 

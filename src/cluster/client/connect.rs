@@ -2,34 +2,34 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::pool::PoolConnector;
 use super::proxy_tunnel;
 use super::send_error::SendError;
+use super::tcp_line::{LostLine, TcpLine};
 use super::tls::{ServerTrust, TlsClient, TlsProblem};
+use super::way_watch::WayWatch;
 use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyProtocol};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
 use crate::message::byte_stream::ByteStream;
 
-/// How long one address may take to accept.
-const TCP_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a handshake with the server or the proxy may take (Go's `TLSHandshakeTimeout` is 10 seconds).
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What is said where somebody is there, and nobody listens.
+pub(crate) const REFUSED: &str = "connection refused";
 
 /// After this long the next address is tried beside the ones that have not answered yet (RFC 8305 section 5).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 
-/// After this long without traffic the peer is asked whether it is still there. (No `TCP_USER_TIMEOUT`: it would end an
-/// upload whose receiver takes its time.)
+/// After this long without traffic the peer is asked whether it is still there. Connections that lead nowhere are ended by
+/// [`WayWatch`].
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Makes connections to one API server.
@@ -39,6 +39,26 @@ pub(crate) struct ClusterConnector {
     pub(crate) tls: Option<TlsClient>,
     proxy: Option<OutboundProxy>,
     proxy_tls: Option<TlsClient>,
+    /// Looks after what is connected.
+    pub(crate) way: Arc<WayWatch>,
+}
+
+/// When a connection must have come to be.
+#[derive(Debug, Clone, Copy)]
+struct ConnectDeadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl ConnectDeadline {
+    fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    /// What is said when it is over.
+    fn no_answer(self) -> String {
+        format!("no answer within {} seconds", self.limit.as_secs())
+    }
 }
 
 impl ClusterConnector {
@@ -55,7 +75,7 @@ impl ClusterConnector {
         let tls = server.https.then(|| TlsClient::new(trust, server_name)).transpose()?;
         let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
-        Ok(Self { server, tls, proxy, proxy_tls })
+        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new() })
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
@@ -64,20 +84,46 @@ impl ClusterConnector {
         (self.tls.is_none() && proxy.protocol != ProxyProtocol::Socks5).then_some(proxy)
     }
 
-    async fn through(&self, proxy: &OutboundProxy) -> Result<ByteStream, SendError> {
+    async fn connect_by(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
+        let (stream, line) = match &self.proxy {
+            None => self.dial(self.server.host(), self.server.port(), deadline).await?,
+            Some(proxy) => self.through(proxy, deadline).await?,
+        };
+        let Some(tls) = &self.tls else { return Ok((stream, line)) };
+        let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
+        Ok((handshake(tls, stream, deadline, failed).await?, line))
+    }
+
+    async fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        deadline: ConnectDeadline,
+    ) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
+        let stream = dial(host, port, deadline).await?;
+        let stream = self.way.look_after(stream).map_err(|error| SendError::interrupted(&reason(&error)))?;
+        let line = stream.line().clone();
+        Ok((Box::new(stream), line))
+    }
+
+    async fn through(
+        &self,
+        proxy: &OutboundProxy,
+        deadline: ConnectDeadline,
+    ) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
         let failed = |cause: String| SendError::Proxy { proxy: proxy.to_string(), cause };
-        let tcp = dial(&proxy.host, proxy.port).await.map_err(|error| failed(error.cause()))?;
-        let mut stream: ByteStream = Box::new(tcp);
+        let dialled = self.dial(&proxy.host, proxy.port, deadline).await;
+        let (mut stream, line) = dialled.map_err(|error| failed(error.cause()))?;
         if let Some(tls) = &self.proxy_tls {
-            stream = handshake(tls, stream).await.map_err(|problem| failed(problem.to_string()))?;
+            stream = handshake(tls, stream, deadline, |problem| failed(problem.to_string())).await?;
         }
         if self.forwarding_proxy().is_some() {
-            return Ok(stream);
+            return Ok((stream, line));
         }
         let (host, port) = (self.server.host(), self.server.port());
         let tunnel = proxy_tunnel::open_proxy_tunnel(stream, proxy, host, port);
-        let opened = timeout(HANDSHAKE_TIMEOUT, tunnel).await.unwrap_or_else(|_| Err(no_answer(HANDSHAKE_TIMEOUT)));
-        opened.map_err(failed)
+        let opened = timeout_at(deadline.at, tunnel).await.unwrap_or_else(|_| Err(deadline.no_answer()));
+        Ok((opened.map_err(failed)?, line))
     }
 }
 
@@ -88,33 +134,37 @@ impl PoolConnector for ClusterConnector {
     type Error = SendError;
 
     async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
-        let stream = match &self.proxy {
-            None => Box::new(dial(self.server.host(), self.server.port()).await?),
-            Some(proxy) => self.through(proxy).await?,
-        };
-        let Some(tls) = &self.tls else { return Ok((stream, ())) };
-        let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
-        Ok((handshake(tls, stream).await.map_err(failed)?, ()))
+        let (stream, line) = self.connect_by(ConnectDeadline::after(self.way.patience())).await?;
+        self.way.reached(&line);
+        Ok((stream, ()))
+    }
+
+    fn losses(&self) -> u64 {
+        self.way.losses()
     }
 }
 
-async fn handshake(tls: &TlsClient, stream: ByteStream) -> Result<ByteStream, TlsProblem> {
-    match timeout(HANDSHAKE_TIMEOUT, tls.connect(stream)).await {
+async fn handshake(
+    tls: &TlsClient,
+    stream: ByteStream,
+    deadline: ConnectDeadline,
+    failed: impl FnOnce(TlsProblem) -> SendError,
+) -> Result<ByteStream, SendError> {
+    match timeout_at(deadline.at, tls.connect(stream)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
-        Ok(Err(error)) => Err(TlsProblem::of(&error)),
-        Err(_) => Err(TlsProblem::Other(no_answer(HANDSHAKE_TIMEOUT))),
+        Ok(Err(error)) => Err(LostLine::within(&error).map_or_else(|| failed(TlsProblem::of(&error)), SendError::from)),
+        Err(_) => Err(failed(TlsProblem::Other(deadline.no_answer()))),
     }
-}
-
-fn no_answer(limit: Duration) -> String {
-    format!("no answer within {} seconds", limit.as_secs())
 }
 
 /// A TCP connection to the first address of `host` that accepts.
-async fn dial(host: &str, port: u16) -> Result<TcpStream, SendError> {
-    let mut addresses = alternating(resolve(host, port).await?).into_iter();
+async fn dial(host: &str, port: u16, deadline: ConnectDeadline) -> Result<TcpStream, SendError> {
+    let unknown = || SendError::Resolve { host: host.to_owned() };
+    let resolved = timeout_at(deadline.at, resolve(host, port)).await.unwrap_or_else(|_| Err(unknown()))?;
+    let mut addresses = alternating(resolved).into_iter();
+    let attempt = |address| attempt(address, deadline);
     let mut attempts = FuturesUnordered::new();
-    let mut failure = SendError::Resolve { host: host.to_owned() };
+    let mut failure = unknown();
     attempts.extend(addresses.next().map(attempt));
     while !attempts.is_empty() {
         tokio::select! {
@@ -150,10 +200,10 @@ fn alternating(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-async fn attempt(address: SocketAddr) -> Result<TcpStream, SendError> {
-    let connected = match timeout(TCP_CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+async fn attempt(address: SocketAddr, deadline: ConnectDeadline) -> Result<TcpStream, SendError> {
+    let connected = match timeout_at(deadline.at, TcpStream::connect(address)).await {
         Ok(connected) => connected.and_then(tuned).map_err(|error| reason(&error)),
-        Err(_) => Err(no_answer(TCP_CONNECT_TIMEOUT)),
+        Err(_) => Err(deadline.no_answer()),
     };
     connected.map_err(|cause| SendError::Connect { address: address.to_string(), cause })
 }
@@ -169,7 +219,7 @@ fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
 /// The system's words without its error number.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
         io::ErrorKind::HostUnreachable => "no route to host".to_owned(),
         io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
         io::ErrorKind::TimedOut => "no answer".to_owned(),
@@ -200,7 +250,7 @@ mod tests {
         // localhost is ::1 and 127.0.0.1 in most places; only one of them listens here.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        dial("localhost", port).await.unwrap();
+        dial("localhost", port, ConnectDeadline::after(Duration::from_secs(10))).await.unwrap();
     }
 
     #[tokio::test]
@@ -208,7 +258,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let error = dial("127.0.0.1", port).await.unwrap_err();
+        let error = dial("127.0.0.1", port, ConnectDeadline::after(Duration::from_secs(10))).await.unwrap_err();
         assert_eq!(error.to_string(), format!("cannot reach the API server at 127.0.0.1:{port}: connection refused"));
     }
 }

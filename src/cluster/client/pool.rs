@@ -43,6 +43,10 @@ pub(crate) trait PoolConnector: Send + Sync + 'static {
 
     /// Makes a connection that is ready for the first request.
     fn connect(&self) -> impl Future<Output = Result<(ByteStream, Self::Peer), Self::Error>> + Send;
+
+    /// How often connections were lost, because the network has changed or nobody was at their other end: no connection from
+    /// before should serve another request.
+    fn losses(&self) -> u64;
 }
 
 /// Keeps the connections that a [`PoolConnector`] makes.
@@ -303,13 +307,18 @@ impl<C: PoolConnector> ConnectionPool<C> {
     }
 
     async fn open(self: &Arc<Self>) -> Result<PooledConnection<C::Peer>, C::Error> {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation();
         let (stream, peer) = self.connector.connect().await?;
         let (sender, connection) = handshake(stream, C::IS_APP).await?;
         let line = Arc::new(ConnectionShared { generation, peer, busy: Mutex::default() });
         let driver = ConnectionDriver { connection, line: line.clone(), pool: Arc::downgrade(self) };
         tokio::spawn(driver);
         Ok(PooledConnection { sender, line })
+    }
+
+    /// Only ever grows.
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire) + self.connector.losses()
     }
 
     /// The connection that became free last, if it is still good and has not waited longer than `wait`.
@@ -320,7 +329,8 @@ impl<C: PoolConnector> ConnectionPool<C> {
             return None;
         }
         while let Some(IdleConnection { connection, since }) = kept.idle.pop() {
-            if !connection.sender.is_closed() && !is_over(since) {
+            let is_current = connection.line.generation == self.generation();
+            if is_current && !connection.sender.is_closed() && !is_over(since) {
                 return Some(connection);
             }
         }
@@ -328,7 +338,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
     }
 
     fn keep(self: &Arc<Self>, connection: PooledConnection<C::Peer>) {
-        if connection.line.generation != self.generation.load(Ordering::Acquire) {
+        if connection.line.generation != self.generation() {
             return;
         }
         let mut kept = lock(&self.kept);

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use super::tcp_line::LostLine;
 use super::tls::TlsProblem;
 use crate::error::Error;
 
@@ -44,6 +45,12 @@ pub enum SendError {
     /// The head of an answer is longer than is taken.
     #[error("the header of its answer is too large")]
     HeadTooLarge,
+    /// The connection led nowhere any more: the network has changed, or nobody is at its other end.
+    #[error("the connection to the API server was lost: {cause}")]
+    Lost {
+        /// Why.
+        cause: String,
+    },
     /// The connection broke before the head of the answer was there.
     #[error("the connection to the API server broke: {cause}")]
     Interrupted {
@@ -67,8 +74,17 @@ impl SendError {
     }
 }
 
+impl From<LostLine> for SendError {
+    fn from(lost: LostLine) -> Self {
+        Self::Lost { cause: lost.to_string() }
+    }
+}
+
 impl From<hyper::Error> for SendError {
     fn from(error: hyper::Error) -> Self {
+        if let Some(lost) = LostLine::within(&error) {
+            return lost.into();
+        }
         match error.source() {
             _ if error.is_parse_too_large() => Self::HeadTooLarge,
             _ if error.is_parse() => Self::interrupted("its answer is not HTTP"),

@@ -175,6 +175,8 @@ pub(super) enum Next {
     Explain(FailureCause),
     /// Wait until an endpoint is ready, then try the same.
     Hold(GapPatience),
+    /// Break off without an answer, so that the client asks again.
+    BreakOff,
 }
 
 impl RequestHead {
@@ -341,6 +343,7 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
         None if by_service_proxy && seen.is_partial_page && head.is_reading => after_partial_page(head, attempt, known),
         Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
         Some(FailureCause::PodBreaksOff) if seen.facts.sends > 0 => Ok(repeat(head, attempt)),
+        Some(FailureCause::ApiServer(ApiServerFailure::Lost)) => Ok(repeat(head, attempt)),
         // Where port-forward is not to be had, the connection was just dead.
         Some(_) if attempt.reason == AttemptReason::LostOnKept && seen.facts.sends == 0 => {
             Ok(repeat(head, &Attempt { transport: Transport::ServiceProxy, ..attempt.clone() }))
@@ -349,7 +352,18 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
         None => Ok(judge_https::judge(head, attempt, seen, known)
             .unwrap_or_else(|| judge_host::judge(head, attempt, seen, known))),
     };
-    outcome.unwrap_or_else(Next::Ask)
+    match outcome.unwrap_or_else(Next::Ask) {
+        Next::Deliver if asks_again_later(head, seen, known) => Next::BreakOff,
+        next => next,
+    }
+}
+
+/// Whether it is an event stream of an app that answered before, and there is no way to it now: a page gives up for good when
+/// it gets an answer that is none of the app's, and asks again when it gets none.
+fn asks_again_later(head: &RequestHead, seen: &Observation, known: &Known) -> bool {
+    use ApiServerFailure::{Lost, Unreachable};
+    let is_away = matches!(seen.cause, Some(FailureCause::ApiServer(Lost | Unreachable)));
+    is_away && known.has_answered && head.patience == GapPatience::EventStream
 }
 
 /// The Pods speak the other scheme.
@@ -421,7 +435,7 @@ fn after_service_proxy(
                 _ => Ok(by_port_forward(head, attempt, AttemptReason::Repeat)),
             }
         }
-        FailureCause::ApiServer(ApiServerFailure::BrokeOff) => Ok(repeat(head, attempt)),
+        FailureCause::ApiServer(ApiServerFailure::BrokeOff | ApiServerFailure::Lost) => Ok(repeat(head, attempt)),
         _ => Ok(Next::Deliver),
     }
 }
@@ -586,6 +600,7 @@ mod tests {
                 Next::Deliver => "deliver".to_owned(),
                 Next::Explain(cause) => format!("explain {cause:?}"),
                 Next::Hold(patience) => format!("hold {patience:?}"),
+                Next::BreakOff => "break off".to_owned(),
                 Next::FindHost | Next::Ask(_) => unreachable!("rights are known, and it was searched"),
             };
             format!("{searches}{told}")

@@ -279,6 +279,7 @@ impl DispatcherShared {
                     false if patience == GapPatience::EventStream => return withheld(answer),
                     false => return answer,
                 },
+                Next::BreakOff => return withheld(answer),
                 Next::Explain(cause) => return self.explain(flight.head.client, cause).await,
                 _ => return answer,
             };

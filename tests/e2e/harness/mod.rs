@@ -18,14 +18,17 @@
 //!   are its own, and the plugin listens on a port of the kernel's choice unless the test says otherwise ([`default_port`]).
 //! - A test fails by a panic. It waits for conditions ([`support::eventually`]), never for a time.
 //! - [`Backend`] answers any request with a description of it, echoes WebSockets, streams, and gives canned answers;
-//!   [`Nginx`] is the real one, in front of a backend. [`Gateway`] is one in front of the API server.
+//!   [`Nginx`] is the real one, in front of a backend. [`Gateway`] is one in front of the API server,
+//!   [`Uplink`] a cable to it that can be pulled.
 //! - Narrow rights: `let user = cluster.user();`, then `namespace.grant(&user, …)` or `namespace.bind(&user, "edit")`.
 
 mod gateway;
 mod plugin;
+mod uplink;
 
 pub(crate) use gateway::{Gateway, UPGRADES};
 pub(crate) use plugin::Plugin;
+pub(crate) use uplink::{RelayKind, Uplink, run_relay};
 
 use std::sync::LazyLock;
 

@@ -92,12 +92,15 @@ pub enum ApiServerFailure {
     Credentials,
     /// The connection broke before the answer began.
     BrokeOff,
+    /// The connection led nowhere any more.
+    Lost,
 }
 
 impl From<&SendError> for ApiServerFailure {
     fn from(error: &SendError) -> Self {
         match error {
             SendError::Credentials(_) => Self::Credentials,
+            SendError::Lost { .. } => Self::Lost,
             SendError::Interrupted { .. } | SendError::HeadTooLarge => Self::BrokeOff,
             _ => Self::Unreachable,
         }

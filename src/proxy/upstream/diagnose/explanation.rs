@@ -609,6 +609,13 @@ fn of_api_server(trouble: ApiServerFailure, subject: &FailingService) -> Explana
             format!("What the kubeconfig says about them for {cluster} did not work."),
             vec![SuggestedCheck::run("the same with kubectl", subject.kubectl("auth whoami"))],
         ),
+        ApiServerFailure::Lost => Explanation::of(
+            "connection-lost",
+            "The connection to the API server was lost",
+            "The network of this machine has changed, or the API server did not answer any more. The request may or may \
+             not have had its effect, so it is not sent again by itself.",
+            vec![SuggestedCheck::run("whether it answers again", subject.kubectl("version"))],
+        ),
         ApiServerFailure::BrokeOff => Explanation::of(
             "broke-off",
             "The connection broke before the answer came",

@@ -293,6 +293,11 @@ fn every_cause_is_explained() {
         "broke-off",
         "The connection broke before the answer came",
     );
+    check(
+        FailureCause::ApiServer(ApiServerFailure::Lost),
+        "connection-lost",
+        "The connection to the API server was lost",
+    );
 }
 
 #[test]

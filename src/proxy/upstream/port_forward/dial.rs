@@ -113,6 +113,10 @@ impl PoolConnector for PodDialer {
     type Peer = Arc<str>;
     type Error = PodFailure;
 
+    fn losses(&self) -> u64 {
+        self.cluster.api().losses()
+    }
+
     async fn connect(&self) -> Result<(ByteStream, Arc<str>), PodFailure> {
         let mut gone = Vec::new();
         loop {

@@ -6,6 +6,7 @@ use std::io;
 use http::StatusCode;
 
 use super::pod_stream::{RemoteError, SpeaksTls};
+use crate::cluster::client::tcp_line::LostLine;
 use crate::cluster::{ApiError, SendError};
 use crate::proxy::upstream::diagnose::{AnswerFault, ApiServerFailure, ApiServerStatus, FailureCause};
 use crate::service::Scheme;
@@ -85,6 +86,9 @@ impl PodFailure {
 
     /// What the byte stream itself said.
     fn of_stream(error: &(dyn StdError + 'static)) -> Option<Self> {
+        if let Some(lost) = LostLine::within(error) {
+            return Some(SendError::from(lost).into());
+        }
         if let Some(RemoteError(words)) = find::<RemoteError>(error) {
             return Some(Self::remote(words));
         }

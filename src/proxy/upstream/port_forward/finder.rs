@@ -15,13 +15,21 @@ use crate::service::{Service, Target};
 /// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.
 const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
 
+/// What came of looking.
+#[derive(Default)]
+struct SeenPods {
+    /// The ready Pods, and when they were seen.
+    ready: Option<(Instant, Arc<[Backend]>)>,
+    /// Why they could not be seen, and when that was tried.
+    failed: Option<(Instant, PodFailure)>,
+}
+
 /// Finds the Pods of one Target.
 pub(super) struct PodFinder {
     cluster: Cluster,
     target: Target,
     service: Option<Service>,
-    /// The ready Pods, and when they were seen.
-    seen: tokio::sync::Mutex<Option<(Instant, Arc<[Backend]>)>>,
+    seen: tokio::sync::Mutex<SeenPods>,
     /// Whether every change is told, so that what was seen is still so.
     pub(super) is_watched: AtomicBool,
     turn: AtomicUsize,
@@ -55,16 +63,25 @@ impl PodFinder {
 
     /// The ready Pods, as seen less than `max_age` ago.
     pub(super) async fn backends(&self, max_age: Duration) -> Result<Arc<[Backend]>, PodFailure> {
+        let asked = Instant::now();
         let mut seen = self.seen.lock().await;
-        if let Some((at, backends)) = &*seen
+        if let Some((at, backends)) = &seen.ready
             && at.elapsed() < max_age
         {
             return Ok(backends.clone());
         }
+        // Whoever waited while it failed would wait as long again.
+        if let Some((_, failure)) = seen.failed.as_ref().filter(|(tried, _)| *tried >= asked) {
+            return Err(failure.clone());
+        }
         let at = Instant::now();
-        let backends: Arc<[Backend]> = self.list().await?.into();
-        *seen = Some((at, backends.clone()));
-        Ok(backends)
+        match self.list().await {
+            Ok(backends) => Ok(seen.ready.insert((at, backends.into())).1.clone()),
+            Err(failure) => {
+                seen.failed = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
     }
 
     async fn list(&self) -> Result<Vec<Backend>, PodFailure> {
@@ -85,7 +102,7 @@ impl PodFinder {
     /// Takes over what somebody else saw.
     pub(super) async fn learn(&self, slices: &[EndpointSlice]) -> Arc<[Backend]> {
         let backends: Arc<[Backend]> = ready_in_slices(slices, &wanted_port(&self.target)).into();
-        *self.seen.lock().await = Some((Instant::now(), backends.clone()));
+        self.seen.lock().await.ready = Some((Instant::now(), backends.clone()));
         backends
     }
 }
