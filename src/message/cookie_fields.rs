@@ -20,8 +20,17 @@ pub(crate) fn cookie_values<'a>(line: &'a HeaderValue, name: &'a str) -> impl It
 
 /// One `Cookie` header without our own cookies; `None` if nothing is left of it.
 pub(crate) fn without_own(line: &HeaderValue) -> Option<HeaderValue> {
-    let is_own = |pair: &[u8]| split_at_equals(pair).0.starts_with(OWN_COOKIE.as_bytes());
-    without_items(line, pairs(line.as_bytes()), b"; ", is_own)
+    without(line, |name| name.starts_with(OWN_COOKIE.as_bytes()))
+}
+
+/// One `Cookie` header without those whose name `is_out`; `None` if nothing is left of it.
+pub(crate) fn without(line: &HeaderValue, is_out: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+    without_items(line, pairs(line.as_bytes()), b"; ", |pair| is_out(split_at_equals(pair).0))
+}
+
+/// The name of the cookie that one `Set-Cookie` sets.
+pub(crate) fn set_name(line: &HeaderValue) -> &[u8] {
+    split_at_equals(line.as_bytes().split(|octet| *octet == b';').next().unwrap_or_default()).0
 }
 
 /// Fits one `Set-Cookie` (RFC 6265 section 4.1) to `host`, a name without port: a `Domain` that the browser would

@@ -85,11 +85,18 @@ pub(crate) fn record(request: Request<Body>) -> (Request<Body>, Option<ReplayReq
     if !is_short && !is_idempotent(request.method()) {
         return (request, None);
     }
+    let (request, again) = record_beginning(request);
+    (request, Some(again))
+}
+
+/// The same whatever its method and length: as long as no more than the beginning of its body was read, it can be sent again by
+/// whoever knows that nobody has acted on it.
+pub(crate) fn record_beginning(request: Request<Body>) -> (Request<Body>, ReplayRequest) {
     let (parts, body) = request.into_parts();
     let body = (!body.is_end_stream())
         .then(|| Arc::new(Mutex::new(ReplayBuffer { rest: body, kept: Vec::new(), length: 0, whole: true })));
     let again = ReplayRequest { parts, body };
-    (again.request(), Some(again))
+    (again.request(), again)
 }
 
 /// Whether a method may be repeated where its first answer was lost (RFC 9110 section 9.2.2). Pure.

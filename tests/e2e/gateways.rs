@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         credentials_that_do_not_arrive,
         a_certificate_that_does_not_arrive,
         impersonation_that_does_not_arrive,
+        cookies_of_a_gateway,
     ]
 }
 
@@ -331,4 +332,21 @@ async fn port_forwards_that_pass_in_no_way(cluster: &'static Cluster) {
         }
         serving.stop().await;
     }
+}
+
+/// Its session is neither the page's nor the app's business.
+async fn cookies_of_a_gateway(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    backend
+        .answer("/login", Canned { headers: vec![("set-cookie".into(), "own=1; Path=/".into())], ..Canned::default() });
+    let session = "add_header Set-Cookie \"gate=secret; Path=/; HttpOnly\" always;";
+    let gateway = Gateway::start(cluster, &[("/", session)]).await;
+    let serving = serve(cluster, &namespace, &["app", &gateway.flag(), "--via=service-proxy"]).await;
+    let answer = http::get(&format!("{}login", serving.site_url())).await;
+    let set: Vec<&str> = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap()).collect();
+    assert!(set.len() == 1 && set[0].starts_with("own=1"), "{set:?}");
+    let asked = ::http::Request::builder().header("cookie", "own=1; gate=secret");
+    let seen = http::send(&format!("{}page", serving.site_url()), asked).await.json()["headers"].to_string();
+    assert!(seen.contains(r#"["cookie","own=1"]"#) && !seen.contains("secret"), "{seen}");
 }

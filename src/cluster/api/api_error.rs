@@ -93,6 +93,9 @@ pub enum StrangersAnswer {
 /// What Go says to plain text on a port for TLS (`net/http` `server.go`).
 const SPEAKS_TLS: &[u8] = b"Client sent an HTTP request to an HTTPS server";
 
+/// How an API server's objects begin in YAML: the names of their fields are in order.
+const YAML: &[u8] = b"apiVersion:";
+
 /// The part of a `StatusObject` object that says what went wrong.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -106,18 +109,23 @@ pub(crate) struct StatusObject {
 }
 
 impl StatusObject {
-    /// Reads a `StatusObject` object of the Kubernetes API (`meta/v1`) in either of its forms; `None` when `body` is something
+    /// Reads a `StatusObject` object of the Kubernetes API (`meta/v1`) in any of its forms; `None` when `body` is something
     /// else.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         match body.strip_prefix(&MAGIC) {
             Some(envelope) => Self::from_protobuf(envelope),
-            None => serde_json::from_slice(body).ok().filter(|status: &Self| status.kind == "Status"),
+            None if body.starts_with(YAML) => serde_saphyr::from_slice(body).ok().filter(Self::is_status),
+            None => serde_json::from_slice(body).ok().filter(Self::is_status),
         }
     }
 
     /// Whether it has every mark of an error that an API server answers with under the status `code`, and in JSON.
     pub(crate) fn is_failure_of(&self, code: StatusCode) -> bool {
         self.api_version == "v1" && self.status == "Failure" && self.code == code.as_u16()
+    }
+
+    fn is_status(&self) -> bool {
+        self.kind == "Status"
     }
 
     fn from_protobuf(envelope: &[u8]) -> Option<Self> {
@@ -196,5 +204,8 @@ mod tests {
             assert_eq!(error, ApiError::NotFound { message: "no \"x\"".to_owned() });
         }
         assert!(StatusObject::parse(b"k8s\0\xff").is_none());
+        let yaml = b"apiVersion: v1\ncode: 401\nkind: Status\nmessage: Unauthorized\nmetadata: {}\nreason: Unauthorized\nstatus: Failure\n";
+        assert!(StatusObject::parse(yaml).is_some_and(|status| status.is_failure_of(StatusCode::UNAUTHORIZED)));
+        assert!(StatusObject::parse(b"apiVersion: v1\nkind: Pod\n").is_none());
     }
 }

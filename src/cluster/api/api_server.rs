@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, watch};
 use super::api_error::StatusObject;
 use super::api_server_health::{ApiServerHealth, HealthRecord};
 use super::forbidden::{CredentialsNotSeen, MissingRight, PresentedIdentity};
+use super::gateway_cookies::GatewayCookies;
 use crate::cluster::auth::credentials::{ActiveCredential, Credentials};
 use crate::cluster::client::connect::ClusterConnector;
 use crate::cluster::client::pool::{self, ConnectionPool, SendOutcome};
@@ -23,11 +24,14 @@ use crate::cluster::client::tls::{self, TlsProblem};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::message::basic_auth::basic;
 use crate::message::body::Body;
-use crate::message::replay::SendTrace;
+use crate::message::replay::{self, ReplayRequest, SendTrace};
 use crate::message::web_socket;
 
 /// The API server's own 401 is about 130 octets; what is longer is somebody else's.
 const LARGEST_REFUSAL: u64 = 4096;
+
+/// What an API server calls the forms of its objects.
+const STATUS_KINDS: [&str; 3] = ["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
 
 /// One API server and this user's way to it: pooled HTTP/1.1 connections, credentials, impersonation.
 pub struct ApiServer {
@@ -41,6 +45,8 @@ pub struct ApiServer {
     pool: Arc<ConnectionPool<ClusterConnector>>,
     pub(super) health: HealthRecord,
     routes_by_host: OnceCell<bool>,
+    /// Those of whoever stands in front of it.
+    pub(crate) gateway_cookies: GatewayCookies,
 }
 
 impl ApiServer {
@@ -56,8 +62,19 @@ impl ApiServer {
         let login = forwarding.and_then(|proxy| proxy.login.as_ref());
         let proxy_authorization = login.map(|login| basic(&login.user, &login.password));
         let health = HealthRecord::default();
-        let routes_by_host = OnceCell::new();
-        Self { url, host, prefix, proxy_authorization, impersonation, credentials, pool, health, routes_by_host }
+        let (routes_by_host, gateway_cookies) = (OnceCell::new(), GatewayCookies::default());
+        Self {
+            url,
+            host,
+            prefix,
+            proxy_authorization,
+            impersonation,
+            credentials,
+            pool,
+            health,
+            routes_by_host,
+            gateway_cookies,
+        }
     }
 
     /// The path of `server` without a slash at its end, empty when there is none. [`Self::send`] adds it itself.
@@ -79,8 +96,8 @@ impl ApiServer {
     /// [`hyper::upgrade::OnUpgrade`]. There is no limit on the time an answer takes. Dropping the future, or the answer's
     /// body before its end, closes the connection.
     ///
-    /// A request is sent a second time in two cases, and only if it has no body of unknown length: when the API server itself
-    /// does not accept the credentials and there are newer ones, and, for GET, HEAD and OPTIONS, when a connection that had
+    /// A request is sent a second time in two cases: when the API server itself does not accept the credentials and there are
+    /// newer ones, unless more than 64 KiB of its body are gone, and, for GET, HEAD and OPTIONS whose body is at hand, when a connection that had
     /// been kept turns out to be dead (RFC 9110 section 9.2.2; Go's transport does so), unless
     /// the request has a `SendTrace`: then whoever reads that decides.
     ///
@@ -112,25 +129,19 @@ impl ApiServer {
 
     async fn send_renewed(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
         let credential = self.credentials.current().await.map_err(SendError::Credentials)?;
-        let request = self.addressed(request);
-        let spare = self.spare(&request);
+        let (request, spare) = self.with_spare(self.addressed(request));
         let answer = self.attempt(request, &credential, spare.as_ref()).await;
-        if !self.may_be_refusal(&answer) {
+        let (answer, is_refused) = self.examine_refusal(answer).await;
+        if !is_refused {
             return answer;
         }
-        let (answer, refused) = self.read_refusal(answer).await;
-        if !refused {
-            return answer;
-        }
-        match (self.credentials.after_refusal(&credential).await, spare) {
-            (Some(newer), Some(spare)) => {
-                let again = once_more(&spare);
-                // The API server turned it away: nobody behind it saw it.
-                SendTrace::of(&again).take();
-                self.attempt(again, &newer, None).await
-            }
-            _ => answer,
-        }
+        let Some(newer) = self.credentials.after_refusal(&credential).await else { return answer };
+        let Some(again) = spare.as_ref().and_then(SpareRequest::once_more) else { return answer };
+        // The API server turned it away: nobody behind it saw it.
+        SendTrace::of(&again).take();
+        let (answer, is_refused) = self.examine_refusal(self.attempt(again, &newer, None).await).await;
+        self.credentials.was_replaced(is_refused);
+        answer
     }
 
     /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.
@@ -209,21 +220,27 @@ impl ApiServer {
         }
     }
 
-    /// What can be sent a second time, if there may be a reason to.
-    fn spare(&self, request: &Request<Body>) -> Option<SpareRequest> {
+    /// The request, and what can be sent a second time, if there may be a reason to.
+    fn with_spare(&self, request: Request<Body>) -> (Request<Body>, Option<SpareRequest>) {
         if !is_safe(request.method()) && !self.credentials.is_renewable() {
-            return None;
+            return (request, None);
         }
-        let mut spare = Request::new(match request.body() {
+        let body = match request.body() {
             Body::Full(full) => Some(full.clone()),
             body if body.is_end_stream() => None,
-            _ => return None,
-        });
+            // The API server refuses before anybody behind it sees anything, and mostly before much of the body is gone.
+            _ if self.credentials.is_renewable() => {
+                let (request, again) = replay::record_beginning(request);
+                return (request, Some(SpareRequest::Streamed(again)));
+            }
+            _ => return (request, None),
+        };
+        let mut spare = Request::new(body);
         spare.method_mut().clone_from(request.method());
         spare.uri_mut().clone_from(request.uri());
         spare.headers_mut().clone_from(request.headers());
-        spare.extensions_mut().insert(SendTrace::of(request));
-        Some(spare)
+        spare.extensions_mut().insert(SendTrace::of(&request));
+        (request, Some(SpareRequest::Whole(spare)))
     }
 
     async fn attempt(
@@ -244,8 +261,8 @@ impl ApiServer {
             SendOutcome::Answer(answer, ()) => return Ok(answer.map(Body::Incoming)),
             SendOutcome::Lost { error, reused, .. } => {
                 let may_be_stale = reused && !error.is_parse() && !is_traced;
-                let spare = spare.filter(|spare| may_be_stale && is_safe(spare.method()));
-                once_more(spare.ok_or_else(|| self.lost(error))?)
+                let spare = spare.filter(|spare| may_be_stale && spare.only_reads());
+                spare.and_then(SpareRequest::once_more).ok_or_else(|| self.lost(error))?
             }
         };
         self.authorize(again.headers_mut(), credential);
@@ -270,7 +287,7 @@ impl ApiServer {
     /// Whether it is worth a look if the API server refuses our credentials: it may be the Service behind that wants others.
     fn may_be_refusal(&self, answer: &Result<Response<Body>, SendError>) -> bool {
         let may_be = match answer {
-            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && has_small_json(answer.headers()),
+            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && may_hold_status(answer.headers()),
             Err(SendError::Tls { problem: TlsProblem::ClientCertificate(_), .. }) => true,
             Err(_) => false,
         };
@@ -278,10 +295,13 @@ impl ApiServer {
     }
 
     /// The same answer again, and whether it is the API server's refusal.
-    async fn read_refusal(
+    async fn examine_refusal(
         &self,
         answer: Result<Response<Body>, SendError>,
     ) -> (Result<Response<Body>, SendError>, bool) {
+        if !self.may_be_refusal(&answer) {
+            return (answer, false);
+        }
         let Ok(answer) = answer else { return (answer, true) };
         let (head, body) = answer.into_parts();
         match body.collect().await {
@@ -301,11 +321,26 @@ impl std::fmt::Debug for ApiServer {
     }
 }
 
-/// A request that can be sent a second time, since its body is at hand: `None` for an empty one.
-type SpareRequest = Request<Option<Full<Bytes>>>;
+/// A request that can be sent a second time.
+enum SpareRequest {
+    /// Its body is at hand: `None` for an empty one.
+    Whole(Request<Option<Full<Bytes>>>),
+    /// The beginning of its body is kept.
+    Streamed(ReplayRequest),
+}
 
-fn once_more(spare: &SpareRequest) -> Request<Body> {
-    spare.clone().map(|body| body.map_or(Body::Empty, Body::Full))
+impl SpareRequest {
+    /// `None` where too much of its body is gone.
+    fn once_more(&self) -> Option<Request<Body>> {
+        match self {
+            Self::Whole(spare) => Some(spare.clone().map(|body| body.map_or(Body::Empty, Body::Full))),
+            Self::Streamed(again) => again.request_again(),
+        }
+    }
+
+    fn only_reads(&self) -> bool {
+        matches!(self, Self::Whole(spare) if is_safe(spare.method()))
+    }
 }
 
 /// Nobody but the user's own kubeconfig or flags may choose whom to act as.
@@ -319,8 +354,10 @@ fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-fn has_small_json(headers: &HeaderMap) -> bool {
+/// Whether a small body follows in one of the forms in which an API server writes objects: the one that was asked for.
+fn may_hold_status(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let length: Option<u64> = text(CONTENT_LENGTH).parse().ok();
-    text(CONTENT_TYPE).starts_with("application/json") && length.is_some_and(|length| length <= LARGEST_REFUSAL)
+    let kind = text(CONTENT_TYPE);
+    STATUS_KINDS.iter().any(|form| kind.starts_with(form)) && length.is_some_and(|length| length <= LARGEST_REFUSAL)
 }

@@ -31,6 +31,8 @@ pub(super) const PROTOBUF_OR_JSON: HeaderValue =
     HeaderValue::from_static("application/vnd.kubernetes.protobuf, application/json");
 const PROTOBUF: &[u8] = b"application/vnd.kubernetes.protobuf";
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+/// Octets at most, unpacked, of an answer that is read whole: thousands of objects.
+const MAX_WHOLE: usize = 64 << 20;
 /// Waits of less than this in sum are not worth a word.
 const UNMENTIONED_WAIT: Duration = Duration::from_secs(2);
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubectl-svcproxy/", env!("CARGO_PKG_VERSION")));
@@ -83,7 +85,7 @@ impl Cluster {
     async fn call(&self, request: Request<Bytes>, rule: &AccessRule) -> Result<AnswerContent, ApiError> {
         let limit = CallDeadline(self.inner.request_timeout.map(|limit| (limit, Instant::now() + limit)));
         let response = self.patient_answer(&request, limit).await?;
-        self.pass_on_warnings(response.headers());
+        self.heed_head(response.headers());
         let (code, headers) = (response.status(), response.headers().clone());
         let content = AnswerContent::of(response, limit);
         if code.is_success() {
@@ -110,8 +112,10 @@ impl Cluster {
         Ok(limit.of(self.api().send(sendable(request))).await??)
     }
 
-    /// Shows what the API server warns of, each text once a run (client-go `rest/warnings.go`).
-    pub(super) fn pass_on_warnings(&self, headers: &HeaderMap) {
+    /// Takes in what the head of an answer says beside the answer: shows what the API server warns of, each text once a run
+    /// (client-go `rest/warnings.go`), and learns a gateway's cookies.
+    pub(super) fn heed_head(&self, headers: &HeaderMap) {
+        self.api().gateway_cookies.learn(headers);
         for text in warning_headers::texts(headers) {
             if lock(&self.inner.warnings).insert(text.clone()) {
                 tracing::warn!("the API server says: {text}");
@@ -235,6 +239,10 @@ impl AnswerContent {
         let mut whole = Vec::new();
         while let Some(piece) = self.next().await? {
             whole.extend_from_slice(&piece);
+            if whole.len() > MAX_WHOLE {
+                let too_long = format!("it is longer than {} MiB", MAX_WHOLE >> 20);
+                return Err(SendError::interrupted(&too_long).into());
+            }
         }
         Ok(whole)
     }

@@ -24,10 +24,16 @@ pub(super) enum MalformedList {
     /// It ends before its end.
     #[error("it ends too early")]
     TooShort,
+    /// One thing of it is longer than anything that Kubernetes keeps.
+    #[error("after {0} bytes stands something of more than {max} MiB", max = MAX_UNREAD >> 20)]
+    TooLong(usize),
     /// After so many bytes stands something else than expected.
     #[error("unexpected content after {0} bytes")]
     After(usize),
 }
+
+/// Octets of one object at most: etcd takes 1.5 MiB unless told otherwise.
+const MAX_UNREAD: usize = 8 << 20;
 
 /// A list that is being read, in the encoding whose places are `P`.
 #[derive(Debug, Default)]
@@ -57,7 +63,7 @@ impl<P> ListReader<P> {
         }
         self.unread.drain(..at);
         self.before += at;
-        Ok(())
+        if self.unread.len() > MAX_UNREAD { Err(MalformedList::TooLong(self.before)) } else { Ok(()) }
     }
 
     /// Which byte of the whole answer stands at `at`.
@@ -218,6 +224,16 @@ mod tests {
         check("{\"metadata\" {}}", MalformedList::After(12));
         check("{\"items\":[]}", MalformedList::After(12));
         check("{\"metadata\":{}} {}", MalformedList::After(16));
+    }
+
+    #[test]
+    fn an_object_of_a_gibibyte_is_not_waited_for() {
+        let endless = std::iter::once("{\"items\":[\"".to_owned()).chain(std::iter::repeat("x".repeat(1 << 20)));
+        let mut reader = JsonListReader::default();
+        let mut items: Vec<Value> = Vec::new();
+        let refused = endless.take(1024).find_map(|piece| reader.read(piece.as_bytes(), &mut items).err());
+        assert_eq!(refused, Some(MalformedList::TooLong(10)));
+        assert!(reader.unread.len() <= MAX_UNREAD + (1 << 20));
     }
 
     proptest! {

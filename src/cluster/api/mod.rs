@@ -3,6 +3,7 @@
 pub(crate) mod api_server;
 pub(crate) mod api_server_health;
 pub(crate) mod lost_connections;
+pub(crate) mod gateway_cookies;
 pub(crate) mod api_error;
 pub(crate) mod call;
 mod retry_after;

@@ -36,6 +36,9 @@ const FIRST_WATCH_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest wait after a failure.
 const MAX_WATCH_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Octets of one event at most: etcd takes objects of 1.5 MiB unless told otherwise.
+const MAX_EVENT: usize = 8 << 20;
+
 impl Cluster {
     /// The EndpointSlices of one Service, again each time that one of them changes.
     ///
@@ -146,7 +149,7 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
         );
         let request = self.cluster.request(Method::GET, &self.list.target(&parameters), Body::Empty);
         let answer = self.cluster.api().send(request).await?;
-        self.cluster.pass_on_warnings(answer.headers());
+        self.cluster.heed_head(answer.headers());
         let (code, headers) = (answer.status(), answer.headers().clone());
         let mut lines = WatchLines { body: answer.into_body(), rest: BytesMut::new() };
         if !code.is_success() {
@@ -245,6 +248,9 @@ impl WatchLines {
             }
             searched = self.rest.len();
             match timeout(WATCH_SILENCE_TIMEOUT, self.body.frame()).await {
+                Ok(Some(Ok(_))) if searched > MAX_EVENT => {
+                    return Err(SendError::interrupted("one of its events is too long"));
+                }
                 Ok(Some(Ok(frame))) => self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
                 Ok(None) => return Ok(Some(self.rest.split()).filter(|line| !line.is_empty())),
                 Ok(Some(Err(error))) => return Err(SendError::interrupted(&error)),

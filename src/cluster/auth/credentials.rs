@@ -1,5 +1,6 @@
 //! Who we are to the API server: the current credentials are ready to be used, and are renewed in time, by one at a time.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,11 +16,15 @@ use crate::cluster::client::connect::ClusterConnector;
 use crate::cluster::client::pool::ConnectionPool;
 use crate::error::Error;
 
-/// For this long after a failure the source is not asked again.
-const FAILURE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// For this long after a failure the source is not asked again; each failure that follows doubles it, up to
+/// [`MAX_FAILURE_RETRY_INTERVAL`].
+const FAILURE_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const MAX_FAILURE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Credentials that took the place of refused ones, and are refused too, are not replaced again before this age.
+/// Credentials that took the place of refused ones, and are refused too, are not replaced again before this age. It doubles
+/// each time, up to [`MAX_REPLACEMENT_AGE`]: whoever refuses them may be an app that pretends to be the API server.
 const MIN_REPLACEMENT_AGE: Duration = Duration::from_secs(5);
+const MAX_REPLACEMENT_AGE: Duration = Duration::from_secs(300);
 
 /// Credentials are used for at least this long, whatever they say, so that a wrong clock does not make each request ask the
 /// source.
@@ -55,14 +60,57 @@ pub(crate) struct Credentials {
     /// Learns which client certificate to present.
     pool: Arc<ConnectionPool<ClusterConnector>>,
     current: ArcSwapOption<ActiveCredential>,
-    /// Held by whoever asks the source: its last word, and when it said so, if it gave nothing.
-    asking: Mutex<Option<(Instant, Error)>>,
+    /// Held by whoever asks the source: its last word, if it gave nothing.
+    asking: Mutex<Option<SourceFailure>>,
+    futile: FutileReplacements,
+}
+
+/// The source gave nothing.
+struct SourceFailure {
+    at: Instant,
+    error: Error,
+    /// How often in a row.
+    times: u32,
+}
+
+impl SourceFailure {
+    fn is_recent(&self) -> bool {
+        self.at.elapsed() < doubled(FAILURE_RETRY_INTERVAL, self.times - 1, MAX_FAILURE_RETRY_INTERVAL)
+    }
+}
+
+/// How often in a row credentials were replaced because they were refused, and the new ones were refused too.
+#[derive(Default)]
+struct FutileReplacements(AtomicU32);
+
+impl FutileReplacements {
+    fn count(&self, was_refused: bool) {
+        let count = |futile| Some(if was_refused { u32::saturating_add(futile, 1) } else { 0 });
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+    }
+
+    /// How old credentials must be to be replaced again.
+    fn min_age(&self) -> Duration {
+        let times = self.0.load(Ordering::Relaxed).saturating_sub(1);
+        doubled(MIN_REPLACEMENT_AGE, times, MAX_REPLACEMENT_AGE)
+    }
+}
+
+/// `interval` doubled so many `times`, but not longer than `longest`. Pure.
+fn doubled(interval: Duration, times: u32, longest: Duration) -> Duration {
+    interval.saturating_mul(2_u32.saturating_pow(times)).min(longest)
 }
 
 impl Credentials {
     /// Credentials from `login`, for the connections of `pool`.
     pub(crate) fn new(login: UserLogin, pool: Arc<ConnectionPool<ClusterConnector>>) -> Arc<Self> {
-        Arc::new(Self { login, pool, current: ArcSwapOption::empty(), asking: Mutex::default() })
+        Arc::new(Self {
+            login,
+            pool,
+            current: ArcSwapOption::empty(),
+            asking: Mutex::default(),
+            futile: FutileReplacements::default(),
+        })
     }
 
     /// What to send with now; waits for the source only if there is nothing that is still good.
@@ -98,10 +146,15 @@ impl Credentials {
         if other(&current) {
             return Some(current);
         }
-        if current.is_last_resort() {
+        if current.reason == RenewalReason::Refused && current.is_younger_than(self.futile.min_age()) {
             return None;
         }
         self.renew(Some(current), RenewalReason::Refused).await.ok().filter(other)
+    }
+
+    /// What [`Self::after_refusal`] gave was accepted, or `was_refused` too.
+    pub(crate) fn was_replaced(&self, was_refused: bool) {
+        self.futile.count(was_refused);
     }
 
     /// Asks the source, unless somebody has done so since `seen`. It is asked to the end even when nobody waits any more, since
@@ -126,8 +179,8 @@ impl Credentials {
         if let Some(newer) = current.as_ref().filter(|current| seen.is_none_or(|seen| !Arc::ptr_eq(seen, current))) {
             return Ok(newer.clone());
         }
-        if let Some((_, error)) = failure.as_ref().filter(|(when, _)| when.elapsed() < FAILURE_RETRY_INTERVAL) {
-            return Err(error.clone());
+        if let Some(recent) = failure.as_ref().filter(|failure| failure.is_recent()) {
+            return Err(recent.error.clone());
         }
         match self.login.obtain(current.is_none()).await {
             Ok(issued) => {
@@ -135,11 +188,12 @@ impl Credentials {
                 Ok(self.accept(issued, reason, current.as_deref()))
             }
             Err(error) => {
-                let is_news = current.is_some() && failure.as_ref().is_none_or(|(_, before)| *before != error);
+                let is_news = current.is_some() && failure.as_ref().is_none_or(|before| before.error != error);
                 if is_news {
                     tracing::warn!("{error}");
                 }
-                *failure = Some((Instant::now(), error.clone()));
+                let times = failure.as_ref().map_or(1, |before| before.times.saturating_add(1));
+                *failure = Some(SourceFailure { at: Instant::now(), error: error.clone(), times });
                 Err(error)
             }
         }
@@ -178,8 +232,8 @@ impl ActiveCredential {
         self.expires.is_some_and(|expires| SystemTime::now() >= expires.max(self.obtained + MIN_CREDENTIAL_LIFETIME))
     }
 
-    fn is_last_resort(&self) -> bool {
-        self.reason == RenewalReason::Refused && self.obtained.elapsed().is_ok_and(|age| age < MIN_REPLACEMENT_AGE)
+    fn is_younger_than(&self, limit: Duration) -> bool {
+        self.obtained.elapsed().is_ok_and(|age| age < limit)
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
@@ -202,5 +256,34 @@ async fn renew_at(at: SystemTime, shared: Weak<Credentials>, credential: Weak<Ac
         }
         drop(shared);
         sleep(MAX_CLOCK_CHECK_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_refuses_everything_is_believed_ever_less() {
+        let futile = FutileReplacements::default();
+        let mut ages = Vec::new();
+        for _ in 0..9 {
+            ages.push(futile.min_age().as_secs());
+            futile.count(true);
+        }
+        assert_eq!(ages, [5, 5, 10, 20, 40, 80, 160, 300, 300]);
+        futile.count(false);
+        assert_eq!(futile.min_age(), MIN_REPLACEMENT_AGE);
+    }
+
+    #[test]
+    fn one_failure_is_soon_forgotten() {
+        let pause = |times| doubled(FAILURE_RETRY_INTERVAL, times, MAX_FAILURE_RETRY_INTERVAL).as_millis();
+        assert_eq!([0, 1, 2, 3, 4, 1000].map(pause), [500, 1000, 2000, 4000, 5000, 5000]);
+        let failure = |times, ago| {
+            let at = Instant::now().checked_sub(Duration::from_millis(ago)).unwrap();
+            SourceFailure { at, error: Error::failed("no"), times }
+        };
+        assert!(failure(1, 0).is_recent() && !failure(1, 600).is_recent() && failure(3, 600).is_recent());
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
@@ -107,16 +107,56 @@ async fn what_is_refused_for_good_does_not_keep_the_plugin_busy() {
     assert_eq!(script.runs(), 2);
 }
 
+/// A POST whose body comes in pieces of so many octets.
+fn streamed(pieces: &[usize]) -> Request<Body> {
+    let pieces: Vec<_> = pieces.iter().map(|length| Ok(Frame::data(Bytes::from(vec![b'x'; *length])))).collect();
+    Request::post("/").body(Body::boxed(StreamBody::new(stream::iter(pieces)))).unwrap()
+}
+
+/// The API server answers before anybody behind it sees anything.
 #[tokio::test]
-async fn a_body_that_streams_is_not_sent_twice() {
-    let server = guarded(&Arc::default()).await;
+async fn the_beginning_of_a_body_that_streams_is_kept() {
+    let valid = Arc::new(Mutex::new("Bearer two".to_owned()));
+    let server = guarded(&valid).await;
     let script = Script::new(&[token("one"), token("two")]);
     let cluster = server.cluster_of(&script.user("")).await;
-    let body = stream::iter([Ok(Frame::data(Bytes::from("once")))]);
-    let request = Request::post("/").body(Body::boxed(StreamBody::new(body))).unwrap();
-    let answer = cluster.api().send(request).await.unwrap();
+    let answer = cluster.api().send(streamed(&[3, 4])).await.unwrap();
+    assert_eq!((answer.status(), text(answer).await.as_str()), (StatusCode::OK, "xxxxxxx"));
+    assert_eq!((server.notes.seen().len(), script.runs()), (2, 2));
+}
+
+#[tokio::test]
+async fn more_of_a_body_than_that_is_not_sent_twice() {
+    let server = Server::https(|request: Request<Incoming>| async move {
+        drop(request.into_body().collect().await);
+        refusal()
+    })
+    .await;
+    let script = Script::new(&[token("one"), token("two")]);
+    let cluster = server.cluster_of(&script.user("")).await;
+    let answer = cluster.api().send(streamed(&[65_536, 1])).await.unwrap();
     assert_eq!((answer.status(), text(answer).await.as_str()), (StatusCode::UNAUTHORIZED, REFUSAL));
     assert_eq!(server.notes.seen().len(), 1);
+}
+
+/// Errors come in the form that was asked for.
+#[tokio::test]
+async fn a_refusal_in_any_form_is_one() {
+    let protobuf = b"k8s\0\x12\x14\x1a\x0cUnauthorized\"\x01x\x30\x91\x03".as_slice();
+    let yaml = b"apiVersion: v1\ncode: 401\nkind: Status\nmessage: Unauthorized\nstatus: Failure\n".as_slice();
+    for (kind, body) in [("application/vnd.kubernetes.protobuf", protobuf), ("application/yaml", yaml)] {
+        let server = Server::https(move |request: Request<Incoming>| async move {
+            if request.headers()["authorization"] == "Bearer two" {
+                return Response::new(Body::full("hello"));
+            }
+            Response::builder().status(401).header("content-type", kind).body(Body::full(body)).unwrap()
+        })
+        .await;
+        let script = Script::new(&[token("one"), token("two")]);
+        let cluster = server.cluster_of(&script.user("")).await;
+        assert_eq!(get(cluster.api(), "/").await, "hello", "{kind}");
+        assert_eq!(script.runs(), 2, "{kind}");
+    }
 }
 
 #[tokio::test]

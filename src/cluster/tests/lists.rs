@@ -462,3 +462,20 @@ async fn a_watch_without_the_right_ends() {
     assert!(matches!(watch.next().await, Some(Err(ApiError::Forbidden { .. }))));
     assert!(watch.next().await.is_none());
 }
+
+/// 2 GiB of blanks are 2 MiB of gzip.
+#[tokio::test]
+async fn an_answer_that_swells_is_not_taken_in() {
+    let server = Server::https(|_| async {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        for _ in 0..80 {
+            encoder.write_all(&vec![b' '; 1 << 20]).unwrap();
+        }
+        let answer = Response::builder().header("content-type", "application/json").header("content-encoding", "gzip");
+        answer.body(Body::full(encoder.finish().unwrap())).unwrap()
+    })
+    .await;
+    let cluster = server.cluster().await;
+    let error = cluster.service("web", "shop").await.unwrap_err();
+    assert!(error.to_string().contains("it is longer than 64 MiB"), "{error}");
+}

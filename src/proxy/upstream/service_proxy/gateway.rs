@@ -45,7 +45,9 @@ async fn version(api: &ApiServer, host: Option<HeaderValue>) -> Result<ProbeAnsw
     let mut request = Request::new(Body::Empty);
     *request.uri_mut() = http::Uri::from_static("/version");
     request.headers_mut().extend(host.map(|host| (HOST, host)));
-    ProbeAnswer::read(api.send(request).await?).await
+    let answer = api.send(request).await?;
+    api.gateway_cookies.learn(answer.headers());
+    ProbeAnswer::read(answer).await
 }
 
 impl ProbeAnswer {

@@ -18,6 +18,7 @@ use super::diagnose::{ApiServerFailure, Diagnostics, FailureCause, RequestingCli
 use super::unprefix::{HostPair, ServiceNames, Unprefix};
 use super::{Body, RouteTaken, Transport};
 use crate::cluster::{ApiServer, EndpointSlice, SendError};
+use crate::message::forwarded_fields::BrowserByTls;
 use crate::message::safe_path::{PathFault, SafePath};
 use crate::message::web_socket;
 use crate::proxy::page::remove_own_fields;
@@ -102,6 +103,7 @@ impl ServiceProxy {
         ahead.method_mut().clone_from(request.method());
         ahead.uri_mut().clone_from(request.uri());
         ahead.headers_mut().clone_from(request.headers());
+        request.extensions().get::<BrowserByTls>().map(|by_tls| ahead.extensions_mut().insert(*by_tls));
         let asking = AbortOnDropHandle::new(tokio::spawn(async move { this.ask(ahead).await.ok() }));
         let ahead = SentAhead::new(request, &self.prefix, asking);
         request.extensions_mut().insert(ahead);
@@ -111,10 +113,12 @@ impl ServiceProxy {
     async fn ask(&self, mut request: Request<Body>) -> Result<AskedService, ServiceProxyError> {
         self.lead_below(&mut request)?;
         let expected = self.prepare(&mut request)?;
+        self.api.gateway_cookies.keep_out_of_request(request.headers_mut());
         let hosts = self.choose_host(&mut request).await;
         let mut answer = self.api.send(request).await?;
         check_upgrade(&mut answer, expected.as_ref())?;
         remove_own_fields(answer.headers_mut());
+        self.api.gateway_cookies.keep_out_of_answer(answer.headers_mut());
         Ok(AskedService { hosts, answer })
     }
 
