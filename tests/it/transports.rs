@@ -7,6 +7,7 @@ use futures_util::stream;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Plugin, Served, web};
@@ -184,4 +185,25 @@ async fn handshakes_that_a_gateway_refuses_go_by_port_forward() {
         assert_eq!(client::get(&served.site_url()).await.status, StatusCode::OK);
         assert_eq!(port_forwards(&fake), 2);
     }
+}
+
+/// Each host that is tried is a request to the app.
+#[tokio::test]
+async fn two_thousand_hosts_are_not_two_thousand_requests() {
+    let fake = FakeApiServer::start().await;
+    let backend = web(&fake).await;
+    for path in ["/", "/page"] {
+        backend.answer(path, Canned { status: 403, ..Canned::default() });
+    }
+    let paths = json!([{"backend": {"service": {"name": "web"}}}]);
+    let rule = |number| json!({"host": format!("{number}.example"), "http": {"paths": paths}});
+    let rules: Vec<_> = (0..2000).map(rule).collect();
+    let metadata = json!({"namespace": "default", "name": "web"});
+    fake.put(json!({"kind": "Ingress", "metadata": metadata, "spec": {"rules": rules}}));
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    let navigation = http::Request::builder().header("sec-fetch-mode", "navigate").header("sec-fetch-site", "none");
+    let url = format!("{}page", served.site_url());
+    assert_eq!(client::send(&url, navigation).await.status.as_u16(), 403);
+    let seen = backend.requests().len();
+    assert!((3..=20).contains(&seen), "{seen} requests");
 }

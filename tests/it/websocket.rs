@@ -93,6 +93,24 @@ async fn an_answer_that_is_no_upgrade_is_passed_on() {
     assert!(!said.contains("WebSocket"), "nothing is suspected: {said}");
 }
 
+/// Less than an agreement leaves a raw connection to something that never agreed to speak raw.
+#[tokio::test]
+async fn a_switch_that_nobody_agreed_to_is_none() {
+    let fake = FakeApiServer::start().await;
+    let backend = RawBackend::start().await;
+    fake.expose("default", "raw", json!({"name": "http", "port": 80}), backend.address());
+    let served = Plugin::new(&fake).args(["raw", "--via=port-forward"]).serve().await;
+    let (socket, origin) = ends(&served.site_url(), "ws");
+    let url = socket.replacen("ws", "http", 1);
+    // What `refusal` asks for.
+    let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    for fields in [format!("Upgrade: websocket\r\n{accept}"), "Connection: Upgrade\r\nUpgrade: websocket".to_owned()] {
+        let switch = format!("HTTP/1.1 101 Switching Protocols\r\n{fields}\r\n\r\n");
+        let (refused, _) = tokio::join!(refusal(&url, &origin), backend.answer(switch));
+        assert_eq!(refused.status, StatusCode::BAD_GATEWAY, "{fields}");
+    }
+}
+
 #[tokio::test]
 async fn an_upgrade_to_something_else_is_a_plain_request() {
     let (_fake, backend, served) = start().await;

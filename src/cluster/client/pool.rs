@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
@@ -28,9 +28,12 @@ pub(crate) const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections at a time; a browser opens six per site.
 const PLACES: usize = 64;
 
-/// For this long a request waits for a place. Then it gets a connection beyond [`PLACES`], since those may be held by
-/// answers that never end (event streams, long polls).
+/// For this long a request waits for a place. Then there are [`FURTHER_PLACES`], since those that there are may be held by
+/// answers that never end (event streams, long polls) and uploads that stand still.
 const POOL_PLACE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So many places come at once, so that not everybody waits in vain.
+const FURTHER_PLACES: usize = 16;
 
 /// Makes the connections that a pool keeps.
 pub(crate) trait PoolConnector: Send + Sync + 'static {
@@ -54,6 +57,8 @@ pub(crate) struct ConnectionPool<C: PoolConnector> {
     /// What makes the connections.
     pub(crate) connector: C,
     places: Arc<Semaphore>,
+    /// How many there are beyond [`PLACES`].
+    further: AtomicUsize,
     generation: AtomicU64,
     kept: Mutex<KeptConnections<C::Peer>>,
     ahead: Arc<DialAhead<PooledConnection<C::Peer>, C::Error>>,
@@ -123,6 +128,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         Arc::new(Self {
             connector,
             places: Arc::new(Semaphore::new(PLACES)),
+            further: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             kept: Mutex::new(KeptConnections { idle: Vec::new(), reaped: false }),
             ahead: Arc::default(),
@@ -300,9 +306,23 @@ impl<C: PoolConnector> ConnectionPool<C> {
 
     async fn place(&self) -> PoolPlace {
         let places = &self.places;
-        match places.clone().try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => tokio::time::timeout(POOL_PLACE_TIMEOUT, places.clone().acquire_owned()).await.ok()?.ok(),
+        if let Ok(place) = places.clone().try_acquire_owned() {
+            self.give_up_further_places();
+            return Some(place);
+        }
+        if let Ok(place) = tokio::time::timeout(POOL_PLACE_TIMEOUT, places.clone().acquire_owned()).await {
+            return place.ok();
+        }
+        self.further.fetch_add(FURTHER_PLACES, Ordering::Relaxed);
+        places.add_permits(FURTHER_PLACES);
+        None
+    }
+
+    /// Once there are as many free places as there were at first.
+    fn give_up_further_places(&self) {
+        if self.further.load(Ordering::Relaxed) > 0 && self.places.available_permits() >= PLACES {
+            let given_up = self.places.forget_permits(self.further.swap(0, Ordering::Relaxed));
+            tracing::debug!(given_up, "further places are not needed any more");
         }
     }
 
@@ -468,4 +488,46 @@ async fn handshake(
     }
     let (sender, connection) = settings.handshake(TokioIo::new(CappedReads::new(stream))).await?;
     Ok((sender, connection.with_upgrades()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connects to nothing.
+    struct NoConnector;
+
+    impl PoolConnector for NoConnector {
+        const IS_APP: bool = false;
+
+        type Peer = ();
+        type Error = hyper::Error;
+
+        async fn connect(&self) -> Result<(ByteStream, ()), hyper::Error> {
+            std::future::pending().await
+        }
+
+        fn losses(&self) -> u64 {
+            0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uploads_that_stand_still_make_one_wait_and_not_everybody() {
+        let pool = ConnectionPool::new(NoConnector);
+        let mut still = Vec::new();
+        for _ in 0..PLACES {
+            still.push(pool.place().await.unwrap());
+        }
+        let began = tokio::time::Instant::now();
+        assert!(pool.place().await.is_none(), "a connection beyond the places");
+        assert_eq!(began.elapsed(), POOL_PLACE_TIMEOUT);
+        for _ in 0..100 {
+            assert!(pool.place().await.is_some());
+        }
+        assert_eq!(began.elapsed(), POOL_PLACE_TIMEOUT);
+        still.clear();
+        assert!(pool.place().await.is_some());
+        assert_eq!(pool.places.available_permits(), PLACES);
+    }
 }

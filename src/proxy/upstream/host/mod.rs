@@ -15,8 +15,11 @@ pub(super) use cluster_routes::outside_hosts;
 pub(super) use outer_https::set_outer_https;
 pub(super) use present::{set_app_host, set_forwarded};
 
-/// The hosts to try besides `local`, the likeliest first and none twice: `localhost`, the names of `target`'s Service in
-/// the cluster, and those of its Ingresses and HTTPRoutes. Pure.
+/// How many hosts are tried: each is a request to the app.
+const MAX_TRIED_HOSTS: usize = 16;
+
+/// The hosts to try besides `local`, the likeliest first, none twice and not too many: `localhost`, the names of `target`'s
+/// Service in the cluster, and those of its Ingresses and HTTPRoutes. Pure.
 pub(super) fn others(
     target: &Target,
     scheme: Scheme,
@@ -28,7 +31,7 @@ pub(super) fn others(
     let named = named.filter_map(|host| HeaderValue::try_from(host).ok());
     let mut others: Vec<HeaderValue> = Vec::new();
     for host in localhost.cloned().into_iter().chain(named).filter(|host| host != local) {
-        if !others.contains(&host) {
+        if others.len() < MAX_TRIED_HOSTS && !others.contains(&host) {
             others.push(host);
         }
     }
@@ -71,6 +74,9 @@ mod tests {
         let plain = ["localhost:1", "web.ns.svc.cluster.local", "web.ns.svc", "web", "a.example"];
         check(80, Scheme::Http, "l:1", &["a.example", "web", "a.example"], &plain);
         check(443, Scheme::Https, "l:1", &["a.example"], &plain);
+        let many: Vec<String> = (0..2000).map(|number| format!("{number}.example")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        check(80, Scheme::Http, "l:1", &many, &[&plain[..4], &many[..12]].concat());
         let with_port = ["localhost:1", "web.ns.svc.cluster.local:8080", "web.ns.svc:8080"];
         check(8080, Scheme::Http, "web:8080", &[], &with_port);
     }
