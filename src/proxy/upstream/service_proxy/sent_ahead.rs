@@ -90,7 +90,7 @@ mod tests {
     async fn answers(mut request: Request<Body>, path: &str) -> bool {
         let host = HeaderValue::from_static("localhost");
         let asked = AskedService {
-            hosts: HostPair { sent: host.clone(), local: host },
+            hosts: HostPair { browser: crate::service::Scheme::Http, sent: host.clone(), local: host },
             answer: Response::new(Body::full("it")),
         };
         let asking = AbortOnDropHandle::new(tokio::spawn(async move { Some(asked) }));
