@@ -378,9 +378,10 @@ impl Record {
         }
     }
 
-    /// The WebSockets that were accepted.
+    /// The WebSockets that were accepted, over HTTP/1.1 or HTTP/2.
     pub(crate) fn open_web_sockets(&self) -> usize {
-        let open = |request: &&Request| request.url.starts_with("ws") && request.end == Some(End::Status(101));
+        let is_accepted = |end: &Option<End>| matches!(end, Some(End::Status(101 | 200)));
+        let open = |request: &&Request| request.url.starts_with("ws") && is_accepted(&request.end);
         self.requests.iter().filter(open).count()
     }
 }

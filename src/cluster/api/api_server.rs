@@ -29,6 +29,8 @@ use crate::message::web_socket;
 
 /// The API server's own 401 is about 130 octets; what is longer is somebody else's.
 const LARGEST_REFUSAL: u64 = 4096;
+/// What is told of it.
+const NOT_ACCEPTED: &str = "the API server does not accept the credentials any more";
 
 /// What an API server calls the forms of its objects.
 const STATUS_KINDS: [&str; 3] = ["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
@@ -119,29 +121,39 @@ impl ApiServer {
     }
 
     async fn send_as_user(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let answer = self.send_renewed(request).await;
+        let (answer, is_refused) = match self.credentials.current().await {
+            Ok(credential) => self.send_renewed(request, credential).await,
+            Err(error) => (Err(SendError::Credentials(error)), false),
+        };
         match &answer {
-            Ok(_) => self.health.answered(),
+            Ok(_) if is_refused => self.health.refused(NOT_ACCEPTED),
+            // It may be the app's own, or one that is too long to be looked at.
+            Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => self.health.answered(),
+            Ok(_) => self.health.accepted(),
             Err(error) => self.health.failed(error),
         }
         answer
     }
 
-    async fn send_renewed(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let credential = self.credentials.current().await.map_err(SendError::Credentials)?;
+    /// The answer, and whether it says that no credentials that there are were accepted.
+    async fn send_renewed(
+        &self,
+        request: Request<Body>,
+        credential: Arc<ActiveCredential>,
+    ) -> (Result<Response<Body>, SendError>, bool) {
         let (request, spare) = self.with_spare(self.addressed(request));
         let answer = self.attempt(request, &credential, spare.as_ref()).await;
         let (answer, is_refused) = self.examine_refusal(answer).await;
         if !is_refused {
-            return answer;
+            return (answer, false);
         }
-        let Some(newer) = self.credentials.after_refusal(&credential).await else { return answer };
-        let Some(again) = spare.as_ref().and_then(SpareRequest::once_more) else { return answer };
+        let Some(newer) = self.credentials.after_refusal(&credential).await else { return (answer, true) };
+        let Some(again) = spare.as_ref().and_then(SpareRequest::once_more) else { return (answer, false) };
         // The API server turned it away: nobody behind it saw it.
         SendTrace::of(&again).take();
         let (answer, is_refused) = self.examine_refusal(self.attempt(again, &newer, None).await).await;
         self.credentials.was_replaced(is_refused);
-        answer
+        (answer, is_refused)
     }
 
     /// What the API server cannot have seen of who we are, since it says that `missing` lacks a right.

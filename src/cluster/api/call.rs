@@ -89,7 +89,6 @@ impl Cluster {
         let (code, headers) = (response.status(), response.headers().clone());
         let content = AnswerContent::of(response, limit);
         if code.is_success() {
-            self.api().health.accepted();
             return Ok(content);
         }
         Err(self.refused(ApiError::from_answer(code, &headers, &content.whole().await?, rule)))
@@ -125,9 +124,6 @@ impl Cluster {
 
     /// A right may seem to be missing only because the API server did not see who we are, or because nothing says so.
     fn refused(&self, error: ApiError) -> ApiError {
-        if error == ApiError::Unauthorized {
-            self.api().health.refused("the API server does not accept the credentials any more");
-        }
         let missing = match &error {
             ApiError::Forbidden { message, .. } => MissingRight::read(message),
             ApiError::Unauthorized => None,
