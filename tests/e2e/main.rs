@@ -19,6 +19,7 @@ mod bulk;
 mod rights;
 mod trouble;
 mod diagnosis;
+mod far_away;
 mod gateways;
 mod life;
 mod local_attacks;
@@ -89,6 +90,7 @@ fn all_tests() -> Vec<Test> {
         lattice::tests(),
         trouble::tests(),
         diagnosis::tests(),
+        far_away::tests(),
         gateways::tests(),
         life::tests(),
         http2_conformance::tests(),

@@ -20,11 +20,12 @@ use crate::cluster::auth::credentials::{ActiveCredential, Credentials};
 use crate::cluster::client::connect::ClusterConnector;
 use crate::cluster::client::pool::{self, ConnectionPool, SendOutcome};
 use crate::cluster::client::send_error::SendError;
+use crate::cluster::client::shared_connection::{SharedConnection, SharedOutcome};
 use crate::cluster::client::tls::{self, TlsProblem};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::message::basic_auth::basic;
 use crate::message::body::Body;
-use crate::message::replay::{self, ReplayRequest, SendTrace};
+use crate::message::replay::{self, LastSend, ReplayRequest, SendTrace};
 use crate::message::web_socket;
 
 /// The API server's own 401 is about 130 octets; what is longer is somebody else's.
@@ -45,6 +46,8 @@ pub struct ApiServer {
     impersonation: Vec<(HeaderName, HeaderValue)>,
     credentials: Arc<Credentials>,
     pool: Arc<ConnectionPool<ClusterConnector>>,
+    /// For bursts, beside the pool.
+    shared: SharedConnection,
     pub(super) health: HealthRecord,
     routes_by_host: OnceCell<bool>,
     /// Those of whoever stands in front of it.
@@ -73,6 +76,7 @@ impl ApiServer {
             impersonation,
             credentials,
             pool,
+            shared: SharedConnection::default(),
             health,
             routes_by_host,
             gateway_cookies,
@@ -263,7 +267,15 @@ impl ApiServer {
     ) -> Result<Response<Body>, SendError> {
         self.authorize(request.headers_mut(), credential);
         let is_traced = request.extensions().get::<SendTrace>().is_some();
-        let outcome = match web_socket::is_asked(request.headers()) {
+        let is_handshake = web_socket::is_asked(request.headers());
+        if is_traced && !is_handshake {
+            request = match self.send_in_burst(request).await {
+                SharedOutcome::Answer(answer) => return Ok(answer),
+                SharedOutcome::Lost(error) => return Err(self.lost(error)),
+                SharedOutcome::Unsent(request) => request,
+            };
+        }
+        let outcome = match is_handshake {
             // Nobody sends once more what must not be sent twice, so it takes no connection that may be dead.
             true if is_safe(request.method()) => self.pool.send_alone(request, pool::CONNECTION_IDLE_TIMEOUT).await?,
             true => self.pool.send_alone(request, Duration::ZERO).await?,
@@ -286,6 +298,15 @@ impl ApiServer {
             SendOutcome::Answer(answer, ()) => Ok(answer.map(Body::Incoming)),
             SendOutcome::Lost { error, .. } => Err(self.lost(error)),
         }
+    }
+
+    /// By the shared connection, where the pool would have to make one.
+    async fn send_in_burst(&self, request: Request<Body>) -> SharedOutcome {
+        if request.extensions().get::<LastSend>().is_none() && self.pool.has_none_idle() {
+            return self.shared.send(&self.pool, request).await;
+        }
+        self.shared.prepare(&self.pool);
+        SharedOutcome::Unsent(request)
     }
 
     fn lost(&self, error: hyper::Error) -> SendError {

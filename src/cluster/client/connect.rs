@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -10,12 +11,14 @@ use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::Connect;
+use tokio_rustls::client::TlsStream;
 
 use super::pool::PoolConnector;
 use super::proxy_tunnel;
 use super::send_error::SendError;
 use super::tcp_line::{LostLine, TcpLine};
-use super::tls::{ServerTrust, TlsClient, TlsProblem};
+use super::tls::{HTTP2, ServerTrust, TlsClient, TlsProblem};
 use super::way_watch::WayWatch;
 use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyProtocol};
 use crate::cluster::config::server_url::ServerUrl;
@@ -32,6 +35,9 @@ const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// [`WayWatch`].
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A connection that takes so long to make comes from far away: at 20 ms a round trip, it takes two.
+const FAR_HANDSHAKE: Duration = Duration::from_millis(30);
+
 /// Makes connections to one API server.
 pub(crate) struct ClusterConnector {
     server: ServerUrl,
@@ -41,6 +47,7 @@ pub(crate) struct ClusterConnector {
     proxy_tls: Option<TlsClient>,
     /// Looks after what is connected.
     pub(crate) way: Arc<WayWatch>,
+    is_far: AtomicBool,
 }
 
 /// When a connection must have come to be.
@@ -75,7 +82,7 @@ impl ClusterConnector {
         let tls = server.https.then(|| TlsClient::new(trust, server_name)).transpose()?;
         let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
-        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new() })
+        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), is_far: AtomicBool::new(false) })
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
@@ -84,11 +91,32 @@ impl ClusterConnector {
         (self.tls.is_none() && proxy.protocol != ProxyProtocol::Socks5).then_some(proxy)
     }
 
+    /// Whether the API server is so far away that a connection is worth being spared.
+    pub(crate) fn is_far(&self) -> bool {
+        self.is_far.load(Ordering::Relaxed)
+    }
+
+    /// A connection on which HTTP/2 was agreed; `None` where the other side does not speak it.
+    pub(crate) async fn connect_http2(&self) -> Result<Option<ByteStream>, SendError> {
+        let deadline = ConnectDeadline::after(self.way.patience());
+        let Some(tls) = &self.tls else { return Ok(None) };
+        let (stream, line) = self.reach(deadline).await?;
+        let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
+        let stream = shake_hands(tls.connect_http2(stream), deadline, failed).await?;
+        self.way.reached(&line);
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
+        Ok(is_http2.then(|| -> ByteStream { Box::new(stream) }))
+    }
+
+    async fn reach(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
+        match &self.proxy {
+            None => self.dial(self.server.host(), self.server.port(), deadline).await,
+            Some(proxy) => self.through(proxy, deadline).await,
+        }
+    }
+
     async fn connect_by(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
-        let (stream, line) = match &self.proxy {
-            None => self.dial(self.server.host(), self.server.port(), deadline).await?,
-            Some(proxy) => self.through(proxy, deadline).await?,
-        };
+        let (stream, line) = self.reach(deadline).await?;
         let Some(tls) = &self.tls else { return Ok((stream, line)) };
         let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
         Ok((handshake(tls, stream, deadline, failed).await?, line))
@@ -134,7 +162,9 @@ impl PoolConnector for ClusterConnector {
     type Error = SendError;
 
     async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
+        let began = Instant::now();
         let (stream, line) = self.connect_by(ConnectDeadline::after(self.way.patience())).await?;
+        self.is_far.store(began.elapsed() >= FAR_HANDSHAKE, Ordering::Relaxed);
         self.way.reached(&line);
         Ok((stream, ()))
     }
@@ -150,8 +180,16 @@ async fn handshake(
     deadline: ConnectDeadline,
     failed: impl FnOnce(TlsProblem) -> SendError,
 ) -> Result<ByteStream, SendError> {
-    match timeout_at(deadline.at, tls.connect(stream)).await {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
+    Ok(Box::new(shake_hands(tls.connect(stream), deadline, failed).await?))
+}
+
+async fn shake_hands(
+    handshake: Connect<ByteStream>,
+    deadline: ConnectDeadline,
+    failed: impl FnOnce(TlsProblem) -> SendError,
+) -> Result<TlsStream<ByteStream>, SendError> {
+    match timeout_at(deadline.at, handshake).await {
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(LostLine::within(&error).map_or_else(|| failed(TlsProblem::of(&error)), SendError::from)),
         Err(_) => Err(failed(TlsProblem::Other(deadline.no_answer()))),
     }

@@ -12,4 +12,5 @@ pub(crate) mod way_watch;
 pub(crate) mod connect;
 pub(crate) mod dial_ahead;
 pub(crate) mod pool;
+pub(crate) mod shared_connection;
 pub(crate) mod send_error;

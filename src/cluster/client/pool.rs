@@ -337,8 +337,14 @@ impl<C: PoolConnector> ConnectionPool<C> {
     }
 
     /// Only ever grows.
-    fn generation(&self) -> u64 {
+    /// Changes whenever no connection from before is good any more.
+    pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire) + self.connector.losses()
+    }
+
+    /// Whether a request would have to wait until a connection is made.
+    pub(crate) fn has_none_idle(&self) -> bool {
+        lock(&self.kept).idle.is_empty()
     }
 
     /// The connection that became free last, if it is still good and has not waited longer than `wait`.

@@ -62,6 +62,9 @@ impl ServerTrust {
     }
 }
 
+/// What ALPN calls it (RFC 9113 section 3.2).
+pub(crate) const HTTP2: &[u8] = b"h2";
+
 /// The TLS side of connections, swappable while running because client certificates expire.
 #[derive(Debug)]
 pub(crate) struct TlsClient {
@@ -96,6 +99,13 @@ impl TlsClient {
             config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
         }
         self.config.store(Arc::new(config));
+    }
+
+    /// Shakes hands over `stream`, and asks for HTTP/2.
+    pub(crate) fn connect_http2<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Connect<S> {
+        let mut config = ClientConfig::clone(&self.config.load());
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+        TlsConnector::from(Arc::new(config)).connect(self.server_name.clone(), stream)
     }
 
     /// Shakes hands over `stream`.
