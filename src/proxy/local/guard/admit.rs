@@ -204,11 +204,15 @@ fn check_service_worker(host: OwnHost, headers: &HeaderMap) -> Result<(), GuardR
     if is_own || !headers.contains_key(SERVICE_WORKER) { Ok(()) } else { Err(GuardRefusal::ServiceWorker) }
 }
 
-/// Nobody goes to a page by having it fetched or drawn out of sight, with the user's session.
+/// Nobody goes to a page by having it fetched or drawn out of sight, with the user's session. Chromium says "none" of what
+/// another page had it fetch, as of what the user began to type: that is asked for again when the user goes there.
 fn check_prefetch(headers: &HeaderMap, fetch: &FetchMetadata<'_>) -> Result<(), GuardRefusal> {
     let says = |name: &str| headers.get_all(name).iter().any(|value| is_prefetch(value.as_bytes()));
-    let is_from_elsewhere = !matches!(fetch.site, None | Some("same-origin" | "none"));
-    if is_from_elsewhere && PREFETCHES.into_iter().any(says) { Err(GuardRefusal::Prefetched) } else { Ok(()) }
+    if fetch.site != Some("same-origin") && PREFETCHES.into_iter().any(says) {
+        Err(GuardRefusal::Prefetched)
+    } else {
+        Ok(())
+    }
 }
 
 fn is_prefetch(purpose: &[u8]) -> bool {
@@ -750,14 +754,11 @@ mod tests {
         for line in ["sec-purpose: prefetch;prerender", "sec-purpose: prefetch", "purpose: prefetch", "x-moz: Prefetch"]
         {
             let navigation = ["sec-fetch-mode: navigate", "sec-fetch-dest: document", line];
-            for site in ["cross-site", "same-site"] {
+            for site in ["cross-site", "same-site", "none"] {
                 let site = format!("sec-fetch-site: {site}");
                 request("GET", &[&navigation[..], &[&site]].concat()).fails(&GuardRefusal::Prefetched);
             }
-            for site in ["same-origin", "none"] {
-                let site = format!("sec-fetch-site: {site}");
-                request("GET", &[&navigation[..], &[&site]].concat()).passes();
-            }
+            request("GET", &[&navigation[..], &["sec-fetch-site: same-origin"]].concat()).passes();
         }
     }
 

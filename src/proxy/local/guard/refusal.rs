@@ -87,7 +87,7 @@ impl GuardRefusal {
             Self::Prefetched => refused(
                 StatusCode::FORBIDDEN,
                 "prefetch",
-                "a page of another site had this fetched ahead",
+                "this was fetched ahead, and by no page of its own",
                 "No flag allows that: open the address itself.",
             ),
             Self::ServiceWorker => refused(
