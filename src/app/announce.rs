@@ -164,7 +164,8 @@ impl ServingSession<'_> {
             notes.extend(direct_urls(service, choice).iter().map(|url| vec![format!("also without a proxy: {url}")]));
         }
         notes.extend(self.token_urls(local, services, listener).into_iter().map(token_note));
-        notes.extend(self.token_reason(local, listener).map(|reason| vec![reason]));
+        let short = "another host needs a token, or --require-token=false".to_owned();
+        notes.extend(self.token_reason(local, listener).map(|reason| vec![reason, short]));
         notes.push(curl_note(services, listener));
         if self.plan.opening == BrowserOpening::Not(NoBrowserReason::Ssh) {
             notes.push(vec![format!("on your own machine: {}", ssh_tunnel(listener))]);

@@ -9,9 +9,12 @@ use serde_json::Value;
 use crate::harness::{Plugin, web};
 use support::fake::FakeApiServer;
 use support::http;
+use support::terminal::USUAL;
 
 /// Ctrl-C ends the program within this time, whatever is not printed or not written yet.
 const SOON: Duration = Duration::from_secs(3);
+/// The same from the start on, on a slow machine.
+const START_AND_END: Duration = Duration::from_secs(20);
 const CTRL_S: &str = "\x13";
 const CTRL_Q: &str = "\x11";
 /// Of a path: 1,500 lines with it are more than pipes, terminals and the program keep.
@@ -55,6 +58,21 @@ async fn a_terminal_under_ctrl_s_holds_up_nobody() {
     terminal.signal(Signal::INT);
     assert_eq!(terminal.end().await, 0);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    assert!(terminal.is_given_back());
+}
+
+/// Not even the first lines are printed.
+#[tokio::test]
+async fn a_terminal_that_is_stopped_from_the_start_does_not_hold_the_end() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    let line = ["web", "--no-browser", "--port=0", "--idle-timeout=1ms"];
+    let mut terminal = Plugin::new(&fake).plain().args(line).in_terminal(USUAL);
+    let started = Instant::now();
+    terminal.press(CTRL_S);
+    // It serves, is asked for nothing, and ends.
+    assert_eq!(terminal.end().await, 0);
+    assert!(started.elapsed() < START_AND_END, "{:?}", started.elapsed());
     assert!(terminal.is_given_back());
 }
 
