@@ -41,10 +41,10 @@ pub fn remove_own_fields(headers: &mut HeaderMap) {
 }
 
 /// An answer in text or JSON that this program makes, never to be kept by anybody.
-pub fn answer(status: StatusCode, form: AnswerForm, body: String) -> Response<Body> {
+pub fn answer(status: StatusCode, form: AnswerForm, body: &str) -> Response<Body> {
     match form {
-        AnswerForm::Text => of_type(status, "text/plain; charset=utf-8", printable(&body)),
-        AnswerForm::Json => of_type(status, "application/json", printable_json(&body)),
+        AnswerForm::Text => of_type(status, "text/plain; charset=utf-8", printable(body)),
+        AnswerForm::Json => of_type(status, "application/json", printable_json(body)),
     }
 }
 
@@ -265,8 +265,8 @@ mod tests {
             };
             page.answer()
         };
-        let text = answer(StatusCode::OK, AnswerForm::Text, format!("{HOSTILE}\n"));
-        let json = answer(StatusCode::OK, AnswerForm::Json, serde_json::to_string(HOSTILE).unwrap());
+        let text = answer(StatusCode::OK, AnswerForm::Text, &format!("{HOSTILE}\n"));
+        let json = answer(StatusCode::OK, AnswerForm::Json, &serde_json::to_string(HOSTILE).unwrap());
         for answer in [text, json, page(HOSTILE)] {
             let body = answer.into_body().collect().await.unwrap().to_bytes();
             let body = String::from_utf8(body.to_vec()).unwrap();

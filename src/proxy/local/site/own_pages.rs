@@ -21,7 +21,7 @@ pub(crate) fn refusal(explained: &ExplainedRefusal, about: Vec<String>, asker: R
         ClientKind::Browser => refusal_page(explained, about, asker.may_repeat),
         ClientKind::Terminal | ClientKind::Program => {
             let command = command.as_ref().map(|command| format!("  {command}\n")).unwrap_or_default();
-            page::answer(*status, AnswerForm::Text, format!("kubectl svcproxy: {reason}.\n{way_out}\n{command}"))
+            page::answer(*status, AnswerForm::Text, &format!("kubectl svcproxy: {reason}.\n{way_out}\n{command}"))
         }
     };
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(word));
@@ -52,7 +52,7 @@ fn capitalised(sentence: &str) -> String {
 
 /// The Service said something that cannot be passed on, and nobody may go on speaking raw on this connection.
 pub(crate) fn bad_gateway(reason: &str) -> Response<Body> {
-    let mut reply = page::answer(StatusCode::BAD_GATEWAY, AnswerForm::Text, format!("kubectl svcproxy: {reason}.\n"));
+    let mut reply = page::answer(StatusCode::BAD_GATEWAY, AnswerForm::Text, &format!("kubectl svcproxy: {reason}.\n"));
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("upgrade"));
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     reply

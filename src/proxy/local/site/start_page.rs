@@ -39,7 +39,7 @@ impl OpenServices<'_> {
 
     fn answer(&self, status: StatusCode, title: &str) -> Response<Body> {
         if self.asker.reader != ClientKind::Browser {
-            return page::answer(status, AnswerForm::Text, self.text(title));
+            return page::answer(status, AnswerForm::Text, &self.text(title));
         }
         let page = OwnPage {
             about: &self.run.context.as_deref().into_iter().collect::<Vec<_>>(),

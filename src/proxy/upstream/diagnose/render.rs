@@ -14,8 +14,8 @@ impl Explanation {
     pub fn answer(&self, asker: RequestingClient, subject: &FailingService) -> Response<Body> {
         let mut response = match asker.reader {
             ClientKind::Browser => self.page(asker.may_repeat, subject),
-            ClientKind::Program if asker.wants_json => page::answer(self.code, AnswerForm::Json, self.json()),
-            ClientKind::Program | ClientKind::Terminal => page::answer(self.code, AnswerForm::Text, self.text()),
+            ClientKind::Program if asker.wants_json => page::answer(self.code, AnswerForm::Json, &self.json()),
+            ClientKind::Program | ClientKind::Terminal => page::answer(self.code, AnswerForm::Text, &self.text()),
         };
         response.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(self.word));
         response
