@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::api_server::ApiServer;
 use crate::cluster::client::connect::REFUSED;
 use crate::cluster::client::send_error::SendError;
+use crate::cluster::client::tls::TlsProblem;
 use crate::cluster::client::way_watch::{FoundLosses, PROBE_TIMEOUT, WayWatch};
 
 /// Ends what is lost, and tells whoever wants to know whether `api` answers.
@@ -43,6 +44,8 @@ async fn probe(api: Arc<ApiServer>, way: Arc<WayWatch>) {
 fn is_of_somebody(error: &SendError) -> bool {
     match error {
         SendError::Connect { cause, .. } => cause == REFUSED,
+        // Such as no answer.
+        SendError::Tls { problem: TlsProblem::Other(_), .. } => false,
         SendError::Resolve { .. } | SendError::Proxy { .. } | SendError::Lost { .. } => false,
         SendError::Tls { .. } | SendError::Credentials(_) | SendError::HeadTooLarge | SendError::Interrupted { .. } => {
             true

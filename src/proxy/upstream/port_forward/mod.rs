@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::header::UPGRADE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body as _;
 
 use super::backends::Backend;
-use super::diagnose::{Diagnostics, FailureCause, RequestingClient};
+use super::diagnose::{Diagnostics, RequestingClient};
 use super::{Body, RouteTaken, Transport};
 use crate::cluster::client::pool::{ConnectionPool, SendOutcome, TiedConnection};
 use crate::cluster::client::tls::{ServerTrust, TlsClient};
@@ -28,7 +28,7 @@ use crate::cluster::{Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_connection::ClientConnection;
-use crate::message::{replay, web_socket};
+use crate::message::replay;
 use crate::proxy::page::remove_own_fields;
 use crate::service::{Scheme, Service, Target};
 use dial::PodDialer;
@@ -44,9 +44,6 @@ const READINESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_SAFE_IDLE_TIME: Duration = Duration::from_secs(1);
 /// A request of so many octets, or of nobody knows how many, gets a connection that is good at them.
 const LARGE: u64 = 256 * 1024;
-
-/// What is said of a `101` that does not answer the handshake.
-const UNFOUNDED_UPGRADE: &str = "the answer to the WebSocket handshake is not one to this handshake";
 
 /// Sends requests to one Target's Pods.
 pub struct PortForward {
@@ -101,11 +98,7 @@ impl PortForward {
     /// Sends `request` of `asker` as [`Upstream::send`](super::Upstream::send) says.
     pub async fn send(self: &Arc<Self>, request: Request<Body>, asker: RequestingClient) -> Response<Body> {
         self.sweep_now_and_then();
-        let expected = web_socket::expected(request.headers());
         let failure = match self.once(request).await {
-            Ok(SendOutcome::Answer(answer, _)) if is_unfounded_upgrade(&answer, expected.as_ref()) => {
-                PodFailure::new(FailureCause::UpgradeRefused, UNFOUNDED_UPGRADE)
-            }
             Ok(SendOutcome::Answer(answer, pod)) => return self.finish(answer.map(Body::Incoming), &pod).await,
             Ok(SendOutcome::Lost { error, peer: lost, .. }) => {
                 self.keep_only(|pod| *pod != lost);
@@ -192,12 +185,6 @@ impl PortForward {
             *lock(&this.swept) = Some(Instant::now());
         });
     }
-}
-
-/// Whether it is a `101` that does not answer the WebSocket handshake which asks for `expected`.
-fn is_unfounded_upgrade<B>(answer: &Response<B>, expected: Option<&HeaderValue>) -> bool {
-    let is_accepted = |expected| web_socket::is_accepted(answer, expected);
-    answer.status() == StatusCode::SWITCHING_PROTOCOLS && !expected.is_some_and(is_accepted)
 }
 
 fn tls(target: &Target, verify: bool) -> Result<TlsClient, Error> {
