@@ -14,7 +14,7 @@ pub mod serving_keys;
 pub mod status_line;
 pub mod open;
 pub mod local_https;
-mod head_start;
+mod served_before;
 mod announce;
 mod dry_run;
 pub mod service_changes;

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use unicode_width::UnicodeWidthStr;
 
 use super::endpoint_wait::{self, EndpointWait};
-use super::head_start::ServedBefore;
 use super::local_https::LocalHttps;
 use super::plan::{DEFAULT_PORT, OpenPlan};
 use super::ready_line::{ReadyLine, command_urls, short_names};
 use super::request_line::RequestLine;
+use super::served_before::ServedBefore;
 use super::service_changes::{self, SeenService};
 use super::serving_keys::ServingDesk;
 use super::shown_run::shown_run;
@@ -191,7 +191,7 @@ impl ServingSession<'_> {
         let service = found.read.as_ref().map(|(service, _)| service);
         let transport = Dispatcher::new(self.cluster, &found.target, service, options)?;
         if self.plan.serving.via == Via::PortForward && !self.plan.dry_run {
-            transport.dial_ahead(self.endpoints.answer(&found.target.namespace, found.target.service()));
+            transport.expect(self.endpoints.answer(&found.target.namespace, found.target.service()));
         }
         Ok(transport)
     }
@@ -340,7 +340,6 @@ impl ServingSession<'_> {
             let (cluster, output) = (self.cluster.clone(), self.output.clone());
             tracing::info!(service = target.service(), "watches the Service and its endpoints");
             watching.spawn(async move {
-                transport.warm().await;
                 tokio::time::sleep(WATCH_START_DELAY).await;
                 let seen = SeenService { ready: None, is_there: ports.as_ref().map(|_| true), ports };
                 service_changes::report_changes(cluster, target, transport, seen, output).await;

@@ -15,6 +15,7 @@ use crate::find::history::History;
 use crate::find::list::list;
 use crate::find::query::WantedServices;
 use crate::find::resolve::TargetResolver;
+use crate::proxy::upstream::learn_routing;
 use crate::service::Target;
 use crate::terminal::command;
 use crate::terminal::output::Output;
@@ -43,6 +44,7 @@ pub async fn run(
             let https = LocalHttps::of(&open, history_folder.as_deref())?;
             if !open.dry_run {
                 cluster.api().keep_ready();
+                tokio::spawn(learn_routing(cluster.api().clone()));
             }
             open_services(&cluster, &open, history, https.as_ref(), output).await
         }

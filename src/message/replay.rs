@@ -67,9 +67,9 @@ impl SendTrace {
         lock(&self.0).sends += 1;
     }
 
-    /// It was lost on a connection that had been kept.
-    pub(crate) fn was_lost_on_kept(&self) {
-        lock(&self.0).lost_on_kept = true;
+    /// It was lost: perhaps because its connection `may_have_been_dead` already.
+    pub(crate) fn was_lost(&self, may_have_been_dead: bool) {
+        lock(&self.0).lost_on_kept = may_have_been_dead;
     }
 
     /// What was told so far, and begins anew.

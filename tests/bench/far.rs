@@ -25,7 +25,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use browser::Browser;
-use relay::Relay;
 
 /// Distances, the last of them the one at which goals count.
 const ROUND_TRIPS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(100)];
@@ -145,7 +144,7 @@ async fn measure(directory: &Path, word: &str) -> usize {
     let mut ports = FIRST_PORT..;
     let mut missed = 0;
     for (number, round_trip) in ROUND_TRIPS.into_iter().enumerate() {
-        let (setup, _relay) = set_up(cluster, &namespace, number, round_trip).await;
+        let setup = set_up(cluster, &namespace, number, round_trip).await;
         let mut rows: Vec<Row> = rows().into_iter().filter(|row| row.name.contains(word)).collect();
         for round in 0..ROUNDS {
             for row in rows.iter_mut().filter(|row| round < row.rounds()) {
@@ -160,19 +159,14 @@ async fn measure(directory: &Path, word: &str) -> usize {
     missed
 }
 
-async fn set_up(
-    cluster: &'static Cluster,
-    namespace: &Namespace,
-    number: usize,
-    round_trip: Duration,
-) -> (Setup, Relay) {
+async fn set_up(cluster: &'static Cluster, namespace: &Namespace, number: usize, round_trip: Duration) -> Setup {
     let far: SocketAddr = Cluster::authority_of_url().parse().unwrap();
     let near = SocketAddr::new(far.ip(), FIRST_RELAY + u16::try_from(number).unwrap());
-    let relay = Relay::start(near, far, round_trip).await;
+    relay::start(near, far, round_trip);
     let text = fs::read_to_string(cluster.admin().kubeconfig(namespace.name())).unwrap();
     let kubeconfig = cluster.scratch().join("kubeconfig");
     fs::write(&kubeconfig, text.replace(&Cluster::url(), &format!("https://{near}"))).unwrap();
-    let setup = Setup {
+    Setup {
         kubectl: cluster.programs().path("kubectl").unwrap(),
         kubeconfig,
         home: cluster.scratch(),
@@ -180,8 +174,7 @@ async fn set_up(
         proxy_path: namespace.proxy_path("app:http"),
         round_trip,
         browser: Some(Browser::start(&cluster.scratch()).await),
-    };
-    (setup, relay)
+    }
 }
 
 /// A page at `/page`, and its scripts, which nobody keeps.

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{Plugin, assert_shows_nginx, default_port, nginx_in, origin_of, plugin, serve, shown};
-use support::cluster::{Cluster, Pod, backend_in};
+use support::cluster::{Cluster, Login, Pod, backend_in};
 use support::{Backend, Finished, Peer, eventually, http};
 
 /// What is said when the grace is over and something was still going on.
@@ -33,7 +33,46 @@ pub(crate) fn tests() -> Vec<crate::Test> {
         waiting_in_vain,
         idling_ends_it,
         a_pipe_that_nobody_reads,
+        sessions_with_the_api_server_are_resumed,
+        what_was_opened_before_is_served_before_it_is_read,
     ]
+}
+
+/// Each WebSocket takes a connection of its own, and another one is made in its place.
+async fn sessions_with_the_api_server_are_resumed(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let _backend = backend_in(cluster, &namespace).await;
+    for login in [Login::Token, Login::Certificate] {
+        let user = cluster.user_with(login);
+        namespace.bind(&user, "admin").await;
+        let kubeconfig = user.kubeconfig(namespace.name());
+        let serving = Plugin::new(cluster, &kubeconfig).args(["app", "-vv"]).serve().await;
+        assert_eq!(http::get(&serving.proxy_url()).await.status, 200);
+        let url = format!("{}socket", serving.proxy_url().replace("http://", "ws://"));
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            peers.push(Peer::open(&url, &[("origin", &origin_of(&serving))]).await.unwrap());
+        }
+        serving.until_stderr("is_resumed=true").await;
+        serving.stop().await;
+    }
+}
+
+async fn what_was_opened_before_is_served_before_it_is_read(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let (kubeconfig, state) = (cluster.admin().kubeconfig(namespace.name()), cluster.scratch());
+    let plugin = || Plugin::new(cluster, &kubeconfig).env("XDG_STATE_HOME", &state).args(["app", "-vv"]);
+    plugin().serve().await.stop().await;
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let running = plugin().args([format!("--port={port}")]).spawn();
+    let url = format!("http://127.0.0.1:{port}{}/early", namespace.proxy_path("app:http"));
+    support::eventually("a listener", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
+    assert_eq!(http::get(&url).await.json()["target"], "/early");
+    assert_eq!(backend.requests().len(), 1);
+    let serving = running.ready(1).await;
+    let finished = serving.stop().await;
+    assert!(finished.stderr.contains("serves what is most likely meant"), "{}", finished.stderr);
 }
 
 async fn ctrl_c_ends_with_zero(cluster: &'static Cluster) {

@@ -13,6 +13,7 @@ mod completion;
 mod credentials;
 mod errors;
 mod forwarding;
+mod exchanges;
 mod golden;
 mod history;
 mod https;

@@ -207,7 +207,7 @@ impl ApiServer {
         self.pool.keep_spare();
         if self.credentials.come_from_elsewhere() {
             // It is made while the plugin or the provider is asked.
-            self.pool.dial_ahead(std::future::ready(()));
+            self.pool.dial_ahead();
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use rustls::HandshakeKind;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -189,7 +190,11 @@ async fn shake_hands(
     failed: impl FnOnce(TlsProblem) -> SendError,
 ) -> Result<TlsStream<ByteStream>, SendError> {
     match timeout_at(deadline.at, handshake).await {
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(stream)) => {
+            let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            tracing::debug!(is_resumed, "a secure connection");
+            Ok(stream)
+        }
         Ok(Err(error)) => Err(LostLine::within(&error).map_or_else(|| failed(TlsProblem::of(&error)), SendError::from)),
         Err(_) => Err(failed(TlsProblem::Other(deadline.no_answer()))),
     }

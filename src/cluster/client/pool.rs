@@ -25,6 +25,9 @@ use crate::message::replay::{LastSend, SendTrace};
 /// and without a word.
 pub(crate) const CONNECTION_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// So long a connection that was made before it was needed counts as a new one.
+const NEW_CONNECTION_AGE: Duration = Duration::from_secs(5);
+
 /// Connections at a time; a browser opens six per site.
 const PLACES: usize = 64;
 
@@ -84,6 +87,8 @@ struct IdleConnection<P> {
 struct PooledConnection<P> {
     sender: http1::SendRequest<Body>,
     line: Arc<ConnectionShared<P>>,
+    /// When it was made; `None` once it has carried a request.
+    unused_since: Option<SystemTime>,
 }
 
 /// What a connection's driver and its user share.
@@ -167,14 +172,14 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let mut place = self.place().await;
         while let Some(connection) = self.take(wait) {
             self.replace_spare();
-            let peer = connection.line.peer.clone();
+            let (peer, reused) = (connection.line.peer.clone(), connection.may_be_dead());
             match connection.send(request, place).await {
                 Ok(answer) => return Ok(SendOutcome::Answer(answer, peer)),
                 Err(mut failure) => match failure.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
-                        trace.was_lost_on_kept();
-                        return Ok(SendOutcome::Lost { error: failure.into_error(), reused: true, peer });
+                        trace.was_lost(reused);
+                        return Ok(SendOutcome::Lost { error: failure.into_error(), reused, peer });
                     }
                 },
             }
@@ -212,14 +217,15 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let is_last = request.extensions().get::<LastSend>().is_some();
         while let Some(connection) = self.take(wait).filter(|_| !is_last) {
             self.replace_spare();
-            let PooledConnection { mut sender, line } = connection;
-            match send_on_kept(&mut sender, request).await {
+            let reused = connection.may_be_dead();
+            let PooledConnection { mut sender, line, .. } = connection;
+            match send_on_kept(&mut sender, request, reused).await {
                 Ok(Ok(answer)) => return Ok(SendOutcome::Answer(answer, line.peer.clone())),
-                Ok(Err(error)) => return Ok(SendOutcome::Lost { error, reused: true, peer: line.peer.clone() }),
+                Ok(Err(error)) => return Ok(SendOutcome::Lost { error, reused, peer: line.peer.clone() }),
                 Err(unsent) => request = unsent,
             }
         }
-        let PooledConnection { mut sender, line } = self.open_or_claim().await?;
+        let PooledConnection { mut sender, line, .. } = self.open_or_claim().await?;
         SendTrace::of(&request).was_sent();
         Ok(match sender.send_request(request).await {
             Ok(answer) => SendOutcome::Answer(answer, line.peer.clone()),
@@ -250,7 +256,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         if let Some((mut sender, peer)) = kept.take()
             && sender.ready().await.is_ok()
         {
-            match send_on_kept(&mut sender, request).await {
+            match send_on_kept(&mut sender, request, true).await {
                 Ok(Ok(answer)) => {
                     *kept = Some((sender, peer.clone()));
                     return Ok(SendOutcome::Answer(answer, peer));
@@ -273,12 +279,11 @@ impl<C: PoolConnector> ConnectionPool<C> {
         Ok(())
     }
 
-    /// Makes a connection, once `before` is over, that the next request takes.
-    pub(crate) fn dial_ahead(self: &Arc<Self>, before: impl Future<Output = ()> + Send + 'static) {
+    /// Makes a connection that the next request takes.
+    pub(crate) fn dial_ahead(self: &Arc<Self>) {
         let Some(under_way) = self.ahead.begin(self.generation.load(Ordering::Acquire)) else { return };
         let pool = self.clone();
         tokio::spawn(async move {
-            before.await;
             if let Some(unclaimed) = under_way.end(pool.open().await) {
                 pool.keep(unclaimed);
             }
@@ -287,7 +292,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
 
     fn replace_spare(self: &Arc<Self>) {
         if self.keeps_spare.load(Ordering::Relaxed) && lock(&self.kept).idle.is_empty() {
-            self.dial_ahead(std::future::ready(()));
+            self.dial_ahead();
         }
     }
 
@@ -333,7 +338,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
         let line = Arc::new(ConnectionShared { generation, peer, busy: Mutex::default() });
         let driver = ConnectionDriver { connection, line: line.clone(), pool: Arc::downgrade(self) };
         tokio::spawn(driver);
-        Ok(PooledConnection { sender, line })
+        Ok(PooledConnection { sender, line, unused_since: Some(SystemTime::now()) })
     }
 
     /// Only ever grows.
@@ -377,6 +382,11 @@ impl<C: PoolConnector> ConnectionPool<C> {
 }
 
 impl<P> PooledConnection<P> {
+    /// Whether somebody may have closed it without a word meanwhile. One that was made a moment ago is as good as new.
+    fn may_be_dead(&self) -> bool {
+        self.unused_since.is_none_or(|made| is_older(made, NEW_CONNECTION_AGE))
+    }
+
     /// The sender stays with the driver, which finds out when it is free again.
     async fn send(
         mut self,
@@ -446,17 +456,18 @@ impl<C: PoolConnector, F> ConnectionDriver<C, F> {
         let Some(BusyConnection { sender, place }) = busy.take() else { return };
         drop(busy);
         if let (Ok(()), Some(pool)) = (free, self.pool.upgrade()) {
-            pool.keep(PooledConnection { sender, line: self.line.clone() });
+            pool.keep(PooledConnection { sender, line: self.line.clone(), unused_since: None });
         }
         drop(place);
     }
 }
 
-/// Sends `request` on a connection that was kept; gives it back where the connection was found dead before anything was
-/// written to it.
+/// Sends `request` on a connection that waited, and `may_be_dead`; gives it back where the connection was found dead before
+/// anything was written to it.
 async fn send_on_kept(
     sender: &mut http1::SendRequest<Body>,
     request: Request<Body>,
+    may_be_dead: bool,
 ) -> Result<Result<Response<Incoming>, hyper::Error>, Request<Body>> {
     let trace = SendTrace::of(&request);
     match sender.try_send_request(request).await {
@@ -468,7 +479,7 @@ async fn send_on_kept(
             Some(unsent) => Err(unsent),
             None => {
                 trace.was_sent();
-                trace.was_lost_on_kept();
+                trace.was_lost(may_be_dead);
                 Ok(Err(failure.into_error()))
             }
         },

@@ -110,7 +110,7 @@ impl SharedConnection {
                 }
                 None => {
                     trace.was_sent();
-                    trace.was_lost_on_kept();
+                    trace.was_lost(true);
                     SharedOutcome::Lost(failure.into_error())
                 }
             },

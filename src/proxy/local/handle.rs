@@ -47,6 +47,7 @@ pub(crate) async fn handle(
     let shield = server.shield(request.headers());
     let mut response = match decide(&server, channel, &request) {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await?,
+        _ if server.is_guess => return Err(WithheldAnswer),
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
             tracing::debug!(reason = refused.word, "refused a request");

@@ -105,7 +105,9 @@ pub(crate) struct ServerState {
     pub(crate) origin: String,
     pub(crate) stages: ShutdownStages,
     pub(crate) tasks: TaskTracker,
-    tls_wanted: Once,
+    /// Whether what is served is not certain yet.
+    pub(crate) is_guess: bool,
+    pub(crate) tls_wanted: Once,
 }
 
 impl ServerState {
@@ -127,6 +129,7 @@ impl ServerState {
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
+            is_guess: false,
             tls_wanted: Once::new(),
             local,
         }

@@ -30,6 +30,7 @@ pub use crate::message::body::Body;
 pub use head_start::HeadStart;
 pub use notices::Notices;
 pub use send::{DispatchOptions, Dispatcher};
+pub use service_proxy::learn_routing;
 
 /// Where the requests of one site go.
 ///

@@ -24,7 +24,7 @@ use super::limitation::{ProxyLimitation, Via};
 use super::notices::{self, Notices};
 use super::port_forward::{KeptPod, PortForward};
 use super::rights::{self, PortForwardRight, TransportRights};
-use super::service_proxy::{ServiceProxy, routes_by_host, set_accept_encoding};
+use super::service_proxy::{ServiceProxy, set_accept_encoding};
 use super::unprefix::{self, HostPair, Unprefix};
 use super::upgraded::CutWatch;
 use super::{Body, RouteTaken, Transport, Upstream, WithheldAnswer};
@@ -164,22 +164,9 @@ impl Dispatcher {
         if right.is_given() { Ok(Transport::PortForward) } else { Err(rights::no_way_in(target, options.via, right)) }
     }
 
-    /// Finds out ahead what the first request would have to find out.
-    pub async fn warm(&self) {
-        routes_by_host(self.shared.cluster.api()).await;
-    }
-
-    /// Makes a connection into a Pod that the first request takes, of the Pods that `slices` name once they are known.
-    pub fn dial_ahead(
-        &self,
-        slices: impl Future<Output = Option<Result<Vec<EndpointSlice>, ApiError>>> + Send + 'static,
-    ) {
-        let this = self.clone();
-        self.shared.pairs[0].port_forward.dial_ahead(async move {
-            if let Some(Ok(slices)) = slices.await {
-                this.learn(&slices).await;
-            }
-        });
+    /// The endpoints were asked for already: who needs a Pod waits for that answer, and asks only if there is none.
+    pub fn expect(&self, slices: impl Future<Output = Option<Result<Vec<EndpointSlice>, ApiError>>> + Send + 'static) {
+        self.shared.pairs[0].port_forward.expect(slices);
     }
 
     /// Takes over the endpoints that a watch sees, which tells of every change from now on.

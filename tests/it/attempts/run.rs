@@ -144,6 +144,7 @@ fn words(fault: &Fault) -> String {
         Fault::Break => "the connection ends before an answer, nothing was done,".to_owned(),
         Fault::Cut(length) => format!("the connection ends after {length} octets of the answer"),
         Fault::Hold(length) => format!("nothing comes after {length} octets of the answer"),
+        Fault::Await(part) => format!("the answer waits until {part} is asked for"),
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Fault {
     Cut(usize),
     /// No more comes once so many bytes of the answer, its head included, have gone out; the connection stays.
     Hold(usize),
+    /// The right answer, but not before somebody has asked for something whose target contains this.
+    Await(&'static str),
 }
 
 struct Planned {

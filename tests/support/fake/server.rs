@@ -27,7 +27,7 @@ use super::users::{Action, Users};
 use super::wire::{Tampering, Wire};
 use super::world::World;
 use super::{Body, Options, Recorded, port_forward, resources, service_proxy, whole};
-use crate::Authority;
+use crate::{Authority, POLL};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
@@ -180,6 +180,11 @@ async fn answer(request: Request<Incoming>, state: &Arc<State>, connection: &Con
     match state.faults.take(&request.uri().to_string()) {
         Some(Fault::Cut(length)) => connection.tampering.cut_after(length),
         Some(Fault::Hold(length)) => connection.tampering.hold_after(length),
+        Some(Fault::Await(part)) => {
+            while !state.requests.lock().unwrap().iter().any(|asked| asked.target.contains(part)) {
+                tokio::time::sleep(POLL).await;
+            }
+        }
         Some(Fault::Break) => return Reply::Broken,
         Some(Fault::Page(code, text)) => return Reply::Bare(page(code, text)),
         Some(Fault::Answer(status)) => {

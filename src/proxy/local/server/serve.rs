@@ -53,9 +53,30 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> usize {
+    serve_as(ServerState::new(local, &listener), listener, shutdown, grace).await
+}
+
+/// The same for what is not certain yet: nothing is said but what a Service answers, and who would be told something else
+/// finds that nobody answers, as if nobody listened.
+pub async fn serve_guess(
+    listener: LocalListener,
+    local: LocalProxy,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) -> usize {
+    let server = ServerState { is_guess: true, ..ServerState::new(local, &listener) };
+    serve_as(server, listener, shutdown, grace).await
+}
+
+async fn serve_as(
+    server: ServerState,
+    listener: LocalListener,
+    shutdown: impl Future<Output = ()>,
+    grace: Duration,
+) -> usize {
     #[cfg(unix)]
     allow_many_open_files();
-    let server = Arc::new(ServerState::new(local, &listener));
+    let server = Arc::new(server);
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     tokio::select! {
         () = accept_on(&listener.sockets, &server) => {}

@@ -66,7 +66,7 @@ pub(crate) fn unreadable(status: StatusCode) -> Response<Body> {
         }
         _ => "the request names no host, or two",
     };
-    let mut reply = page::answer(status, AnswerForm::Text, format!("kubectl svcproxy: {why}.\n"));
+    let mut reply = page::answer(status, AnswerForm::Text, &format!("kubectl svcproxy: {why}.\n"));
     reply.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("request"));
     reply
 }

@@ -29,7 +29,7 @@ pub(super) struct PodFinder {
     cluster: Cluster,
     target: Target,
     service: Option<Service>,
-    seen: tokio::sync::Mutex<SeenPods>,
+    seen: Arc<tokio::sync::Mutex<SeenPods>>,
     /// Whether every change is told, so that what was seen is still so.
     pub(super) is_watched: AtomicBool,
     turn: AtomicUsize,
@@ -97,6 +97,20 @@ impl PodFinder {
         let selector = selector(self.service.as_ref()?)?;
         let pods = self.cluster.pods(&self.target.namespace, &selector).await.ok()?;
         Some(ready_among_pods(&pods, &self.target))
+    }
+
+    /// Somebody else asked already: until there is an answer, nobody asks here.
+    pub(super) fn expect(
+        &self,
+        slices: impl Future<Output = Option<Result<Vec<EndpointSlice>, ApiError>>> + Send + 'static,
+    ) {
+        let Ok(mut seen) = self.seen.clone().try_lock_owned() else { return };
+        let wanted = wanted_port(&self.target);
+        tokio::spawn(async move {
+            if let Some(Ok(slices)) = slices.await {
+                seen.ready = Some((Instant::now(), ready_in_slices(&slices, &wanted).into()));
+            }
+        });
     }
 
     /// Takes over what somebody else saw.

@@ -24,7 +24,7 @@ use super::diagnose::{Diagnostics, RequestingClient};
 use super::{Body, RouteTaken, Transport};
 use crate::cluster::client::pool::{ConnectionPool, SendOutcome, TiedConnection};
 use crate::cluster::client::tls::{ServerTrust, TlsClient};
-use crate::cluster::{Cluster, EndpointSlice};
+use crate::cluster::{ApiError, Cluster, EndpointSlice};
 use crate::error::Error;
 use crate::lock::lock;
 use crate::message::client_connection::ClientConnection;
@@ -116,9 +116,12 @@ impl PortForward {
         }
     }
 
-    /// Makes a connection that the first request takes, once `before` is over.
-    pub(super) fn dial_ahead(&self, before: impl Future<Output = ()> + Send + 'static) {
-        self.ordinary.dial_ahead(before);
+    /// The endpoints are on their way.
+    pub(super) fn expect(
+        &self,
+        slices: impl Future<Output = Option<Result<Vec<EndpointSlice>, ApiError>>> + Send + 'static,
+    ) {
+        self.finder.expect(slices);
     }
 
     /// Looks for the Pods, so that the next connection need not. What goes wrong shows then.

@@ -175,8 +175,13 @@ impl ServiceProxy {
     }
 }
 
+/// Finds out ahead what the first request would have to find out.
+pub async fn learn_routing(api: Arc<ApiServer>) {
+    routes_by_host(&api).await;
+}
+
 /// Whether requests must name the API server in `Host` to reach it. Asked once for each API server.
-pub async fn routes_by_host(api: &ApiServer) -> bool {
+async fn routes_by_host(api: &ApiServer) -> bool {
     if gateway::has_no_name(api.authority()) {
         return false;
     }

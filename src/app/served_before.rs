@@ -13,13 +13,13 @@ use super::ready_line::short_names;
 use super::shown_run::shown_run;
 use crate::error::Error;
 use crate::find::FoundTarget;
-use crate::proxy::local::{ListenOn, LocalListener, LocalProxy, TrafficStats, serve};
+use crate::proxy::local::{ListenOn, LocalListener, LocalProxy, TrafficStats, serve_guess};
 use crate::proxy::upstream::limitation::Via;
 use crate::proxy::upstream::{Dispatcher, HeadStart};
 use crate::service::Target;
 
 /// What came early is answered to its end, however long that takes.
-const UNHURRIED: Duration = Duration::MAX;
+const EARLY_ANSWER_TIMEOUT: Duration = Duration::MAX;
 
 /// What is served of a guess until what was found takes its place.
 pub struct ServedBefore {
@@ -48,7 +48,7 @@ impl ServingSession<'_> {
         tracing::info!(id = %found.target.id, "serves what is most likely meant, until it is read");
         let activity = local.activity.clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(here, local, async { drop(stopped.await) }, UNHURRIED));
+        let server = tokio::spawn(serve_guess(here, local, async { drop(stopped.await) }, EARLY_ANSWER_TIMEOUT));
         Some(ServedBefore { label, listener, activity, way, stop, server: AbortOnDropHandle::new(server) })
     }
 
