@@ -33,6 +33,7 @@ mod pick;
 mod service_proxy;
 mod stubborn;
 mod transports;
+mod web_socket_conformance;
 mod web_sockets;
 
 use std::env;
@@ -102,6 +103,7 @@ fn all_tests() -> Vec<Test> {
         service_proxy::tests(),
         stubborn::tests(),
         transports::tests(),
+        web_socket_conformance::tests(),
         web_sockets::tests(),
         apps::tests(),
         at_terminal::tests(),

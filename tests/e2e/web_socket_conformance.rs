@@ -1,0 +1,102 @@
+//! The Autobahn test suite's client against an echoing app: directly, and through this program. What comes between must change no
+//! verdict. `tests/run autobahn` runs it; the table in `docs/websockets.md` is what came of it (`SVCPROXY_RECORD=1` writes it).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::harness::{origin_of, serve};
+use support::Running;
+use support::cluster::{Cluster, backend_in};
+
+/// Set to the command that starts the test suite, as `tests/autobahn/install` prints it.
+const WSTEST: &str = "SVCPROXY_TEST_WSTEST";
+
+pub(crate) fn tests() -> Vec<crate::Test> {
+    match std::env::var_os(WSTEST) {
+        Some(_) => crate::tests![no_verdict_changes],
+        None => Vec::new(),
+    }
+}
+
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/websockets.md");
+const HEAD: &str = "\
+# WebSockets on the way
+
+Verdicts of the Autobahn test suite (its client, without performance and compression) on an echoing app, directly and through
+`kubectl svcproxy`; made by `tests/run autobahn`. The same means: case for case.
+
+| cases | of | directly | by the service proxy | by port-forward |
+| --- | --- | --- | --- | --- |
+";
+const WAYS: [&str; 3] = ["directly", "service-proxy", "port-forward"];
+/// How many cases of a group end in each verdict.
+type Verdicts = BTreeMap<String, usize>;
+
+async fn no_verdict_changes(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let backend = backend_in(cluster, &namespace).await;
+    let ways =
+        [serve(cluster, &namespace, &["app"]).await, serve(cluster, &namespace, &["app", "--via=port-forward"]).await];
+    let outdir = cluster.scratch();
+    let url = |base: &str| format!("{}ws", base.replace("http://", "ws://"));
+    let mut servers = vec![json!({"agent": WAYS[0], "url": url(&format!("http://{}/", backend.address()))})];
+    for (agent, serving) in WAYS[1..].iter().zip(&ways) {
+        servers.push(json!({"agent": agent, "url": url(&serving.proxy_url()), "origin": origin_of(serving)}));
+    }
+    let spec = json!({
+        "outdir": outdir, "servers": servers, "cases": ["*"],
+        "exclude-cases": ["9.*", "12.*", "13.*"], "exclude-agent-cases": {},
+    });
+    let file = outdir.join("spec.json");
+    std::fs::write(&file, spec.to_string()).unwrap();
+    let command = std::env::var(WSTEST).unwrap();
+    let mut words = command.split(' ');
+    let mut wstest = Command::new(words.next().unwrap());
+    wstest.args(words).args(["--mode", "fuzzingclient", "--spec"]).arg(&file).env("HOME", &outdir);
+    let run = Running::spawn(wstest).end().await;
+    let table = format!("{HEAD}{}", rows(&outdir, &run.stderr));
+    if std::env::var_os("SVCPROXY_RECORD").is_some() {
+        std::fs::write(TABLE, &table).unwrap();
+    }
+    assert_eq!(table, std::fs::read_to_string(TABLE).unwrap_or_default());
+    for serving in ways {
+        serving.stop().await;
+    }
+}
+
+/// A line for each group of cases, where every case must have come out as it does directly.
+fn rows(outdir: &Path, said: &str) -> String {
+    let index = std::fs::read_to_string(outdir.join("index.json")).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let index: Value = serde_json::from_str(&index).unwrap();
+    let verdict = |way: &str, case: &str| {
+        let found = &index[way][case];
+        format!("{}, {}", found["behavior"].as_str().unwrap_or("?"), found["behaviorClose"].as_str().unwrap_or("?"))
+    };
+    let mut groups: BTreeMap<u32, (usize, Verdicts, [usize; 2])> = BTreeMap::new();
+    for case in index[WAYS[0]].as_object().unwrap().keys() {
+        let (count, verdicts, same) = groups.entry(case.split('.').next().unwrap().parse().unwrap()).or_default();
+        let directly = verdict(WAYS[0], case);
+        *count += 1;
+        for (same, way) in same.iter_mut().zip(&WAYS[1..]) {
+            let found = verdict(way, case);
+            if found == directly {
+                *same += 1;
+            } else {
+                eprintln!("case {case}: {directly} directly, {found} by {way}");
+            }
+        }
+        *verdicts.entry(directly).or_default() += 1;
+    }
+    let mut rows = String::new();
+    for (group, (count, verdicts, same)) in groups {
+        let verdicts: Vec<String> = verdicts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let word = |same: usize| if same == count { "the same".to_owned() } else { format!("{} differ", count - same) };
+        let [by_proxy, by_forward] = same.map(word);
+        let _ = writeln!(rows, "| {group}.* | {count} | {} | {by_proxy} | {by_forward} |", verdicts.join("; "));
+    }
+    rows
+}
