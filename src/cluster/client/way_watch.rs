@@ -24,7 +24,8 @@ const QUIET_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const UNSUSPICIOUS_WAIT: Duration = Duration::from_secs(1);
 /// How long a new connection may take that is made to see whether anybody is there.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Once a new connection came to be, nobody doubts for so long that the API server is there.
+/// Once a new connection came to be, nobody doubts for so long that the API server is there; who waits longer, half as long as
+/// that.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long making a connection may take, with everything that belongs to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -63,10 +64,13 @@ struct WayFacts {
     looked: (Instant, SystemTime),
     /// The last sign of life on any connection.
     sign: Instant,
-    is_probed: bool,
+    /// When it was begun to try whether a new connection comes to be, while that goes on.
+    probing: Option<Instant>,
     /// When a new connection came to be, and when one did not.
     reached: Option<Instant>,
     missed: Option<Instant>,
+    /// Since when none does: from the beginning of the first attempt.
+    missed_since: Option<Instant>,
 }
 
 /// What a look found.
@@ -87,9 +91,10 @@ impl WayWatch {
             way: Mutex::new(WayFacts {
                 looked: (now, SystemTime::now()),
                 sign: now,
-                is_probed: false,
+                probing: None,
                 reached: None,
                 missed: None,
+                missed_since: None,
             }),
             asked: Arc::default(),
             losses: AtomicU64::new(0),
@@ -125,16 +130,15 @@ impl WayWatch {
     pub(super) fn reached(&self, line: &TcpLine) {
         line.opened();
         self.is_in_trouble.store(false, Ordering::Relaxed);
-        let mut way = lock(&self.way);
-        let now = Instant::now();
-        (way.sign, way.reached, way.missed) = (now, Some(now), None);
+        lock(&self.way).was_reached(Instant::now());
     }
 
     /// Returns when it is time to look.
     pub(crate) async fn until_due(&self) {
         let (is_empty, is_busy) = {
             let lines = lock(&self.lines);
-            (lines.is_empty(), lines.iter().any(|line| line.waiting.is_some()) || lock(&self.way).missed.is_some())
+            let is_silent = lock(&self.way).silent(Instant::now()).is_some();
+            (lines.is_empty(), is_silent || lines.iter().any(|line| line.waiting.is_some()))
         };
         if is_empty {
             self.asked.notified().await;
@@ -203,10 +207,13 @@ impl WayWatch {
     pub(crate) fn probed(&self, is_somebody_there: bool) {
         let now = Instant::now();
         let mut way = lock(&self.way);
-        way.is_probed = false;
-        match is_somebody_there {
-            true => (way.sign, way.reached, way.missed) = (now, Some(now), None),
-            false => way.missed = Some(now),
+        let began = way.probing.take().unwrap_or(now);
+        if is_somebody_there {
+            return way.was_reached(now);
+        }
+        way.missed = Some(now);
+        if way.missed_since.is_none_or(|since| since < way.sign) {
+            way.missed_since = Some(began);
         }
     }
 }
@@ -245,22 +252,26 @@ impl WatchedLine {
 }
 
 impl WayFacts {
+    fn was_reached(&mut self, now: Instant) {
+        (self.sign, self.reached, self.missed, self.missed_since) = (now, Some(now), None, None);
+    }
+
     fn silent(&self, now: Instant) -> Option<Duration> {
-        self.missed.filter(|missed| *missed > self.sign).map(|_| now - self.sign)
+        self.missed_since.filter(|since| *since > self.sign).map(|since| now - since)
     }
 
     /// `waiting` is how long somebody has waited for an answer who began last, of those who wait long.
     fn is_probe_due(&mut self, now: Instant, waiting: Option<Duration>) -> bool {
         let is_older = |moment: Option<Instant>, age: Duration| moment.is_none_or(|moment| now - moment >= age);
         let is_suspicious = match waiting {
-            Some(waiting) => is_older(self.reached, waiting.min(PROBE_INTERVAL)),
+            Some(waiting) => is_older(self.reached, waiting.min(PROBE_INTERVAL.max(waiting / 2))),
             None => self.silent(now).is_some(),
         };
         let is_due = is_suspicious
-            && !self.is_probed
+            && self.probing.is_none()
             && is_older(Some(self.sign), UNSUSPICIOUS_WAIT)
             && is_older(self.missed, BUSY_LOOK_INTERVAL);
-        self.is_probed |= is_due;
+        self.probing = self.probing.or(is_due.then_some(now));
         is_due
     }
 }
