@@ -131,7 +131,7 @@ async fn what_is_not_there_is_refused_as_ever() {
 
 #[tokio::test]
 async fn nothing_is_said_before_it_is_certain() {
-    for (id, host) in [("other:http", "127.0.0.1"), (ID, "evil.example")] {
+    for (id, host) in [("web:80", "127.0.0.1"), (ID, "evil.example")] {
         let fake = FakeApiServer::start().await;
         let _backend = web(&fake).await;
         let port = free_port().await;

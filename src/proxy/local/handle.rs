@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::guard::admit::{AdmittedRequest, GuardRefusal, RequestFacts, admit};
+use super::guard::hosts::OwnHost;
 use super::guard::outer_front::OuterFront;
 use super::guard::refusal::ExplainedRefusal;
 use super::guard::token::{GateClosed, GatePassage};
@@ -45,9 +46,13 @@ pub(crate) async fn handle(
 ) -> Result<Response<CountedBody>, WithheldAnswer> {
     let exchange = Exchange::new(&server.local, answering, &request);
     let shield = server.shield(request.headers());
-    let mut response = match decide(&server, channel, &request) {
+    let decision = decide(&server, channel, &request);
+    if server.is_guess && !matches!(&decision, Ok(RequestDecision::Forward(question)) if is_certain(&server, question))
+    {
+        return Err(WithheldAnswer);
+    }
+    let mut response = match decision {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await?,
-        _ if server.is_guess => return Err(WithheldAnswer),
         Ok(RequestDecision::Respond(response)) => finish(response, exchange),
         Err(refused) => {
             tracing::debug!(reason = refused.word, "refused a request");
@@ -71,6 +76,14 @@ pub(crate) fn unreadable(
 ) -> Response<CountedBody> {
     let exchange = Exchange::new(&server.local, answering, request);
     finish(own_pages::unreadable(status), exchange)
+}
+
+/// Whether a request of which only a guess is served is surely for that: it names it by its proxy path, or by its site, and not
+/// by a path that is one once all spellings are known.
+fn is_certain(server: &ServerState, question: &Forward) -> bool {
+    let authority = question.authority.to_str().unwrap_or_default();
+    let is_at_site = matches!(server.hosts.find(authority), Some(OwnHost::Site(_)));
+    question.mount.is_some() || (is_at_site && !question.target.as_str().starts_with("/api/v1/namespaces/"))
 }
 
 /// What to do with a request that may pass.
