@@ -36,8 +36,8 @@ const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// [`WayWatch`].
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A connection that takes so long to make comes from far away: at 20 ms a round trip, it takes two.
-const FAR_HANDSHAKE: Duration = Duration::from_millis(30);
+/// A connection that takes longer to make comes from far away: at 20 ms a round trip, it takes two.
+const NEAR_HANDSHAKE_LIMIT: Duration = Duration::from_millis(30);
 
 /// Makes connections to one API server.
 pub(crate) struct ClusterConnector {
@@ -165,7 +165,7 @@ impl PoolConnector for ClusterConnector {
     async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
         let began = Instant::now();
         let (stream, line) = self.connect_by(ConnectDeadline::after(self.way.patience())).await?;
-        self.is_far.store(began.elapsed() >= FAR_HANDSHAKE, Ordering::Relaxed);
+        self.is_far.store(began.elapsed() >= NEAR_HANDSHAKE_LIMIT, Ordering::Relaxed);
         self.way.reached(&line);
         Ok((stream, ()))
     }
