@@ -40,7 +40,7 @@ async fn a_burst_shares_one_connection(cluster: &'static Cluster) {
     assert_eq!(backend.requests().len(), 1 + REQUESTS, "each reached the app once");
 
     let body = vec![7; 1 << 20];
-    let upload = client::send_body(&format!("{url}upload"), Request::post(""), body.clone()).await;
+    let upload = client::send_body(&format!("{url}upload"), Request::builder().method("POST"), body.clone()).await;
     assert_eq!(upload.status, 200);
     let download = client::get(&format!("{url}bytes/3000000")).await;
     assert_eq!(download.body.len(), 3_000_000);
