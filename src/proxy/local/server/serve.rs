@@ -34,10 +34,9 @@ const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_STREAMS: u32 = 500;
 /// Octets of a head over HTTP/2, of which many come at once.
 const MAX_HTTP2_HEAD_SIZE: u32 = 256 * 1024;
-/// Octets of one upload that may be on their way to us, of all uploads of a connection, and in one frame.
+/// Octets of one upload that may be on their way to us, and of all uploads of a connection.
 const STREAM_WINDOW_SIZE: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_SIZE: u32 = 4 * 1024 * 1024;
-const FRAME_SIZE: u32 = 64 * 1024;
 /// How often an idle connection of HTTP/2 is asked whether anybody is there, and how long that may take.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -225,7 +224,6 @@ fn http2_limits() -> http2::Builder<TokioExecutor> {
         .max_header_list_size(MAX_HTTP2_HEAD_SIZE)
         .initial_stream_window_size(STREAM_WINDOW_SIZE)
         .initial_connection_window_size(CONNECTION_WINDOW_SIZE)
-        .max_frame_size(FRAME_SIZE)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
