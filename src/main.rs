@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use svcproxy::app::args::CommandLine;
 use svcproxy::app::completion;
 use svcproxy::app::flag_tips::meant_flag;
+use svcproxy::app::local_https::CA_VARIABLES;
 use svcproxy::app::plan::plan;
 use svcproxy::app::run::run;
 use svcproxy::cluster::ProcessEnvironment;
@@ -185,6 +186,7 @@ fn facts() -> TerminalFacts {
             || ["WSL_DISTRO_NAME", "DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| variable(name).is_some()),
         has_browser_variable: variable("BROWSER").is_some(),
         editor: EditorFront::of(|name| variable(name)?.into_string().ok()),
+        ca_files: CA_VARIABLES.iter().filter_map(|&name| Some((name, variable(name)?.into()))).collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use super::args::{ChoosingFlags, CommandLine, LocalAddress, ServingFlags};
 use crate::error::Error;
@@ -57,6 +58,8 @@ pub struct OpenPlan {
     pub for_person: bool,
     /// Whether single keys can be typed.
     pub keys: bool,
+    /// Files that the environment has programs trust, by variable.
+    pub ca_files: Vec<(&'static str, PathBuf)>,
 }
 
 impl OpenPlan {
@@ -113,6 +116,7 @@ pub fn plan(cli: CommandLine, facts: &TerminalFacts) -> Result<Plan, Error> {
         prompting: facts.prompting(),
         for_person,
         keys: for_person && facts.stdin_is_terminal,
+        ca_files: facts.ca_files.clone(),
     })))
 }
 
@@ -273,6 +277,7 @@ mod tests {
         has_display: true,
         has_browser_variable: false,
         editor: None,
+        ca_files: Vec::new(),
     };
 
     fn planned(line: &str, facts: &TerminalFacts) -> Result<Plan, Error> {

@@ -1,5 +1,7 @@
 //! What is known of the terminal, and of the desk that it stands on, before a run begins.
 
+use std::path::PathBuf;
+
 use super::editor_front::EditorFront;
 
 /// What `main` finds out about where it runs.
@@ -21,6 +23,8 @@ pub struct TerminalFacts {
     pub has_browser_variable: bool,
     /// The editor on another machine that shows the ports of this one.
     pub editor: Option<EditorFront>,
+    /// Files that the environment has programs trust, by variable.
+    pub ca_files: Vec<(&'static str, PathBuf)>,
 }
 
 impl TerminalFacts {
