@@ -810,6 +810,28 @@ mod tests {
     }
 
     #[test]
+    fn no_way_to_the_api_server() {
+        let [lost, away] = [ApiServerFailure::Lost, ApiServerFailure::Unreachable].map(FailureCause::ApiServer);
+        let lost = || Some(lost.clone());
+        check("GET /a", &[FETCH], true, &[(502, lost(), "the same"), (502, lost(), "deliver")]);
+        check("POST /a", &[FETCH], true, &[(502, lost(), "deliver")]);
+        check("GET /a", &[FETCH], true, &[(200, None, "deliver"), (502, Some(away.clone()), "deliver")]);
+        let stream = ("accept", "text/event-stream");
+        check("GET /a", &[stream], true, &[(502, Some(away.clone()), "deliver")]);
+        check("GET /a", &[stream], true, &[(200, None, "deliver"), (502, Some(away), "break off")]);
+        check(
+            "GET /a",
+            &[stream],
+            true,
+            &[(200, None, "deliver"), (502, lost(), "the same"), (502, lost(), "break off")],
+        );
+        let mut story = Story::new("GET /a", &[FETCH], true);
+        story.attempt.transport = Transport::PortForward;
+        assert_eq!(story.see(502, lost()), "the same");
+        assert_eq!(story.see(502, lost()), "deliver");
+    }
+
+    #[test]
     fn a_kept_connection_may_have_been_dead() {
         let kept = SendFacts { sends: 1, lost_on_kept: true };
         let unsent = SendFacts { sends: 0, lost_on_kept: false };
