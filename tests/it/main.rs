@@ -12,6 +12,7 @@ mod cli;
 mod completion;
 mod credentials;
 mod errors;
+mod faults;
 mod forwarding;
 mod exchanges;
 mod golden;
