@@ -94,6 +94,26 @@ async fn a_credential_plugin_that_kuberc_denies_does_not_run() {
     fake.end_unasked();
 }
 
+/// Whoever can write to the current folder would choose what runs: Go refuses it, and so does this program.
+#[tokio::test]
+async fn a_credential_plugin_of_the_current_folder_does_not_run() {
+    for path in [".:/usr/bin:/bin", ":/usr/bin:/bin", "/usr/bin:/bin:"] {
+        let fake = FakeApiServer::start().await;
+        let _backend = web(&fake).await;
+        let plugin = Plugin::without_kubeconfig(&fake);
+        write_credential(plugin.home(), ADMIN_TOKEN, None);
+        let (login, home) = (exec_login(&plugin), plugin.home().to_owned());
+        // The system has a program called login.
+        fs::rename(home.join("login"), home.join("log-in-here")).unwrap();
+        let login = login.replace(&format!("{}/login", home.display()), "log-in-here");
+        let refused = plugin.login(&fake, &login).env("PATH", path).args(["web"]).finish().await;
+        assert_eq!((refused.code(), &refused.stdout[..]), (1, ""), "{path}");
+        assert!(refused.stderr.contains("by a relative folder of PATH"), "{path}: {}", refused.stderr);
+        assert!(!home.join("runs").exists(), "it has run by {path}");
+        fake.end_unasked();
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_says_which_kuberc_decided() {
     let fake = FakeApiServer::start().await;
