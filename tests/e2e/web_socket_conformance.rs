@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::harness::{origin_of, serve};
-use support::Running;
 use support::cluster::{Cluster, backend_in};
 
 /// Set to the command that starts the test suite, as `tests/autobahn/install` prints it.
@@ -33,6 +34,8 @@ Verdicts of the Autobahn test suite (its client, without performance and compres
 | --- | --- | --- | --- | --- |
 ";
 const WAYS: [&str; 3] = ["directly", "service-proxy", "port-forward"];
+/// Three times some two hundred and fifty cases, a few of which wait.
+const SUITE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// How many cases of a group end in each verdict.
 type Verdicts = BTreeMap<String, usize>;
 
@@ -57,8 +60,8 @@ async fn no_verdict_changes(cluster: &'static Cluster) {
     let mut words = command.split(' ');
     let mut wstest = Command::new(words.next().unwrap());
     wstest.args(words).args(["--mode", "fuzzingclient", "--spec"]).arg(&file).env("HOME", &outdir);
-    let run = Running::spawn(wstest).end().await;
-    let table = format!("{HEAD}{}", rows(&outdir, &run.stderr));
+    let run = timeout(SUITE_TIMEOUT, wstest.kill_on_drop(true).output()).await.expect("it ends").unwrap();
+    let table = format!("{HEAD}{}", rows(&outdir, &String::from_utf8_lossy(&run.stderr)));
     if std::env::var_os("SVCPROXY_RECORD").is_some() {
         std::fs::write(TABLE, &table).unwrap();
     }
