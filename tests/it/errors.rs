@@ -229,7 +229,11 @@ async fn an_api_server_that_speaks_no_tls() {
     let fake = cluster().await;
     let plain = RawBackend::start().await;
     let address = plain.address();
-    let answering = tokio::spawn(async move { plain.answer_anything("HTTP/1.1 400 Bad Request\r\n\r\n").await });
+    let answering = tokio::spawn(async move {
+        loop {
+            plain.answer_anything("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
     let error = format!(
         "error: no secure connection to the API server https://{address}: what answers there does not speak TLS\n\
          hint: should `server` in the kubeconfig begin with http://?\n"
