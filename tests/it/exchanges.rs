@@ -2,6 +2,7 @@
 //! another one is a round trip.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use http::StatusCode;
 use serde_json::json;
@@ -24,9 +25,15 @@ fn asked(fake: &FakeApiServer, part: &str) -> usize {
     fake.requests().iter().filter(|request| request.target.contains(part)).count()
 }
 
-/// A port of which nobody else knows.
+/// A port that nobody is given by the system, so that no other test, which may want its own again, finds it taken.
 async fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(12_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
 /// What comes back from a request that is sent as soon as somebody listens: the start of an answer, or nothing at its end.
