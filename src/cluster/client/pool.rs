@@ -296,17 +296,18 @@ impl<C: PoolConnector> ConnectionPool<C> {
         }
     }
 
-    /// A new connection: the one that is on its way already, or another.
+    /// A new connection: the one that is on its way already, or another. A spare one follows, so that the two do not shake
+    /// hands at the same time.
     async fn open_or_claim(self: &Arc<Self>) -> Result<PooledConnection<C::Peer>, C::Error> {
-        let claimed = self.ahead.claim(self.generation.load(Ordering::Acquire));
-        self.replace_spare();
-        match claimed {
+        let opened = match self.ahead.claim(self.generation.load(Ordering::Acquire)) {
             Some(claimed) => match claimed.await {
-                Ok(opened) => opened,
-                Err(_) => self.open().await,
+                Ok(opened) => opened?,
+                Err(_) => self.open().await?,
             },
-            None => self.open().await,
-        }
+            None => self.open().await?,
+        };
+        self.replace_spare();
+        Ok(opened)
     }
 
     async fn place(&self) -> PoolPlace {

@@ -13,7 +13,7 @@ use crate::proxy::upstream::diagnose::FailureCause;
 use crate::service::{Service, Target};
 
 /// For this long what was seen is taken to be still so. A Pod that is gone by then is noticed when it is connected to.
-const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
+pub(super) const MAX_BACKENDS_AGE: Duration = Duration::from_secs(1);
 
 /// What came of looking.
 #[derive(Default)]
@@ -46,7 +46,8 @@ impl PodFinder {
 
     /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready.
     pub(super) async fn pick(&self, avoid: &[Arc<str>]) -> Result<Backend, PodFailure> {
-        let backends = if avoid.is_empty() { self.look().await } else { self.backends(Duration::ZERO).await }?;
+        let is_first = avoid.is_empty();
+        let backends = if is_first { self.look(MAX_BACKENDS_AGE).await } else { self.backends(Duration::ZERO).await }?;
         let usable: Vec<&Backend> = backends.iter().filter(|backend| !avoid.contains(&backend.pod)).collect();
         if usable.is_empty() {
             return Err(PodFailure::new(FailureCause::NoEndpoints, ""));
@@ -55,14 +56,14 @@ impl PodFinder {
         Ok(self.kept.as_ref().map_or(next, |kept| kept.choose(&usable, next)).clone())
     }
 
-    /// The ready Pods, as far as one knows without asking whoever told them a moment ago.
-    pub(super) async fn look(&self) -> Result<Arc<[Backend]>, PodFailure> {
+    /// The ready Pods, as they were last told where every change is, else as seen less than `max_age` ago.
+    pub(super) async fn look(&self, max_age: Duration) -> Result<Arc<[Backend]>, PodFailure> {
         let is_watched = self.is_watched.load(Ordering::Relaxed);
-        self.backends(if is_watched { Duration::MAX } else { MAX_BACKENDS_AGE }).await
+        self.backends(if is_watched { Duration::MAX } else { max_age }).await
     }
 
     /// The ready Pods, as seen less than `max_age` ago.
-    pub(super) async fn backends(&self, max_age: Duration) -> Result<Arc<[Backend]>, PodFailure> {
+    async fn backends(&self, max_age: Duration) -> Result<Arc<[Backend]>, PodFailure> {
         let asked = Instant::now();
         let mut seen = self.seen.lock().await;
         if let Some((at, backends)) = &seen.ready

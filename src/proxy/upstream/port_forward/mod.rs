@@ -33,7 +33,7 @@ use crate::proxy::page::remove_own_fields;
 use crate::service::{Scheme, Service, Target};
 use dial::PodDialer;
 use failure::PodFailure;
-use finder::PodFinder;
+use finder::{MAX_BACKENDS_AGE, PodFinder};
 use handshake::ForwardHandshake;
 pub use kept_pod::KeptPod;
 
@@ -126,7 +126,7 @@ impl PortForward {
 
     /// Looks for the Pods, so that the next connection need not. What goes wrong shows then.
     pub(super) async fn find_pods(&self) {
-        let _ = self.finder.look().await;
+        let _ = self.finder.look(MAX_BACKENDS_AGE).await;
     }
 
     /// Whether [`Self::learn`] is told of every change.
@@ -172,17 +172,15 @@ impl PortForward {
         answer
     }
 
-    /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
+    /// A Pod that is alive but no longer ready would be kept to for ever: where nobody watches, and by connections that were
+    /// busy when the watch told.
     fn sweep_now_and_then(self: &Arc<Self>) {
-        if self.finder.is_watched.load(Ordering::Relaxed) {
-            return;
-        }
         if lock(&self.swept).take_if(|swept| swept.elapsed() > READINESS_CHECK_INTERVAL).is_none() {
             return;
         }
         let this = self.clone();
         tokio::spawn(async move {
-            if let Ok(ready) = this.finder.backends(Duration::ZERO).await {
+            if let Ok(ready) = this.finder.look(Duration::ZERO).await {
                 this.keep_ready(&ready);
             }
             *lock(&this.swept) = Some(Instant::now());
