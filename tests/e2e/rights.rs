@@ -1,5 +1,6 @@
 //! Users with narrow rights, and every way to log in.
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::harness::{Plugin, assert_shows_nginx, nginx_in, proxy_right};
@@ -203,9 +204,10 @@ async fn withdrawn(cluster: &'static Cluster, via: &str) {
     })
     .await;
     user.set_credential(&user.token(), None);
-    // A connection into the Pod that was open stays open.
+    // A connection into the Pod that was open stays open, and serves one request at a time.
+    let url = serving.proxy_url();
     eventually("the token is replaced", async || {
-        assert_shows_nginx(&serving.proxy_url()).await;
+        join_all((0..8).map(|_| assert_shows_nginx(&url))).await;
         (user.plugin_runs() > 1).then_some(())
     })
     .await;
