@@ -47,6 +47,11 @@ pub(crate) trait PoolConnector: Send + Sync + 'static {
     /// Whether an app is at the other end itself, with no server between that puts its messages in order.
     const IS_APP: bool;
 
+    /// Whether a connection to `peer` is worth keeping.
+    fn is_wanted(&self, _peer: &Self::Peer) -> bool {
+        true
+    }
+
     /// Makes a connection that is ready for the first request.
     fn connect(&self) -> impl Future<Output = Result<(ByteStream, Self::Peer), Self::Error>> + Send;
 
@@ -370,7 +375,8 @@ impl<C: PoolConnector> ConnectionPool<C> {
     }
 
     fn keep(self: &Arc<Self>, connection: PooledConnection<C::Peer>) {
-        if connection.line.generation != self.generation() {
+        let is_current = connection.line.generation == self.generation();
+        if !is_current || !self.connector.is_wanted(&connection.line.peer) {
             return;
         }
         let mut kept = lock(&self.kept);

@@ -113,6 +113,11 @@ impl PoolConnector for PodDialer {
     type Peer = Arc<str>;
     type Error = PodFailure;
 
+    /// One that was busy when its Pod ceased to be ready is not kept afterwards.
+    fn is_wanted(&self, pod: &Arc<str>) -> bool {
+        self.finder.may_be_ready(pod)
+    }
+
     fn losses(&self) -> u64 {
         self.cluster.api().losses()
     }

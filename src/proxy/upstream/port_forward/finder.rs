@@ -1,13 +1,14 @@
 //! The Pods to connect to: looked up when needed, remembered for a moment.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::failure::PodFailure;
 use super::kept_pod::KeptPod;
 use crate::cluster::api::endpoint_slices::wanted_port;
 use crate::cluster::{ApiError, Cluster, EndpointSlice};
+use crate::lock::lock;
 use crate::proxy::upstream::backends::{Backend, ready_among_pods, ready_in_slices, selector};
 use crate::proxy::upstream::diagnose::FailureCause;
 use crate::service::{Service, Target};
@@ -30,6 +31,8 @@ pub(super) struct PodFinder {
     target: Target,
     service: Option<Service>,
     seen: Arc<tokio::sync::Mutex<SeenPods>>,
+    /// The same Pods, for those who cannot wait.
+    latest: Mutex<Option<Arc<[Backend]>>>,
     /// Whether every change is told, so that what was seen is still so.
     pub(super) is_watched: AtomicBool,
     turn: AtomicUsize,
@@ -40,8 +43,8 @@ pub(super) struct PodFinder {
 impl PodFinder {
     /// Finds the Pods of `target`; `service` is `None` where the user may not read it.
     pub(super) fn new(cluster: Cluster, target: Target, service: Option<Service>, kept: Option<Arc<KeptPod>>) -> Self {
-        let (seen, is_watched, turn) = Default::default();
-        Self { cluster, target, service, seen, is_watched, turn, kept }
+        let (seen, latest, is_watched, turn) = Default::default();
+        Self { cluster, target, service, seen, latest, is_watched, turn, kept }
     }
 
     /// A Pod to connect to, none of those in `avoid`: one after the other, or always the same one while it is ready.
@@ -77,12 +80,22 @@ impl PodFinder {
         }
         let at = Instant::now();
         match self.list().await {
-            Ok(backends) => Ok(seen.ready.insert((at, backends.into())).1.clone()),
+            Ok(backends) => {
+                let backends: Arc<[Backend]> = backends.into();
+                seen.ready = Some((at, backends.clone()));
+                *lock(&self.latest) = Some(backends.clone());
+                Ok(backends)
+            }
             Err(failure) => {
                 seen.failed = Some((Instant::now(), failure.clone()));
                 Err(failure)
             }
         }
+    }
+
+    /// Whether `pod` was ready when somebody last looked, if anybody has.
+    pub(super) fn may_be_ready(&self, pod: &str) -> bool {
+        lock(&self.latest).as_ref().is_none_or(|ready| ready.iter().any(|backend| *backend.pod == *pod))
     }
 
     async fn list(&self) -> Result<Vec<Backend>, PodFailure> {
@@ -118,6 +131,7 @@ impl PodFinder {
     pub(super) async fn learn(&self, slices: &[EndpointSlice]) -> Arc<[Backend]> {
         let backends: Arc<[Backend]> = ready_in_slices(slices, &wanted_port(&self.target)).into();
         self.seen.lock().await.ready = Some((Instant::now(), backends.clone()));
+        *lock(&self.latest) = Some(backends.clone());
         backends
     }
 }

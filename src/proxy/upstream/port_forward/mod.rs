@@ -172,8 +172,7 @@ impl PortForward {
         answer
     }
 
-    /// A Pod that is alive but no longer ready would be kept to for ever: where nobody watches, and by connections that were
-    /// busy when the watch told.
+    /// Without a watch a Pod that is alive but no longer ready would be kept to for ever.
     fn sweep_now_and_then(self: &Arc<Self>) {
         if lock(&self.swept).take_if(|swept| swept.elapsed() > READINESS_CHECK_INTERVAL).is_none() {
             return;
