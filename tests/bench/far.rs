@@ -2,7 +2,7 @@
 //! relay that takes its time, beside `kubectl proxy` and `kubectl port-forward`, rounds interleaved. Prints medians, and fails
 //! where a goal is missed at the longer distance. With a WORD, only the rows whose names contain it.
 //!
-//! The page of 300 scripts has no goal yet: over HTTP/1.1 a browser asks for six of them at a time, whoever answers.
+//! The page of 300 scripts has a goal by https alone: over HTTP/1.1 a browser asks for six of them at a time, whoever answers.
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
@@ -80,6 +80,8 @@ enum Start {
 enum Carrier {
     ServiceProxy,
     PortForward,
+    /// By the service proxy, and over HTTP/2 to the browser.
+    Https,
 }
 
 /// One thing that is measured, at one distance.
@@ -105,6 +107,7 @@ fn rows() -> Vec<Row> {
         row("a WebSocket with a query, next", NextWithQuery, Some(2.2)),
         row("page: 300 scripts", Page(Carrier::ServiceProxy), None),
         row("page: 300 scripts, by port-forward", Page(Carrier::PortForward), None),
+        row("page: 300 scripts, by https", Page(Carrier::Https), Some(15.0)),
     ]
 }
 
@@ -114,6 +117,8 @@ struct Setup {
     kubeconfig: PathBuf,
     /// Where a run was before, and its history is.
     home: PathBuf,
+    /// Where https is set up, for the browser too.
+    trusting: PathBuf,
     cluster: &'static Cluster,
     /// The proxy path of the Service, without a slash at its end.
     proxy_path: String,
@@ -166,6 +171,9 @@ async fn set_up(cluster: &'static Cluster, namespace: &Namespace, number: usize,
     let text = fs::read_to_string(cluster.admin().kubeconfig(namespace.name())).unwrap();
     let kubeconfig = cluster.scratch().join("kubeconfig");
     fs::write(&kubeconfig, text.replace(&Cluster::url(), &format!("https://{near}"))).unwrap();
+    let trusting = cluster.scratch();
+    let trusted = Command::new(PLUGIN).arg("--install-ca=browsers").env("HOME", &trusting).output().unwrap();
+    assert!(trusted.status.success(), "{}", String::from_utf8_lossy(&trusted.stderr));
     Setup {
         kubectl: cluster.programs().path("kubectl").unwrap(),
         kubeconfig,
@@ -173,7 +181,8 @@ async fn set_up(cluster: &'static Cluster, namespace: &Namespace, number: usize,
         cluster,
         proxy_path: namespace.proxy_path("app:http"),
         round_trip,
-        browser: Some(Browser::start(&cluster.scratch()).await),
+        browser: Some(Browser::start(&trusting).await),
+        trusting,
     }
 }
 
@@ -230,7 +239,11 @@ impl Measure {
             command.args(["proxy", &format!("--port={port}")]);
         }
         let is_remembered = self == Self::FirstByte(Start::Remembered);
-        let home = if is_remembered { setup.home.clone() } else { setup.cluster.scratch() };
+        let home = match self {
+            _ if is_remembered => setup.home.clone(),
+            Self::Page(Carrier::Https) => setup.trusting.clone(),
+            _ => setup.cluster.scratch(),
+        };
         command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", home).env_remove("XDG_STATE_HOME");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command

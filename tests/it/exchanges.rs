@@ -154,9 +154,11 @@ async fn nothing_is_said_before_it_is_certain() {
         };
         fake.fault(SERVICE, 2, Fault::Await("/proxy/early"));
         let serving = async { Plugin::new(&fake).args([ID, &format!("--port={port}")]).serve().await };
-        let opening = async { (silence.await, early(port, "GET", ID).await) };
-        let ((answer, early), served) = tokio::join!(opening, serving);
-        assert_eq!((answer, early.starts_with("HTTP/1.1 200")), (Vec::new(), true), "{id} {host}");
+        let (answer, early, served) = tokio::join!(silence, early(port, "GET", ID), serving);
+        let answer = String::from_utf8_lossy(&answer);
+        let asks_again = format!("location: /api/v1/namespaces/default/services/{id}/proxy/\r\n");
+        assert!(answer.starts_with("HTTP/1.1 307") && answer.contains(&asks_again), "{id} {host}: {answer}");
+        assert!(early.starts_with("HTTP/1.1 200"), "{id} {host}: {early}");
         served.stop().await;
     }
 }

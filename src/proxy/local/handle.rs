@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::guard::admit::{AdmittedRequest, GuardRefusal, RequestFacts, admit};
+use super::guard::admit::{AdmittedRequest, GuardRefusal, RequestFacts, admit, is_reading};
 use super::guard::hosts::OwnHost;
 use super::guard::outer_front::OuterFront;
 use super::guard::refusal::ExplainedRefusal;
@@ -49,7 +49,7 @@ pub(crate) async fn handle(
     let decision = decide(&server, channel, &request);
     if server.is_guess && !matches!(&decision, Ok(RequestDecision::Forward(question)) if is_certain(&server, question))
     {
-        return Err(WithheldAnswer);
+        return ask_again_once_certain(&server, &request, exchange).await;
     }
     let mut response = match decision {
         Ok(RequestDecision::Forward(question)) => forward(&server, question, request, exchange).await?,
@@ -76,6 +76,19 @@ pub(crate) fn unreadable(
 ) -> Response<CountedBody> {
     let exchange = Exchange::new(&server.local, answering, request);
     finish(own_pages::unreadable(status), exchange)
+}
+
+/// Has a reader ask once more when what is served is certain, and others notice that nobody answers. A wrong guess is over
+/// before that, and its connections with it.
+async fn ask_again_once_certain(
+    server: &ServerState,
+    request: &Request<Incoming>,
+    exchange: Exchange,
+) -> Result<Response<CountedBody>, WithheldAnswer> {
+    let target = request.uri().path_and_query().filter(|_| is_reading(request.method())).ok_or(WithheldAnswer)?;
+    server.stages.drain.cancelled().await;
+    let again = own_pages::redirect(StatusCode::TEMPORARY_REDIRECT, &path_reference(target.as_str().to_owned()));
+    Ok(finish(again, exchange))
 }
 
 /// Whether a request of which only a guess is served is surely for that: it names it by its proxy path, or by its site, and not
