@@ -62,13 +62,12 @@ fn fit_attribute<'a>(part: &'a [u8], host: &str, below: Option<&str>) -> Option<
     }
 }
 
-/// RFC 6265 section 5.1.3, less what browsers take for a public suffix.
+/// RFC 6265 section 5.1.3, less what browsers take for a public suffix: a name without a dot, which is no other's even where it
+/// is the host (section 5.3), as `localhost` is of all sites.
 fn is_accepted_domain(domain: &str, host: &str) -> bool {
     let domain = domain.strip_prefix('.').unwrap_or(domain);
-    if domain.is_empty() || domain.eq_ignore_ascii_case(host) {
-        return true;
-    }
-    strip_suffix_ignoring_case(host, domain).is_some_and(|subdomain| subdomain.ends_with('.')) && domain.contains('.')
+    let is_above = || strip_suffix_ignoring_case(host, domain).is_some_and(|subdomain| subdomain.ends_with('.'));
+    domain.is_empty() || domain.contains('.') && (domain.eq_ignore_ascii_case(host) || is_above())
 }
 
 fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
@@ -156,6 +155,14 @@ mod tests {
         assert!(!is_accepted_domain("ev.example", "app.dev.example"));
         assert!(!is_accepted_domain("example", "app.dev.example"));
         assert!(!is_accepted_domain("b.app.dev.example", "app.dev.example"));
+        assert!(is_accepted_domain("App.dev.example", "app.dev.example"));
+    }
+
+    #[test]
+    fn t10_a_cookie_at_localhost_is_for_no_site_below() {
+        for domain in ["localhost", ".localhost", "LOCALHOST", "localhost.", "..localhost"] {
+            assert!(!is_accepted_domain(domain, "localhost"), "{domain}");
+        }
     }
 
     proptest! {

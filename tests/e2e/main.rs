@@ -7,6 +7,7 @@
 
 mod apps;
 mod at_terminal;
+mod attack_suite;
 mod browser;
 mod browser_attacks;
 mod harness;
@@ -107,6 +108,7 @@ fn all_tests() -> Vec<Test> {
         web_sockets::tests(),
         apps::tests(),
         at_terminal::tests(),
+        attack_suite::tests(),
         browser_attacks::tests(),
         pick::tests(),
         completion::tests(),

@@ -6,6 +6,7 @@
 #![allow(clippy::result_large_err, reason = "an answer instead of a value costs a test nothing")]
 #![allow(clippy::unwrap_used, reason = "a test fails with a panic")]
 
+pub mod attack_list;
 mod authority;
 mod backend;
 pub mod cluster;
