@@ -2,8 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -24,6 +23,7 @@ use super::way_watch::WayWatch;
 use crate::cluster::config::environment_proxy::{OutboundProxy, ProxyProtocol};
 use crate::cluster::config::server_url::ServerUrl;
 use crate::error::{Error, system_words};
+use crate::lock::lock;
 use crate::message::byte_stream::ByteStream;
 
 /// What is said where somebody is there, and nobody listens.
@@ -36,8 +36,10 @@ const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// [`WayWatch`].
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A connection that takes longer to make comes from far away: at 20 ms a round trip, it takes two.
-const NEAR_HANDSHAKE_LIMIT: Duration = Duration::from_millis(30);
+/// A peer that takes longer to be reached is far away.
+const NEAR_PEER_LIMIT: Duration = Duration::from_millis(10);
+/// So often it must have been reached before that is known: on a busy machine one of them may be late for another reason.
+const MIN_REACHES: u32 = 2;
 
 /// Makes connections to one API server.
 pub(crate) struct ClusterConnector {
@@ -48,7 +50,14 @@ pub(crate) struct ClusterConnector {
     proxy_tls: Option<TlsClient>,
     /// Looks after what is connected.
     pub(crate) way: Arc<WayWatch>,
-    is_far: AtomicBool,
+    reached: Mutex<ReachTimes>,
+}
+
+/// How long it took to reach the API server, before TLS.
+#[derive(Debug, Clone, Copy, Default)]
+struct ReachTimes {
+    count: u32,
+    shortest: Option<Duration>,
 }
 
 /// When a connection must have come to be.
@@ -83,7 +92,7 @@ impl ClusterConnector {
         let tls = server.https.then(|| TlsClient::new(trust, server_name)).transpose()?;
         let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
-        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), is_far: AtomicBool::new(false) })
+        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), reached: Mutex::default() })
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
@@ -94,7 +103,8 @@ impl ClusterConnector {
 
     /// Whether the API server is so far away that a connection is worth being spared.
     pub(crate) fn is_far(&self) -> bool {
-        self.is_far.load(Ordering::Relaxed)
+        let ReachTimes { count, shortest } = *lock(&self.reached);
+        count >= MIN_REACHES && shortest.is_some_and(|shortest| shortest > NEAR_PEER_LIMIT)
     }
 
     /// A connection on which HTTP/2 was agreed; `None` where the other side does not speak it.
@@ -110,10 +120,15 @@ impl ClusterConnector {
     }
 
     async fn reach(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
-        match &self.proxy {
+        let began = Instant::now();
+        let reached = match &self.proxy {
             None => self.dial(self.server.host(), self.server.port(), deadline).await,
             Some(proxy) => self.through(proxy, deadline).await,
-        }
+        }?;
+        let mut times = lock(&self.reached);
+        times.count += 1;
+        times.shortest = times.shortest.into_iter().chain([began.elapsed()]).min();
+        Ok(reached)
     }
 
     async fn connect_by(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
@@ -163,9 +178,7 @@ impl PoolConnector for ClusterConnector {
     type Error = SendError;
 
     async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
-        let began = Instant::now();
         let (stream, line) = self.connect_by(ConnectDeadline::after(self.way.patience())).await?;
-        self.is_far.store(began.elapsed() >= NEAR_HANDSHAKE_LIMIT, Ordering::Relaxed);
         self.way.reached(&line);
         Ok((stream, ()))
     }
