@@ -24,6 +24,9 @@ pub(super) struct Played {
     pub(super) lines: Vec<String>,
 }
 
+/// Of the Service and of its EndpointSlices.
+const WATCHES: usize = 2;
+
 /// A row came on another connection than it asked for.
 struct WrongConnection;
 
@@ -215,18 +218,21 @@ impl Stage {
         }
     }
 
-    /// Until one of the requests that get no answer opened a connection, for no other was left.
+    /// Until two of the requests that get no answer came on new connections, one after the other: the first may have taken the
+    /// spare one though others wait. What the program asks by itself would give one back: it watches before.
     async fn hold_all_connections(&mut self) {
+        let watches = || self.fake.requests().iter().filter(|request| request.target.contains("watch=1")).count();
+        eventually("the watches", async || (watches() >= WATCHES).then_some(())).await;
         self.app.answers(&Answer::waits());
-        loop {
+        let mut new = 0;
+        while new < 2 {
             let (from, places) = (self.sides(), self.places());
             self.held.spawn(async move { drop(curl("GET /held").send(&places).await) });
             let way = if self.by_port_forward { Way::PortForward } else { Way::ServiceProxy };
             let held = || self.app.heard()[from.app.len()..].iter().any(|heard| heard.way == way);
             eventually("the held request at the app", async || held().then_some(())).await;
-            if !Seen::since(&from, &self.sides()).is_on_kept_connection() {
-                return;
-            }
+            let is_kept = Seen::since(&from, &self.sides()).is_on_kept_connection();
+            new = if is_kept { 0 } else { new + 1 };
         }
     }
 

@@ -27,7 +27,7 @@ fn lost(run: Run) -> Run {
     let run = on_kept(run.row(fetch("OPTIONS /a"), Answer::status(200)), 1);
     let run = on_kept(run.row(navigation("GET /a"), Answer::status(200)), 2);
     let run = on_kept(run.row(navigation("GET /a"), Answer::status(200)), 3);
-    run.row(web_socket("/ws"), Answer::web_socket()).before(not_carried_out(1))
+    on_kept(run.row(web_socket("/ws"), Answer::web_socket()), 1)
 }
 
 /// The app got it, and its answer is lost.
