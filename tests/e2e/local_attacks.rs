@@ -75,8 +75,13 @@ async fn t10_bookmarks_of_the_shorter_name(cluster: &'static Cluster) {
 async fn t13_one_loopback_address_alone(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
     let _nginx = nginx_in(cluster, &namespace).await;
-    let stranger = TcpListener::bind("[::1]:0").unwrap();
-    let port = stranger.local_addr().unwrap().port();
+    let (_stranger, port) = loop {
+        let stranger = TcpListener::bind("[::1]:0").unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            break (stranger, port);
+        }
+    };
     let kubeconfig = cluster.admin().kubeconfig(namespace.name());
     let flags = ["nginx:http", "--address=127.0.0.1", "--no-browser", &format!("--port={port}")];
     let finished = Plugin::new(cluster, &kubeconfig).plain().args(flags).finish().await;
