@@ -38,8 +38,6 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A peer that takes longer to be reached is far away.
 const NEAR_PEER_LIMIT: Duration = Duration::from_millis(10);
-/// So often it must have been reached before that is known: on a busy machine one of them may be late for another reason.
-const MIN_REACHES: u32 = 2;
 
 /// Makes connections to one API server.
 pub(crate) struct ClusterConnector {
@@ -50,14 +48,9 @@ pub(crate) struct ClusterConnector {
     proxy_tls: Option<TlsClient>,
     /// Looks after what is connected.
     pub(crate) way: Arc<WayWatch>,
-    reached: Mutex<ReachTimes>,
-}
-
-/// How long it took to reach the API server, before TLS.
-#[derive(Debug, Clone, Copy, Default)]
-struct ReachTimes {
-    count: u32,
-    shortest: Option<Duration>,
+    /// The shortest time that it took to reach the API server, before TLS: on a busy machine one may be late for another
+    /// reason.
+    reached: Mutex<Option<Duration>>,
 }
 
 /// When a connection must have come to be.
@@ -103,8 +96,7 @@ impl ClusterConnector {
 
     /// Whether the API server is so far away that a connection is worth being spared.
     pub(crate) fn is_far(&self) -> bool {
-        let ReachTimes { count, shortest } = *lock(&self.reached);
-        count >= MIN_REACHES && shortest.is_some_and(|shortest| shortest > NEAR_PEER_LIMIT)
+        lock(&self.reached).is_some_and(|shortest| shortest > NEAR_PEER_LIMIT)
     }
 
     /// A connection on which HTTP/2 was agreed; `None` where the other side does not speak it.
@@ -125,9 +117,9 @@ impl ClusterConnector {
             None => self.dial(self.server.host(), self.server.port(), deadline).await,
             Some(proxy) => self.through(proxy, deadline).await,
         }?;
-        let mut times = lock(&self.reached);
-        times.count += 1;
-        times.shortest = times.shortest.into_iter().chain([began.elapsed()]).min();
+        let mut shortest = lock(&self.reached);
+        *shortest = shortest.into_iter().chain([began.elapsed()]).min();
+        drop(shortest);
         Ok(reached)
     }
 
