@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use libfuzzer_sys::fuzz_target;
 use svcproxy::message::body::Body;
 use svcproxy::proxy::upstream::unprefix::{HostPair, ServiceNames, Unprefix};
-use svcproxy::service::Target;
+use svcproxy::service::{Scheme, Target};
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 const NAMES: [&str; 5] = ["location", "content-location", "refresh", "link", "set-cookie"];
@@ -26,8 +26,12 @@ fuzz_target!(|data: &[u8]| {
     for sent in ["l:1", "app.example"] {
         let mut answer = Response::new(Body::Empty);
         *answer.headers_mut() = said.clone();
-        let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", names());
-        let hosts = HostPair { sent: HeaderValue::from_static(sent), local: HeaderValue::from_static("l:1") };
+        let unprefix = Unprefix::new("", &[format!("{PREFIX}/")], "api:6443", names());
+        let hosts = HostPair {
+            sent: HeaderValue::from_static(sent),
+            local: HeaderValue::from_static("l:1"),
+            browser: Scheme::Http,
+        };
         check(&said, Arc::new(unprefix).answer(hosts, answer).headers());
     }
 });

@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use svcproxy::message::body::Body;
 use svcproxy::message::body::BoxError;
 use svcproxy::proxy::upstream::unprefix::{HostPair, ServiceNames, Unprefix};
-use svcproxy::service::Target;
+use svcproxy::service::{Scheme, Target};
 
 const PREFIX: &str = "/api/v1/namespaces/ns/services/web/proxy";
 
@@ -34,14 +34,19 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn passed(page: &[u8], size: usize, is_zipped: bool) -> Option<Vec<u8>> {
-    let pieces: Vec<_> = page.chunks(size).map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+    let pieces: Vec<_> =
+        page.chunks(size).map(|piece| Ok::<_, BoxError>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
     let mut answer = Response::new(Body::boxed(StreamBody::new(futures_util::stream::iter(pieces))));
     answer.headers_mut().insert("content-type", HeaderValue::from_static("text/html"));
     if is_zipped {
         answer.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
     }
-    let unprefix = Unprefix::new("", &format!("{PREFIX}/"), "api:6443", names());
-    let hosts = HostPair { sent: HeaderValue::from_static("l:1"), local: HeaderValue::from_static("l:1") };
+    let unprefix = Unprefix::new("", &[format!("{PREFIX}/")], "api:6443", names());
+    let hosts = HostPair {
+        sent: HeaderValue::from_static("l:1"),
+        local: HeaderValue::from_static("l:1"),
+        browser: Scheme::Http,
+    };
     let answer = Arc::new(unprefix).answer(hosts, answer);
     let body = answer.into_body().collect().now_or_never().expect("nothing is waited for");
     body.ok().map(|body| body.to_bytes().to_vec())
