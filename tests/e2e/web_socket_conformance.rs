@@ -28,7 +28,8 @@ const HEAD: &str = "\
 
 Verdicts of the Autobahn test suite (its client, without performance and compression) on an echoing app, directly and through
 `kubectl svcproxy`; made by `tests/run autobahn`. The same means: case for case. By port-forward the end of the app's connection
-shows a second after the WebSocket's own, since container runtimes wait so long for the other direction.
+shows a second late, since container runtimes wait so long for the other direction, as they do for kubectl; where an app only
+hangs up (6.*: at text that is no UTF-8), the suite gives up before it sees that.
 
 | cases | of | directly | by the service proxy | by port-forward |
 | --- | --- | --- | --- | --- |
