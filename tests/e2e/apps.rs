@@ -16,11 +16,9 @@ use std::process::Stdio;
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
 use crate::browser::{Browser, Outcome, Record};
-use crate::harness::Plugin;
+use crate::harness::{Plugin, kubectl_proxy};
 use crate::local_https::trusting_home;
 use instance::Instance;
 pub(crate) use instance::{install, installed};
@@ -252,7 +250,7 @@ async fn through_kubectl_proxy(
     serving: &Serving,
     expected: &same::Expected,
 ) -> Outcome {
-    let (_proxy, port) = kubectl_proxy(cluster, kubeconfig).await;
+    let (_proxy, port) = kubectl_proxy(cluster, kubeconfig, &[], Stdio::null()).await;
     let url = url::Url::parse(&serving.proxy_url()).expect("the computed proxy URL is a URL");
     let base = format!("http://127.0.0.1:{port}{}", url.path());
     let browser = Browser::start(&cluster.scratch()).await;
@@ -340,21 +338,4 @@ async fn svcproxy(cluster: &Cluster, kubeconfig: &Path, app: &App) -> (Serving, 
     let arguments = [app.name, "--port=0", "--output=json", noting.flag()];
     let serving = Plugin::new(cluster, kubeconfig).plain().args(arguments).serve().await;
     (serving, noting.opened().await)
-}
-
-/// `kubectl proxy`, and its port.
-async fn kubectl_proxy(cluster: &Cluster, kubeconfig: &Path) -> (Child, u16) {
-    let mut proxy = Command::new(cluster.programs().path("kubectl").unwrap())
-        .args(["proxy", "--port=0"])
-        .env("KUBECONFIG", kubeconfig)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(proxy.stdout.take().expect("stdout is piped")).lines();
-    let line = lines.next_line().await.unwrap().expect("kubectl proxy says where it listens");
-    let port = line.rsplit_once(':').and_then(|(_, port)| port.trim().parse().ok());
-    (proxy, port.unwrap_or_else(|| panic!("kubectl proxy said: {line}")))
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use ::http::{Method, Request, Version};
@@ -15,11 +14,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::ext::Protocol;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::harness::Plugin;
+use crate::harness::{Plugin, kubectl_proxy};
 use crate::local_https::trusting_home;
 use support::attack_list::{Attack, AttackStage, Harm, SaidBy, attacks};
 use support::cluster::{Cluster, Namespace, backend_in};
@@ -542,7 +540,7 @@ async fn play_kubectl_proxy(cluster: &'static Cluster, list: &[Attack]) -> Outco
     let stage = Stage::new(cluster).await;
     let kubeconfig = cluster.admin().kubeconfig(stage.namespace.name());
     let log = cluster.scratch().join("log");
-    let (mut proxy, port) = kubectl_proxy(cluster, &kubeconfig, &log).await;
+    let (mut proxy, port) = kubectl_proxy(cluster, &kubeconfig, &["--v=9"], File::create(&log).unwrap().into()).await;
     let host = format!("127.0.0.1:{port}");
     let base = stage.namespace.proxy_path("app:http");
     let names = stage.names("http", &host, &base, "none");
@@ -553,21 +551,4 @@ async fn play_kubectl_proxy(cluster: &'static Cluster, list: &[Attack]) -> Outco
     proxy.kill().await.unwrap();
     note_logged(&played, &String::from_utf8_lossy(&fs::read(log).unwrap()), &mut outcome);
     outcome
-}
-
-/// `kubectl proxy`, and its port.
-async fn kubectl_proxy(cluster: &Cluster, kubeconfig: &Path, log: &Path) -> (Child, u16) {
-    let mut proxy = Command::new(cluster.programs().path("kubectl").unwrap())
-        .args(["proxy", "--port=0", "--v=9"])
-        .env("KUBECONFIG", kubeconfig)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(log).unwrap())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(proxy.stdout.take().expect("stdout is piped")).lines();
-    let line = lines.next_line().await.unwrap().expect("kubectl proxy says where it listens");
-    let port = line.rsplit_once(':').and_then(|(_, port)| port.trim().parse().ok());
-    (proxy, port.unwrap_or_else(|| panic!("kubectl proxy said: {line}")))
 }

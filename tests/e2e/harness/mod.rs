@@ -23,10 +23,12 @@
 //! - Narrow rights: `let user = cluster.user();`, then `namespace.grant(&user, …)` or `namespace.bind(&user, "edit")`.
 
 mod gateway;
+mod kubectl_proxy;
 mod plugin;
 mod uplink;
 
 pub(crate) use gateway::{Gateway, UPGRADES};
+pub(crate) use kubectl_proxy::kubectl_proxy;
 pub(crate) use plugin::Plugin;
 pub(crate) use uplink::{RelayKind, Uplink, run_relay};
 

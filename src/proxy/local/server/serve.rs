@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1::{self, UpgradeableConnection};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 #[cfg(unix)]
@@ -25,7 +27,7 @@ use crate::message::capped_reads::{MAX_HEAD_LINES, MAX_HEAD_SIZE};
 use crate::message::client_connection::ClientConnection;
 use crate::proxy::local::guard::admit::ClientPeer;
 use crate::proxy::local::handle::{handle, unreadable};
-use crate::proxy::local::server_state::{LocalProxy, ServerState};
+use crate::proxy::local::server_state::{LocalProxy, ServerState, ShutdownStages};
 use crate::proxy::upstream::WithheldAnswer;
 
 /// How long a client may take for a request's head, and how long a connection may wait for the next request.
@@ -171,17 +173,7 @@ async fn serve_http1(server: Arc<ServerState>, channel: ClientChannel, stream: B
         .preserve_header_case(true)
         .serve_connection(stream, service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stages.drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                outcome = connection => outcome,
-                () = stages.cut.cancelled() => Ok(()),
-            }
-        }
-    }
+    until_cut(connection, &stages, UpgradeableConnection::graceful_shutdown).await
 }
 
 async fn serve_http2(server: Arc<ServerState>, channel: ClientChannel, stream: ByteStream) -> hyper::Result<()> {
@@ -201,11 +193,20 @@ async fn serve_http2(server: Arc<ServerState>, channel: ClientChannel, stream: B
         }
     });
     let connection = http2_limits().serve_connection(TokioIo::new(stream), service);
+    until_cut(connection, &stages, http2::Connection::graceful_shutdown).await
+}
+
+/// Serves a connection to its end, which `shut_down` brings about after the requests under way, or until it is cut.
+async fn until_cut<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    stages: &ShutdownStages,
+    shut_down: impl FnOnce(Pin<&mut C>),
+) -> hyper::Result<()> {
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = stages.drain.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+            shut_down(connection.as_mut());
             tokio::select! {
                 outcome = connection => outcome,
                 () = stages.cut.cancelled() => Ok(()),
