@@ -38,14 +38,17 @@ impl LoginsElsewhere {
 
     /// Whether a login at `origin` may come back to `site` at `now`.
     pub(crate) fn may_come_back(&self, site: usize, origin: &str, now: Instant) -> bool {
-        let is_lately = |sent: &SentAway| now.saturating_duration_since(sent.at) < LOGIN_TIMEOUT;
-        lock(&self.0).iter().any(|sent| sent.site == site && sent.origin == origin && is_lately(sent))
+        self.is_lately(now, |sent| sent.site == site && sent.origin == origin)
     }
 
     /// Whether a login somewhere may come back to `site` at `now`.
     pub(crate) fn is_any_under_way(&self, site: usize, now: Instant) -> bool {
+        self.is_lately(now, |sent| sent.site == site)
+    }
+
+    fn is_lately(&self, now: Instant, is_it: impl Fn(&SentAway) -> bool) -> bool {
         let is_lately = |sent: &SentAway| now.saturating_duration_since(sent.at) < LOGIN_TIMEOUT;
-        lock(&self.0).iter().any(|sent| sent.site == site && is_lately(sent))
+        lock(&self.0).iter().any(|sent| is_it(sent) && is_lately(sent))
     }
 }
 

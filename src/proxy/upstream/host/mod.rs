@@ -42,11 +42,7 @@ pub(super) fn others(
 fn names(target: &Target, scheme: Scheme) -> Vec<String> {
     let service = target.service();
     let short = format!("{service}.{}.svc", target.namespace);
-    let default = match scheme {
-        Scheme::Http => 80,
-        Scheme::Https => 443,
-    };
-    let port = target.port.as_ref().map(|port| port.number).filter(|number| *number != default);
+    let port = target.port.as_ref().map(|port| port.number).filter(|number| *number != scheme.default_port());
     let with_port = |name: String| port.map_or(name.clone(), |port| format!("{name}:{port}"));
     [format!("{short}.cluster.local"), short, service.to_owned()].map(with_port).to_vec()
 }
