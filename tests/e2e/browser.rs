@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use support::network_turn::{NetworkTurn, NetworkUse};
+
 /// How long a page may take until it shows what is waited for, on a machine with two busy cores.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,6 +41,7 @@ pub(crate) struct Browser {
     client: Client,
     downloads: PathBuf,
     _driver: Child,
+    _turn: NetworkTurn,
 }
 
 impl Browser {
@@ -49,6 +52,7 @@ impl Browser {
 
     /// The same with further switches of Chromium's command line.
     pub(crate) async fn start_with(home: &Path, switches: &[&str]) -> Self {
+        let turn = NetworkTurn::take(NetworkUse::Unchanged).await;
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .env("HOME", home)
@@ -64,7 +68,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("Chromium starts");
-        Self { client, downloads: downloads(home), _driver: driver }
+        Self { client, downloads: downloads(home), _driver: driver, _turn: turn }
     }
 
     /// Opens `url` and waits until it is loaded.

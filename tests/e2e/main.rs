@@ -84,6 +84,8 @@ pub(crate) use tests;
 
 fn all_tests() -> Vec<Test> {
     [
+        // Before any browser wants the network to itself (see `support::network_turn`).
+        networks::tests(),
         golden::tests(),
         journey::tests(),
         paths::tests(),
@@ -98,7 +100,6 @@ fn all_tests() -> Vec<Test> {
         http2_conformance::tests(),
         local_https::tests(),
         local_attacks::tests(),
-        networks::tests(),
         odd_answers::tests(),
         own_pages::tests(),
         service_proxy::tests(),

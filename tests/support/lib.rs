@@ -16,6 +16,7 @@ pub mod figures;
 pub mod golden;
 pub mod http;
 mod login_server;
+pub mod network_turn;
 mod nginx;
 mod process;
 mod raw;

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdin, Command};
 
 use support::cluster::Cluster;
+use support::network_turn::{NetworkTurn, NetworkUse};
 use support::stream::read_until;
 
 /// Set where this program is the relay: its kind, its cable's number, and whereto it leads.
@@ -29,17 +30,22 @@ pub(crate) enum RelayKind {
     Socks,
 }
 
-/// The cable. It is gone when this is dropped, with the namespace of its far end.
+/// Two cables: this end's device, the network, the far end's device. By the second the relay reaches the API server.
+const CABLES: [(&str, &str, &str); 2] = [("near", "10.91", "far"), ("base", "10.92", "back")];
+
+/// The cable. It is gone when this is dropped, and its far end with the relay.
 pub(crate) struct Uplink {
     kind: RelayKind,
     number: u8,
     relay: Child,
     _stdin: ChildStdin,
+    _turn: NetworkTurn,
 }
 
 impl Uplink {
     /// A cable that nobody else uses, whose far end leads to the API server.
     pub(crate) async fn lay(kind: RelayKind) -> Self {
+        let turn = NetworkTurn::take(NetworkUse::Changing).await;
         static NUMBER: AtomicU8 = AtomicU8::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mut relay = Command::new("unshare")
@@ -55,7 +61,7 @@ impl Uplink {
         let mut said = BufReader::new(relay.stdout.take().unwrap()).lines();
         assert_eq!(said.next_line().await.unwrap().as_deref(), Some("is apart"));
         let apart = relay.id().expect("it runs").to_string();
-        for (near, address, far) in [("near", "10.91", "far"), ("base", "10.92", "back")] {
+        for (near, address, far) in CABLES {
             let (near, far) = (format!("{near}{number}"), format!("{far}{number}"));
             ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &apart]).await;
             ip(&["address", "add", &format!("{address}.{number}.1/24"), "dev", &near]).await;
@@ -63,7 +69,7 @@ impl Uplink {
         }
         stdin.write_all(b"the cables are there\n").await.unwrap();
         assert_eq!(said.next_line().await.unwrap().as_deref(), Some("listens"));
-        Self { kind, number, relay, _stdin: stdin }
+        Self { kind, number, relay, _stdin: stdin, _turn: turn }
     }
 
     /// What leads the plugin over it.
@@ -148,6 +154,16 @@ impl Uplink {
     }
 }
 
+impl Drop for Uplink {
+    /// The kernel would take the devices away some time after the relay's end, perhaps under a browser.
+    fn drop(&mut self) {
+        for (near, ..) in CABLES {
+            let _ =
+                std::process::Command::new("ip").args(["link", "delete", &format!("{near}{}", self.number)]).output();
+        }
+    }
+}
+
 async fn ip(arguments: &[&str]) {
     run("ip", arguments).await;
 }
@@ -177,7 +193,7 @@ async fn relay(asked: &str) {
     let [kind, number, to] = words[..] else { panic!("{asked}") };
     println!("is apart");
     std::io::stdin().read_line(&mut String::new()).unwrap();
-    for (device, address) in [("far", "10.91"), ("back", "10.92")] {
+    for (_, address, device) in CABLES {
         ip(&["address", "add", &format!("{address}.{number}.2/24"), "dev", &format!("{device}{number}")]).await;
         ip(&["link", "set", &format!("{device}{number}"), "up"]).await;
     }
