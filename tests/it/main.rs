@@ -19,6 +19,7 @@ mod golden;
 mod history;
 mod https;
 mod journey;
+mod kills;
 mod list;
 mod odd_answers;
 mod one_pod;

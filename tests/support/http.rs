@@ -64,13 +64,24 @@ pub async fn stream<B>(url: &str, request: Request<B>) -> http::Response<Incomin
 where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
+    try_stream(url, request).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+/// The same, where there may be no answer.
+///
+/// # Errors
+/// The connection ended before the head of an answer.
+pub async fn try_stream<B>(url: &str, request: Request<B>) -> hyper::Result<http::Response<Incoming>>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let url: Uri = url.parse().unwrap();
     let (mut head, body) = request.into_parts();
     head.uri = url.path_and_query().unwrap().as_str().parse().unwrap();
     let host = url.authority().unwrap().as_str();
     head.headers.entry("host").or_insert_with(|| host.parse().unwrap());
     let mut connection: SendRequest<B> = connect(&url).await;
-    connection.send_request(Request::from_parts(head, body)).await.unwrap_or_else(|error| panic!("{url}: {error}"))
+    connection.send_request(Request::from_parts(head, body)).await
 }
 
 async fn connect<B>(url: &Uri) -> SendRequest<B>

@@ -20,6 +20,7 @@ pub mod network_turn;
 mod nginx;
 mod process;
 mod raw;
+mod server_switch;
 pub mod stream;
 pub mod terminal;
 pub mod tls_client;
@@ -34,6 +35,7 @@ pub use login_server::{LoginServer, LoginVisitor};
 pub use nginx::nginx;
 pub use process::{Finished, Running, Serving};
 pub use raw::RawBackend;
+pub use server_switch::ServerSwitch;
 pub use tls_client::TlsClient;
 pub use websocket::{Peer, refusal};
 
