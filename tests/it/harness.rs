@@ -92,10 +92,20 @@ impl Plugin {
     }
 
     /// Has it ignore a signal from the start, as `nohup` does.
-    pub(crate) fn ignoring(mut self, signal: &str) -> Self {
+    pub(crate) fn ignoring(self, signal: &str) -> Self {
+        self.after(&format!("trap '' {signal}"))
+    }
+
+    /// Within the limits of a shell that was told `limits`, such as `ulimit -n 40`.
+    pub(crate) fn within(self, limits: &str) -> Self {
+        self.after(limits)
+    }
+
+    /// A shell does something, then it becomes the plugin.
+    fn after(mut self, preparation: &str) -> Self {
         let mut shell = Command::new("sh");
         let plugin = env!("CARGO_BIN_EXE_kubectl-svcproxy");
-        shell.args(["-c", &format!("trap '' {signal}; exec \"$0\" \"$@\""), plugin]);
+        shell.args(["-c", &format!("{preparation}; exec \"$0\" \"$@\""), plugin]);
         shell.env_clear().current_dir(self.home.path()).stdin(Stdio::null());
         for (name, value) in self.command.as_std().get_envs() {
             shell.env(name, value.unwrap_or_default());

@@ -26,6 +26,7 @@ mod one_pod;
 mod pick;
 mod printing;
 mod readme;
+mod scarcity;
 mod shutdown;
 mod status_line;
 mod support;

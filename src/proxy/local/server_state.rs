@@ -16,6 +16,7 @@ use super::guard::logins_elsewhere::LoginsElsewhere;
 use super::guard::policy::GuardPolicy;
 use super::guard::refusal::{ExplainedRefusal, closed_site};
 use super::guard::token::{RequiredToken, TokenAsked, TokenGate};
+use super::server::client_places::ClientPlaces;
 use super::server::listener::LocalListener;
 use super::server::request_log::RequestLog;
 use super::server::stats::TrafficStats;
@@ -105,6 +106,7 @@ pub(crate) struct ServerState {
     pub(crate) origin: String,
     pub(crate) stages: ShutdownStages,
     pub(crate) tasks: TaskTracker,
+    pub(crate) places: Arc<ClientPlaces>,
     /// Whether what is served is not certain yet.
     pub(crate) is_guess: bool,
     pub(crate) tls_wanted: Once,
@@ -129,6 +131,7 @@ impl ServerState {
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
+            places: Arc::default(),
             is_guess: false,
             tls_wanted: Once::new(),
             local,

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::client_places::ClientPlace;
 use super::first_line::FirstLine;
 #[cfg(target_os = "linux")]
 use super::socket_owner::{self, ConnectionEnds};
@@ -103,17 +104,20 @@ pub(crate) struct ClientStream {
     first_answer: FirstAnswer,
     /// Has a [`RunningAnswer`] for each request that is not answered to the end.
     unanswered: TaskTracker,
+    /// For as long as the connection lasts, whatever becomes of it.
+    _place: ClientPlace,
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
     /// `seen` is set once a request was read.
-    pub(crate) fn new(stream: ByteStream, unanswered: TaskTracker, seen: RequestSeen) -> Self {
+    pub(crate) fn new(stream: ByteStream, place: ClientPlace, seen: RequestSeen) -> Self {
         Self {
             socket: CappedReads::new(stream),
             first_line: FirstLine::default(),
             first_answer: FirstAnswer::new(seen),
-            unanswered,
+            unanswered: place.unanswered(),
+            _place: place,
             silence: None,
         }
     }

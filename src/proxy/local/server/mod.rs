@@ -6,6 +6,7 @@ pub(crate) mod other_listener;
 pub(crate) mod unix_socket;
 pub(crate) mod serve;
 pub(crate) mod connection;
+pub(crate) mod client_places;
 mod tls_front;
 mod http2_requests;
 #[cfg(target_os = "linux")]

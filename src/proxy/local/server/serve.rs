@@ -12,11 +12,11 @@ use hyper::server::conn::http1::{self, UpgradeableConnection};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-#[cfg(unix)]
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client_places::ClientPlace;
 use super::connection::{ClientChannel, ClientSocket, ClientStream};
 use super::http2_requests::{as_http1, as_http2};
 use super::listener::{ListeningSocket, LocalListener};
@@ -75,8 +75,6 @@ async fn serve_as(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> usize {
-    #[cfg(unix)]
-    allow_many_open_files();
     let server = Arc::new(server);
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     tokio::select! {
@@ -110,11 +108,13 @@ async fn accept_loop(server: Arc<ServerState>, listening: &ListeningSocket) {
     loop {
         match listening.accept().await {
             Ok(socket) => {
-                server.tasks.spawn(serve_connection(Arc::clone(&server), socket));
+                let place = server.places.take().await;
+                server.tasks.spawn(serve_connection(Arc::clone(&server), socket, place));
             }
             Err(cause) if ends_one_connection_only(&cause) => {}
             Err(cause) => {
-                tracing::warn!(%cause, "cannot accept connections for now");
+                tracing::debug!(%cause, "cannot accept connections for now");
+                server.places.make_room();
                 tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
             }
         }
@@ -128,20 +128,23 @@ fn ends_one_connection_only(cause: &io::Error) -> bool {
 }
 
 /// Serves one client until it leaves or the end comes. What goes wrong on its connection concerns nobody else.
-async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
+async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket, place: ClientPlace) {
     let peer = if server.local.policy.allow_other_users { ClientPeer::Trusted } else { socket.peer() };
-    let stages = server.stages.clone();
+    let (stages, leave) = (server.stages.clone(), place.leave());
     let spoken = tokio::select! {
         spoken = timeout(REQUEST_HEAD_TIMEOUT, listen_in(socket, server.local.tls.as_ref())) => spoken,
         () = stages.drain.cancelled() => return,
+        () = leave.cancelled() => return,
     };
     let outcome = match spoken {
         Ok(Ok(SpokenProtocol::Plain(stream))) => {
-            serve_http1(server, ClientChannel { peer, is_tls: false }, stream).await
+            serve_http1(server, ClientChannel { peer, is_tls: false }, stream, place).await
         }
-        Ok(Ok(SpokenProtocol::Tls(stream))) => serve_http1(server, ClientChannel { peer, is_tls: true }, stream).await,
+        Ok(Ok(SpokenProtocol::Tls(stream))) => {
+            serve_http1(server, ClientChannel { peer, is_tls: true }, stream, place).await
+        }
         Ok(Ok(SpokenProtocol::Http2(stream))) => {
-            serve_http2(server, ClientChannel { peer, is_tls: true }, stream).await
+            serve_http2(server, ClientChannel { peer, is_tls: true }, stream, place).await
         }
         Ok(Ok(SpokenProtocol::Unexpected)) => return server.tell_of_tls(),
         Ok(Err(cause)) => return tracing::debug!(%cause, "no agreement with a client by TLS"),
@@ -154,11 +157,15 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket) {
     }
 }
 
-async fn serve_http1(server: Arc<ServerState>, channel: ClientChannel, stream: ByteStream) -> hyper::Result<()> {
-    let unanswered = TaskTracker::new();
+async fn serve_http1(
+    server: Arc<ServerState>,
+    channel: ClientChannel,
+    stream: ByteStream,
+    place: ClientPlace,
+) -> hyper::Result<()> {
+    let (unanswered, end) = (place.unanswered(), ConnectionEnd::of(&server, &place));
     let seen = RequestSeen::default();
-    let stream = TokioIo::new(ClientStream::new(stream, unanswered.clone(), seen.clone()));
-    let stages = server.stages.clone();
+    let stream = TokioIo::new(ClientStream::new(stream, place, seen.clone()));
     let client = ClientConnection::default();
     let service = service_fn(move |mut request: Request<Incoming>| {
         seen.set();
@@ -173,12 +180,16 @@ async fn serve_http1(server: Arc<ServerState>, channel: ClientChannel, stream: B
         .preserve_header_case(true)
         .serve_connection(stream, service)
         .with_upgrades();
-    until_cut(connection, &stages, UpgradeableConnection::graceful_shutdown).await
+    end.until(connection, UpgradeableConnection::graceful_shutdown).await
 }
 
-async fn serve_http2(server: Arc<ServerState>, channel: ClientChannel, stream: ByteStream) -> hyper::Result<()> {
-    let unanswered = TaskTracker::new();
-    let stages = server.stages.clone();
+async fn serve_http2(
+    server: Arc<ServerState>,
+    channel: ClientChannel,
+    stream: ByteStream,
+    place: ClientPlace,
+) -> hyper::Result<()> {
+    let (unanswered, end) = (place.unanswered(), ConnectionEnd::of(&server, &place));
     let client = ClientConnection::default();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());
@@ -193,24 +204,43 @@ async fn serve_http2(server: Arc<ServerState>, channel: ClientChannel, stream: B
         }
     });
     let connection = http2_limits().serve_connection(TokioIo::new(stream), service);
-    until_cut(connection, &stages, http2::Connection::graceful_shutdown).await
+    end.until(connection, http2::Connection::graceful_shutdown).await
 }
 
-/// Serves a connection to its end, which `shut_down` brings about after the requests under way, or until it is cut.
-async fn until_cut<C: Future<Output = hyper::Result<()>>>(
-    connection: C,
-    stages: &ShutdownStages,
-    shut_down: impl FnOnce(Pin<&mut C>),
-) -> hyper::Result<()> {
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = stages.drain.cancelled() => {
-            shut_down(connection.as_mut());
-            tokio::select! {
-                outcome = connection => outcome,
-                () = stages.cut.cancelled() => Ok(()),
+/// What ends a connection from this side.
+struct ConnectionEnd {
+    stages: ShutdownStages,
+    leave: CancellationToken,
+    unanswered: TaskTracker,
+}
+
+impl ConnectionEnd {
+    fn of(server: &ServerState, place: &ClientPlace) -> Self {
+        Self { stages: server.stages.clone(), leave: place.leave(), unanswered: place.unanswered() }
+    }
+
+    /// Serves a connection to its end, which `shut_down` brings about after the requests under way, or until it is cut.
+    async fn until<C: Future<Output = hyper::Result<()>>>(
+        self,
+        connection: C,
+        shut_down: impl FnOnce(Pin<&mut C>),
+    ) -> hyper::Result<()> {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            outcome = connection.as_mut() => {
+                // What goes on after an upgrade is a tunnel.
+                self.leave.cancel();
+                return outcome;
             }
+            () = self.stages.drain.cancelled() => {}
+            () = self.leave.cancelled() => if self.unanswered.is_empty() {
+                return Ok(());
+            }
+        }
+        shut_down(connection.as_mut());
+        tokio::select! {
+            outcome = connection => outcome,
+            () = self.stages.cut.cancelled() => Ok(()),
         }
     }
 }
@@ -228,22 +258,4 @@ fn http2_limits() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
-}
-
-/// Enough for five thousand connections, each of which takes two open files, one on either side; as many as macOS allows
-/// everybody (`OPEN_MAX`).
-#[cfg(unix)]
-const ENOUGH_OPEN_FILES: u64 = 10_240;
-
-/// Raises the soft limit, which is for programs that ask in vain for files of higher numbers (`select`), as Go programs
-/// such as kubectl do. 1,024 is usual on Linux, 256 on macOS.
-#[cfg(unix)]
-fn allow_many_open_files() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(ENOUGH_OPEN_FILES, |maximum| maximum.min(ENOUGH_OPEN_FILES));
-    if current.is_some_and(|current| current < wanted)
-        && let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-    {
-        tracing::debug!(%cause, "no more open files than the system allows at first");
-    }
 }
