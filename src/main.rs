@@ -49,8 +49,7 @@ pub(crate) fn main() -> ExitCode {
         output.print_error(&error);
         error.exit()
     });
-    output.finish();
-    ExitCode::from(exit.code())
+    ExitCode::from(output.finish(exit).code())
 }
 
 /// The runtime panics where the system gives it no thread, which a user can do something about.
@@ -77,9 +76,13 @@ fn explain_usage(mut usage: clap::Error) -> ExitCode {
         usage.remove(ContextKind::Suggested);
         propose_flag(&mut usage);
     }
-    let _ = usage.print();
-    let exit = if usage.use_stderr() { Exit::Usage } else { Exit::Ok };
-    ExitCode::from(exit.code())
+    if usage.use_stderr() {
+        let _ = usage.print();
+        return ExitCode::from(Exit::Usage.code());
+    }
+    let output = Output::new(variable("NO_COLOR").is_some(), LogFormat::Text);
+    let _ = usage.print().inspect_err(|cause| output.note_unwritten(cause));
+    ExitCode::from(output.finish(Exit::Ok).code())
 }
 
 fn propose_flag(usage: &mut clap::Error) {

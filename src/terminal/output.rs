@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::local_time::{clock, timestamp};
 use super::printable::{json_line, printable_json, printable_line, printable_log};
-use super::printer::{PrintJob, Printer, to_stdout};
+use super::printer::{PrintJob, Printer, PrinterWords, to_stdout};
 use super::styled_text::{StyledText, TextTone};
-use crate::error::{Error, plain_words};
+use crate::error::{Error, Exit, plain_words, system_words};
 
 /// `-o`: in which form data is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -77,12 +77,17 @@ impl Output {
     pub fn new(no_colour: bool, form: LogFormat) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let whose = if is_terminal { "the terminal did not take them" } else { "nobody read them" };
-        let left_out = move |count: usize| {
+        let left_out = Box::new(move |count: usize| {
             let lines = if count == 1 { "1 line was" } else { &format!("{count} lines were") };
             let line = format!("… {lines} not printed: {whose}");
             in_form(form, "WARN", &line, || line.clone()) + "\n"
-        };
-        Self { colour: !no_colour && is_terminal, is_terminal, form, printer: Arc::new(Printer::new(left_out)) }
+        });
+        let unwritten = Box::new(move |cause: &io::Error| {
+            let line = format!("cannot write to stdout: {}", system_words(cause));
+            in_form(form, "ERROR", &line, || format!("error: {line}")) + "\n"
+        });
+        let printer = Arc::new(Printer::new(PrinterWords { left_out, unwritten }));
+        Self { colour: !no_colour && is_terminal, is_terminal, form, printer }
     }
 
     /// From now on nothing that is printed holds up whoever prints it for more than a moment.
@@ -98,9 +103,11 @@ impl Output {
         self.printer.never_wait();
     }
 
-    /// Waits a moment for what is not printed yet, at the end of a run.
-    pub fn finish(&self) {
-        self.printer.finish(LAST_LINES_TIMEOUT);
+    /// Waits a moment for what is not printed yet, at the end of a run that came to `exit`. Gives what it came to in the end: a
+    /// run whose data could not be written has failed.
+    pub fn finish(&self, exit: Exit) -> Exit {
+        let is_written = self.printer.finish(LAST_LINES_TIMEOUT);
+        if exit == Exit::Ok && !is_written { Exit::Failed } else { exit }
     }
 
     /// One line of data. It waits for as long as it takes, but nobody waits for it once something is served.
@@ -111,9 +118,14 @@ impl Output {
     /// Many lines of data at once, with their line ends, before anything is served.
     ///
     /// # Errors
-    /// When nobody reads them any more.
+    /// When nobody reads them any more, or there is no room for them, which has been said then.
     pub fn pages(&self, text: &str) -> io::Result<()> {
-        to_stdout(text.as_bytes())
+        to_stdout(text.as_bytes()).inspect_err(|cause| self.note_unwritten(cause))
+    }
+
+    /// Something else could not write to stdout because of `cause`: that is said, unless nobody reads any more.
+    pub fn note_unwritten(&self, cause: &io::Error) {
+        self.printer.note_unwritten(cause);
     }
 
     /// Columns of the terminal that stdout is.
@@ -200,7 +212,7 @@ impl Output {
     /// Takes the status line away, for as long as the shell has the terminal, which gets it once that is done.
     pub fn hide_status(&self) {
         self.printer.print(PrintJob::HideStatus);
-        self.finish();
+        self.printer.finish(LAST_LINES_TIMEOUT);
     }
 
     /// Takes the status line away until there is another one.

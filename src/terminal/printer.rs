@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,8 +46,17 @@ pub(super) struct Printer {
     changed: Condvar,
     /// Whoever prints holds it.
     bottom: Mutex<BottomLine>,
-    /// What is said of so many lines that were left out.
-    left_out: Box<dyn Fn(usize) -> String + Send + Sync>,
+    words: PrinterWords,
+    /// Whether some of the data could not be written.
+    is_unwritten: AtomicBool,
+}
+
+/// What it says of itself, in whole lines.
+pub(super) struct PrinterWords {
+    /// Of so many lines that were left out.
+    pub(super) left_out: Box<dyn Fn(usize) -> String + Send + Sync>,
+    /// Of data that could not be written.
+    pub(super) unwritten: Box<dyn Fn(&io::Error) -> String + Send + Sync>,
 }
 
 /// What waits for the thread.
@@ -85,12 +95,13 @@ struct BottomLine {
 }
 
 impl Printer {
-    pub(super) fn new(left_out: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
+    pub(super) fn new(words: PrinterWords) -> Self {
         Self {
             queue: Mutex::default(),
             changed: Condvar::new(),
             bottom: Mutex::default(),
-            left_out: Box::new(left_out),
+            words,
+            is_unwritten: AtomicBool::new(false),
         }
     }
 
@@ -115,7 +126,7 @@ impl Printer {
         match queue.mode {
             PrintMode::Directly => {
                 drop(queue);
-                lock(&self.bottom).print(job);
+                self.print_job(job);
             }
             mode => {
                 queue.add(job);
@@ -128,9 +139,25 @@ impl Printer {
         }
     }
 
-    /// Waits until all is printed, at most `limit`.
-    pub(super) fn finish(&self, limit: Duration) {
+    fn print_job(&self, job: PrintJob) {
+        let printed = lock(&self.bottom).print(job);
+        if let Err(cause) = printed {
+            self.note_unwritten(&cause);
+        }
+    }
+
+    /// Some of the data could not be written, which is said once. A reader that went away is no error: the run goes on for those
+    /// who use the URL.
+    pub(super) fn note_unwritten(&self, cause: &io::Error) {
+        if cause.kind() != io::ErrorKind::BrokenPipe && !self.is_unwritten.swap(true, Ordering::Relaxed) {
+            let _ = lock(&self.bottom).print(PrintJob::Error((self.words.unwritten)(cause)));
+        }
+    }
+
+    /// Waits until all is printed, at most `limit`; whether all of the data was written that there was.
+    pub(super) fn finish(&self, limit: Duration) -> bool {
         drop(self.wait_until_printed(lock(&self.queue), limit));
+        !self.is_unwritten.load(Ordering::Relaxed)
     }
 
     fn wait_until_printed<'a>(&self, queue: MutexGuard<'a, PrintQueue>, limit: Duration) -> MutexGuard<'a, PrintQueue> {
@@ -144,10 +171,10 @@ impl Printer {
             let queue = lock(&self.queue);
             let waited = self.changed.wait_while(queue, |queue| !queue.has_job());
             let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
-            let job = queue.take(&self.left_out);
+            let job = queue.take(&self.words.left_out);
             queue.is_printing = true;
             drop(queue);
-            lock(&self.bottom).print(job);
+            self.print_job(job);
             let mut queue = lock(&self.queue);
             queue.is_printing = false;
             queue.is_stuck &= queue.is_busy();
@@ -205,10 +232,11 @@ impl PrintJob {
 }
 
 impl BottomLine {
-    fn print(&mut self, job: PrintJob) {
+    /// # Errors
+    /// When data cannot be written.
+    fn print(&mut self, job: PrintJob) -> io::Result<()> {
         match job {
-            // A reader that went away is no error: the run goes on for those who use the URL.
-            PrintJob::Data(text) => self.above(|| drop(to_stdout(text.as_bytes()))),
+            PrintJob::Data(text) => return self.above(|| to_stdout(text.as_bytes())),
             PrintJob::Lines(text) | PrintJob::Error(text) => {
                 let is_shown = self.is_shown();
                 let [before, after] = if is_shown { [CLEAR, &self.line] } else { ["", ""] };
@@ -226,6 +254,7 @@ impl BottomLine {
             PrintJob::RedrawStatus { .. } => {}
             PrintJob::EndStatus => self.end(),
         }
+        Ok(())
     }
 
     /// Whether there is a status line; of a job in the background there is none any more.
@@ -236,14 +265,15 @@ impl BottomLine {
         !self.line.is_empty()
     }
 
-    fn above(&mut self, print: impl FnOnce()) {
+    fn above<T>(&mut self, print: impl FnOnce() -> T) -> T {
         if self.is_shown() {
             to_stderr(CLEAR);
         }
-        print();
+        let printed = print();
         if !self.line.is_empty() {
             to_stderr(&self.line);
         }
+        printed
     }
 
     fn draw(&mut self, line: String) {
@@ -273,7 +303,7 @@ impl BottomLine {
 /// Writes `octets` to stdout.
 ///
 /// # Errors
-/// When nobody reads them any more.
+/// When nobody reads them any more, or there is no room for them.
 pub(super) fn to_stdout(octets: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(octets)?;

@@ -120,3 +120,20 @@ async fn half_a_request(served: &Served) -> tokio::net::TcpStream {
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
 }
+
+/// What a full disk answers to every write.
+const FULL: &str = "/dev/full";
+
+#[tokio::test]
+async fn no_room_for_what_is_printed() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    for arguments in ["--list", "--list -o json", "web --dry-run", "web --dry-run -o url", "--help", "--version"] {
+        let plugin = Plugin::new(&fake).plain().within(&format!("exec >{FULL}")).args(arguments.split(' '));
+        let finished = plugin.finish().await;
+        let said = finished.stderr.lines().last().unwrap_or_default();
+        let expected = "error: cannot write to stdout: no space left on device";
+        assert_eq!((finished.code(), said), (1, expected), "{arguments}");
+        assert_eq!(finished.stderr.matches("cannot write").count(), 1, "{arguments}");
+    }
+}
