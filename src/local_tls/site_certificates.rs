@@ -60,7 +60,7 @@ impl SiteCertificates {
         }
         let mut made = lock(&self.made);
         if let Some((day, certificate)) = made.get(&name)
-            && today < day.saturating_add(RENEWAL_DAYS.days())
+            && (*day..day.saturating_add(RENEWAL_DAYS.days())).contains(&today)
         {
             return Some(Arc::clone(certificate));
         }
@@ -122,6 +122,8 @@ mod tests {
         let third = certificates.certificate_for("web.localhost", date(2026, 12, 2)).unwrap();
         let fourth = certificates.certificate_for("web.localhost", date(2026, 12, 3)).unwrap();
         assert!(Arc::ptr_eq(&first, &third) && !Arc::ptr_eq(&first, &fourth));
+        let set_back = certificates.certificate_for("web.localhost", date(2026, 12, 1)).unwrap();
+        assert!(!Arc::ptr_eq(&set_back, &fourth), "it is not good yet");
     }
 
     #[test]

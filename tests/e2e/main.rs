@@ -29,6 +29,7 @@ mod own_pages;
 mod krew;
 mod lattice;
 mod local_https;
+mod machine_trouble;
 mod networks;
 mod pick;
 mod service_proxy;
@@ -100,6 +101,7 @@ fn all_tests() -> Vec<Test> {
         http2_conformance::tests(),
         local_https::tests(),
         local_attacks::tests(),
+        machine_trouble::tests(),
         odd_answers::tests(),
         own_pages::tests(),
         service_proxy::tests(),

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 
@@ -15,9 +17,10 @@ use support::fake::users::Rule;
 use support::fake::{ADMIN_TOKEN, FakeApiServer};
 use support::{Backend, Canned, eventually, http as client};
 
-/// A credential plugin that notes each run in `runs` and prints `credential`.
+/// A credential plugin that notes each run in `runs` and prints `credential`, once a pipe named `gate` lets it, if there is one.
 fn exec_login(plugin: &Plugin) -> String {
-    let script = plugin.script("login", "cd \"$(dirname \"$0\")\" && echo run >> runs && cat credential");
+    let run = "cd \"$(dirname \"$0\")\" && echo run >> runs && { [ ! -p gate ] || cat gate; } && cat credential";
+    let script = plugin.script("login", run);
     format!(
         "exec:\n  apiVersion: client.authentication.k8s.io/v1\n  command: {}\n  interactiveMode: Never",
         script.display()
@@ -190,6 +193,37 @@ async fn a_401_that_stays_is_no_reason_to_renew_again_and_again() {
         assert_eq!(logged_in.ask().await, StatusCode::UNAUTHORIZED);
     }
     assert!(logged_in.runs() <= 6, "{} runs for five requests", logged_in.runs());
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_fails_is_run_again() {
+    let login = LoggedIn::new(None).await;
+    assert_eq!(login.ask().await, StatusCode::OK);
+    login.fake.revoke_token(ADMIN_TOKEN);
+    fs::remove_file(login.home.join("credential")).unwrap();
+    let refused = client::get(&login.served.proxy_url()).await;
+    assert_eq!((refused.status, refused.header("svcproxy-error")), (StatusCode::UNAUTHORIZED, "unauthorized"));
+    login.served.until_stderr("login of user \"test\" failed with exit code 1").await;
+    login.next_credential("the-next", None);
+    eventually("it is run again", async || (login.ask().await == StatusCode::OK).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_credential_plugin_that_hangs_is_waited_for_by_all() {
+    let login = LoggedIn::new(None).await;
+    assert_eq!(login.ask().await, StatusCode::OK);
+    let gate = login.home.join("gate");
+    assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+    login.fake.revoke_token(ADMIN_TOKEN);
+    login.next_credential("the-next", None);
+    let asking = async {
+        // Opened for writing once the plugin reads.
+        let opened = tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(gate)).await;
+        drop(opened.unwrap().unwrap());
+    };
+    let (answers, ()) = tokio::join!(join_all((0..5).map(|_| login.ask())), asking);
+    assert_eq!(answers, [StatusCode::OK; 5]);
+    assert_eq!(login.runs(), 2);
 }
 
 #[tokio::test]
