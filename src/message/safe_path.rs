@@ -9,6 +9,9 @@ use percent_encoding::percent_decode;
 /// What is wrong with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
+    /// It begins with something else than `/`.
+    #[error("the path does not begin with /")]
+    Relative,
     /// A `%` without two hexadecimal digits after it.
     #[error("the path has a % that begins no escape")]
     Escape,
@@ -34,12 +37,17 @@ pub struct SafePath(PathAndQuery);
 impl SafePath {
     /// `target` with a path, percent-encoded as it came, that may be sent on. Its query may be anything.
     ///
-    /// `//`, `%2F` and octets that are not UTF-8 may be there: they mean something to some Services.
+    /// `//`, `%2F` and octets that are not UTF-8 may be there: they mean something to some Services. A query alone has the path
+    /// `/` (RFC 9112 section 3.2.1): whoever puts it behind another path would make a path of it.
     ///
     /// # Errors
     /// The first fault found.
     pub fn check(target: &PathAndQuery) -> Result<Self, PathFault> {
-        check(target.path()).map(|()| Self(target.clone()))
+        let target = match target.as_str().starts_with('?') {
+            true => PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| PathFault::Relative)?,
+            false => target.clone(),
+        };
+        check(target.path()).map(|()| Self(target))
     }
 
     /// Path and query, as they came.
@@ -54,6 +62,9 @@ impl SafePath {
 }
 
 fn check(path: &str) -> Result<(), PathFault> {
+    if !path.starts_with('/') {
+        return Err(PathFault::Relative);
+    }
     let mut text = Cow::Borrowed(path.as_bytes());
     if text.iter().any(u8::is_ascii_control) {
         return Err(PathFault::Control);
@@ -171,6 +182,17 @@ mod tests {
         for path in ["/%c0%ae%c0%ae/x", "/%c0%afx", "/%e0%80%ae/x", "/%f0%80%80%ae/x", "/%25c0%25ae/x"] {
             assert_eq!(check(path), Err(PathFault::Overlong), "{path}");
         }
+    }
+
+    #[test]
+    fn t5_every_target_has_a_path() {
+        let checked = |target: &str| SafePath::check(&target.parse().unwrap());
+        for (target, path) in [("?a=b", "/"), ("?/../../x", "/"), ("?", "/"), ("/a?/../x", "/a")] {
+            let safe = checked(target).unwrap();
+            assert_eq!(safe.path_and_query().path(), path, "{target}");
+            assert!(safe.as_str().starts_with(&format!("{path}?")), "{target}: {}", safe.as_str());
+        }
+        assert_eq!(checked("*"), Err(PathFault::Relative));
     }
 
     #[test]

@@ -48,6 +48,11 @@ async fn t5_ways_out_of_the_service() {
             assert_eq!(status_of(&answer), 400, "{start}{path}");
         }
     }
+    for target in ["?/../../x", "http://HOST?/../../x", "*", "x"] {
+        let target = target.replace("HOST", &stage.site());
+        let answer = stage.raw(&format!("GET {target} HTTP/1.1\r\nHOST\r\nConnection: close\r\n\r\n")).await;
+        assert_eq!(status_of(&answer), 400, "{target}");
+    }
     stage.untouched("a way out");
     for path in ["/...", "/a..b/", "/a%2520b", "/%25", "/a%3Bb", "/caf%C3%A9", "//a", "/a//b", "/a%2Fb", "/a%5Cb"] {
         stage.raw(&format!("GET {path} HTTP/1.1\r\nHOST\r\nConnection: close\r\n\r\n")).await;

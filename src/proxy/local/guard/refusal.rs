@@ -186,6 +186,7 @@ fn no_path(status: StatusCode, word: &'static str, reason: &str) -> ExplainedRef
 
 fn unsafe_path(fault: PathFault) -> ExplainedRefusal {
     let reason = match fault {
+        PathFault::Relative => "the path does not begin with /",
         PathFault::Escape => "the path has a % without two hexadecimal digits after it",
         PathFault::Control => "the path has a control character in it",
         PathFault::Overlong => "the path has an overlong character in it",
