@@ -41,14 +41,14 @@ async fn set_up(fake: &FakeApiServer) -> Plugin {
 }
 
 /// It serves, and who trusts its authority.
-struct ByTls {
-    served: Served,
-    client: TlsClient,
-    backend: Backend,
+pub(crate) struct ByTls {
+    pub(crate) served: Served,
+    pub(crate) client: TlsClient,
+    pub(crate) backend: Backend,
 }
 
 impl ByTls {
-    async fn start(fake: &FakeApiServer, arguments: &[&str]) -> Self {
+    pub(crate) async fn start(fake: &FakeApiServer, arguments: &[&str]) -> Self {
         let backend = web(fake).await;
         let plugin = set_up(fake).await;
         let pem = fs::read_to_string(plugin.home().join(".local/state/kubectl-svcproxy/local-ca.pem")).unwrap();
@@ -56,7 +56,7 @@ impl ByTls {
         Self { served, client: TlsClient::trusting(&pem), backend }
     }
 
-    fn site(&self) -> String {
+    pub(crate) fn site(&self) -> String {
         self.served.site_url()
     }
 }

@@ -17,6 +17,7 @@ mod forwarding;
 mod exchanges;
 mod golden;
 mod history;
+mod http2_attacks;
 mod https;
 mod journey;
 mod kills;

@@ -13,6 +13,7 @@ pub mod cluster;
 mod connect_proxy;
 pub mod fake;
 pub mod figures;
+pub mod frames;
 pub mod golden;
 pub mod http;
 mod login_server;

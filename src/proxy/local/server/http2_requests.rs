@@ -11,16 +11,22 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::ext::Protocol;
 
+use crate::message::capped_reads::MAX_HEAD_LINES;
+
 /// The protocol of an extended CONNECT that there is.
 const WEBSOCKET: &str = "websocket";
 
 /// Makes `request` what the same client would have sent by HTTP/1.1.
 ///
 /// # Errors
-/// The status of a request that has no such form: two hosts, or a tunnel that is no WebSocket's.
+/// The status of a request that has no such form: two hosts, more lines than HTTP/1.1 may have, or a tunnel that is no
+/// WebSocket's.
 pub(super) fn as_http1<B>(request: &mut Request<B>) -> Result<(), StatusCode> {
     name_host(request)?;
     join_cookies(request.headers_mut());
+    if request.headers().len() > MAX_HEAD_LINES {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     if request.method() == Method::CONNECT {
         return open_web_socket(request);
     }
@@ -73,9 +79,13 @@ fn open_web_socket<B>(request: &mut Request<B>) -> Result<(), StatusCode> {
     Ok(())
 }
 
-/// Makes `response` what a client of HTTP/2 expects: the agreement to a WebSocket is a plain success there.
-pub(super) fn as_http2<B>(response: &mut Response<B>) {
+/// Makes `response` what a client of HTTP/2 expects: the agreement to a WebSocket is a plain success there, and so any other
+/// success would be taken for it.
+pub(super) fn as_http2<B>(response: &mut Response<B>, is_connect: bool) {
     *response.version_mut() = Version::HTTP_2;
+    if is_connect && response.status().is_success() {
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         *response.status_mut() = StatusCode::OK;
         for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
@@ -120,6 +130,16 @@ mod tests {
     }
 
     #[test]
+    fn as_many_lines_as_over_http1() {
+        for (lines, expect) in
+            [(MAX_HEAD_LINES - 1, Ok(())), (MAX_HEAD_LINES, Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))]
+        {
+            let mut long = request("GET", "https://web.localhost:8001/", &vec![("x", "y"); lines]);
+            assert_eq!(as_http1(&mut long), expect, "and the host");
+        }
+    }
+
+    #[test]
     fn an_extended_connect_is_a_handshake() {
         let mut socket =
             request("CONNECT", "https://web.localhost:8001/ws?x", &[("origin", "https://web.localhost:8001")]);
@@ -130,8 +150,13 @@ mod tests {
             assert_eq!(line(&socket, name), expect, "{name}");
         }
         let mut answer = Response::builder().status(101).header("sec-websocket-accept", "x").body(()).unwrap();
-        as_http2(&mut answer);
+        as_http2(&mut answer, true);
         assert_eq!((answer.status(), answer.headers().len()), (StatusCode::OK, 0));
+        for (is_connect, status) in [(true, StatusCode::BAD_GATEWAY), (false, StatusCode::OK)] {
+            let mut page = Response::new(());
+            as_http2(&mut page, is_connect);
+            assert_eq!(page.status(), status);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod serve;
 pub(crate) mod connection;
 pub(crate) mod client_places;
 mod tls_front;
+mod http2_limits;
 mod http2_requests;
 #[cfg(target_os = "linux")]
 pub(crate) mod socket_owner;

@@ -6,18 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, UpgradeableConnection};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_places::ClientPlace;
 use super::connection::{ClientChannel, ClientSocket, ClientStream};
+use super::http2_limits::limited_http2;
 use super::http2_requests::{as_http1, as_http2};
 use super::listener::{ListeningSocket, LocalListener};
 use super::tls_front::{SpokenProtocol, listen_in};
@@ -32,16 +33,6 @@ use crate::proxy::upstream::WithheldAnswer;
 
 /// How long a client may take for a request's head, and how long a connection may wait for the next request.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Requests under way on one connection of HTTP/2: a page of three hundred scripts and a hundred event streams fit.
-const MAX_STREAMS: u32 = 500;
-/// Octets of a head over HTTP/2, of which many come at once.
-const MAX_HTTP2_HEAD_SIZE: u32 = 256 * 1024;
-/// Octets of one upload that may be on their way to us, and of all uploads of a connection.
-const STREAM_WINDOW_SIZE: u32 = 1024 * 1024;
-const CONNECTION_WINDOW_SIZE: u32 = 4 * 1024 * 1024;
-/// How often an idle connection of HTTP/2 is asked whether anybody is there, and how long that may take.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long accepting pauses when the system has no file descriptor or memory left.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -191,20 +182,35 @@ async fn serve_http2(
 ) -> hyper::Result<()> {
     let (unanswered, end) = (place.unanswered(), ConnectionEnd::of(&server, &place));
     let client = ClientConnection::default();
+    let seen = RequestSeen::default();
+    let is_used = seen.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        seen.set();
         request.extensions_mut().insert(client.clone());
+        let is_connect = request.method() == Method::CONNECT;
         let (server, answering) = (Arc::clone(&server), unanswered.token());
         async move {
             let mut response = match as_http1(&mut request) {
                 Ok(()) => handle(server, channel, answering, request).await?,
                 Err(status) => unreadable(&server, status, answering, &request),
             };
-            as_http2(&mut response);
+            as_http2(&mut response, is_connect);
             Ok::<_, WithheldAnswer>(response)
         }
     });
-    let connection = http2_limits().serve_connection(TokioIo::new(stream), service);
-    end.until(connection, http2::Connection::graceful_shutdown).await
+    let connection = limited_http2().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        outcome = end.until(connection, http2::Connection::graceful_shutdown) => outcome,
+        () = is_left_unused(&is_used) => Ok(()),
+    }
+}
+
+/// Completes if no request comes: hyper waits for ever for the preface of HTTP/2.
+async fn is_left_unused(seen: &RequestSeen) {
+    tokio::time::sleep(REQUEST_HEAD_TIMEOUT).await;
+    if seen.is_set() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What ends a connection from this side.
@@ -245,17 +251,15 @@ impl ConnectionEnd {
     }
 }
 
-/// The limits of what one client may ask of us over HTTP/2; h2 has those of resets and of CONTINUATION frames by itself.
-fn http2_limits() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .enable_connect_protocol()
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HTTP2_HEAD_SIZE)
-        .initial_stream_window_size(STREAM_WINDOW_SIZE)
-        .initial_connection_window_size(CONNECTION_WINDOW_SIZE)
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-    builder
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_unused_connection_is_left() {
+        let seen = RequestSeen::default();
+        assert!(timeout(2 * REQUEST_HEAD_TIMEOUT, is_left_unused(&seen)).await.is_ok());
+        seen.set();
+        assert!(timeout(2 * REQUEST_HEAD_TIMEOUT, is_left_unused(&seen)).await.is_err());
+    }
 }

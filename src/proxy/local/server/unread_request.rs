@@ -31,7 +31,8 @@ impl RequestSeen {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_set(&self) -> bool {
+    /// Whether there is one.
+    pub(super) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }

@@ -64,6 +64,7 @@ pub(crate) fn unreadable(status: StatusCode) -> Response<Body> {
         StatusCode::NOT_IMPLEMENTED => {
             "this is no forward proxy: CONNECT opens WebSockets of a Service, and nothing else"
         }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "the request's header has too many lines",
         _ => "the request names no host, or two",
     };
     let mut reply = page::answer(status, AnswerForm::Text, &format!("kubectl svcproxy: {why}.\n"));
