@@ -35,6 +35,7 @@ mod pick;
 mod service_proxy;
 mod stubborn;
 mod transports;
+mod web_socket_bridge;
 mod web_socket_conformance;
 mod web_sockets;
 
