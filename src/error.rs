@@ -95,7 +95,8 @@ impl Error {
 pub fn system_words(error: &std::io::Error) -> String {
     let text = error.to_string();
     let Some((words, _)) = text.rsplit_once(" (os error") else { return text };
-    let mut characters = words.chars();
+    // Windows speaks in sentences.
+    let mut characters = words.trim_end_matches('.').chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
@@ -143,7 +144,9 @@ mod tests {
     fn the_system_in_words() {
         let folder = tempfile::tempdir().unwrap();
         let missing = std::fs::read(folder.path().join("missing")).unwrap_err();
-        assert_eq!(system_words(&missing), "no such file or directory");
+        let expected =
+            if cfg!(windows) { "the system cannot find the file specified" } else { "no such file or directory" };
+        assert_eq!(system_words(&missing), expected);
         assert_eq!(system_words(&std::io::Error::other("As it is")), "As it is");
     }
 }

@@ -85,11 +85,18 @@ mod tests {
     /// What `name` means where `files` are programs.
     fn found(folders: &[&str], extensions: &[&str], files: &[&str], name: &str) -> Result<String, NoProgram> {
         let path = SearchPath {
-            folders: folders.iter().map(PathBuf::from).collect(),
+            folders: folders.iter().map(|folder| native(folder).into()).collect(),
             extensions: extensions.iter().map(|&text| text.to_owned()).collect(),
         };
-        let is_program = |path: &Path| files.iter().any(|file| Path::new(file) == path);
-        path.find_by(OsStr::new(name), is_program).map(|path| path.display().to_string())
+        let is_program = |path: &Path| files.iter().any(|file| Path::new(&native(file)) == path);
+        let found = path.find_by(OsStr::new(&native(name)), is_program);
+        found.map(|path| path.display().to_string().replace('\\', "/").trim_start_matches("C:").to_owned())
+    }
+
+    /// On Windows no path is absolute without a drive.
+    fn native(path: &str) -> String {
+        let drive = if cfg!(windows) && path.starts_with('/') { "C:" } else { "" };
+        format!("{drive}{path}")
     }
 
     #[test]

@@ -149,7 +149,9 @@ mod tests {
         let missing = folder.path().join("browser").display().to_string();
         let error = open(&BrowserOpening::With(missing.clone()), "http://127.0.0.1/").unwrap_err();
         assert_eq!(error, format!("{missing}: no such program"));
-        let error = open(&BrowserOpening::With("false".to_owned()), "http://127.0.0.1/").unwrap_err();
-        assert!(error.starts_with("false ended with"), "{error}");
+        let failing = if cfg!(windows) { "cmd /c exit 1" } else { "false" };
+        let error = open(&BrowserOpening::With(failing.to_owned()), "http://127.0.0.1/").unwrap_err();
+        let program = failing.split(' ').next().unwrap_or_default();
+        assert!(error.starts_with(&format!("{program} ended with")), "{error}");
     }
 }

@@ -342,15 +342,18 @@ mod tests {
     #[test]
     fn paths_are_relative_to_their_file() {
         let folder = tempfile::tempdir().unwrap();
+        // As for kubectl, only the system's own separator makes a path of a command.
+        let login = format!(".{}login", std::path::MAIN_SEPARATOR);
         let text = "clusters: [{name: c, cluster: {certificate-authority: ca.crt}}]\n\
-                    users: [{name: u, user: {tokenFile: sub/token, client-key: '', exec: {command: ./login}}}, {name: v, user: {exec: {command: aws}}}]";
-        let config = KubeconfigFiles::Named(write(&folder, "config", text)).read().unwrap();
+                    users: [{name: u, user: {tokenFile: sub/token, client-key: '', exec: {command: LOGIN}}}, {name: v, user: {exec: {command: aws}}}]";
+        let file = write(&folder, "config", &text.replace("LOGIN", &login));
+        let config = KubeconfigFiles::Named(file).read().unwrap();
         let ca = config.cluster("c").unwrap().unwrap().certificate_authority.unwrap();
         assert_eq!(PathBuf::from(ca), folder.path().join("ca.crt"));
         let user_entry = user(&config, "u").unwrap();
         assert_eq!(user_entry.client_key.as_deref(), Some(""));
         assert_eq!(PathBuf::from(user_entry.token_file.unwrap()), folder.path().join("sub/token"));
-        assert_eq!(PathBuf::from(user_entry.exec.unwrap().command.unwrap()), folder.path().join("./login"));
+        assert_eq!(PathBuf::from(user_entry.exec.unwrap().command.unwrap()), folder.path().join(login));
         assert_eq!(user(&config, "v").unwrap().exec.unwrap().command.unwrap(), "aws");
     }
 

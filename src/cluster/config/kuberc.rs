@@ -276,9 +276,12 @@ mod tests {
         check("credentialPluginPolicy: DenyAll", Ok(PluginRule::DenyAll));
         check("credentialPluginPolicy: \"\"", Ok(PluginRule::AllowAll));
         check("CredentialPluginPolicy: DenyAll", Ok(PluginRule::AllowAll));
+        let path = format!("{}b", std::path::MAIN_SEPARATOR);
         check(
-            "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist: [{command: aws}, {name: /b}]",
-            list(&["aws", "/b"]),
+            &format!(
+                "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist: [{{command: aws}}, {{name: '{path}'}}]"
+            ),
+            list(&["aws", &path]),
         );
         check(
             "credentialPluginPolicy: Allowlist\ncredentialPluginAllowlist: [{command: ./aws}]",
@@ -325,7 +328,8 @@ mod tests {
 
     #[test]
     fn the_shortest_spelling() {
-        let check = |path: &str, expect: &str| assert_eq!(clean(path), expect, "{path:?}");
+        let native = |path: &str| path.replace('/', std::path::MAIN_SEPARATOR_STR);
+        let check = |path: &str, expect: &str| assert_eq!(clean(path), native(expect), "{path:?}");
         check("aws", "aws");
         check("./aws", "aws");
         check("/a//b/./c/", "/a/b/c");

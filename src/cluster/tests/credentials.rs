@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::certificates::{Authority, builder};
-use super::plugin::{Script, in_seconds, issues, token, user};
+use super::plugin::{SHELL, Script, in_seconds, issues, token, user};
 use super::server::{Kubeconfig, Server, get, hello, text};
 use crate::cluster::{Cluster, ProcessEnvironment};
 use crate::error::Error;
@@ -276,11 +276,11 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     let script = Script::new(&[token("one")]);
     script.fail();
     let error = failure(&server.kubeconfig(&script.user("")), &environment).await;
-    assert_eq!(error.message(), r#"the credential plugin sh of user "u" failed with exit code 3"#);
+    assert_eq!(error.message(), format!(r#"the credential plugin {SHELL} of user "u" failed with exit code 3"#));
 
     let folder = tempfile::tempdir().unwrap();
     let plugin = folder.path().join("no-such-plugin");
-    let missing = user(&plugin, "x".as_ref(), r#", installHint: "install \e[31mfoo""#);
+    let missing = user(&plugin, &["x"], r#", installHint: "install \e[31mfoo""#);
     let error = failure(&server.kubeconfig(&missing), &environment).await;
     let message = format!(r#"the credential plugin {} of user "u" is not installed"#, plugin.display());
     assert_eq!(error.message(), message);
@@ -288,7 +288,7 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
 
     let script = Script::new(&[token("one")]);
     let error = failure(&server.kubeconfig(&script.user(", interactiveMode: Always")), &environment).await;
-    assert_eq!(error.message(), r#"the credential plugin sh of user "u" needs a terminal"#);
+    assert_eq!(error.message(), format!(r#"the credential plugin {SHELL} of user "u" needs a terminal"#));
     assert_eq!(script.runs(), 0);
 
     let cases = [
@@ -308,7 +308,7 @@ async fn what_goes_wrong_with_a_plugin_is_one_line() {
     for (answer, message) in cases {
         let script = Script::new(&[answer]);
         let error = failure(&server.kubeconfig(&script.user("")), &environment).await;
-        assert_eq!(error.message(), format!(r#"the credential plugin sh of user "u" {message}"#));
+        assert_eq!(error.message(), format!(r#"the credential plugin {SHELL} of user "u" {message}"#));
     }
 
     let old = "{exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: x}}";
@@ -364,7 +364,8 @@ async fn client_certificate_files_are_read_again() {
         Cluster::load(&server.kubeconfig("{client-certificate: none.crt}").flags(), &ProcessEnvironment::default())
             .await;
     let message = error.unwrap_err().to_string();
-    assert!(message.starts_with("cannot read the client certificate of user \"u\", /"), "{message}");
+    let whose = "cannot read the client certificate of user \"u\", ";
+    assert!(message.strip_prefix(whose).is_some_and(|rest| rest.contains("none.crt: ")), "{message}");
 }
 
 fn jwt(expires: u64) -> String {

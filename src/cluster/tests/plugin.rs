@@ -1,4 +1,4 @@
-//! A credential plugin: a shell script that notes each run and prints what it is told to.
+//! A credential plugin: a script that notes each run and prints what it is told to.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -6,6 +6,12 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// What runs a script, and what it is told besides the script's name.
+pub(crate) const SHELL: &str = if cfg!(windows) { "cmd" } else { "sh" };
+const SHELL_OPTIONS: &[&str] = if cfg!(windows) { &["/c"] } else { &[] };
+const SCRIPT_NAME: &str = if cfg!(windows) { "plugin.cmd" } else { "plugin" };
+
+#[cfg(not(windows))]
 const SCRIPT: &str = r#"echo run >> "$0.runs"
 n=$(wc -l < "$0.runs")
 echo "$KUBERNETES_EXEC_INFO" > "$0.info"
@@ -15,6 +21,19 @@ f="$0.$((n)).json"
 [ -f "$f" ] || f="$0.last.json"
 cat "$f"
 "#;
+#[cfg(windows)]
+const SCRIPT: &str = "@echo off\r
+set f=%~dp0plugin\r
+echo run>>\"%f%.runs\"\r
+set n=0\r
+for /f %%l in (%f%.runs) do set /a n+=1\r
+echo %KUBERNETES_EXEC_INFO%>\"%f%.info\"\r
+set>\"%f%.env\"\r
+if exist \"%f%.fail\" echo please log in 1>&2\r
+if exist \"%f%.fail\" exit 3\r
+if exist \"%f%.%n%.json\" type \"%f%.%n%.json\"\r
+if not exist \"%f%.%n%.json\" type \"%f%.last.json\"\r
+";
 
 /// A plugin in a folder of its own.
 pub(crate) struct Script {
@@ -35,7 +54,7 @@ impl Script {
     }
 
     fn path(&self) -> PathBuf {
-        self.folder.path().join("plugin")
+        self.folder.path().join(SCRIPT_NAME)
     }
 
     fn beside(&self, end: &str) -> PathBuf {
@@ -63,16 +82,18 @@ impl Script {
 
     /// The user of a kubeconfig who logs in with it; `more` is put into `exec`.
     pub(crate) fn user(&self, more: &str) -> String {
-        user(Path::new("sh"), &self.path(), more)
+        let script = self.path().display().to_string();
+        let arguments: Vec<&str> = SHELL_OPTIONS.iter().copied().chain([&*script]).collect();
+        user(Path::new(SHELL), &arguments, more)
     }
 }
 
-pub(crate) fn user(command: &Path, argument: &Path, more: &str) -> String {
+pub(crate) fn user(command: &Path, arguments: &[&str], more: &str) -> String {
     let mode = if more.contains("interactiveMode") { "" } else { ", interactiveMode: IfAvailable" };
     format!(
         "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: '{}', args: ['{}']{mode}{more}}}}}",
         command.display(),
-        argument.display()
+        arguments.join("', '")
     )
 }
 

@@ -105,7 +105,7 @@ async fn moody(second: fn(TcpStream)) -> Kubeconfig {
                 let method = std::str::from_utf8(&head[..read]).unwrap().split(' ').next().unwrap().to_owned();
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{method}", method.len());
                 tcp.write_all(answer.as_bytes()).await.unwrap();
-                tcp.readable().await.unwrap();
+                tcp.peek(&mut [0]).await.unwrap();
                 second(tcp);
             });
         }

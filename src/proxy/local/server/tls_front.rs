@@ -41,7 +41,11 @@ pub(super) enum SpokenProtocol {
 /// # Errors
 /// When the client goes, or there is no agreement with it.
 pub(super) async fn listen_in(socket: ClientSocket, config: Option<&Arc<ServerConfig>>) -> io::Result<SpokenProtocol> {
-    let ClientSocket::Tcp(socket) = socket else { return Ok(SpokenProtocol::Plain(socket.into_stream())) };
+    let socket = match socket {
+        ClientSocket::Tcp(socket) => socket,
+        #[cfg(unix)]
+        unix @ ClientSocket::Unix(_) => return Ok(SpokenProtocol::Plain(unix.into_stream())),
+    };
     let mut first = [0];
     // Nothing at all is the end of the stream, which HTTP deals with.
     let is_tls = socket.peek(&mut first).await? == 1 && first[0] == HANDSHAKE_RECORD;
