@@ -144,9 +144,14 @@ mod tests {
     fn the_system_in_words() {
         let folder = tempfile::tempdir().unwrap();
         let missing = std::fs::read(folder.path().join("missing")).unwrap_err();
-        let expected =
-            if cfg!(windows) { "the system cannot find the file specified" } else { "no such file or directory" };
-        assert_eq!(system_words(&missing), expected);
+        let words = system_words(&missing);
+        assert!(
+            !words.contains("os error") && !words.ends_with('.') && !words.starts_with(char::is_uppercase),
+            "{words}"
+        );
+        if cfg!(unix) {
+            assert_eq!(words, "no such file or directory");
+        }
         assert_eq!(system_words(&std::io::Error::other("As it is")), "As it is");
     }
 }

@@ -138,7 +138,9 @@ impl ExecPlugin {
             tracing::warn!(plugin = self.command, "{line}");
         }
         if !output.status.success() {
-            let status = output.status.to_string().replace("exit status:", "exit code");
+            let status = output.status.to_string();
+            // As Unix and Windows have it.
+            let status = status.replace("exit status:", "exit code").replace("exit code:", "exit code");
             return Err(self.error(format_args!("failed with {status}")));
         }
         self.issued(&output.stdout)
