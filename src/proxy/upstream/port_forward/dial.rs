@@ -56,8 +56,8 @@ impl PodDialer {
 
     async fn port_forward(&self, Backend { pod, port }: &Backend) -> Result<RawPodStream, PodFailure> {
         let target = format!("/api/v1/namespaces/{}/pods/{pod}/portforward?ports={port}", self.namespace);
-        let (carrier, framing) = self.upgrade(&target).await?;
-        PodStream::open(carrier, framing, *port, self.tls.is_none())
+        let (connection, protocol) = self.upgrade(&target).await?;
+        PodStream::open(connection, protocol, *port, self.tls.is_none())
             .await
             .map_err(|error| PodFailure::broke_off(&error))
     }

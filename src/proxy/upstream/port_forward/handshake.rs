@@ -6,12 +6,8 @@ use http_body_util::{BodyExt, Collected, Limited};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::carrier::StreamCarrier;
-use super::channels::ChannelProtocol;
 use super::failure::PodFailure;
-use super::framing::PodFraming;
-use super::pod_stream::CHUNK;
-use super::spdy::SpdyProtocol;
+use super::pod_stream::AgreedProtocol;
 use crate::cluster::Cluster;
 use crate::message::web_socket;
 use crate::proxy::upstream::Body;
@@ -31,7 +27,7 @@ const SPDY_PROTOCOL: (HeaderName, HeaderValue) =
 const LONGEST_REFUSAL: usize = 64 * 1024;
 
 /// What a handshake leads to.
-pub(super) type OpenedForward = (StreamCarrier<TokioIo<Upgraded>>, Box<dyn PodFraming>);
+pub(super) type OpenedForward = (TokioIo<Upgraded>, AgreedProtocol);
 
 /// A way to ask for a port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +84,12 @@ async fn over_web_socket(cluster: &Cluster, target: &str, protocols: &[&str]) ->
         return Err(not_to("this handshake"));
     }
     let chosen = answer.headers().get(SEC_WEBSOCKET_PROTOCOL);
-    let framing: Box<dyn PodFraming> =
-        match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
-            Some(&TUNNELLED_SPDY) => Box::new(SpdyProtocol::default()),
-            Some(_) => Box::new(ChannelProtocol::default()),
-            None => return Err(not_to("a protocol that was offered")),
-        };
-    Ok((StreamCarrier::web_socket(connection(answer).await?, CHUNK).await, framing))
+    let agreed = match protocols.iter().find(|offered| chosen.is_some_and(|chosen| chosen == **offered)) {
+        Some(&TUNNELLED_SPDY) => AgreedProtocol::TunnelledSpdy,
+        Some(_) => AgreedProtocol::Channels,
+        None => return Err(not_to("a protocol that was offered")),
+    };
+    Ok((connection(answer).await?, agreed))
 }
 
 async fn by_spdy(cluster: &Cluster, target: &str) -> Result<OpenedForward, PodFailure> {
@@ -106,7 +101,7 @@ async fn by_spdy(cluster: &Cluster, target: &str) -> Result<OpenedForward, PodFa
     if !answer.headers().get(UPGRADE).is_some_and(is_spdy) {
         return Err(not_to("SPDY/3.1"));
     }
-    Ok((StreamCarrier::bare(connection(answer).await?, CHUNK), Box::new(SpdyProtocol::default())))
+    Ok((connection(answer).await?, AgreedProtocol::Spdy))
 }
 
 fn value(text: &str) -> HeaderValue {

@@ -36,6 +36,7 @@ use failure::PodFailure;
 use finder::{MAX_BACKENDS_AGE, PodFinder};
 use handshake::ForwardHandshake;
 pub use kept_pod::KeptPod;
+pub use pod_stream::{AgreedProtocol, PodStream};
 
 /// How long kept connections are used before it is looked whether their Pods are still ready.
 const READINESS_CHECK_INTERVAL: Duration = Duration::from_secs(5);

@@ -12,15 +12,44 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::carrier::StreamCarrier;
+use super::channels::ChannelProtocol;
 use super::framing::{FramingEvent, PodFraming};
+use super::spdy::SpdyProtocol;
 
 /// Octets of data in one message, and buffered per direction.
-pub(super) const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 64 * 1024;
 /// Load balancers drop connections that say nothing, many after 60 seconds.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
+/// What a handshake led to: what both sides speak on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgreedProtocol {
+    /// Channels, in messages of a WebSocket.
+    Channels,
+    /// SPDY/3.1, in messages of a WebSocket.
+    TunnelledSpdy,
+    /// SPDY/3.1 with nothing around it.
+    Spdy,
+}
+
+impl AgreedProtocol {
+    fn framing(self) -> Box<dyn PodFraming> {
+        match self {
+            Self::Channels => Box::new(ChannelProtocol::default()),
+            Self::TunnelledSpdy | Self::Spdy => Box::new(SpdyProtocol::default()),
+        }
+    }
+
+    async fn carrier<S: AsyncRead + AsyncWrite + Unpin>(self, connection: S) -> StreamCarrier<S> {
+        match self {
+            Self::Channels | Self::TunnelledSpdy => StreamCarrier::web_socket(connection, CHUNK).await,
+            Self::Spdy => StreamCarrier::bare(connection, CHUNK),
+        }
+    }
+}
+
 /// A connection to one port of a Pod.
-pub(super) struct PodStream<S: AsyncRead + AsyncWrite + Unpin> {
+pub struct PodStream<S: AsyncRead + AsyncWrite + Unpin> {
     carrier: StreamCarrier<S>,
     framing: Box<dyn PodFraming>,
     /// What came and was not taken apart yet.
@@ -45,16 +74,13 @@ pub(super) struct RemoteError(pub(super) String);
 pub(super) struct SpeaksTls;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PodStream<S> {
-    /// Speaks `framing` to `port` over `carrier`, where nothing was said yet. With `plain` the Pod must not answer with TLS.
+    /// Speaks `protocol` to `port` over `connection`, where nothing was said yet. With `plain` the Pod must not answer with
+    /// TLS.
     ///
     /// # Errors
     /// When the connection broke.
-    pub(super) async fn open(
-        mut carrier: StreamCarrier<S>,
-        framing: Box<dyn PodFraming>,
-        port: u16,
-        plain: bool,
-    ) -> io::Result<Self> {
+    pub async fn open(connection: S, protocol: AgreedProtocol, port: u16, plain: bool) -> io::Result<Self> {
+        let (mut carrier, framing) = (protocol.carrier(connection).await, protocol.framing());
         if let Some(opening) = framing.opening(port) {
             carrier.send(opening).await?;
         }
@@ -185,8 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Drop for PodStream<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::port_forward::channels::ChannelProtocol;
-    use crate::proxy::upstream::port_forward::spdy::{self, SpdyProtocol};
+    use crate::proxy::upstream::port_forward::spdy;
     use futures_util::StreamExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio_tungstenite::WebSocketStream;
@@ -197,7 +222,7 @@ mod tests {
     type Socket = WebSocketStream<DuplexStream>;
 
     async fn by_channels(plain: bool) -> (PodStream<DuplexStream>, Socket) {
-        let (ours, mut kubelet) = over_web_socket(Box::new(ChannelProtocol::default()), plain).await;
+        let (ours, mut kubelet) = over_web_socket(AgreedProtocol::Channels, plain).await;
         for channel in [0, 1] {
             say(&mut kubelet, &[channel, 0x90, 0x1f]).await;
         }
@@ -205,22 +230,20 @@ mod tests {
     }
 
     async fn by_tunnelled_spdy(plain: bool) -> (PodStream<DuplexStream>, Socket) {
-        let (ours, mut api) = over_web_socket(Box::new(SpdyProtocol::default()), plain).await;
+        let (ours, mut api) = over_web_socket(AgreedProtocol::TunnelledSpdy, plain).await;
         assert_eq!(api.next().await.unwrap().unwrap(), Message::Binary(spdy::tests::opening(8080)));
         (ours, api)
     }
 
-    async fn over_web_socket(framing: Box<dyn PodFraming>, plain: bool) -> (PodStream<DuplexStream>, Socket) {
+    async fn over_web_socket(protocol: AgreedProtocol, plain: bool) -> (PodStream<DuplexStream>, Socket) {
         let (ours, theirs) = duplex(1 << 20);
         let far = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
-        let carrier = StreamCarrier::web_socket(ours, CHUNK).await;
-        (PodStream::open(carrier, framing, 8080, plain).await.unwrap(), far)
+        (PodStream::open(ours, protocol, 8080, plain).await.unwrap(), far)
     }
 
     async fn by_spdy() -> (PodStream<DuplexStream>, DuplexStream) {
         let (ours, mut theirs) = duplex(1 << 20);
-        let framing = Box::new(SpdyProtocol::default());
-        let ours = PodStream::open(StreamCarrier::bare(ours, CHUNK), framing, 8080, true).await.unwrap();
+        let ours = PodStream::open(ours, AgreedProtocol::Spdy, 8080, true).await.unwrap();
         let mut opening = vec![0; spdy::tests::opening(8080).len()];
         theirs.read_exact(&mut opening).await.unwrap();
         assert_eq!(opening, spdy::tests::opening(8080));
