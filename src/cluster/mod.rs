@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use api::api_error::ApiError;
 pub use api::api_server::ApiServer;
 pub use api::api_server_health::{ApiServerHealth, HealthTrouble};
-pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice, ServiceReadiness};
+pub use api::endpoint_slices::{AddressType, Endpoint, EndpointPort, EndpointSlice, ServiceReadiness, slices_in_list};
 pub use api::endpoints_ahead::EndpointsAhead;
 pub use api::forbidden::{CredentialsNotSeen, MissingRight};
 pub use api::list::Scope;
@@ -24,6 +24,7 @@ pub use api::namespaces::{KubeconfigNames, contexts_at};
 pub use api::pods::Pod;
 pub use api::readiness::{ReadinessInOrder, ReadinessTable};
 pub use api::rule::AccessRule;
+pub use api::services::services_in_list;
 pub use client::send_error::SendError;
 pub use config::inputs::{ConnectFlags, ProcessEnvironment, ProxyVariables, parse_duration};
 

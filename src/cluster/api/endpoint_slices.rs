@@ -7,7 +7,7 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::api_error::ApiError;
-use super::list::{FromProtobuf, ListRequest, ListedObject, Scope};
+use super::list::{self, FromProtobuf, ListRequest, ListedObject, Scope};
 use super::object_fields::{self, port_number, protocol};
 use crate::cluster::Cluster;
 use crate::service::{PortRef, Protocol, Readiness, Target};
@@ -158,6 +158,17 @@ impl ServiceReadiness {
         let most = |part: fn(&Readiness) -> usize| families.iter().map(part).max().unwrap_or_default();
         Readiness { ready: most(|count| count.ready), total: most(|count| count.total) }
     }
+}
+
+/// The EndpointSlices of a list as the API server writes it, in JSON or protobuf, which comes in `pieces`.
+///
+/// # Errors
+/// Why it is no list of EndpointSlices.
+pub fn slices_in_list<'a>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    is_protobuf: bool,
+) -> Result<Vec<EndpointSlice>, String> {
+    list::read_whole(pieces, is_protobuf)
 }
 
 impl ListedObject for EndpointSlice {

@@ -180,11 +180,25 @@ async fn begin<T: ListedObject>(
 ) -> Result<(Box<AnswerContent>, EncodedListReader), ApiError> {
     let accepted = if T::FROM_PROTOBUF.is_some() { PROTOBUF_OR_JSON } else { JSON };
     let content = cluster.begin_to_read(&list.from(token), &list.rule, accepted).await?;
-    let reader = match content.is_protobuf {
-        true => EncodedListReader::Protobuf(ProtobufListReader::default()),
-        false => EncodedListReader::Json(JsonListReader::default()),
-    };
+    let reader = EncodedListReader::new(content.is_protobuf);
     Ok((Box::new(content.read_ahead()), reader))
+}
+
+/// Reads a whole list that comes in `pieces`, and gives its objects.
+///
+/// # Errors
+/// Why it is no list.
+pub(super) fn read_whole<'a, T: ListedObject>(
+    pieces: impl Iterator<Item = &'a [u8]>,
+    is_protobuf: bool,
+) -> Result<Vec<T>, String> {
+    let mut reader = EncodedListReader::new(is_protobuf);
+    let mut objects = Vec::new();
+    for piece in pieces {
+        reader.read(piece, &mut objects).map_err(|problem| problem.to_string())?;
+    }
+    reader.finish().map_err(|problem| problem.to_string())?;
+    Ok(objects)
 }
 
 /// A list in one of its forms.
@@ -194,6 +208,13 @@ enum EncodedListReader {
 }
 
 impl EncodedListReader {
+    fn new(is_protobuf: bool) -> Self {
+        match is_protobuf {
+            true => Self::Protobuf(ProtobufListReader::default()),
+            false => Self::Json(JsonListReader::default()),
+        }
+    }
+
     fn read<T: ListedObject>(&mut self, piece: &[u8], objects: &mut Vec<T>) -> Result<(), MalformedList> {
         match self {
             Self::Json(reader) => {

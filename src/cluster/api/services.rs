@@ -7,7 +7,7 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::api_error::ApiError;
-use super::list::{FromProtobuf, ListRequest, ListedObject, Scope, encoded};
+use super::list::{self, FromProtobuf, ListRequest, ListedObject, Scope, encoded};
 use super::object_fields::{self, WireTime, port_number, protocol, set};
 use super::rule::AccessRule;
 use crate::cluster::Cluster;
@@ -40,6 +40,14 @@ impl Cluster {
     ) -> impl Stream<Item = Result<Vec<Service>, ApiError>> + Send + 'static {
         self.portions::<Service>(ListRequest::new("/api/v1", "services", scope.namespace()).labelled(selector))
     }
+}
+
+/// The Services of a list as the API server writes it, in JSON or protobuf, which comes in `pieces`.
+///
+/// # Errors
+/// Why it is no list of Services.
+pub fn services_in_list<'a>(pieces: impl Iterator<Item = &'a [u8]>, is_protobuf: bool) -> Result<Vec<Service>, String> {
+    list::read_whole(pieces, is_protobuf)
 }
 
 impl ListedObject for Service {

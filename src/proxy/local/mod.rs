@@ -13,7 +13,7 @@ pub use guard::refusal::ClosedSite;
 pub use server::listener::{ListenOn, LocalListener};
 pub use server::other_listener::serves_site;
 pub use server::request_log::{RefusalReason, RequestLog, RequestRecord};
-pub use server::serve::{serve, serve_guess};
+pub use server::serve::{serve, serve_guess, serve_http2_client};
 pub use server::stats::{TrafficCounts, TrafficStats};
 pub use server_state::LocalProxy;
 pub use site::{Origin, ReadyCount, ShownRun, ShownService, Site};

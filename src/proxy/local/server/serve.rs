@@ -89,6 +89,16 @@ async fn drain(server: &ServerState, grace: Duration) -> usize {
     busy
 }
 
+/// Serves the one client that speaks HTTP/2 on `stream`, as if it had come to `listener` and agreed to that by TLS, until it
+/// leaves.
+pub async fn serve_http2_client(local: LocalProxy, listener: &LocalListener, stream: ByteStream) {
+    let server = Arc::new(ServerState::new(local, listener));
+    let _cut_when_dropped = server.stages.cut.clone().drop_guard();
+    let channel = ClientChannel { peer: ClientPeer::Trusted, is_tls: true };
+    report_end(serve_http2(Arc::clone(&server), channel, stream).await);
+    drain(&server, Duration::ZERO).await;
+}
+
 /// Accepts for ever.
 async fn accept_on(sockets: &[ListeningSocket], server: &Arc<ServerState>) {
     let loops = sockets.iter().map(|socket| accept_loop(Arc::clone(server), socket));
@@ -141,6 +151,10 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket, place:
         Ok(Err(cause)) => return tracing::debug!(%cause, "no agreement with a client by TLS"),
         Err(_) => return tracing::debug!("a client said nothing"),
     };
+    report_end(outcome);
+}
+
+fn report_end(outcome: hyper::Result<()>) {
     match outcome {
         Err(cause) if cause.is_parse() => tracing::info!(%cause, "a request that cannot be read got no further"),
         Err(cause) => tracing::debug!(%cause, "a client's connection ended early"),
