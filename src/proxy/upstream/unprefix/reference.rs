@@ -76,8 +76,8 @@ impl AnswerUrls<'_> {
 
     fn cut_in_html(&self, value: &str) -> Option<String> {
         let undone = self.look_at(value.as_bytes(), false)?;
-        if undone.slash && undone.keep == 0 && value[undone.rest..].starts_with('&') {
-            return None; // a character reference can be any of LEADS_TO_HOST; the local side takes prefixed paths, too
+        if undone.slash && undone.keep == 0 && is_any_character(&value[undone.rest..]) {
+            return None; // the local side takes prefixed paths, too
         }
         Some(String::from_utf8(undone.of(value.as_bytes())).expect("cut before and after ASCII"))
     }
@@ -183,6 +183,12 @@ impl<'a> AbsoluteUrl<'a> {
         let host = authority.iter().rposition(|&byte| byte == b'@').map_or(0, |at| at + 1);
         Some(Self { scheme, authority: &authority[host..], path: start + length })
     }
+}
+
+/// Whether text in HTML begins with a character reference, which can be any of [`LEADS_TO_HOST`]; but not with the one that
+/// the API server writes for `&`.
+fn is_any_character(text: &str) -> bool {
+    text.starts_with('&') && !text.starts_with("&amp;")
 }
 
 /// The scheme of `scheme://…`, and where the rest begins.
@@ -408,6 +414,8 @@ mod tests {
         for value in ["§/&sol;evil.example", "§/&#47;evil", "§//&Tab;/evil", "§/&#13;/evil"] {
             assert_eq!(unprefix.references(&hosts).undo_in_html(&spelled(value)), None, "{value}");
         }
+        let of_the_app = unprefix.references(&hosts).undo_in_html(&spelled("§/&amp;http:/10.1.0.1:8080"));
+        assert_eq!(of_the_app.as_deref(), Some("/&amp;http:/10.1.0.1:8080"));
     }
 
     /// Segments that the API server's cleaning leaves as they are.
