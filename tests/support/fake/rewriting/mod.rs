@@ -1,6 +1,6 @@
 //! What the API server does to links in answers. apimachinery `pkg/util/proxy/transport.go`.
 
-mod html;
+pub(crate) mod html;
 pub(crate) mod url;
 
 use url::Url;
