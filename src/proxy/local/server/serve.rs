@@ -95,7 +95,8 @@ pub async fn serve_http2_client(local: LocalProxy, listener: &LocalListener, str
     let server = Arc::new(ServerState::new(local, listener));
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     let channel = ClientChannel { peer: ClientPeer::Trusted, is_tls: true };
-    report_end(serve_http2(Arc::clone(&server), channel, stream).await);
+    let place = server.places.take().await;
+    report_end(serve_http2(Arc::clone(&server), channel, stream, place).await);
     drain(&server, Duration::ZERO).await;
 }
 
