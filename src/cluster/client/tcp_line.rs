@@ -74,8 +74,9 @@ impl TcpLine {
         self.is_open.load(Ordering::Relaxed)
     }
 
-    /// It came to be.
+    /// It came to be. The last octets of a handshake have no answer that anybody would wait for.
     pub(super) fn opened(&self) {
+        self.writes_heard.store(self.writes(), Ordering::Relaxed);
         self.is_open.store(true, Ordering::Relaxed);
     }
 
@@ -203,5 +204,27 @@ impl AsyncWrite for TcpLineStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_on_a_connection_that_only_came_to_be() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = TcpLineStream::new(stream, Arc::default()).unwrap();
+        let line = stream.line().clone();
+        stream.write_all(b"the end of a handshake").await.unwrap();
+        assert!(line.is_waiting());
+        line.opened();
+        assert!(!line.is_waiting());
+        stream.write_all(b"a request").await.unwrap();
+        assert!(line.is_waiting());
     }
 }
