@@ -92,8 +92,8 @@ fn open_port<'a>(target: &Target, ports: &'a [ServicePort]) -> Option<(Option<&'
     Some((port.name.as_deref(), port.number, behind))
 }
 
-/// Prints every change of `target` after it was `seen`, and tells `transport` of its endpoints, until a right is missing,
-/// as long as it is polled.
+/// Prints every change of `target` after it was `seen`, and tells `transport` of its endpoints, as long as the user
+/// may see them and it is polled.
 pub async fn report_changes(
     cluster: Cluster,
     target: Target,

@@ -9,7 +9,7 @@ use crate::harness::{Plugin, Served, web};
 use support::fake::FakeApiServer;
 use support::fake::faults::Fault;
 use support::fake::status::Status;
-use support::{Backend, http as client, matches_pattern};
+use support::{Backend, eventually, http as client, matches_pattern};
 
 /// Octets of the answer that is broken off.
 const SIZE: u64 = 100_000;
@@ -78,6 +78,25 @@ async fn an_answer_that_stalls_holds_up_nobody_else() {
         drop(stalled);
         stage.is_well("the end of that client").await;
     }
+}
+
+/// An API server that starts has not read yet who may do what.
+#[tokio::test]
+async fn a_refusal_in_between_ends_no_watch() {
+    const LIST: &str = "resourceVersion=0";
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    // Of the Service and of its slices: read, refused when they are read again, and read at last.
+    fake.fault(LIST, 2, Fault::Await("/services"));
+    fake.fault("watch=1", 2, Fault::Answer(Status::unavailable("etcd is gone")));
+    fake.fault(LIST, 2, Fault::Answer(Status::new(403, "Forbidden", "forbidden: no role")));
+    let served = Plugin::new(&fake).args(["web"]).serve().await;
+    let watched = || fake.requests().iter().filter(|request| request.target.contains("watch=1")).count();
+    eventually("watches", async || (watched() >= 4).then_some(())).await;
+    fake.delete("services", "default", "web");
+    served.until_stderr("has been deleted").await;
+    served.signal(rustix::process::Signal::TERM);
+    assert_eq!(served.end().await.code(), 0);
 }
 
 #[tokio::test]

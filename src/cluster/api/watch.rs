@@ -42,7 +42,8 @@ const MAX_EVENT: usize = 8 << 20;
 impl Cluster {
     /// The EndpointSlices of one Service, again each time that one of them changes.
     ///
-    /// An error is followed by another attempt after a while, except when a right is missing: then the stream ends.
+    /// An error is followed by another attempt after a while, except when a right is missing from the start: then the stream
+    /// ends.
     pub fn watch_endpoints(
         &self,
         namespace: &str,
@@ -65,8 +66,14 @@ impl Cluster {
         &self,
         list: ListRequest,
     ) -> impl Stream<Item = Result<Vec<U>, ApiError>> + Send + 'static + use<U> {
-        let watch =
-            ObjectWatch { cluster: self.clone(), list, step: WatchStep::List, objects: BTreeMap::new(), failures: 0 };
+        let watch = ObjectWatch {
+            cluster: self.clone(),
+            list,
+            step: WatchStep::List,
+            objects: BTreeMap::new(),
+            failures: 0,
+            has_read: false,
+        };
         unfold(watch, |mut watch| async move { watch.next().await.map(|item| (item, watch)) })
     }
 }
@@ -80,6 +87,8 @@ struct ObjectWatch<U> {
     objects: BTreeMap<String, U>,
     /// Failures since something worked.
     failures: u32,
+    /// Whether everything was read once.
+    has_read: bool,
 }
 
 /// A list whose objects are looked into later.
@@ -116,7 +125,9 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
                 Ok(true) => return Some(Ok(self.objects.values().cloned().collect())),
                 Err(error) => {
                     self.failures += 1;
-                    if matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_)) {
+                    // An API server that starts refuses for a moment what it will allow.
+                    let is_refused = matches!(error, ApiError::Forbidden { .. } | ApiError::Unseen(_));
+                    if is_refused && !self.has_read {
                         self.step = WatchStep::End;
                     }
                     return Some(Err(error));
@@ -135,7 +146,7 @@ impl<U: ListedObject + Clone + PartialEq> ObjectWatch<U> {
         let parsed = page.items.iter().flatten().map(|raw| parse::<U::Wire>(raw)).collect::<Result<Vec<_>, _>>();
         let objects = parsed.map_err(|_| self.unclear())?;
         self.objects = objects.into_iter().map(|(metadata, object)| (metadata.name, object.into())).collect();
-        self.failures = 0;
+        (self.failures, self.has_read) = (0, true);
         self.step = WatchStep::Ask { version };
         Ok(true)
     }
