@@ -155,6 +155,11 @@ impl Serving {
         eventually(&format!("{text:?} on stderr"), async || self.stderr().contains(text).then_some(())).await;
     }
 
+    /// Its number. kubectl replaced itself by the plugin, so it is the plugin's.
+    pub fn pid(&self) -> u32 {
+        self.running.child.id().expect("it runs")
+    }
+
     /// Resident memory now and at its highest, in KiB.
     pub fn memory(&self) -> (u64, u64) {
         let pid = self.running.child.id().expect("it runs");

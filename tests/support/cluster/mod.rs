@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
 pub use apps::{Nginx, backend_in};
 pub use objects::{Api, Namespace, Pod};
@@ -55,7 +56,8 @@ pub struct Cluster {
     tokens: users::Tokens,
     pods: AtomicU32,
     namespaces: AtomicU32,
-    _processes: Vec<Child>,
+    /// etcd and the API server first.
+    processes: Mutex<Vec<Child>>,
 }
 
 impl Cluster {
@@ -83,7 +85,7 @@ impl Cluster {
             tokens,
             pods: AtomicU32::new(FIRST_POD),
             namespaces: AtomicU32::new(0),
-            _processes: processes,
+            processes: Mutex::new(processes),
         })
     }
 
@@ -149,6 +151,23 @@ impl Cluster {
     /// An address for a Pod that no other test uses. Every server in this program may listen there at once.
     pub fn pod_address(&self) -> Ipv4Addr {
         Ipv4Addr::from(self.pods.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Kills the API server, and with it every connection to it; it comes back with [`Cluster::start_api_server`].
+    pub async fn kill_api_server(&self) {
+        self.processes.lock().await[1].kill().await.expect("it runs");
+    }
+
+    /// Starts the API server again, and returns when it is ready.
+    pub async fn start_api_server(&self) {
+        let mut processes = self.processes.lock().await;
+        processes[1] = start_api_server(&self.programs, &self.directory).unwrap();
+        until_ready(&self.api, &mut processes[..2], &self.directory).await.unwrap();
+    }
+
+    /// From its next start on the API server knows `user` by `token` alone.
+    pub fn replace_token(&self, user: &User, token: &str) {
+        users::Tokens::replace(&self.directory.join("tokens.csv"), user.name(), token);
     }
 
     /// How often `user` has asked the API server about their own rights, as its audit log says.

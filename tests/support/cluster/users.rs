@@ -33,6 +33,14 @@ impl Tokens {
         Self(AtomicU32::new(0))
     }
 
+    /// Has the user called `name` in `file` log in with `token`.
+    pub(super) fn replace(file: &Path, name: &str, token: &str) {
+        let own = format!(",{name},{name}");
+        let lines = fs::read_to_string(file).unwrap();
+        let line = |line: &str| if line.ends_with(&own) { format!("{token}{own}\n") } else { format!("{line}\n") };
+        fs::write(file, lines.lines().map(line).collect::<String>()).unwrap();
+    }
+
     /// The name of a user whom no test had yet.
     pub(super) fn next(&self) -> String {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
@@ -165,7 +173,10 @@ fn write_credential(directory: &Path, token: &str, expiry: Option<&str>) {
     let credential = serde_json::json!({
         "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status,
     });
-    fs::write(directory.join("credential.json"), credential.to_string()).unwrap();
+    // In one step: the plugin may be running.
+    let next = directory.join("credential.next");
+    fs::write(&next, credential.to_string()).unwrap();
+    fs::rename(next, directory.join("credential.json")).unwrap();
 }
 
 pub(super) fn fresh_directory(parent: &Path) -> PathBuf {
