@@ -3,6 +3,7 @@
 #![no_main]
 
 use std::io;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +21,15 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 /// On a clock that runs ahead whenever everybody waits.
 const END_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Of each side, so that much data is no reason to be slow.
-const MOST_ACTS: usize = 40;
+const MOST_ACTS: usize = 20;
 /// More than one side says.
-const ROOM: usize = 4 << 20;
+const ROOM: usize = 2 << 20;
 /// Octets of a sentence that are kept.
 const LONGEST_SENTENCE: usize = 4096;
 const FIN: u8 = 1;
+
+/// What our side writes. A piece that is lost or stands in another place shows.
+static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=u16::MAX).map(|number| (number % 251) as u8).collect());
 
 #[derive(Arbitrary, Debug)]
 struct Conversation<'a> {
@@ -48,10 +52,16 @@ enum FarAct<'a> {
     ManyData(u16),
     /// The kubelet's own words.
     Words(&'a [u8]),
-    /// A control frame, or a message of another channel.
+    /// A stream is given up.
+    Reset { stream: u8 },
+    /// A question whether our side is there.
+    Ping { id: u8 },
+    /// Any control frame, or a message of another channel.
     Control { kind: u8, flags: u8, payload: &'a [u8] },
     /// Another stream's, or the last of ours.
     Frame { stream: u8, flags: u8, payload: &'a [u8] },
+    /// The Pod sends nothing more.
+    End,
     /// What is no frame, or the beginning of one.
     Octets(&'a [u8]),
     /// A piece ends here.
@@ -88,11 +98,11 @@ async fn talk(conversation: &Conversation<'_>) {
     let writing = async {
         let mut sent = Vec::new();
         for length in conversation.written.iter().take(MOST_ACTS) {
-            let octets: Vec<u8> = (0..*length).map(|number| (number % 251) as u8).collect();
-            if writer.write_all(&octets).await.is_err() {
+            let octets = &PATTERN[..usize::from(*length)];
+            if writer.write_all(octets).await.is_err() {
                 break;
             }
-            sent.extend(octets);
+            sent.extend_from_slice(octets);
         }
         let is_whole = writer.flush().await.is_ok();
         if conversation.ends_writing {
@@ -159,7 +169,7 @@ fn message(act: &FarAct<'_>) -> Vec<u8> {
             [&[*kind], *payload].concat()
         }
         FarAct::Octets(octets) => octets.to_vec(),
-        FarAct::Cut | FarAct::Pause => Vec::new(),
+        FarAct::Reset { .. } | FarAct::Ping { .. } | FarAct::End | FarAct::Cut | FarAct::Pause => Vec::new(),
     }
 }
 
@@ -172,8 +182,11 @@ fn frame(act: &FarAct<'_>) -> Vec<u8> {
         FarAct::Data(octets) => framed([0, 0, 0, 3], 0, octets),
         FarAct::ManyData(length) => framed([0, 0, 0, 3], 0, &vec![b'x'; usize::from(*length)]),
         FarAct::Words(octets) => framed([0, 0, 0, 1], 0, octets),
+        FarAct::Reset { stream } => framed([0x80, 3, 0, 3], 0, &[0, 0, 0, *stream % 6, 0, 0, 0, 5]),
+        FarAct::Ping { id } => framed([0x80, 3, 0, 6], 0, &[0, 0, 0, *id]),
         FarAct::Control { kind, flags, payload } => framed([0x80, 3, 0, *kind], *flags, payload),
         FarAct::Frame { stream, flags, payload } => framed([0, 0, 0, *stream], *flags, payload),
+        FarAct::End => framed([0, 0, 0, 3], FIN, &[]),
         FarAct::Octets(octets) => octets.to_vec(),
         FarAct::Cut | FarAct::Pause => Vec::new(),
     }

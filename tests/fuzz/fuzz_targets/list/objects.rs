@@ -55,9 +55,16 @@ pub(crate) struct FuzzedSlice<'a> {
     labels: Texts<'a>,
     address_type: u8,
     endpoints: Vec<FuzzedEndpoint<'a>>,
-    /// Name, protocol, number and application protocol.
-    ports: Vec<(Option<&'a str>, Option<u8>, Option<i32>, Option<&'a str>)>,
+    ports: Vec<FuzzedEndpointPort<'a>>,
     says_null: bool,
+}
+
+#[derive(Arbitrary, Debug)]
+struct FuzzedEndpointPort<'a> {
+    name: Option<&'a str>,
+    protocol: Option<u8>,
+    port: Option<i32>,
+    app_protocol: Option<&'a str>,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -249,15 +256,7 @@ impl FuzzedSlice<'_> {
             .with("creationTimestamp", Value::Null)
             .with_many("labels", json!(self.all_labels()));
         let endpoints: Vec<Value> = self.endpoints.iter().map(|endpoint| endpoint.json(object(), object())).collect();
-        let ports = self.ports.iter().map(|(name, protocol, number, app_protocol)| {
-            object()
-                .with_optional("name", *name)
-                .with_optional("protocol", protocol.map(|protocol| one_of(&PROTOCOLS, protocol)))
-                .with_optional("port", *number)
-                .with_optional("appProtocol", *app_protocol)
-                .done()
-        });
-        let ports: Vec<Value> = ports.collect();
+        let ports: Vec<Value> = self.ports.iter().map(|port| port.json(object())).collect();
         // Neither list has `omitempty`.
         let endpoints = if endpoints.is_empty() { Value::Null } else { json!(endpoints) };
         object()
@@ -270,20 +269,36 @@ impl FuzzedSlice<'_> {
 
     pub(crate) fn protobuf(&self) -> Vec<u8> {
         let metadata = [text(1, self.name), text(2, ""), text(3, self.namespace), entries(11, &self.all_labels())];
-        let ports = self.ports.iter().flat_map(|(name, protocol, value, app_protocol)| {
-            let port = [
-                optional_text(1, *name),
-                optional_text(2, protocol.map(|protocol| one_of(&PROTOCOLS, protocol))),
-                value.map(|value| number(3, value.into())).unwrap_or_default(),
-                optional_text(4, *app_protocol),
-            ];
-            message(3, &port.concat())
-        });
         [
             message(1, &metadata.concat()),
             self.endpoints.iter().flat_map(|endpoint| message(2, &endpoint.protobuf())).collect(),
-            ports.collect(),
+            self.ports.iter().flat_map(|port| message(3, &port.protobuf())).collect(),
             text(4, one_of(&ADDRESS_TYPES, self.address_type)),
+        ]
+        .concat()
+    }
+}
+
+impl FuzzedEndpointPort<'_> {
+    fn protocol(&self) -> Option<&'static str> {
+        self.protocol.map(|protocol| one_of(&PROTOCOLS, protocol))
+    }
+
+    fn json(&self, object: JsonObject) -> Value {
+        object
+            .with_optional("name", self.name)
+            .with_optional("protocol", self.protocol())
+            .with_optional("port", self.port)
+            .with_optional("appProtocol", self.app_protocol)
+            .done()
+    }
+
+    fn protobuf(&self) -> Vec<u8> {
+        [
+            optional_text(1, self.name),
+            optional_text(2, self.protocol()),
+            self.port.map(|port| number(3, port.into())).unwrap_or_default(),
+            optional_text(4, self.app_protocol),
         ]
         .concat()
     }
