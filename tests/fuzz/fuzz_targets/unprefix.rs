@@ -83,9 +83,16 @@ fn meant(link: &[u8], rewriting: &Rewriting<'_>) -> Option<Vec<u8>> {
         };
     let host = if keeps_host { &printed[..printed.len() - path.len()] } else { b"" };
     let slash: &[u8] = if rest.starts_with(b"/") { b"" } else { b"/" };
-    let meant = [host, slash, rest].concat();
-    let is_template = contains(&meant, b"%7B%7B") && !contains(&meant, PREFIX.as_bytes());
-    Some(if is_template { undone(&meant, sent) } else { meant })
+    Some([host, &with_placeholders(&[slash, rest].concat(), sent)].concat())
+}
+
+/// A path with the placeholders that the API server has encoded: as they come back where nothing is taken off.
+fn with_placeholders(path: &[u8], sent: &str) -> Vec<u8> {
+    const ELSEWHERE: &[u8] = b"/x";
+    if !contains(path, b"%7B%7B") {
+        return path.to_vec();
+    }
+    undone(&[ELSEWHERE, path].concat(), sent)[ELSEWHERE.len()..].to_vec()
 }
 
 /// What becomes of a link that the API server put nothing on: it changes only if it names the Service anyway, or holds a
@@ -159,12 +166,12 @@ fn slice() -> EndpointSlice {
     }
 }
 
-/// The links of a page as they stand in it, as far as browsers take them for links.
+/// The links of a page as they stand in it, as far as browsers take them for links; but for the two spellings of `'`.
 fn links_for_browsers(page: &[u8]) -> Vec<String> {
     let links = Arc::new(Mutex::new(Vec::new()));
     let seen = links.clone();
     let collect = move |link: &str| {
-        seen.lock().unwrap().push(link.to_owned());
+        seen.lock().unwrap().push(link.replace("&#39;", "'"));
         None
     };
     read(html_links::rewrite(answer(page), collect));
@@ -176,7 +183,7 @@ fn links_for_go(page: &[u8]) -> Vec<String> {
     let links = RefCell::new(Vec::new());
     html::rewrite(page, |link| {
         let page = html::rewrite(b"<a href=''>", |_| Some(link.to_vec()));
-        links.borrow_mut().push(String::from_utf8_lossy(&page[9..page.len() - 2]).into_owned());
+        links.borrow_mut().push(String::from_utf8_lossy(&page[9..page.len() - 2]).replace("&#39;", "'"));
         None
     });
     only_ascii(links.into_inner())
