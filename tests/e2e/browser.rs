@@ -53,16 +53,7 @@ impl Browser {
     /// The same with further switches of Chromium's command line.
     pub(crate) async fn start_with(home: &Path, switches: &[&str]) -> Self {
         let turn = NetworkTurn::take(NetworkUse::Unchanged).await;
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .env("HOME", home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver can be started: tests/apps/install installs it");
-        let port = announced_port(&mut driver).await;
+        let (driver, port) = start_driver(home).await;
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(home, switches))
             .connect(&format!("http://127.0.0.1:{port}"))
@@ -252,16 +243,42 @@ impl Browser {
     }
 }
 
-/// chromedriver says on stdout which port the kernel gave it.
-async fn announced_port(driver: &mut Child) -> u16 {
+/// chromedriver, and the port where it listens. It takes any port of one address family and then wants the same one of the
+/// other, which somebody else may have by then.
+async fn start_driver(home: &Path) -> (Child, u16) {
+    const STARTS: usize = 10;
+    let mut said = String::new();
+    for _ in 0..STARTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver can be started: tests/packages installs it");
+        said = match announced_port(&mut driver).await {
+            Ok(port) => return (driver, port),
+            Err(said) if said.contains("port not available") => said,
+            Err(said) => panic!("chromedriver ended before it said its port: {said}"),
+        };
+    }
+    panic!("chromedriver finds no port that is free for both address families: {said}");
+}
+
+/// chromedriver says on stdout which port it has; else what it said.
+async fn announced_port(driver: &mut Child) -> Result<u16, String> {
     let mut lines = BufReader::new(driver.stdout.take().expect("stdout is piped")).lines();
+    let mut said = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
         let port = line.strip_prefix("ChromeDriver was started successfully on port ");
         if let Some(port) = port.and_then(|rest| rest.trim_end_matches('.').parse().ok()) {
-            return port;
+            return Ok(port);
         }
+        said += &format!("{line}\n");
     }
-    panic!("chromedriver ended before it said its port");
+    Err(said)
 }
 
 fn capabilities(home: &Path, further: &[&str]) -> serde_json::Map<String, Value> {
