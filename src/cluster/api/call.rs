@@ -43,6 +43,12 @@ impl Cluster {
         parse(&self.begin_to_read(target, rule, JSON).await?.whole().await?, target)
     }
 
+    /// Whether the API server answers now. A gateway that finds none behind it says so by a 5xx.
+    pub(crate) async fn answers(&self) -> bool {
+        let request = self.request(Method::GET, "/version", Bytes::new());
+        self.api().send(sendable(&request)).await.is_ok_and(|answer| !answer.status().is_server_error())
+    }
+
     /// Begins to read something large in one of the `accepted` forms.
     pub(super) async fn begin_to_read(
         &self,

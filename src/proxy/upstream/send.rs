@@ -475,6 +475,15 @@ fn withheld(mut answer: Response<Body>) -> Response<Body> {
     answer
 }
 
+fn cut_watch(cluster: &Cluster, target: &Target, options: &DispatchOptions) -> CutWatch {
+    let cluster = cluster.clone();
+    let is_there = move || -> BoxFuture<'static, bool> {
+        let cluster = cluster.clone();
+        Box::pin(async move { cluster.answers().await })
+    };
+    CutWatch::new(target.service(), options.notices.clone(), is_there)
+}
+
 /// Whether the app sees another host or scheme than the browser.
 fn is_otherwise_to_app(entrance: PodEntrance, hosts: &HostPair) -> bool {
     hosts.sent != hosts.local || entrance.shown_scheme() != hosts.browser

@@ -1,10 +1,12 @@
-//! Who is told when the byte stream of a `101` is cut.
+//! Who is told when the byte stream of a `101` is cut, unless that was with the API server: then it has nothing to do with how
+//! long the stream was open.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use futures_util::future::BoxFuture;
 use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -19,19 +21,35 @@ use crate::message::upgraded_stream::wrap_stream;
 #[derive(Clone)]
 pub(super) struct CutWatch(Arc<CutWatchShared>);
 
+/// Whether the API server answers now.
+type IsThere = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
+
 struct CutWatchShared {
     service: String,
     notices: Notices,
     began: Instant,
+    is_there: Box<IsThere>,
+    /// When that was asked last, and what came out.
+    asked: tokio::sync::Mutex<Option<(Instant, bool)>>,
     /// `None` once it was told.
     cuts: Mutex<Option<RecentCuts>>,
 }
 
 impl CutWatch {
-    /// Watches the WebSockets of `service`.
-    pub(super) fn new(service: &str, notices: Notices) -> Self {
-        let cuts = Mutex::new(Some(RecentCuts::default()));
-        Self(Arc::new(CutWatchShared { service: service.to_owned(), notices, began: Instant::now(), cuts }))
+    /// Watches the WebSockets of `service`; `is_there` asks whether the API server answers.
+    pub(super) fn new(
+        service: &str,
+        notices: Notices,
+        is_there: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(CutWatchShared {
+            service: service.to_owned(),
+            notices,
+            began: Instant::now(),
+            is_there: Box::new(is_there),
+            asked: tokio::sync::Mutex::default(),
+            cuts: Mutex::new(Some(RecentCuts::default())),
+        }))
     }
 
     /// Watches the stream of `answer`, which is a `101`.
@@ -46,15 +64,39 @@ impl CutWatch {
         Box::new(WatchedStream { stream, watch, began: now, last: now, from_service, to_service, is_over: false })
     }
 
-    fn note(&self, began: Instant, last: Instant) {
-        let CutWatchShared { service, notices, began: start, cuts } = &*self.0;
+    /// A WebSocket was cut, which began and carried something `last` then.
+    fn note(self, began: Instant, last: Instant) {
         let now = Instant::now();
-        let cut = WebSocketCut { at: now - *start, life: now - began, idle: now - last };
-        tracing::debug!(?cut, "a WebSocket ended without a close");
+        let cut = WebSocketCut { at: now - self.0.began, life: now - began, idle: now - last };
+        tokio::spawn(async move {
+            let is_there = self.is_there_since(now).await;
+            tracing::debug!(?cut, is_there, "a WebSocket ended without a close");
+            if is_there {
+                self.compare(cut);
+            }
+        });
+    }
+
+    fn compare(&self, cut: WebSocketCut) {
+        let CutWatchShared { service, notices, cuts, .. } = &*self.0;
         let mut cuts = lock(cuts);
         if let Some(limit) = cuts.as_mut().and_then(|cuts| cuts.note(cut)) {
             *cuts = None;
             notices.tell(format_args!("{service}: WebSockets are {limit}"));
+        }
+    }
+
+    /// Whether the API server answers somebody who asks at `moment` or later. Of many that are cut at once one asks.
+    async fn is_there_since(&self, moment: Instant) -> bool {
+        let mut asked = self.0.asked.lock().await;
+        match *asked {
+            Some((at, is_there)) if at >= moment => is_there,
+            _ => {
+                let now = Instant::now();
+                let is_there = (self.0.is_there)().await;
+                *asked = Some((now, is_there));
+                is_there
+            }
         }
     }
 }
@@ -84,7 +126,7 @@ impl WatchedStream {
         }
         self.is_over = true;
         if !self.from_service.is_close(false) && !self.to_service.is_close(true) {
-            self.watch.note(self.began, self.last);
+            self.watch.clone().note(self.began, self.last);
         }
     }
 }
@@ -160,14 +202,41 @@ mod tests {
     struct Stage {
         watch: CutWatch,
         told: Arc<Mutex<Vec<String>>>,
+        /// How often it was asked whether the API server is there.
+        asked: Arc<Mutex<usize>>,
     }
 
     impl Stage {
-        fn new() -> Self {
-            let told = Arc::new(Mutex::new(Vec::new()));
-            let tell = told.clone();
-            let watch = CutWatch::new("web", Notices::new(move |line| tell.lock().unwrap().push(line.to_owned())));
-            Self { watch, told }
+        /// An API server that answers, or none.
+        fn new(is_there: bool) -> Self {
+            let (told, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
+            let (tell, count) = (told.clone(), asked.clone());
+            let notices = Notices::new(move |line| tell.lock().unwrap().push(line.to_owned()));
+            let ask = move || -> BoxFuture<'static, bool> {
+                *count.lock().unwrap() += 1;
+                Box::pin(std::future::ready(is_there))
+            };
+            Self { watch: CutWatch::new("web", notices, ask), told, asked }
+        }
+
+        /// One that lives for a minute and is cut while it is silent.
+        async fn live_for_a_minute(&self) {
+            let (mut near, mut far) = self.open();
+            far.write_all(b"\x81\x05hello").await.unwrap();
+            near.read_exact(&mut [0; 7]).await.unwrap();
+            advance(Duration::from_secs(60)).await;
+            drop(far);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+            drop(near);
+            self.judged().await;
+        }
+
+        /// Every cut so far is judged.
+        async fn judged(&self) {
+            while Arc::strong_count(&self.watch.0) > 1 {
+                tokio::task::yield_now().await;
+            }
         }
 
         fn open(&self) -> (ByteStream, DuplexStream) {
@@ -182,15 +251,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_told_once() {
-        let stage = Stage::new();
+        let stage = Stage::new(true);
         for _ in 0..4 {
-            let (mut near, mut far) = stage.open();
-            far.write_all(b"\x81\x05hello").await.unwrap();
-            near.read_exact(&mut [0; 7]).await.unwrap();
-            advance(Duration::from_secs(60)).await;
-            drop(far);
-            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
-            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+            stage.live_for_a_minute().await;
         }
         let told = stage.told();
         assert_eq!(told.len(), 1, "{told:?}");
@@ -198,8 +261,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_cut_with_the_api_server_shows_no_limit() {
+        let stage = Stage::new(false);
+        for _ in 0..4 {
+            stage.live_for_a_minute().await;
+        }
+        assert_eq!((stage.told().len(), *stage.asked.lock().unwrap()), (0, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_that_are_cut_at_once_one_asks() {
+        let stage = Stage::new(true);
+        let open: Vec<_> = (0..100).map(|_| stage.open()).collect();
+        advance(Duration::from_secs(60)).await;
+        for (mut near, far) in open {
+            drop(far);
+            assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+        }
+        stage.judged().await;
+        assert_eq!(*stage.asked.lock().unwrap(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn traffic_either_way_is_traffic() {
-        let stage = Stage::new();
+        let stage = Stage::new(true);
         for _ in 0..2 {
             let (mut near, mut far) = stage.open();
             for _ in 0..10 {
@@ -209,6 +294,8 @@ mod tests {
             }
             drop(far);
             assert_eq!(near.read(&mut [0; 7]).await.unwrap(), 0);
+            drop(near);
+            stage.judged().await;
         }
         let told = stage.told();
         assert!(told[0].starts_with("web: WebSockets are cut 300 s after they begin, "), "{told:?}");
@@ -216,7 +303,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_close_by_either_side_is_no_cut() {
-        let stage = Stage::new();
+        let stage = Stage::new(true);
         for _ in 0..3 {
             let (mut near, mut far) = stage.open();
             far.write_all(b"\x81\x05hello\x88\x06\x03\xe8done").await.unwrap();
