@@ -6,6 +6,7 @@
 //! answer was lost on the way or was no more than "not under this host".
 
 use std::fmt;
+use std::time::Instant;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
@@ -156,6 +157,8 @@ pub(super) struct Observation {
     is_tls_trial: bool,
     /// How the request went out.
     facts: SendFacts,
+    /// When it came.
+    at: Instant,
 }
 
 /// What to do with an answer.
@@ -230,8 +233,8 @@ fn localhost(host: &HeaderValue) -> Option<HeaderValue> {
 }
 
 impl Observation {
-    /// Reads it off the answer to `attempt`, which went out as `facts` say.
-    pub(super) fn of(answer: &Response<Body>, attempt: &Attempt, facts: SendFacts) -> Self {
+    /// Reads it off the answer to `attempt`, which went out as `facts` say and came `at` this time.
+    pub(super) fn of(answer: &Response<Body>, attempt: &Attempt, facts: SendFacts, at: Instant) -> Self {
         let is_tls_trial = attempt.is_trial() && attempt.entrance.scheme() == Scheme::Https;
         let cause = answer.extensions().get::<FailureCause>().cloned();
         let redirect = answer.extensions().get::<SelfRedirect>().cloned();
@@ -246,6 +249,7 @@ impl Observation {
             suspect: SuspectAnswer::of(answer),
             is_tls_trial,
             facts,
+            at,
         }
     }
 
@@ -313,7 +317,9 @@ fn may_port_forward(head: &RequestHead, known: &Known) -> Result<bool, NeededFac
 
 /// What becomes of the answer to `attempt`: the rows of the table, the first that fits.
 pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, known: &mut Known) -> Next {
-    known.has_answered |= seen.cause.is_none();
+    if seen.cause.is_none() {
+        known.note_answer(&head.method, attempt.transport);
+    }
     if let Some(FailureCause::WrongScheme { right }) = seen.cause
         && !attempt.is_trial()
     {
@@ -341,7 +347,7 @@ pub(super) fn next(head: &RequestHead, attempt: &Attempt, seen: &Observation, kn
         // Nobody but the API server has seen it.
         Some(FailureCause::NoEndpoints) => Ok(Next::Hold(head.patience)),
         None if by_service_proxy && seen.is_partial_page && head.is_reading => after_partial_page(head, attempt, known),
-        Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen.facts, known),
+        Some(cause) if by_service_proxy => after_service_proxy(head, attempt, cause, seen, known),
         Some(FailureCause::PodBreaksOff) if seen.facts.sends > 0 => Ok(repeat(head, attempt)),
         Some(FailureCause::ApiServer(ApiServerFailure::Lost)) => Ok(repeat(head, attempt)),
         // Where port-forward is not to be had, the connection was just dead.
@@ -397,14 +403,14 @@ fn after_service_proxy(
     head: &RequestHead,
     attempt: &Attempt,
     cause: &FailureCause,
-    facts: SendFacts,
+    seen: &Observation,
     known: &mut Known,
 ) -> Result<Next, NeededFact> {
     let was_asked_whole = attempt.whole || !head.is_conditional;
     known.has_unreadable_pages |= was_asked_whole && *cause == FailureCause::BadEncoding;
     match cause {
         FailureCause::Forbidden(missing) if missing.resource == PROXY_RESOURCE => {
-            leave_service_proxy(head, attempt, &missing.verb, known)
+            leave_service_proxy(head, attempt, &missing.verb, seen.at, known)
         }
         FailureCause::PodUnreachable => {
             if !may_port_forward(head, known)? {
@@ -426,7 +432,7 @@ fn after_service_proxy(
         | FailureCause::ApiServer(ApiServerFailure::BrokeOff)
             if may_port_forward(head, known)? =>
         {
-            if facts.lost_on_kept {
+            if seen.facts.lost_on_kept {
                 return Ok(by_port_forward(head, attempt, AttemptReason::LostOnKept));
             }
             known.tell(Notice::AnswerNotPassedOn);
@@ -440,25 +446,29 @@ fn after_service_proxy(
     }
 }
 
-/// Without `get` there is no use in it; without another verb requests with its methods go another way.
+/// Without `get` there is no use in it; without another verb requests with its methods go another way. What may pass
+/// teaches nothing.
 fn leave_service_proxy(
     head: &RequestHead,
     attempt: &Attempt,
     verb: &str,
+    now: Instant,
     known: &mut Known,
 ) -> Result<Next, NeededFact> {
     if !may_port_forward(head, known)? {
         return Ok(Next::Deliver);
     }
-    if verb == "get" {
+    let may_pass = known.carried_methods.refuse(&head.method, now);
+    if verb == "get" && !may_pass {
         known.has_moved = true;
         known.tell(Notice::ProxyForbidden);
-    } else {
+    } else if !may_pass {
         known.refused_methods.insert(head.method.clone());
         known.tell(Notice::MethodForbidden(head.method.clone()));
     }
     // Nobody but the API server has seen it, so any method may go again.
-    let attempt = Attempt { transport: Transport::PortForward, reason: AttemptReason::Taught, ..attempt.clone() };
+    let reason = if may_pass { AttemptReason::Repeat } else { AttemptReason::Taught };
+    let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
     Ok(Next::Again { attempt, keep: true })
 }
 
@@ -521,6 +531,8 @@ fn after_handshake(path: &str, doubt: SuspectAnswer, first: StatusCode, seen: &O
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::proxy::upstream::diagnose::ApiServerFailure::BrokeOff;
     use crate::proxy::upstream::diagnose::{AnswerFault, MissingRight};
@@ -531,6 +543,7 @@ mod tests {
         head: RequestHead,
         known: Known,
         attempt: Attempt,
+        now: Instant,
     }
 
     const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
@@ -551,7 +564,7 @@ mod tests {
             let head = head(line, fields, may_port_forward);
             let mut known = Known::at_start(Via::Auto, false, Scheme::Http, None);
             let attempt = first(&head, &mut known).unwrap();
-            Self { head, known, attempt }
+            Self { head, known, attempt, now: Instant::now() }
         }
 
         /// What follows an answer; an attempt is told by what it changes.
@@ -583,7 +596,7 @@ mod tests {
         }
 
         fn see_answer(&mut self, answer: &Response<Body>, facts: SendFacts) -> String {
-            let seen = Observation::of(answer, &self.attempt, facts);
+            let seen = Observation::of(answer, &self.attempt, facts, self.now);
             let mut then = next(&self.head, &self.attempt, &seen, &mut self.known);
             let searches = if then == Next::FindHost { "search " } else { "" };
             if then == Next::FindHost {
@@ -763,12 +776,13 @@ mod tests {
         assert_eq!([story.see(200, None), story.see(502, silent())], ["deliver", "the same"]);
     }
 
+    fn lacks(verb: &str) -> Option<FailureCause> {
+        let (user, resource) = ("dev".to_owned(), PROXY_RESOURCE.to_owned());
+        Some(FailureCause::Forbidden(MissingRight { user, verb: verb.to_owned(), resource }))
+    }
+
     #[test]
     fn who_may_not_use_the_service_proxy_goes_by_port_forward() {
-        let lacks = |verb: &str| {
-            let (user, resource) = ("dev".to_owned(), PROXY_RESOURCE.to_owned());
-            Some(FailureCause::Forbidden(MissingRight { user, verb: verb.to_owned(), resource }))
-        };
         let forwarded = "port-forward, keep";
         check("GET /a", &[FETCH], true, &[(403, lacks("get"), forwarded), (200, None, "deliver")]);
         check("POST /a", &[FETCH], true, &[(403, lacks("create"), forwarded), (200, None, "deliver")]);
@@ -782,6 +796,22 @@ mod tests {
         story.see(403, lacks("get"));
         assert_eq!(transport("GET /b", &mut story), Transport::PortForward);
         assert_eq!(story.known.take_news(), [Notice::MethodForbidden(Method::POST), Notice::ProxyForbidden]);
+    }
+
+    #[test]
+    fn an_api_server_that_starts_refuses_what_it_carried() {
+        for (line, verb) in [("GET /a", "get"), ("HEAD /a", "get"), ("POST /a", "create")] {
+            let mut story = Story::new(line, &[FETCH], true);
+            assert_eq!(story.see(200, None), "deliver");
+            for seconds in [0, 10, 35] {
+                story.attempt = first(&story.head, &mut story.known).unwrap();
+                assert_eq!(story.attempt.transport, Transport::ServiceProxy, "{line} {seconds}");
+                story.now += Duration::from_secs(seconds);
+                assert_eq!(story.see(403, lacks(verb)), "port-forward, keep", "{line} {seconds}");
+            }
+            let stays = first(&story.head, &mut story.known).unwrap();
+            assert_eq!((stays.transport, story.known.take_news().len()), (Transport::PortForward, 1), "{line}");
+        }
     }
 
     #[test]
@@ -901,6 +931,7 @@ mod tests {
                 suspect: None,
                 is_tls_trial: false,
                 facts,
+                at: Instant::now(),
             };
             assert_eq!(
                 after_handshake("/s", doubt, first, &seen, &mut known),

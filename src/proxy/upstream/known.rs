@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
 
+use super::Transport;
+use super::carried_methods::CarriedMethods;
 use super::diagnose::FailureCause;
 use super::entrance::PodEntrance;
 use super::limitation::Via;
@@ -37,6 +39,8 @@ pub(super) struct Known {
     closed_entrances: Vec<PodEntrance>,
     /// Whether everything goes by port-forward, since the API server cannot reach the Pods.
     pub(super) has_moved: bool,
+    /// Methods that the service proxy has carried.
+    pub(super) carried_methods: CarriedMethods,
     /// Methods that the user may not send through the service proxy.
     pub(super) refused_methods: HashSet<Method>,
     /// The host that the app is to see, where that is not the local one.
@@ -92,6 +96,7 @@ impl Known {
             has_answered: false,
             closed_entrances: Vec::new(),
             has_moved: false,
+            carried_methods: CarriedMethods::default(),
             refused_methods: HashSet::new(),
             app_host: shown,
             has_searched_hosts: false,
@@ -100,6 +105,14 @@ impl Known {
             has_unreadable_pages: false,
             told: Vec::new(),
             news: Vec::new(),
+        }
+    }
+
+    /// The app has answered a request with `method`.
+    pub(super) fn note_answer(&mut self, method: &Method, transport: Transport) {
+        self.has_answered = true;
+        if transport == Transport::ServiceProxy {
+            self.carried_methods.carry(method);
         }
     }
 

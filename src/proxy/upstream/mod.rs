@@ -3,6 +3,7 @@
 
 mod attempt;
 mod backends;
+mod carried_methods;
 pub mod limitation;
 mod connection_login;
 mod cuts;

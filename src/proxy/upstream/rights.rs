@@ -1,7 +1,10 @@
-//! Which transports this user may use for one Target: asked once, when it first matters.
+//! Which transports this user may use for one Target: asked when it first matters, and again later as long as it is not given.
+
+use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::limitation::Via;
 use crate::cluster::{AccessRule, ApiError, Cluster};
@@ -11,6 +14,9 @@ use crate::service::Target;
 /// From this minor version on the API server wants `create` for a port-forward over WebSocket too (its gate
 /// `AuthorizePodWebsocketUpgradeCreatePermission`).
 const CREATE_SINCE: u32 = 35;
+/// So long a right that was not given is not asked for again. Somebody may give it meanwhile, and an API server that starts
+/// denies everything.
+const MAX_DENIAL_AGE: Duration = Duration::from_secs(10);
 
 /// How the user may port-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,16 +41,45 @@ impl PortForwardRight {
 /// The user's rights on one Target.
 #[derive(Debug, Default)]
 pub(super) struct TransportRights {
-    service_proxy: OnceCell<bool>,
-    port_forward: OnceCell<PortForwardRight>,
-    options: OnceCell<bool>,
+    service_proxy: ReviewedRight<bool>,
+    port_forward: ReviewedRight<PortForwardRight>,
+    options: ReviewedRight<bool>,
+}
+
+/// What the API server said of a right, and when.
+#[derive(Debug)]
+struct ReviewedRight<R>(Mutex<Option<(R, Instant)>>);
+
+impl<R> Default for ReviewedRight<R> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<R: Copy> ReviewedRight<R> {
+    /// What was said, or is said now, to whoever asks first: what is given (`is_given`) stays so.
+    async fn get_or_ask(
+        &self,
+        is_given: impl Fn(R) -> bool,
+        ask: impl AsyncFnOnce() -> Result<R, ApiError>,
+    ) -> Result<R, ApiError> {
+        let mut said = self.0.lock().await;
+        match *said {
+            Some((right, at)) if is_given(right) || at.elapsed() < MAX_DENIAL_AGE => Ok(right),
+            _ => {
+                let right = ask().await?;
+                *said = Some((right, Instant::now()));
+                Ok(right)
+            }
+        }
+    }
 }
 
 impl TransportRights {
     /// Whether anything can go by the service proxy. Where that cannot be found out, the attempt will show.
     pub(super) async fn service_proxy(&self, cluster: &Cluster, target: &Target) -> bool {
         let rule = proxy_rule("get", target);
-        self.service_proxy.get_or_try_init(|| cluster.allows(&rule)).await.copied().unwrap_or(true)
+        self.service_proxy.get_or_ask(|given| given, async || cluster.allows(&rule).await).await.unwrap_or(true)
     }
 
     /// How requests can go by port-forward, to Pods that are found by slices or, where the Service was read (`is_read`), by
@@ -57,15 +92,14 @@ impl TransportRights {
         is_read: bool,
         sees_slices: bool,
     ) -> PortForwardRight {
-        let ask = || ask_port_forward(cluster, namespace, is_read, sees_slices);
-        let right = self.port_forward.get_or_try_init(ask).await;
-        right.copied().unwrap_or(PortForwardRight::ByWebSocket)
+        let ask = async || ask_port_forward(cluster, namespace, is_read, sees_slices).await;
+        self.port_forward.get_or_ask(PortForwardRight::is_given, ask).await.unwrap_or(PortForwardRight::ByWebSocket)
     }
 
     /// Whether OPTIONS can go by the service proxy. Where that cannot be found out, the attempt will show.
     pub(super) async fn options(&self, cluster: &Cluster, target: &Target) -> bool {
         let rule = proxy_rule("*", target);
-        self.options.get_or_try_init(|| cluster.allows(&rule)).await.copied().unwrap_or(true)
+        self.options.get_or_ask(|given| given, async || cluster.allows(&rule).await).await.unwrap_or(true)
     }
 }
 
@@ -158,6 +192,17 @@ fn minor(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_right_that_is_not_given_is_asked_for_again() {
+        let right = ReviewedRight::default();
+        let get = async |says: bool| right.get_or_ask(|given| given, async || Ok(says)).await.unwrap();
+        assert!(!get(false).await && !get(true).await);
+        tokio::time::advance(MAX_DENIAL_AGE).await;
+        assert!(get(true).await && get(false).await);
+        tokio::time::advance(MAX_DENIAL_AGE).await;
+        assert!(get(false).await);
+    }
 
     #[test]
     fn what_to_ask_for() {

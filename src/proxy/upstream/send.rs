@@ -129,7 +129,7 @@ impl Dispatcher {
             https_port,
             search: tokio::sync::Mutex::new(()),
             hosts_back: Arc::new(Unprefix::bare(cluster.api().base_path(), &target.proxy_paths())),
-            cut_watch: CutWatch::new(target.service(), options.notices.clone()),
+            cut_watch: cut_watch(cluster, target, &options),
             gap: EndpointGap::default(),
             cluster: cluster.clone(),
             target: target.clone(),
@@ -235,7 +235,7 @@ impl Flight {
     }
 
     fn observe(&mut self, answer: &Response<Body>, attempt: &Attempt) -> Observation {
-        let seen = Observation::of(answer, attempt, self.trace.take());
+        let seen = Observation::of(answer, attempt, self.trace.take(), Instant::now().into_std());
         // Whoever is held back may be tried for as long as that lasts.
         self.attempts += usize::from(seen.cause != Some(FailureCause::NoEndpoints));
         self.sends_to_app += usize::from(seen.reached_app());

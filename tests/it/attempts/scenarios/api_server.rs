@@ -16,6 +16,7 @@ fn timed_out() -> Status {
 pub(super) fn runs() -> Vec<Run> {
     vec![
         without_right(),
+        starts(),
         gone(),
         nothing_ready(),
         refuses(run("the app has stopped")),
@@ -43,6 +44,24 @@ fn without_right() -> Run {
         .row(navigation("GET /a"), Answer::status(200))
         .row(fetch("GET /a"), Answer::status(200))
         .row(curl("POST /a").body(5), Answer::status(200))
+}
+
+/// An API server that starts refuses everybody until it has read who may do what.
+fn starts() -> Run {
+    let refused = |verb: &str| {
+        let denied = format!("User \"admin\" cannot {verb} resource \"services/proxy\" in API group \"\"");
+        let message = format!("services \"web\" is forbidden: {denied} in the namespace \"default\"");
+        Before::ServiceProxy(1, Fault::Answer(Status::new(403, "Forbidden", message)))
+    };
+    run("services/proxy is forbidden for a moment")
+        .row(navigation("GET /a"), Answer::status(200))
+        .row(fetch("POST /a").body(5), Answer::status(200))
+        .row(fetch("GET /a"), Answer::status(200))
+        .before(refused("get"))
+        .row(curl("POST /a").body(5), Answer::status(200))
+        .before(refused("create"))
+        .row(curl("GET /b"), Answer::status(200))
+        .row(curl("POST /b").body(5), Answer::status(200))
 }
 
 fn gone() -> Run {
