@@ -113,7 +113,8 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
+    /// `open_files` is how many files this program may open.
+    pub(crate) fn new(local: LocalProxy, listener: &LocalListener, open_files: u64) -> Self {
         let port = listener.port();
         let labels = local.sites.iter().map(|site| site.label.as_str());
         let gate = local.token.clone().map(|token| TokenGate::new(token, labels, port));
@@ -131,7 +132,7 @@ impl ServerState {
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
-            places: Arc::default(),
+            places: Arc::new(ClientPlaces::within(open_files)),
             is_guess: false,
             tls_wanted: Once::new(),
             local,

@@ -5,7 +5,7 @@
 //! connections").
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -60,15 +60,9 @@ pub(crate) struct ClientPlace {
     client: SeatedClient,
 }
 
-impl Default for ClientPlaces {
-    /// As many as the system allows, which is asked to allow enough.
-    fn default() -> Self {
-        Self::within(allow_many_open_files())
-    }
-}
-
 impl ClientPlaces {
-    fn within(open_files: u64) -> Self {
+    /// As many as so many open files are enough for.
+    pub(crate) fn within(open_files: u64) -> Self {
         let most = (open_files.saturating_sub(OWN_FILES) / FILES_OF_A_CLIENT).max(MIN_PLACES);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         Self { open_files, most, taken: Mutex::default(), left: Notify::new(), told: Once::new() }
@@ -130,6 +124,12 @@ impl Drop for ClientPlace {
         lock(&self.places.taken).clients.remove(&self.number);
         self.places.left.notify_one();
     }
+}
+
+/// How many files this program may open. The first time the system is asked to allow enough.
+pub(crate) fn open_files_limit() -> u64 {
+    static LIMIT: OnceLock<u64> = OnceLock::new();
+    *LIMIT.get_or_init(allow_many_open_files)
 }
 
 /// Raises the soft limit, which is for programs that ask in vain for files of higher numbers (`select`), as Go programs

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client_places::ClientPlace;
+use super::client_places::{ClientPlace, open_files_limit};
 use super::connection::{ClientChannel, ClientSocket, ClientStream};
 use super::http2_limits::limited_http2;
 use super::http2_requests::{as_http1, as_http2};
@@ -45,7 +45,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> usize {
-    serve_as(ServerState::new(local, &listener), listener, shutdown, grace).await
+    serve_as(ServerState::new(local, &listener, open_files_limit()), listener, shutdown, grace).await
 }
 
 /// The same for what is not certain yet: nothing is said but what a Service answers, and who would be told something else
@@ -56,7 +56,7 @@ pub async fn serve_guess(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> usize {
-    let server = ServerState { is_guess: true, ..ServerState::new(local, &listener) };
+    let server = ServerState { is_guess: true, ..ServerState::new(local, &listener, open_files_limit()) };
     serve_as(server, listener, shutdown, grace).await
 }
 
@@ -92,7 +92,7 @@ async fn drain(server: &ServerState, grace: Duration) -> usize {
 /// Serves the one client that speaks HTTP/2 on `stream`, as if it had come to `listener` and agreed to that by TLS, until it
 /// leaves.
 pub async fn serve_http2_client(local: LocalProxy, listener: &LocalListener, stream: ByteStream) {
-    let server = Arc::new(ServerState::new(local, listener));
+    let server = Arc::new(ServerState::new(local, listener, open_files_limit()));
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     let channel = ClientChannel { peer: ClientPeer::Trusted, is_tls: true };
     let place = server.places.take().await;
