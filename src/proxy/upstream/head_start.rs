@@ -41,16 +41,10 @@ impl Upstream for HeadStart {
             let way = settled.wait_for(Option::is_some).await.ok().and_then(|way| way.clone());
             match way {
                 Some(way) => way.send(request).await,
-                None => withheld(),
+                None => WithheldAnswer::in_place_of(Response::new(Body::Empty)),
             }
         })
     }
-}
-
-fn withheld() -> Response<Body> {
-    let mut answer = Response::new(Body::Empty);
-    answer.extensions_mut().insert(WithheldAnswer);
-    answer
 }
 
 /// What only reads, and goes by the service proxy whatever is found out. Pure.

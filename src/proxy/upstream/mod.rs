@@ -74,6 +74,14 @@ impl Transport {
 #[error("the answer is withheld, so that the client asks again")]
 pub struct WithheldAnswer;
 
+impl WithheldAnswer {
+    /// `answer`, which nobody gets.
+    pub(crate) fn in_place_of<B>(mut answer: Response<B>) -> Response<B> {
+        answer.extensions_mut().insert(Self);
+        answer
+    }
+}
+
 /// Who answered, for the request log: an extension of each answer that came from the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteTaken {

@@ -263,10 +263,10 @@ impl DispatcherShared {
                 Next::DeliverKept => return flight.kept.unwrap_or(answer),
                 Next::Hold(patience) => match self.hold(patience, &mut flight).await {
                     true => (attempt, false),
-                    false if patience == GapPatience::EventStream => return withheld(answer),
+                    false if patience == GapPatience::EventStream => return WithheldAnswer::in_place_of(answer),
                     false => return answer,
                 },
-                Next::BreakOff => return withheld(answer),
+                Next::BreakOff => return WithheldAnswer::in_place_of(answer),
                 Next::Explain(cause) => return self.explain(flight.head.client, cause).await,
                 _ => return answer,
             };
@@ -468,11 +468,6 @@ impl DispatcherShared {
         let diagnostics = &self.pair(lock(&self.known).entrance).diagnostics;
         diagnostics.explain(client, cause, StatusCode::NOT_IMPLEMENTED, &words).await
     }
-}
-
-fn withheld(mut answer: Response<Body>) -> Response<Body> {
-    answer.extensions_mut().insert(WithheldAnswer);
-    answer
 }
 
 fn cut_watch(cluster: &Cluster, target: &Target, options: &DispatchOptions) -> CutWatch {
