@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -138,10 +138,7 @@ impl ExecPlugin {
             tracing::warn!(plugin = self.command, "{line}");
         }
         if !output.status.success() {
-            let status = output.status.to_string();
-            // As Unix and Windows have it.
-            let status = status.replace("exit status:", "exit code").replace("exit code:", "exit code");
-            return Err(self.error(format_args!("failed with {status}")));
+            return Err(self.error(format_args!("failed with {}", ending(output.status))));
         }
         self.issued(&output.stdout)
     }
@@ -242,6 +239,11 @@ fn variable(entry: &std::collections::HashMap<String, String>) -> Option<(String
     Some((entry.get("name")?.clone(), entry.get("value")?.clone()))
 }
 
+/// What it ended with: a code, or the signal that killed it.
+fn ending(status: ExitStatus) -> String {
+    status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"))
+}
+
 #[derive(Serialize)]
 struct ExecCredentialRequest<'a> {
     kind: &'static str,
@@ -274,4 +276,17 @@ struct ExecCredentialStatus {
     token: Option<String>,
     client_certificate_data: Option<String>,
     client_key_data: Option<String>,
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_ends_with_a_code_or_by_a_signal() {
+        assert_eq!(ending(ExitStatus::from_raw(3 << 8)), "exit code 3");
+        assert_eq!(ending(ExitStatus::from_raw(9)), "signal: 9 (SIGKILL)");
+    }
 }
