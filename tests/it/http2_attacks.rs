@@ -2,6 +2,8 @@
 //! reads, and requests that are two once they are HTTP/1.1. Each must end, if it costs anything, with its own connection: the
 //! program lives, others get their answers, the app sees no more than it should, and memory stays below a bound.
 
+use std::iter::repeat_n;
+
 use crate::https::ByTls;
 use support::eventually;
 use support::fake::FakeApiServer;
@@ -124,6 +126,15 @@ fn in_frames(head: &[u8]) -> Vec<u8> {
     pieces.collect::<Vec<_>>().concat()
 }
 
+/// Sends one piece after the other until the program takes no more.
+async fn flood(attacker: &mut FrameConnection, pieces: impl IntoIterator<Item: AsRef<[u8]>>) {
+    for piece in pieces {
+        if !attacker.send(piece).await {
+            return;
+        }
+    }
+}
+
 /// Numbers of streams that clients may open.
 fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|number| number * 2 + 1)
@@ -136,11 +147,7 @@ async fn rapid_resets() {
     let mut attacker = stage.attacker().await;
     let pair = |stream| [stage.get(stream, "/events/5"), frame(RST_STREAM, 0, stream, 8_u32.to_be_bytes())].concat();
     let pairs: Vec<Vec<u8>> = streams(5_000).map(pair).collect();
-    for pairs in pairs.chunks(50) {
-        if !attacker.send(pairs.concat()).await {
-            break;
-        }
-    }
+    flood(&mut attacker, pairs.chunks(50).map(<[_]>::concat)).await;
     let fate = attacker.fate(0).await;
     assert!(is_told_to_calm_down(fate), "{fate:?}");
     stage.judge(100).await;
@@ -151,12 +158,9 @@ async fn rapid_resets() {
 async fn resets_that_the_server_is_made_to_send() {
     let stage = HttpTwoStage::new().await;
     let mut attacker = stage.attacker().await;
-    for stream in streams(5_000) {
-        let overflow = frame(WINDOW_UPDATE, 0, stream, MAX_WINDOW.to_be_bytes());
-        if !attacker.send([stage.get(stream, "/events/5"), overflow].concat()).await {
-            break;
-        }
-    }
+    let overflow = |stream| frame(WINDOW_UPDATE, 0, stream, MAX_WINDOW.to_be_bytes());
+    let pair = |stream| [stage.get(stream, "/events/5"), overflow(stream)].concat();
+    flood(&mut attacker, streams(5_000).map(pair)).await;
     let fate = attacker.fate(0).await;
     assert!(is_told_to_calm_down(fate), "{fate:?}");
     stage.judge(100).await;
@@ -170,12 +174,7 @@ async fn heads_without_end() {
     for piece in [Vec::new(), literals(&[("x", "y")]), large, vec![0]] {
         let mut attacker = stage.attacker().await;
         attacker.send(frame(HEADERS, END_STREAM, 1, stage.head("GET", "/endless", &[]))).await;
-        let pieces = frame(CONTINUATION, 0, 1, &piece);
-        for _ in 0..2_000 {
-            if !attacker.send(&pieces).await {
-                break;
-            }
-        }
+        flood(&mut attacker, repeat_n(&frame(CONTINUATION, 0, 1, &piece), 2_000)).await;
         let fate = attacker.fate(1).await;
         assert!(is_told_to_calm_down(fate), "pieces of {}: {fate:?}", piece.len());
     }
@@ -437,12 +436,7 @@ async fn windows_beyond_their_limit() {
     for (length, count) in [(0, 10), (1, 1_000)] {
         let mut attacker = stage.attacker().await;
         attacker.send(frame(HEADERS, END_HEADERS, 1, stage.head("POST", "/sink", &[]))).await;
-        let many = frame(DATA, 0, 1, vec![0; length]).repeat(100);
-        for _ in 0..count {
-            if !attacker.send(&many).await {
-                break;
-            }
-        }
+        flood(&mut attacker, repeat_n(&frame(DATA, 0, 1, vec![0; length]).repeat(100), count)).await;
         let fate = attacker.fate(0).await;
         assert!(is_told_to_calm_down(fate), "DATA of {length}: {fate:?}");
     }
