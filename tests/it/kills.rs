@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::harness::{Plugin, Served, web};
 use support::fake::FakeApiServer;
 use support::fake::faults::Fault;
-use support::{Backend, Peer, ServerSwitch, eventually, http as client, pattern};
+use support::{Backend, Peer, Relay, eventually, http as client, pattern};
 
 /// Longer nobody waits for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ const TRANSPORTS: [&str; 2] = ["--via=service-proxy", "--via=port-forward"];
 
 struct Stage {
     _fake: FakeApiServer,
-    switch: ServerSwitch,
+    relay: Relay,
     backend: Backend,
     served: Served,
 }
@@ -46,10 +46,10 @@ impl Stage {
     async fn set(via: &str) -> Self {
         let fake = FakeApiServer::start().await;
         let backend = web(&fake).await;
-        let switch = ServerSwitch::before(fake.address()).await;
-        let server = format!("--server=https://{}", switch.address());
+        let relay = Relay::before(fake.address()).await;
+        let server = format!("--server=https://{}", relay.address());
         let served = Plugin::new(&fake).args(["web", via, &server]).serve().await;
-        Self { _fake: fake, switch, backend, served }
+        Self { _fake: fake, relay, backend, served }
     }
 
     fn url(&self, path: &str) -> String {
@@ -67,8 +67,8 @@ impl Stage {
 
     /// Off and on again.
     async fn kill(&self) {
-        self.switch.off().await;
-        self.switch.on();
+        self.relay.off().await;
+        self.relay.on().await;
     }
 
     /// At once, or after the short while in which it is known that nobody is there.
@@ -111,15 +111,15 @@ async fn outcome(answer: http::Response<Incoming>) -> Outcome {
 async fn while_the_service_is_read() {
     let fake = FakeApiServer::start().await;
     let _backend = web(&fake).await;
-    let switch = ServerSwitch::before(fake.address()).await;
+    let relay = Relay::before(fake.address()).await;
     fake.fault("/services/web", 9, Fault::Await("/never"));
-    let server = format!("--server=https://{}", switch.address());
+    let server = format!("--server=https://{}", relay.address());
     let running = tokio::spawn(Plugin::new(&fake).args(["web", &server]).finish());
     eventually("the Service is asked for", async || {
         fake.requests().iter().any(|request| request.target.contains("/services/web")).then_some(())
     })
     .await;
-    switch.off().await;
+    relay.off().await;
     let finished = running.await.unwrap();
     let expected = "error: the connection to the API server broke: Connection reset by peer\n\
                     hint: try again; `kubectl cluster-info` goes the same way\n";
@@ -131,11 +131,11 @@ async fn while_nothing_is_asked() {
     for via in TRANSPORTS {
         let stage = Stage::set(via).await;
         stage.is_well("the start").await;
-        stage.switch.off().await;
+        stage.relay.off().await;
         let unreachable = stage.get("bytes/1").await;
         assert!(matches!(unreachable, Outcome::Answered(StatusCode::BAD_GATEWAY, _)), "{via}: {unreachable:?}");
         stage.served.until_stderr("the API server cannot be reached").await;
-        stage.switch.on();
+        stage.relay.on().await;
         stage.is_well(via).await;
         stage.served.until_stderr("the API server is reached again").await;
     }

@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use support::Relay;
 use support::cluster::{Cluster, Namespace, Pod, User};
 
 use crate::app::App;
 use crate::client::{Caller, DOORS, Site, accepted, read_whole};
 use crate::content::{Ledger, whole_body};
-use crate::relay::Relay;
 use crate::stage::SERVICES;
 use crate::tally::Tally;
 

@@ -16,7 +16,6 @@ mod picture;
 #[path = "../e2e/harness/plugin.rs"]
 #[allow(dead_code, reason = "the end-to-end tests start it in more ways")]
 mod plugin;
-mod relay;
 mod report;
 mod samples;
 mod stage;

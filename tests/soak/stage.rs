@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use support::cluster::{Cluster, Login as LoginKind, User};
-use support::{Serving, TlsClient};
+use support::{Relay, Serving, TlsClient};
 use tokio::task::JoinHandle;
 
 use crate::app::{App, PORT};
@@ -17,7 +17,6 @@ use crate::client::{Caller, DOORS, Site};
 use crate::content::Ledger;
 use crate::faults::{FaultStage, Login, ServedApp, add_pod, works};
 use crate::plugin::Plugin;
-use crate::relay::Relay;
 use crate::samples::{Curve, descriptors};
 use crate::tally::Tally;
 

@@ -21,7 +21,7 @@ pub mod network_turn;
 mod nginx;
 mod process;
 mod raw;
-mod server_switch;
+mod relay;
 pub mod stream;
 pub mod terminal;
 pub mod tls_client;
@@ -36,7 +36,7 @@ pub use login_server::{LoginServer, LoginVisitor};
 pub use nginx::nginx;
 pub use process::{Finished, Running, Serving};
 pub use raw::RawBackend;
-pub use server_switch::ServerSwitch;
+pub use relay::Relay;
 pub use tls_client::TlsClient;
 pub use websocket::{Peer, refusal};
 
