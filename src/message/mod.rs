@@ -5,6 +5,7 @@ pub mod html_links;
 pub(crate) mod link_fields;
 pub mod safe_path;
 pub(crate) mod cookie_fields;
+pub mod scheme;
 pub(crate) mod token_parameter;
 pub(crate) mod client_connection;
 pub(crate) mod peek;

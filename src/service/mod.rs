@@ -7,8 +7,9 @@ pub(crate) mod service_id;
 pub(crate) mod site_label;
 pub(crate) mod spelling;
 
+pub use crate::message::scheme::Scheme;
 pub use direct_urls::direct_urls;
-pub use service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
+pub use service_id::{ServiceId, ServiceIdError, is_dns_label, parse_port};
 pub(crate) use site_label::names_in_label;
 pub use site_label::{is_old_label, is_site_label, site_label};
 pub use spelling::{ServiceSpelling, SpellingError, rooted};

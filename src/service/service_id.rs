@@ -4,54 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 use super::PortRef;
+use crate::message::scheme::Scheme;
 
-/// What the API server speaks to the Pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// Plain HTTP
-    Http,
-    // With a certificate that the API server never verifies.
-    /// TLS
-    Https,
-}
-
-impl Scheme {
-    /// The port that URLs leave out (RFC 9110 sections 4.2.1 and 4.2.2).
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-
-    /// `http` or `https`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::Http => Self::Https,
-            Self::Https => Self::Http,
-        }
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
+/// As an ID says it: in lower case.
 impl FromStr for Scheme {
     type Err = ServiceIdError;
 
@@ -112,7 +69,7 @@ impl ServiceId {
         }
     }
 
-    /// The scheme, if the ID says one. Without, the API server speaks plain http.
+    /// The scheme, if the ID says one. Without, the API server speaks plain http; by https it verifies no certificate.
     pub fn scheme(&self) -> Option<Scheme> {
         self.scheme
     }

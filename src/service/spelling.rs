@@ -1,6 +1,7 @@
 //! What may be typed for SERVICE.
 
-use super::service_id::{Scheme, ServiceId, ServiceIdError, is_dns_label, parse_port};
+use super::Scheme;
+use super::service_id::{ServiceId, ServiceIdError, is_dns_label, parse_port};
 use super::site_label::names_in_label;
 
 /// Kinds that people type in front of a name, in kubectl's spellings, and are not a Service.

@@ -30,6 +30,7 @@ use crate::message::client_kind::{LOOK_HEADER, PageLook, RequestingClient};
 use crate::message::forwarded_fields::BrowserByTls;
 use crate::message::host_port;
 use crate::message::safe_path::SafePath;
+use crate::message::scheme::Scheme;
 use crate::message::upgraded_stream::take_stream;
 use crate::message::web_socket;
 use crate::proxy::upstream::WithheldAnswer;
@@ -118,29 +119,30 @@ struct Forward {
     leads_to_login: bool,
     authority: HeaderValue,
     outer: OuterFront,
-    is_tls: bool,
+    scheme: Scheme,
 }
 
 fn decide(
     server: &ServerState,
-    ClientChannel { peer, is_tls }: ClientChannel,
+    ClientChannel { peer, scheme }: ClientChannel,
     request: &Request<Incoming>,
 ) -> Result<RequestDecision, ExplainedRefusal> {
     let (method, headers) = (request.method(), request.headers());
     let is_from_login = server.is_from_login(headers);
     let (uri, version) = (request.uri(), request.version());
-    let facts = RequestFacts { peer, is_tls, method, uri, version, headers, is_from_login };
+    let facts = RequestFacts { peer, scheme, method, uri, version, headers, is_from_login };
     let admitted = admit(&server.local.policy, &server.hosts, &facts).map_err(|refusal| server.explained(&refusal))?;
     // It may be a frame, and nothing would tell.
     if admitted.is_unmarked && admitted.is_from_elsewhere && !server.may_be_back_from_login(headers) {
         let target = path_reference(admitted.target.as_str().to_owned());
         return Ok(RequestDecision::Respond(own_pages::onward_by_hand(&target)));
     }
-    let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, is_tls, headers);
+    let outer = OuterFront::of(&server.local.policy, admitted.host, admitted.authority, scheme, headers);
+    let (_, port) = host_port::split(admitted.authority);
     let query = RouteQuery {
         host: outer.seen(admitted.host, admitted.authority),
-        port: host_port::split(admitted.authority).1.and_then(|port| port.parse().ok()).unwrap_or(usual_port(is_tls)),
-        is_tls,
+        port: port.and_then(|port| port.parse().ok()).unwrap_or(scheme.default_port()),
+        scheme,
         method,
         target: admitted.target.as_str(),
         is_navigation: admitted.is_navigation,
@@ -154,11 +156,6 @@ fn decide(
         return Ok(RequestDecision::Respond(held));
     }
     follow(server, route, &query, &admitted, outer, request)
-}
-
-/// The one that URLs leave out.
-fn usual_port(is_tls: bool) -> u16 {
-    if is_tls { 443 } else { 80 }
 }
 
 /// What stands between a request and its route where a token is asked for.
@@ -204,7 +201,7 @@ fn follow(
                     && (!admitted.is_from_elsewhere || server.is_referred_by_us(request.headers())),
                 authority: request.headers()[HOST].clone(),
                 outer,
-                is_tls: query.is_tls,
+                scheme: query.scheme,
             }));
         }
         RequestRoute::Redirect { status, location } => own_pages::redirect(status, &location),
@@ -287,7 +284,7 @@ fn service_request(
     // How the client spelled the names of fields stays in there, and which of its connections it came on.
     request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(question.target.clone());
-    if question.is_tls {
+    if question.scheme == Scheme::Https {
         request.extensions_mut().insert(BrowserByTls);
     }
     if request.headers().contains_key(LOOK_HEADER) {

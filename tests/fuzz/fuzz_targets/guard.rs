@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use http::header::{CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use libfuzzer_sys::fuzz_target;
+use svcproxy::message::scheme::Scheme;
 use svcproxy::proxy::local::GuardPolicy;
 use svcproxy::proxy::local::guard::admit::{AdmittedRequest, ClientPeer, RequestFacts, admit};
 use svcproxy::proxy::local::guard::hosts::{OwnHost, OwnHosts};
@@ -56,9 +57,10 @@ fuzz_target!(|data: &[u8]| {
     let policy = GuardPolicy { read_only: first >= 128, ..GuardPolicy::default() };
     let hosts =
         OwnHosts { labels: vec![LABEL.to_owned()], port: Some(PORT), addresses: Vec::new(), allowed: Vec::new() };
-    let (is_tls, is_from_login) = (first & 4 != 0, first & 8 != 0);
+    let scheme = if first & 4 == 0 { Scheme::Http } else { Scheme::Https };
+    let is_from_login = first & 8 != 0;
     let version = Version::HTTP_11;
-    let facts = RequestFacts { peer, is_tls, method: &method, uri: &uri, version, headers: &headers, is_from_login };
+    let facts = RequestFacts { peer, scheme, method: &method, uri: &uri, version, headers: &headers, is_from_login };
     if let Ok(admitted) = admit(&policy, &hosts, &facts) {
         check(&policy, &facts, &admitted);
     }
@@ -80,7 +82,7 @@ fn check(policy: &GuardPolicy, facts: &RequestFacts<'_>, admitted: &AdmittedRequ
     };
     assert!(is_ours, "{authority}");
 
-    let (scheme, usual_port) = if facts.is_tls { ("https", ":443") } else { ("http", ":80") };
+    let (scheme, usual_port) = if facts.scheme == Scheme::Https { ("https", ":443") } else { ("http", ":80") };
     let own = format!("{scheme}://{}", authority.strip_suffix(usual_port).unwrap_or(&authority));
     let origins = values(ORIGIN.as_str());
     let is_own = |origin: &[u8]| origin.eq_ignore_ascii_case(own.as_bytes());

@@ -12,6 +12,7 @@ use super::hosts::{OwnHost, OwnHosts};
 use super::policy::GuardPolicy;
 use crate::message::field_tokens::{has_token, only_value};
 use crate::message::safe_path::{PathFault, SafePath};
+use crate::message::scheme::Scheme;
 
 /// Fetch Metadata (W3C): how the request came to be.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -43,8 +44,8 @@ pub enum ClientPeer {
 pub struct RequestFacts<'a> {
     /// Who sent it.
     pub peer: ClientPeer,
-    /// Whether it came by TLS that ends here.
-    pub is_tls: bool,
+    /// By what it came: https is TLS that ends here.
+    pub scheme: Scheme,
     /// Its method.
     pub method: &'a Method,
     /// Its target as it came.
@@ -137,7 +138,7 @@ pub fn admit<'a>(
     let host = hosts.find(authority).ok_or_else(|| GuardRefusal::UnknownHost(authority.to_owned()))?;
     let fetch = FetchMetadata::of(facts.headers);
     let is_handshake = is_handshake(facts);
-    let own = own_origin(host, authority, facts.is_tls);
+    let own = own_origin(host, authority, facts.scheme);
     check_transfer_coding(facts.headers)?;
     check_service_worker(host, facts.headers)?;
     check_prefetch(facts.headers, &fetch)?;
@@ -233,12 +234,12 @@ fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal
 
 /// The origins of pages that were loaded under `authority`. Before a name that the user allowed there may be a TLS
 /// proxy; at our own ones there is none, and what is loaded by TLS is TLS' alone.
-fn own_origin(host: OwnHost, authority: &str, is_tls: bool) -> OwnOrigin<'_> {
-    let usual_port = if is_tls { ":443" } else { ":80" };
+fn own_origin(host: OwnHost, authority: &str, scheme: Scheme) -> OwnOrigin<'_> {
+    let usual_port = format!(":{}", scheme.default_port());
     OwnOrigin {
-        authority: authority.strip_suffix(usual_port).unwrap_or(authority),
-        may_be_plain: !is_tls,
-        may_be_tls: is_tls || host == OwnHost::Named,
+        authority: authority.strip_suffix(&usual_port).unwrap_or(authority),
+        may_be_plain: scheme == Scheme::Http,
+        may_be_tls: scheme == Scheme::Https || host == OwnHost::Named,
     }
 }
 
@@ -390,7 +391,7 @@ mod tests {
         version: Version,
         lines: Vec<String>,
         is_from_login: bool,
-        is_tls: bool,
+        scheme: Scheme,
     }
 
     fn request(method: &str, lines: &[&str]) -> Case {
@@ -408,7 +409,7 @@ mod tests {
             version: Version::HTTP_11,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
             is_from_login: false,
-            is_tls: false,
+            scheme: Scheme::Http,
         }
     }
 
@@ -431,7 +432,7 @@ mod tests {
         }
 
         fn by_tls(self) -> Self {
-            Self { is_tls: true, ..self }
+            Self { scheme: Scheme::Https, ..self }
         }
 
         fn to(self, target: &'static str) -> Self {
@@ -457,7 +458,7 @@ mod tests {
             let uri: Uri = self.target.parse().unwrap();
             let facts = RequestFacts {
                 peer: self.peer,
-                is_tls: self.is_tls,
+                scheme: self.scheme,
                 method: &self.method,
                 uri: &uri,
                 version: self.version,

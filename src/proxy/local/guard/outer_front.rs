@@ -8,6 +8,7 @@ use super::hosts::OwnHost;
 use super::policy::GuardPolicy;
 use crate::message::forwarded_fields::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::message::host_port;
+use crate::message::scheme::Scheme;
 
 /// The URL that is in the browser's address bar, as far as the app is to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +20,10 @@ pub struct OuterFront {
 }
 
 impl OuterFront {
-    /// The one of a request to `host`, which the client wrote `authority`, and which came by TLS that ends here if `is_tls`.
+    /// The one of a request to `host`, which the client wrote `authority`, and which came by `scheme`.
     ///
     /// The first of several values is the outermost front's (RFC 7239 section 4).
-    pub fn of(policy: &GuardPolicy, host: OwnHost, authority: &str, is_tls: bool, headers: &HeaderMap) -> Self {
+    pub fn of(policy: &GuardPolicy, host: OwnHost, authority: &str, scheme: Scheme, headers: &HeaderMap) -> Self {
         let said_host = first_item(headers, &X_FORWARDED_HOST).or_else(|| forwarded(headers, "host"));
         let said_scheme = first_item(headers, &X_FORWARDED_PROTO).or_else(|| forwarded(headers, "proto"));
         let origin = headers.get(ORIGIN).and_then(|value| value.to_str().ok());
@@ -31,7 +32,7 @@ impl OuterFront {
         let is_https_page = origin.is_some_and(|origin| is_at(origin, "https", outer));
         Self {
             host: HeaderValue::from_str(outer).unwrap_or(HeaderValue::from_static("localhost")),
-            is_https: is_tls
+            is_https: scheme == Scheme::Https
                 || is_trusted && (is_https_page || said_scheme.is_some_and(|said| said.eq_ignore_ascii_case("https"))),
         }
     }
@@ -85,7 +86,7 @@ mod tests {
             ..GuardPolicy::default()
         };
         let lines = lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let outer = OuterFront::of(&policy, host, authority, false, &lines.collect());
+        let outer = OuterFront::of(&policy, host, authority, Scheme::Http, &lines.collect());
         let seen = format!("{}://{}", outer.scheme().to_str().unwrap(), outer.host.to_str().unwrap());
         assert_eq!(seen, expect, "{authority}");
     }
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn tls_that_ends_here() {
         let (policy, headers) = (GuardPolicy::default(), HeaderMap::new());
-        let outer = OuterFront::of(&policy, OwnHost::Site(0), "web.localhost:8001", true, &headers);
+        let outer = OuterFront::of(&policy, OwnHost::Site(0), "web.localhost:8001", Scheme::Https, &headers);
         assert_eq!(outer.scheme(), "https");
     }
 

@@ -21,6 +21,7 @@ use super::socket_owner::{self, ConnectionEnds};
 use super::unread_request::{FirstAnswer, RequestSeen};
 use crate::message::byte_stream::ByteStream;
 use crate::message::capped_reads::CappedReads;
+use crate::message::scheme::Scheme;
 use crate::proxy::local::guard::admit::ClientPeer;
 
 /// How long an answer may be silent once the client has closed its sending side. Who only half-closed it still waits
@@ -39,8 +40,8 @@ pub(crate) enum ClientSocket {
 pub(crate) struct ClientChannel {
     /// Who is at the other end.
     pub(crate) peer: ClientPeer,
-    /// Whether TLS ends here.
-    pub(crate) is_tls: bool,
+    /// What is spoken: https is TLS that ends here.
+    pub(crate) scheme: Scheme,
 }
 
 impl ClientSocket {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_places::{ClientPlace, open_files_limit};
-use super::connection::{ClientChannel, ClientSocket, ClientStream};
+use super::connection::{ClientChannel, ClientSocket, ClientStream, RunningAnswer};
 use super::http2_limits::limited_http2;
 use super::http2_requests::{as_http1, as_http2};
 use super::listener::{ListeningSocket, LocalListener};
@@ -26,6 +26,7 @@ use super::unread_request::RequestSeen;
 use crate::message::byte_stream::ByteStream;
 use crate::message::capped_reads::{MAX_HEAD_LINES, MAX_HEAD_SIZE};
 use crate::message::client_connection::ClientConnection;
+use crate::message::scheme::Scheme;
 use crate::proxy::local::guard::admit::ClientPeer;
 use crate::proxy::local::handle::{handle, unreadable};
 use crate::proxy::local::server_state::{LocalProxy, ServerState, ShutdownStages};
@@ -94,7 +95,7 @@ async fn drain(server: &ServerState, grace: Duration) -> usize {
 pub async fn serve_http2_client(local: LocalProxy, listener: &LocalListener, stream: ByteStream) {
     let server = Arc::new(ServerState::new(local, listener, open_files_limit()));
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
-    let channel = ClientChannel { peer: ClientPeer::Trusted, is_tls: true };
+    let channel = ClientChannel { peer: ClientPeer::Trusted, scheme: Scheme::Https };
     let place = server.places.take().await;
     report_end(serve_http2(Arc::clone(&server), channel, stream, place).await);
     drain(&server, Duration::ZERO).await;
@@ -139,14 +140,11 @@ async fn serve_connection(server: Arc<ServerState>, socket: ClientSocket, place:
         () = leave.cancelled() => return,
     };
     let outcome = match spoken {
-        Ok(Ok(SpokenProtocol::Plain(stream))) => {
-            serve_http1(server, ClientChannel { peer, is_tls: false }, stream, place).await
-        }
-        Ok(Ok(SpokenProtocol::Tls(stream))) => {
-            serve_http1(server, ClientChannel { peer, is_tls: true }, stream, place).await
+        Ok(Ok(SpokenProtocol::Http1(scheme, stream))) => {
+            serve_http1(server, ClientChannel { peer, scheme }, stream, place).await
         }
         Ok(Ok(SpokenProtocol::Http2(stream))) => {
-            serve_http2(server, ClientChannel { peer, is_tls: true }, stream, place).await
+            serve_http2(server, ClientChannel { peer, scheme: Scheme::Https }, stream, place).await
         }
         Ok(Ok(SpokenProtocol::Unexpected)) => return server.tell_of_tls(),
         Ok(Err(cause)) => return tracing::debug!(%cause, "no agreement with a client by TLS"),
@@ -169,14 +167,11 @@ async fn serve_http1(
     stream: ByteStream,
     place: ClientPlace,
 ) -> hyper::Result<()> {
-    let (unanswered, end) = (place.unanswered(), ConnectionEnd::of(&server, &place));
-    let seen = RequestSeen::default();
-    let stream = TokioIo::new(ClientStream::new(stream, place, seen.clone()));
-    let client = ClientConnection::default();
+    let (client, end) = ServedClient::at(&place, server);
+    let stream = TokioIo::new(ClientStream::new(stream, place, client.seen.clone()));
     let service = service_fn(move |mut request: Request<Incoming>| {
-        seen.set();
-        request.extensions_mut().insert(client.clone());
-        handle(Arc::clone(&server), channel, unanswered.token(), request)
+        let answering = client.receive(&mut request);
+        handle(Arc::clone(&client.server), channel, answering, request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -195,15 +190,11 @@ async fn serve_http2(
     stream: ByteStream,
     place: ClientPlace,
 ) -> hyper::Result<()> {
-    let (unanswered, end) = (place.unanswered(), ConnectionEnd::of(&server, &place));
-    let client = ClientConnection::default();
-    let seen = RequestSeen::default();
-    let is_used = seen.clone();
+    let (client, end) = ServedClient::at(&place, server);
+    let seen = client.seen.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        seen.set();
-        request.extensions_mut().insert(client.clone());
-        let is_connect = request.method() == Method::CONNECT;
-        let (server, answering) = (Arc::clone(&server), unanswered.token());
+        let answering = client.receive(&mut request);
+        let (server, is_connect) = (Arc::clone(&client.server), request.method() == Method::CONNECT);
         async move {
             let mut response = match as_http1(&mut request) {
                 Ok(()) => handle(server, channel, answering, request).await?,
@@ -216,7 +207,7 @@ async fn serve_http2(
     let connection = limited_http2().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         outcome = end.until(connection, http2::Connection::graceful_shutdown) => outcome,
-        () = is_left_unused(&is_used) => Ok(()),
+        () = is_left_unused(&seen) => Ok(()),
     }
 }
 
@@ -225,6 +216,30 @@ async fn is_left_unused(seen: &RequestSeen) {
     tokio::time::sleep(REQUEST_HEAD_TIMEOUT).await;
     if seen.is_set() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Whoever is at the other end of a connection, for as long as it is served.
+struct ServedClient {
+    server: Arc<ServerState>,
+    unanswered: TaskTracker,
+    seen: RequestSeen,
+    connection: ClientConnection,
+}
+
+impl ServedClient {
+    /// The client that has `place`, and how its connection ends.
+    fn at(place: &ClientPlace, server: Arc<ServerState>) -> (Self, ConnectionEnd) {
+        let end = ConnectionEnd::of(&server, place);
+        let (seen, connection) = Default::default();
+        (Self { server, unanswered: place.unanswered(), seen, connection }, end)
+    }
+
+    /// Notes that `request` came, and on which connection. The client waits until the result is dropped.
+    fn receive(&self, request: &mut Request<Incoming>) -> RunningAnswer {
+        self.seen.set();
+        request.extensions_mut().insert(self.connection.clone());
+        self.unanswered.token()
     }
 }
 

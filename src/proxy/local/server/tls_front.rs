@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::ClientSocket;
 use crate::message::byte_stream::ByteStream;
+use crate::message::scheme::Scheme;
 
 /// The type of the record that a TLS client begins with: a handshake.
 const HANDSHAKE_RECORD: u8 = 22;
@@ -26,10 +27,8 @@ const LINGERING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is spoken on a connection, below HTTP.
 pub(super) enum SpokenProtocol {
-    /// HTTP/1.1, in the clear.
-    Plain(ByteStream),
-    /// HTTP/1.1 by TLS.
-    Tls(ByteStream),
+    /// HTTP/1.1, in the clear or by TLS.
+    Http1(Scheme, ByteStream),
     /// HTTP/2 by TLS, as agreed by ALPN.
     Http2(ByteStream),
     /// TLS, and there are no certificates to speak it with.
@@ -44,7 +43,7 @@ pub(super) async fn listen_in(socket: ClientSocket, config: Option<&Arc<ServerCo
     let socket = match socket {
         ClientSocket::Tcp(socket) => socket,
         #[cfg(unix)]
-        unix @ ClientSocket::Unix(_) => return Ok(SpokenProtocol::Plain(unix.into_stream())),
+        unix @ ClientSocket::Unix(_) => return Ok(SpokenProtocol::Http1(Scheme::Http, unix.into_stream())),
     };
     let mut first = [0];
     // Nothing at all is the end of the stream, which HTTP deals with.
@@ -52,7 +51,7 @@ pub(super) async fn listen_in(socket: ClientSocket, config: Option<&Arc<ServerCo
     match config {
         Some(config) if is_tls => take_off(socket, config).await,
         None if is_tls => turn_away(socket).await.map(|()| SpokenProtocol::Unexpected),
-        _ => Ok(SpokenProtocol::Plain(Box::new(socket))),
+        _ => Ok(SpokenProtocol::Http1(Scheme::Http, Box::new(socket))),
     }
 }
 
@@ -70,5 +69,5 @@ async fn take_off(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<S
     let stream = TlsAcceptor::from(Arc::clone(config)).accept(socket).await?;
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream: ByteStream = Box::new(stream);
-    Ok(if is_http2 { SpokenProtocol::Http2(stream) } else { SpokenProtocol::Tls(stream) })
+    Ok(if is_http2 { SpokenProtocol::Http2(stream) } else { SpokenProtocol::Http1(Scheme::Https, stream) })
 }

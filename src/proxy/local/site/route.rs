@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use super::{Origin, Site};
 use crate::message::host_port::http_authority;
 use crate::message::safe_path::strip_prefix;
+use crate::message::scheme::Scheme;
 use crate::proxy::local::guard::admit::is_reading;
 use crate::proxy::local::guard::hosts::OwnHost;
 
@@ -18,8 +19,8 @@ pub struct RouteQuery<'a> {
     pub host: OwnHost,
     /// The port that the client used, which may be forwarded to ours.
     pub port: u16,
-    /// Whether it came by TLS that ends here.
-    pub is_tls: bool,
+    /// By what it came: https is TLS that ends here.
+    pub scheme: Scheme,
     /// Its method.
     pub method: &'a Method,
     /// Its path and query, beginning with `/`.
@@ -98,7 +99,8 @@ impl SiteLayout<'_> {
 
     /// Where a page asked for by http is by https.
     fn by_https(&self, ask: &RouteQuery<'_>) -> Option<String> {
-        let is_wanted = self.has_tls && self.presentation != Origin::Path && ask.is_navigation && !ask.is_tls;
+        let is_wanted =
+            self.has_tls && self.presentation != Origin::Path && ask.is_navigation && ask.scheme == Scheme::Http;
         let name = match ask.host {
             OwnHost::Site(site) => self.sites[site].host_name(),
             OwnHost::Localhost => "localhost".to_owned(),
@@ -285,8 +287,8 @@ mod tests {
         method: Method,
         is_navigation: bool,
         user_agent: &'static str,
-        /// Whether sites are served by https too, and whether this came that way.
-        tls: (bool, bool),
+        /// Whether sites are served by https too, and by what this came.
+        tls: (bool, Scheme),
     }
 
     /// A browser going to a page at a loopback address, with the default presentation.
@@ -299,7 +301,7 @@ mod tests {
             method: Method::GET,
             is_navigation: true,
             user_agent: CHROMIUM,
-            tls: (false, false),
+            tls: (false, Scheme::Http),
         }
     }
 
@@ -312,8 +314,8 @@ mod tests {
             Self { host, ..self }
         }
 
-        fn by_tls(self, is_tls: bool) -> Self {
-            Self { tls: (true, is_tls), ..self }
+        fn beside_tls(self, scheme: Scheme) -> Self {
+            Self { tls: (true, scheme), ..self }
         }
 
         fn presented(self, presentation: Origin) -> Self {
@@ -322,12 +324,12 @@ mod tests {
 
         fn describe(&self, target: &str) -> String {
             let sites = sites(self.sites);
-            let (presentation, (has_tls, is_tls)) = (self.presentation, self.tls);
+            let (presentation, (has_tls, scheme)) = (self.presentation, self.tls);
             let layout = SiteLayout { sites: &sites, presentation, has_port: true, has_tls };
             let ask = RouteQuery {
                 host: self.host,
                 port: self.port,
-                is_tls,
+                scheme,
                 method: &self.method,
                 target,
                 is_navigation: self.is_navigation,
@@ -351,13 +353,13 @@ mod tests {
     fn pages_are_by_https_where_there_is_tls_and_nothing_else_must_be() {
         let site = "https://nginx--default--abc123.localhost:8001";
         let check = |case: Case, target: &str, expect: &str| assert_eq!(case.describe(target), expect, "{target}");
-        check(navigation(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", &format!("307 {site}/a?b"));
-        check(navigation(1).by_tls(false), &format!("{NGINX}a?b"), &format!("307 {site}/a?b"));
-        check(navigation(1).by_tls(false).at(OwnHost::Localhost), "/a", "307 https://localhost:8001/a");
-        check(navigation(1).by_tls(true).at(OwnHost::Site(0)), "/a?b", "0 /a?b");
-        check(curl(1).by_tls(false).at(OwnHost::Site(0)), "/a?b", "0 /a?b");
-        check(navigation(1).by_tls(false).at(OwnHost::Named), "/a", "0 /a");
-        let path = navigation(1).by_tls(false).presented(Origin::Path).at(OwnHost::Localhost);
+        check(navigation(1).beside_tls(Scheme::Http).at(OwnHost::Site(0)), "/a?b", &format!("307 {site}/a?b"));
+        check(navigation(1).beside_tls(Scheme::Http), &format!("{NGINX}a?b"), &format!("307 {site}/a?b"));
+        check(navigation(1).beside_tls(Scheme::Http).at(OwnHost::Localhost), "/a", "307 https://localhost:8001/a");
+        check(navigation(1).beside_tls(Scheme::Https).at(OwnHost::Site(0)), "/a?b", "0 /a?b");
+        check(curl(1).beside_tls(Scheme::Http).at(OwnHost::Site(0)), "/a?b", "0 /a?b");
+        check(navigation(1).beside_tls(Scheme::Http).at(OwnHost::Named), "/a", "0 /a");
+        let path = navigation(1).beside_tls(Scheme::Http).presented(Origin::Path).at(OwnHost::Localhost);
         check(path, &format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
     }
 
@@ -376,12 +378,12 @@ mod tests {
     fn addresses_are_where_the_browser_finds_the_sites() {
         let check = |case: Case, expect: [&str; 2]| {
             let sites = sites(2);
-            let (presentation, (has_tls, is_tls)) = (case.presentation, case.tls);
+            let (presentation, (has_tls, scheme)) = (case.presentation, case.tls);
             let layout = SiteLayout { sites: &sites, presentation, has_port: true, has_tls };
             let ask = RouteQuery {
                 host: case.host,
                 port: case.port,
-                is_tls,
+                scheme,
                 method: &case.method,
                 target: "/",
                 is_navigation: true,

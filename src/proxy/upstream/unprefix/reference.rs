@@ -124,11 +124,8 @@ impl AnswerUrls<'_> {
         if is_nameless || self.api.is_some_and(|api| is(api.as_bytes())) {
             return UrlOwner::ApiServer;
         }
-        let default = match url.scheme {
-            Some(scheme) if scheme.eq_ignore_ascii_case(b"https") => 443,
-            Some(scheme) if !scheme.eq_ignore_ascii_case(b"http") => return UrlOwner::Other,
-            _ => 80,
-        };
+        let Some(scheme) = url.scheme.map_or(Some(Scheme::Http), Scheme::of_url) else { return UrlOwner::Other };
+        let default = scheme.default_port();
         let is_name = |authority: &str| match with_names {
             true => {
                 self.names.is_some_and(|names| names.contains(authority, default))
