@@ -81,7 +81,8 @@ async fn a_browser_that_stays_in_the_foreground_does_not_hold_anything() {
     let _backend = web(&fake).await;
     let plugin = Plugin::new(&fake).plain();
     let home = plugin.home().to_owned();
-    let browser = plugin.script("browser", &format!("{RECORDING}; exec sleep 1000"));
+    let stays = format!("{RECORDING}; while kill -0 $PPID 2> /dev/null; do sleep 1; done");
+    let browser = plugin.script("browser", &stays);
     let served = plugin.args(["web", "--port=0", "-o", "json", "--browser"]).args([browser]).serve().await;
     opened(&home).await;
     assert_eq!(client::get(&served.proxy_url()).await.json()["target"], "/");
