@@ -241,7 +241,12 @@ fn variable(entry: &std::collections::HashMap<String, String>) -> Option<(String
 
 /// What it ended with: a code, or the signal that killed it.
 fn ending(status: ExitStatus) -> String {
-    status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"))
+    match status.code() {
+        // What Windows ends a program for, as its documentation has it: `0xc0000005`.
+        Some(code) if code < 0 => format!("exit code {code:#x}"),
+        Some(code) => format!("exit code {code}"),
+        None => status.to_string(),
+    }
 }
 
 #[derive(Serialize)]
