@@ -71,6 +71,12 @@ impl Stage {
         self.relay.on().await;
     }
 
+    async fn web_socket(&self) -> Peer {
+        let origin = self.served.site_url().trim_end_matches('/').to_owned();
+        let socket = format!("{}/socket", origin.replace("http://", "ws://"));
+        Peer::open(&socket, &[("origin", &origin)]).await.unwrap()
+    }
+
     /// At once, or after the short while in which it is known that nobody is there.
     async fn is_well(&self, after: &str) {
         eventually(&format!("an answer after {after}: {}", self.served.stderr()), async || {
@@ -188,15 +194,34 @@ async fn under_streams_that_are_open() {
         let request = Request::new(Empty::<Bytes>::new());
         let mut events = client::stream(&stage.url("events/9"), request).await.into_body();
         assert!(events.frame().await.unwrap().is_ok());
-        let origin = stage.served.site_url().trim_end_matches('/').to_owned();
-        let socket = format!("{}/socket", origin.replace("http://", "ws://"));
-        let socket = Peer::open(&socket, &[("origin", &origin)]).await.unwrap();
+        let socket = stage.web_socket().await;
         stage.kill().await;
         let end = timeout(LIMIT, async { while let Some(Ok(_)) = events.frame().await {} }).await;
         assert!(end.is_ok(), "{via}: the events go on");
         timeout(LIMIT, socket.until_cut()).await.expect("a WebSocket ends");
         stage.is_well(via).await;
     }
+}
+
+/// What ages alike and is cut by a gateway has met a limit; what is cut with the API server has not.
+#[tokio::test]
+async fn under_web_sockets_of_the_same_age() {
+    /// More than what ends a page that is left.
+    const AGE: Duration = Duration::from_secs(6);
+    let stage = Stage::set("--via=service-proxy").await;
+    for kills in 1..=3 {
+        let socket = stage.web_socket().await;
+        tokio::time::sleep(AGE).await;
+        stage.relay.off().await;
+        timeout(LIMIT, socket.until_cut()).await.expect("a WebSocket ends");
+        let is_told =
+            async || (stage.served.stderr().matches("the API server cannot be reached").count() == kills).then_some(());
+        eventually("it is told that nobody is there", is_told).await;
+        stage.relay.on().await;
+        stage.is_well("a kill").await;
+    }
+    let said = stage.served.stderr();
+    assert!(!said.contains("WebSockets are cut"), "{said}");
 }
 
 #[tokio::test]
