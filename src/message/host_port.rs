@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::scheme::Scheme;
+
 /// `text` taken apart at the `:` before its port, if it has one outside of brackets (RFC 3986 section 3.2.2). The host
 /// keeps its brackets; a port that is empty is none.
 pub(crate) fn split(text: &str) -> (&str, Option<&str>) {
@@ -35,11 +37,19 @@ pub(crate) fn join(host: &str, port: u16) -> String {
     format!("{}:{port}", bracketed(host))
 }
 
-/// The authority of an HTTP URL, without the port where HTTP's own is meant or there is none.
-pub(crate) fn http_authority(host: &str, port: Option<u16>) -> String {
-    match port {
-        None | Some(80) => bracketed(host).into_owned(),
+/// The authority of a URL, without the port where the scheme's own is meant or there is none.
+pub(crate) fn url_authority(scheme: Scheme, host: &str, port: Option<u16>) -> String {
+    match port.filter(|&port| port != scheme.default_port()) {
+        None => bracketed(host).into_owned(),
         Some(port) => join(host, port),
+    }
+}
+
+/// An authority as URLs of this scheme have it.
+pub(crate) fn without_default_port(scheme: Scheme, authority: &str) -> &str {
+    match split(authority) {
+        (host, Some(port)) if port.parse() == Ok(scheme.default_port()) => host,
+        _ => authority,
     }
 }
 
@@ -64,5 +74,20 @@ mod tests {
             (join("::1", 80), join("a", 1), join("[::1]", 2)),
             ("[::1]:80".into(), "a:1".into(), "[::1]:2".into())
         );
+    }
+
+    #[test]
+    fn urls_leave_out_their_own_port_only() {
+        for (scheme, port, authority) in [
+            (Scheme::Http, Some(80), "[::1]"),
+            (Scheme::Http, Some(443), "[::1]:443"),
+            (Scheme::Https, Some(443), "[::1]"),
+            (Scheme::Https, Some(80), "[::1]:80"),
+            (Scheme::Https, None, "[::1]"),
+        ] {
+            assert_eq!(url_authority(scheme, "::1", port), authority);
+            let whole = port.map_or_else(|| "[::1]".to_owned(), |port| join("::1", port));
+            assert_eq!(without_default_port(scheme, &whole), authority);
+        }
     }
 }

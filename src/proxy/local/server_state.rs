@@ -16,7 +16,7 @@ use super::guard::logins_elsewhere::LoginsElsewhere;
 use super::guard::policy::GuardPolicy;
 use super::guard::refusal::{ExplainedRefusal, closed_site};
 use super::guard::token::{RequiredToken, TokenAsked, TokenGate};
-use super::server::client_places::ClientPlaces;
+use super::server::client_places::{ClientPlaces, open_files_limit};
 use super::server::listener::LocalListener;
 use super::server::request_log::RequestLog;
 use super::server::stats::TrafficStats;
@@ -24,7 +24,8 @@ use super::site::headers::AnswerShield;
 use super::site::route::SiteLayout;
 use super::site::{Origin, ShownRun, Site};
 use crate::message::field_tokens::only_value;
-use crate::message::host_port::{self, http_authority, strip_suffix_ignoring_case};
+use crate::message::host_port::{self, strip_suffix_ignoring_case, url_authority};
+use crate::message::scheme::Scheme;
 use crate::message::token_parameter::TOKEN_PARAMETER;
 
 /// Everything that is served on one listener, and to whom.
@@ -56,14 +57,15 @@ impl LocalProxy {
     /// Where browsers find `site`, ending in `/`.
     pub fn site_url(&self, site: &Site, listener: &LocalListener) -> String {
         let is_only = self.sites.len() == 1;
+        let is_by_tls = self.tls.is_some() && listener.is_at_loopback();
+        let scheme = if is_by_tls { Scheme::Https } else { Scheme::Http };
         let host = match self.presentation {
             Origin::Path => return self.proxy_url(site, listener),
             // Names below `localhost` lead to this machine only.
             _ if !listener.is_at_loopback() => is_only.then(|| listener.authority()),
-            Origin::Localhost => is_only.then(|| http_authority("localhost", listener.port())),
-            Origin::Site => Some(http_authority(&site.host_name(), listener.port())),
+            Origin::Localhost => is_only.then(|| url_authority(scheme, "localhost", listener.port())),
+            Origin::Site => Some(url_authority(scheme, &site.host_name(), listener.port())),
         };
-        let scheme = if self.tls.is_some() && listener.is_at_loopback() { "https" } else { "http" };
         host.map_or_else(|| self.proxy_url(site, listener), |host| format!("{scheme}://{host}/"))
     }
 
@@ -113,8 +115,7 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    /// `open_files` is how many files this program may open.
-    pub(crate) fn new(local: LocalProxy, listener: &LocalListener, open_files: u64) -> Self {
+    pub(crate) fn new(local: LocalProxy, listener: &LocalListener) -> Self {
         let port = listener.port();
         let labels = local.sites.iter().map(|site| site.label.as_str());
         let gate = local.token.clone().map(|token| TokenGate::new(token, labels, port));
@@ -132,7 +133,7 @@ impl ServerState {
             origin: format!("http://{}", listener.authority()),
             stages: ShutdownStages::default(),
             tasks: TaskTracker::new(),
-            places: Arc::new(ClientPlaces::within(open_files)),
+            places: Arc::new(ClientPlaces::within(open_files_limit())),
             is_guess: false,
             tls_wanted: Once::new(),
             local,

@@ -458,18 +458,22 @@ fn leave_service_proxy(
     if !may_port_forward(head, known)? {
         return Ok(Next::Deliver);
     }
-    let may_pass = known.carried_methods.refuse(&head.method, now);
-    if verb == "get" && !may_pass {
+    // Nobody but the API server has seen it, so any method may go again.
+    let by_port_forward = |reason| {
+        let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
+        Next::Again { attempt, keep: true }
+    };
+    if known.carried_methods.refuse(&head.method, now) {
+        return Ok(by_port_forward(AttemptReason::Repeat));
+    }
+    if verb == "get" {
         known.has_moved = true;
         known.tell(Notice::ProxyForbidden);
-    } else if !may_pass {
+    } else {
         known.refused_methods.insert(head.method.clone());
         known.tell(Notice::MethodForbidden(head.method.clone()));
     }
-    // Nobody but the API server has seen it, so any method may go again.
-    let reason = if may_pass { AttemptReason::Repeat } else { AttemptReason::Taught };
-    let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
-    Ok(Next::Again { attempt, keep: true })
+    Ok(by_port_forward(AttemptReason::Taught))
 }
 
 /// Links in a page are longer by service proxy than the app knows.

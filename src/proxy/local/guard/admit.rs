@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version};
 use super::hosts::{OwnHost, OwnHosts};
 use super::policy::GuardPolicy;
 use crate::message::field_tokens::{has_token, only_value};
+use crate::message::host_port::without_default_port;
 use crate::message::safe_path::{PathFault, SafePath};
 use crate::message::scheme::Scheme;
 
@@ -182,8 +183,7 @@ fn is_referred_from_elsewhere(policy: &GuardPolicy, headers: &HeaderMap, own: Ow
     let is_ours = |referrer: &str| {
         let end = referrer.find("://").map_or(0, |at| at + 3);
         let end = referrer[end..].find(['/', '?', '#']).map_or(referrer.len(), |at| end + at);
-        let origin = referrer[..end].trim_end_matches(":80");
-        own.is(origin) || is_trusted(policy, origin)
+        own.is(&referrer[..end]) || is_trusted(policy, &referrer[..end])
     };
     headers.get_all(REFERER).iter().any(|value| !value.to_str().is_ok_and(is_ours))
 }
@@ -235,9 +235,8 @@ fn check_peer(policy: &GuardPolicy, peer: ClientPeer) -> Result<(), GuardRefusal
 /// The origins of pages that were loaded under `authority`. Before a name that the user allowed there may be a TLS
 /// proxy; at our own ones there is none, and what is loaded by TLS is TLS' alone.
 fn own_origin(host: OwnHost, authority: &str, scheme: Scheme) -> OwnOrigin<'_> {
-    let usual_port = format!(":{}", scheme.default_port());
     OwnOrigin {
-        authority: authority.strip_suffix(&usual_port).unwrap_or(authority),
+        authority: without_default_port(scheme, authority),
         may_be_plain: scheme == Scheme::Http,
         may_be_tls: scheme == Scheme::Https || host == OwnHost::Named,
     }
@@ -252,9 +251,10 @@ struct OwnOrigin<'a> {
 
 impl OwnOrigin<'_> {
     fn is(&self, origin: &str) -> bool {
+        let is_own = |scheme, authority| without_default_port(scheme, authority).eq_ignore_ascii_case(self.authority);
         match origin.split_once("://") {
-            Some(("http", authority)) => self.may_be_plain && authority.eq_ignore_ascii_case(self.authority),
-            Some(("https", authority)) => self.may_be_tls && authority.eq_ignore_ascii_case(self.authority),
+            Some(("http", authority)) => self.may_be_plain && is_own(Scheme::Http, authority),
+            Some(("https", authority)) => self.may_be_tls && is_own(Scheme::Https, authority),
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::message::host_port::{self, strip_suffix_ignoring_case};
+use crate::message::scheme::Scheme;
 
 /// What the client called us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +71,7 @@ impl OwnHosts {
     fn is_our_port(&self, port: Option<&str>) -> bool {
         match (self.port, port) {
             (None, _) => true,
-            (Some(ours), None) => ours == 80,
+            (Some(ours), None) => ours == Scheme::Http.default_port(),
             (Some(ours), Some(port)) => !port.starts_with('0') && port.parse() == Ok(ours),
         }
     }

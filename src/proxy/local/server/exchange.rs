@@ -39,8 +39,8 @@ impl Exchange {
         let entry = |log: &RequestLog| {
             let (path, query) = (request.uri().path().to_owned(), request.uri().query().map(str::to_owned));
             let record = RequestRecord { method: request.method().clone(), path, query, ..RequestRecord::default() };
-            let (bytes_in, bytes_out) = Default::default();
-            Box::new(LogEntry { log: log.clone(), started: Instant::now(), bytes_in, bytes_out, record })
+            let (log, started) = (log.clone(), Instant::now());
+            Box::new(LogEntry { log, started, bytes_in: Arc::default(), bytes_out: Arc::default(), record })
         };
         let is_look = request.headers().contains_key(LOOK_HEADER);
         let log = local.log.as_ref().filter(|log| log.is_on() && !is_look);

@@ -12,7 +12,8 @@ use super::connection::ClientSocket;
 #[cfg(unix)]
 use super::unix_socket::UnixSocket;
 use crate::error::{Error, system_words};
-use crate::message::host_port::http_authority;
+use crate::message::host_port::url_authority;
+use crate::message::scheme::Scheme;
 
 /// Connections that may wait to be accepted; the system caps it.
 const BACKLOG: i32 = 1024;
@@ -130,7 +131,7 @@ impl LocalListener {
         let addresses = self.local_addrs();
         let ipv4 = addresses.iter().find(|address| address.ip() == Ipv4Addr::LOCALHOST);
         match ipv4.or_else(|| addresses.first()) {
-            Some(address) => http_authority(&reachable(*address).ip().to_string(), Some(address.port())),
+            Some(address) => url_authority(Scheme::Http, &reachable(*address).ip().to_string(), Some(address.port())),
             None => "localhost".to_owned(),
         }
     }

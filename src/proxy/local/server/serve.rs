@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client_places::{ClientPlace, open_files_limit};
+use super::client_places::ClientPlace;
 use super::connection::{ClientChannel, ClientSocket, ClientStream, RunningAnswer};
 use super::http2_limits::limited_http2;
 use super::http2_requests::{as_http1, as_http2};
@@ -46,7 +46,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> usize {
-    serve_as(ServerState::new(local, &listener, open_files_limit()), listener, shutdown, grace).await
+    serve_as(ServerState::new(local, &listener), listener, shutdown, grace).await
 }
 
 /// The same for what is not certain yet: nothing is said but what a Service answers, and who would be told something else
@@ -57,7 +57,7 @@ pub async fn serve_guess(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> usize {
-    let server = ServerState { is_guess: true, ..ServerState::new(local, &listener, open_files_limit()) };
+    let server = ServerState { is_guess: true, ..ServerState::new(local, &listener) };
     serve_as(server, listener, shutdown, grace).await
 }
 
@@ -93,7 +93,7 @@ async fn drain(server: &ServerState, grace: Duration) -> usize {
 /// Serves the one client that speaks HTTP/2 on `stream`, as if it had come to `listener` and agreed to that by TLS, until it
 /// leaves.
 pub async fn serve_http2_client(local: LocalProxy, listener: &LocalListener, stream: ByteStream) {
-    let server = Arc::new(ServerState::new(local, listener, open_files_limit()));
+    let server = Arc::new(ServerState::new(local, listener));
     let _cut_when_dropped = server.stages.cut.clone().drop_guard();
     let channel = ClientChannel { peer: ClientPeer::Trusted, scheme: Scheme::Https };
     let place = server.places.take().await;
@@ -231,8 +231,8 @@ impl ServedClient {
     /// The client that has `place`, and how its connection ends.
     fn at(place: &ClientPlace, server: Arc<ServerState>) -> (Self, ConnectionEnd) {
         let end = ConnectionEnd::of(&server, place);
-        let (seen, connection) = Default::default();
-        (Self { server, unanswered: place.unanswered(), seen, connection }, end)
+        let seen = RequestSeen::default();
+        (Self { server, unanswered: place.unanswered(), seen, connection: ClientConnection::default() }, end)
     }
 
     /// Notes that `request` came, and on which connection. The client waits until the result is dropped.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use http::{Method, StatusCode};
 
 use super::{Origin, Site};
-use crate::message::host_port::http_authority;
+use crate::message::host_port::url_authority;
 use crate::message::safe_path::strip_prefix;
 use crate::message::scheme::Scheme;
 use crate::proxy::local::guard::admit::is_reading;
@@ -106,7 +106,7 @@ impl SiteLayout<'_> {
             OwnHost::Localhost => "localhost".to_owned(),
             OwnHost::Loopback | OwnHost::Named => return None,
         };
-        is_wanted.then(|| format!("https://{}{}", http_authority(&name, Some(ask.port)), ask.target))
+        is_wanted.then(|| format!("https://{}{}", url_authority(Scheme::Https, &name, Some(ask.port)), ask.target))
     }
 
     /// At a site's own name everything is the Service's, at `/`. Its proxy path leads there too: old bookmarks, and
@@ -173,18 +173,16 @@ impl SiteLayout<'_> {
         if !self.has_port {
             return None;
         }
-        let port = ask.port;
         let is_only = self.sites.len() == 1;
-        let scheme = if self.has_tls { "https" } else { "http" };
-        let localhost = is_only.then(|| format!("{scheme}://{}", http_authority("localhost", Some(port))));
+        let scheme = if self.has_tls { Scheme::Https } else { Scheme::Http };
+        let origin = |host: &str| format!("{scheme}://{}", url_authority(scheme, host, Some(ask.port)));
+        let localhost = is_only.then(|| origin("localhost"));
         match (self.presentation, ask.host) {
             (Origin::Path, _) => None,
             (_, OwnHost::Named) => is_only.then(String::new),
             (Origin::Localhost, _) => localhost,
             (Origin::Site, _) if !resolves_names_below_localhost(ask.user_agent) => localhost,
-            (Origin::Site, _) => {
-                Some(format!("{scheme}://{}", http_authority(&self.sites[site].host_name(), Some(port))))
-            }
+            (Origin::Site, _) => Some(origin(&self.sites[site].host_name())),
         }
     }
 
@@ -361,6 +359,10 @@ mod tests {
         check(navigation(1).beside_tls(Scheme::Http).at(OwnHost::Named), "/a", "0 /a");
         let path = navigation(1).beside_tls(Scheme::Http).presented(Origin::Path).at(OwnHost::Localhost);
         check(path, &format!("{NGINX}a"), &format!("0 /a below {NGINX}"));
+        for (port, origin) in [(80, "https://localhost:80"), (443, "https://localhost")] {
+            let case = Case { port, ..navigation(1).beside_tls(Scheme::Http).at(OwnHost::Localhost) };
+            check(case, "/a", &format!("307 {origin}/a"));
+        }
     }
 
     #[test]
