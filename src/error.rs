@@ -45,6 +45,12 @@ impl Error {
         Self { message: message.into(), hint: None, exit: Exit::Failed }
     }
 
+    /// The system refuses a thread.
+    pub fn no_threads() -> Self {
+        Self::failed("the system gives this program no more threads")
+            .hint("ulimit -u shows how many processes and threads this user may have; end some, or raise it")
+    }
+
     /// A mistake in what was typed or configured: exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, exit: Exit::Usage }

@@ -27,10 +27,6 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Threads that carry traffic. With a second one a request costs up to a third more processor time, since they wake each
-/// other, and each holds memory, but a transfer is no faster (`cargo bench --bench traffic`, on two cores).
-const WORKERS: usize = 1;
-
 pub(crate) fn main() -> ExitCode {
     explain_missing_threads();
     if let Some(words) = completion::asked(std::env::args_os()) {
@@ -61,8 +57,7 @@ fn explain_missing_threads() {
         if !(words.contains("spawn") && words.contains("thread")) {
             return next(info);
         }
-        let error = Error::failed("the system gives this program no more threads")
-            .hint("ulimit -u shows how many processes and threads this user may have; end some, or raise it");
+        let error = Error::no_threads();
         Output::new(true, LogFormat::Text).print_error(&error);
         #[expect(clippy::exit, reason = "there is no way back from a panic in a release")]
         std::process::exit(error.exit().code().into());
@@ -142,11 +137,12 @@ fn run_to_end(mut cli: CommandLine, output: &Output) -> Result<Exit, Error> {
     if cli.printing.install_ca.is_some() || cli.printing.remove_ca {
         return change_trust(&cli, output);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    // One thread carries all traffic: several wake each other, which costs a request more than it gains (`cargo bench --bench
+    // traffic`), and each holds memory. What may take long has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::failed(format!("cannot start threads: {error}")))?;
+        .map_err(|error| Error::failed(format!("cannot wait for connections: {error}")))?;
     let connect = cli.kubectl.clone();
     let environment = environment(std::io::stdin().is_terminal());
     if cfg!(windows) {

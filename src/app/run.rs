@@ -10,7 +10,7 @@ use super::local_https::LocalHttps;
 use super::open::{OpenService, ServingSession};
 use super::plan::{OpenPlan, Plan};
 use crate::cluster::{Cluster, ConnectFlags, EndpointsAhead, ProcessEnvironment, contexts_at};
-use crate::error::{Error, Exit, system_words};
+use crate::error::{Error, Exit};
 use crate::find::history::History;
 use crate::find::list::list;
 use crate::find::query::WantedServices;
@@ -91,7 +91,7 @@ async fn open_services(
 ) -> Result<Exit, Error> {
     let mut signals =
         StopSignals::listen().map_err(|error| Error::failed(format!("cannot listen for signals: {error}")))?;
-    output.set_aside().map_err(|error| Error::failed(format!("cannot start threads: {}", system_words(&error))))?;
+    output.set_aside().map_err(|_| Error::no_threads())?;
     let endpoints = EndpointsAhead::default();
     let resolver = TargetResolver {
         cluster,

@@ -1,11 +1,12 @@
 //! What another user of this machine prepares, and what the system allows a user. The tests need root, to become one.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use tokio::process::Command;
 
 use super::*;
+use crate::harness::kubeconfig;
 
 /// A number that nobody has.
 const ANOTHER: u32 = 54_321;
@@ -48,6 +49,10 @@ async fn no_threads_are_told_in_words() {
     if !is_root() {
         return;
     }
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config");
+    fs::write(&file, kubeconfig("https://127.0.0.1:1", "", "token: t")).unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let user = ANOTHER.to_string();
     let limited = ["--nproc=1", "setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"];
     let mut command = Command::new("prlimit");
@@ -55,7 +60,8 @@ async fn no_threads_are_told_in_words() {
         .args(limited)
         .args([env!("CARGO_BIN_EXE_kubectl-svcproxy"), "web"])
         .env_clear()
-        .env("PATH", "/usr/bin:/bin");
+        .env("PATH", "/usr/bin:/bin")
+        .env("KUBECONFIG", &file);
     let finished = support::Running::spawn(command).end().await;
     let said = &finished.stderr;
     assert_eq!((finished.code(), said.lines().count()), (1, 2), "{said}");
