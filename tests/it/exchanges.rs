@@ -19,6 +19,7 @@ const SERVICE: &str = "/api/v1/namespaces/default/services/web";
 const PROXIED: &str = "/services/web:http/proxy/";
 const ID: &str = "web:http";
 const SLICES: &str = "/endpointslices?";
+const ALL_SLICES: &str = "/v1/endpointslices";
 
 /// How many requests there were whose targets contain `part`.
 fn asked(fake: &FakeApiServer, part: &str) -> usize {
@@ -82,6 +83,16 @@ async fn what_was_opened_before_is_served_before_it_is_read() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{word}: {answer}");
         fake.forget_faults();
     }
+}
+
+#[tokio::test]
+async fn a_list_asks_for_endpoints_beside_the_services() {
+    let fake = FakeApiServer::start().await;
+    let _backend = web(&fake).await;
+    fake.fault("/api/v1/services", 1, Fault::Await(ALL_SLICES));
+    let listed = Plugin::new(&fake).args(["--list", "-A"]).finish().await;
+    assert_eq!((listed.code(), asked(&fake, ALL_SLICES)), (0, 1), "{}", listed.stderr);
+    assert!(listed.stdout.contains("\"ready\":1"), "{}", listed.stdout);
 }
 
 #[tokio::test]

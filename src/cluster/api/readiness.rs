@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::api_error::ApiError;
 use super::endpoint_slices::{EndpointSlice, ServiceReadiness, slices_in};
@@ -30,10 +31,10 @@ impl Cluster {
     }
 
     /// How many endpoints of every Service in `scope` are ready, for one who goes through Services in the API server's
-    /// order.
+    /// order. It is asked for at once, beside the Services.
     pub fn readiness_in_order(&self, scope: &Scope) -> ReadinessInOrder {
         ReadinessInOrder {
-            slices: self.portions::<EndpointSlice>(slices_in(scope)).boxed(),
+            slices: begun(self.portions::<EndpointSlice>(slices_in(scope)).boxed()),
             ahead: VecDeque::new(),
             newest: String::new(),
             namespace: None,
@@ -42,6 +43,15 @@ impl Cluster {
         }
     }
 }
+
+/// `portions`, of which the first is asked for before anybody reads.
+fn begun(mut portions: SlicePortions) -> SlicePortions {
+    let beginning = AbortOnDropHandle::new(tokio::spawn(async move { (portions.next().await, portions) }));
+    let read_on = |(first, others): (Option<_>, SlicePortions)| stream::iter(first).chain(others);
+    stream::once(beginning).flat_map(move |begun| read_on(begun.expect("it ends by itself"))).boxed()
+}
+
+type SlicePortions = BoxStream<'static, Result<Vec<EndpointSlice>, ApiError>>;
 
 /// Readiness by namespace and Service.
 #[derive(Debug, Default)]
@@ -63,7 +73,7 @@ impl ReadinessTable {
 /// Readiness by Service, read from the API server no further than it is asked for: of one namespace at a time, for both
 /// lists come in the order of their keys in etcd (apiserver `pkg/storage/etcd3/store.go`), which begin with the namespace.
 pub struct ReadinessInOrder {
-    slices: BoxStream<'static, Result<Vec<EndpointSlice>, ApiError>>,
+    slices: SlicePortions,
     /// Those that were read and not yet counted or passed over.
     ahead: VecDeque<EndpointSlice>,
     /// Namespace of the slice that was taken last.

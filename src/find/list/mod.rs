@@ -52,13 +52,15 @@ pub async fn list(
     output: &Output,
 ) -> Result<(), Error> {
     let selector = selector(plan);
-    let sweep = scan_services(cluster, scope(cluster, plan), selector.as_deref(), others)
+    let scope = scope(cluster, plan);
+    let ready = (plan.format != OutputFormat::Name).then(|| ReadyColumn::of_scope(cluster, &scope));
+    let sweep = scan_services(cluster, scope, selector.as_deref(), others)
         .await
         .map_err(|error| unlisted(error, selector.as_deref()))?;
     if let Some(why) = &sweep.narrowed {
         output.print_warning(why);
     }
-    let ready = (plan.format != OutputFormat::Name).then(|| ReadyColumn::new(cluster, &sweep.scopes));
+    let ready = ready.map(|ready| ready.narrowed_to(cluster, &sweep.scopes));
     let about = ListContext {
         format: plan.format,
         context: cluster.context().map(str::to_owned),

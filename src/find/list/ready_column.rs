@@ -11,10 +11,18 @@ pub(super) struct ReadyColumn {
 }
 
 impl ReadyColumn {
-    /// For Services of `scopes`, in the order of a sweep.
-    pub(super) fn new(cluster: &Cluster, scopes: &[Scope]) -> Self {
-        let begin = |scope: &Scope| (scope.clone(), Some(cluster.readiness_in_order(scope)));
-        Self { scopes: scopes.iter().map(begin).collect() }
+    /// For Services of `scope`.
+    pub(super) fn of_scope(cluster: &Cluster, scope: &Scope) -> Self {
+        Self { scopes: vec![(scope.clone(), Some(cluster.readiness_in_order(scope)))] }
+    }
+
+    /// The same for Services of `scopes`, in the order of a sweep.
+    pub(super) fn narrowed_to(self, cluster: &Cluster, scopes: &[Scope]) -> Self {
+        if self.scopes.iter().map(|(scope, _)| scope).eq(scopes) {
+            return self;
+        }
+        let columns = scopes.iter().map(|scope| Self::of_scope(cluster, scope));
+        Self { scopes: columns.flat_map(|column| column.scopes).collect() }
     }
 
     /// Adds to `services` what is known of each; `output` is told where nothing can be known, once.
