@@ -80,6 +80,24 @@ async fn an_answer_that_stalls_holds_up_nobody_else() {
     }
 }
 
+/// The API server's own view of the endpoints is older than the one that it shows.
+#[tokio::test]
+async fn an_api_server_that_sees_endpoints_late_is_asked_until_it_does() {
+    const TIMES: usize = 5;
+    let stage = Stage::set().await;
+    stage.fake.change("pods", "default", "web-0", |pod| pod["status"]["ready"] = false.into());
+    stage.served.until_stderr("has no ready endpoint").await;
+    stage.fake.change("pods", "default", "web-0", |pod| pod["status"]["ready"] = true.into());
+    stage.served.until_stderr("a ready endpoint again").await;
+    for accepted in ["text/html", "text/event-stream"] {
+        let late = Fault::Answer(Status::unavailable("no endpoints available for service \"web\""));
+        stage.fake.fault("/proxy/bytes/", TIMES, late);
+        let url = format!("{}bytes/5", stage.served.proxy_url());
+        let answer = client::send(&url, Request::builder().header("accept", accepted)).await;
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 5), "{accepted}: {answer:?}");
+    }
+}
+
 /// An API server that starts has not read yet who may do what.
 #[tokio::test]
 async fn a_refusal_in_between_ends_no_watch() {

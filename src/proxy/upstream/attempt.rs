@@ -259,7 +259,10 @@ impl Observation {
         let stopped_before = match &self.cause {
             None => self.status == StatusCode::MISDIRECTED_REQUEST,
             Some(
-                FailureCause::WrongScheme { .. }
+                FailureCause::NoEndpoints
+                | FailureCause::NoService
+                | FailureCause::NoSuchPort
+                | FailureCause::WrongScheme { .. }
                 | FailureCause::PodUnreachable
                 | FailureCause::PodRefuses
                 | FailureCause::PodTls

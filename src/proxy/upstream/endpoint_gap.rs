@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::lock::lock;
 use crate::service::Readiness;
 
-/// How long after an endpoint was seen requests are held back: most rollouts need no longer.
+/// How long requests are held back after the last endpoint went, since most rollouts need no longer, and after one came:
+/// the API server's own view of the endpoints may be older than ours.
 const GAP_HOLD_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an event stream is held back. Answered anything but 200 a page gives it up for good; broken off it asks again
 /// (HTML standard, "processing model" of server-sent events).
@@ -30,24 +31,22 @@ pub(super) enum GapPatience {
 pub(super) struct EndpointGap {
     /// How many there are, once somebody has seen them.
     ready: watch::Sender<Option<Readiness>>,
-    /// When the last one went; `None` while there is one, or was none yet.
-    began: Mutex<Option<Instant>>,
+    /// When the last one went or the first came, if that was seen.
+    turned: Mutex<Option<Instant>>,
 }
 
 impl Default for EndpointGap {
     fn default() -> Self {
-        Self { ready: watch::Sender::new(None), began: Mutex::default() }
+        Self { ready: watch::Sender::new(None), turned: Mutex::default() }
     }
 }
 
 impl EndpointGap {
     /// So many are ready.
     pub(super) fn learn(&self, count: Readiness) {
-        let before = self.ready.send_replace(Some(count)).unwrap_or_default();
-        if count.ready > 0 {
-            *lock(&self.began) = None;
-        } else if before.ready > 0 {
-            *lock(&self.began) = Some(Instant::now());
+        let before = self.ready.send_replace(Some(count));
+        if before.is_some_and(|before| (before.ready > 0) != (count.ready > 0)) {
+            *lock(&self.turned) = Some(Instant::now());
         }
     }
 
@@ -73,7 +72,7 @@ impl EndpointGap {
         match patience {
             GapPatience::EventStream => Some(asked + EVENT_STREAM_HOLD_TIMEOUT),
             GapPatience::Usual if self.ready.borrow().is_some() => {
-                lock(&self.began).map(|began| began + GAP_HOLD_TIMEOUT)
+                lock(&self.turned).map(|turned| turned + GAP_HOLD_TIMEOUT)
             }
             GapPatience::Usual => was_open.then_some(asked + GAP_HOLD_TIMEOUT),
         }
@@ -103,6 +102,18 @@ mod tests {
         let later = Instant::now();
         assert!(!gap.wait(GapPatience::Usual, later, true).await);
         assert_eq!(later.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_sees_it_later_is_waited_for() {
+        let (gap, asked) = (EndpointGap::default(), Instant::now());
+        gap.learn(count(0));
+        gap.learn(count(1));
+        let mut tries = 0;
+        while gap.wait(GapPatience::Usual, asked, false).await {
+            tries += 1;
+        }
+        assert!(tries > 5 && asked.elapsed() <= GAP_HOLD_TIMEOUT, "{tries} in {:?}", asked.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
