@@ -462,12 +462,12 @@ fn leave_service_proxy(
         return Ok(Next::Deliver);
     }
     // Nobody but the API server has seen it, so any method may go again.
-    let by_port_forward = |reason| {
+    let onward = |reason| {
         let attempt = Attempt { transport: Transport::PortForward, reason, ..attempt.clone() };
         Next::Again { attempt, keep: true }
     };
     if known.carried_methods.refuse(&head.method, now) {
-        return Ok(by_port_forward(AttemptReason::Repeat));
+        return Ok(onward(AttemptReason::Repeat));
     }
     if verb == "get" {
         known.has_moved = true;
@@ -476,7 +476,7 @@ fn leave_service_proxy(
         known.refused_methods.insert(head.method.clone());
         known.tell(Notice::MethodForbidden(head.method.clone()));
     }
-    Ok(by_port_forward(AttemptReason::Taught))
+    Ok(onward(AttemptReason::Taught))
 }
 
 /// Links in a page are longer by service proxy than the app knows.
