@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::Uri;
 
 use crate::lock::lock;
+use crate::message::host_port::url_authority;
 use crate::message::scheme::Scheme;
 
 /// How long somebody may take to log in elsewhere.
@@ -57,9 +58,9 @@ impl LoginsElsewhere {
 fn origin_of(location: &str) -> Option<String> {
     let url: Uri = location.parse().ok()?;
     let (scheme, authority) = (url.scheme_str()?, url.authority()?);
-    let own_port = Scheme::of_url(scheme.as_bytes())?.default_port();
-    let port = authority.port_u16().filter(|port| *port != own_port).map(|port| format!(":{port}"));
-    let origin = format!("{scheme}://{}{}", authority.host().to_ascii_lowercase(), port.unwrap_or_default());
+    let known = Scheme::of_url(scheme.as_bytes())?;
+    let host = authority.host().to_ascii_lowercase();
+    let origin = format!("{scheme}://{}", url_authority(known, &host, authority.port_u16()));
     (origin.len() <= MAX_ORIGIN_LENGTH).then_some(origin)
 }
 

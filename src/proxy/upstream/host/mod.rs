@@ -9,6 +9,7 @@ mod present;
 
 use http::HeaderValue;
 
+use crate::message::host_port::url_authority;
 use crate::service::{Scheme, Target};
 
 pub(super) use cluster_routes::outside_hosts;
@@ -42,9 +43,9 @@ pub(super) fn others(
 fn names(target: &Target, scheme: Scheme) -> Vec<String> {
     let service = target.service();
     let short = format!("{service}.{}.svc", target.namespace);
-    let port = target.port.as_ref().map(|port| port.number).filter(|number| *number != scheme.default_port());
-    let with_port = |name: String| port.map_or(name.clone(), |port| format!("{name}:{port}"));
-    [format!("{short}.cluster.local"), short, service.to_owned()].map(with_port).to_vec()
+    let port = target.port.as_ref().map(|port| port.number);
+    let names = [&format!("{short}.cluster.local"), &short, service];
+    names.map(|name| url_authority(scheme, name, port)).to_vec()
 }
 
 #[cfg(test)]
