@@ -630,6 +630,27 @@ mod tests {
         bare("POST", &["host: dev.example", "origin: https://evil.example"]).with(allow).fails(&foreign);
     }
 
+    /// RFC 6454 section 5; browsers leave it out.
+    #[test]
+    fn the_port_of_a_scheme_is_the_same_written_or_not() {
+        let allow = |policy: &mut GuardPolicy| policy.allow_hosts.push("dev.example".to_owned());
+        for host in ["dev.example", "dev.example:80"] {
+            let host = format!("host: {host}");
+            for (port, is_own) in [("", true), (":80", true), (":443", false), (":8080", false)] {
+                let origin = format!("http://dev.example{port}");
+                let foreign = GuardRefusal::ForeignOrigin(origin.clone());
+                let posted = bare("POST", &[&host, &format!("origin: {origin}")]).with(allow);
+                let referred = bare("GET", &[&host, &format!("referer: {origin}/a")]).with(allow);
+                if is_own {
+                    posted.passes()
+                } else {
+                    posted.fails(&foreign)
+                }
+                if is_own { referred.passes() } else { referred.fails(&GuardRefusal::CrossSite) }
+            }
+        }
+    }
+
     #[test]
     fn t3_cross_site_websockets() {
         handshake(&[&format!("origin: {OWN_ORIGIN}")]).passes();
