@@ -7,13 +7,16 @@ use crate::terminal::output::Output;
 
 /// Finds out how many endpoints are ready while Services arrive.
 pub(super) struct ReadyColumn {
-    scopes: Vec<(Scope, Option<ReadinessInOrder>)>,
+    scopes: Vec<ScopeReadiness>,
 }
+
+/// What is read of one scope, as long as it can be read.
+type ScopeReadiness = (Scope, Option<ReadinessInOrder>);
 
 impl ReadyColumn {
     /// For Services of `scope`.
     pub(super) fn of_scope(cluster: &Cluster, scope: &Scope) -> Self {
-        Self { scopes: vec![(scope.clone(), Some(cluster.readiness_in_order(scope)))] }
+        Self { scopes: vec![readiness(cluster, scope)] }
     }
 
     /// The same for Services of `scopes`, in the order of a sweep.
@@ -21,8 +24,7 @@ impl ReadyColumn {
         if self.scopes.iter().map(|(scope, _)| scope).eq(scopes) {
             return self;
         }
-        let columns = scopes.iter().map(|scope| Self::of_scope(cluster, scope));
-        Self { scopes: columns.flat_map(|column| column.scopes).collect() }
+        Self { scopes: scopes.iter().map(|scope| readiness(cluster, scope)).collect() }
     }
 
     /// Adds to `services` what is known of each; `output` is told where nothing can be known, once.
@@ -53,6 +55,10 @@ impl ReadyColumn {
             }
         }
     }
+}
+
+fn readiness(cluster: &Cluster, scope: &Scope) -> ScopeReadiness {
+    (scope.clone(), Some(cluster.readiness_in_order(scope)))
 }
 
 fn why(error: &ApiError) -> String {
