@@ -54,11 +54,15 @@ impl LocalProxy {
         format!("http://{}{}", listener.authority(), site.proxy_path())
     }
 
+    /// How pages are served at names of this machine.
+    fn page_scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
     /// Where browsers find `site`, ending in `/`.
     pub fn site_url(&self, site: &Site, listener: &LocalListener) -> String {
         let is_only = self.sites.len() == 1;
-        let is_by_tls = self.tls.is_some() && listener.is_at_loopback();
-        let scheme = if is_by_tls { Scheme::Https } else { Scheme::Http };
+        let scheme = if listener.is_at_loopback() { self.page_scheme() } else { Scheme::Http };
         let host = match self.presentation {
             Origin::Path => return self.proxy_url(site, listener),
             // Names below `localhost` lead to this machine only.
@@ -214,7 +218,7 @@ impl ServerState {
             sites: &self.local.sites,
             presentation: self.local.presentation,
             has_port: self.hosts.port.is_some(),
-            has_tls: self.local.tls.is_some(),
+            page_scheme: self.local.page_scheme(),
         }
     }
 }

@@ -65,8 +65,8 @@ pub struct SiteLayout<'a> {
     pub presentation: Origin,
     /// Whether it is listened on a port: by a Unix socket no browser comes.
     pub has_port: bool,
-    /// Whether sites are served by https as well: then pages are, and nothing else must be.
-    pub has_tls: bool,
+    /// How sites serve pages: by https where that is served at all, and nothing else must be.
+    pub page_scheme: Scheme,
 }
 
 /// A target below one of the proxy paths of a site.
@@ -99,8 +99,8 @@ impl SiteLayout<'_> {
 
     /// Where a page asked for by http is by https.
     fn by_https(&self, ask: &RouteQuery<'_>) -> Option<String> {
-        let is_wanted =
-            self.has_tls && self.presentation != Origin::Path && ask.is_navigation && ask.scheme == Scheme::Http;
+        let is_other = (ask.scheme, self.page_scheme) == (Scheme::Http, Scheme::Https);
+        let is_wanted = is_other && self.presentation != Origin::Path && ask.is_navigation;
         let name = match ask.host {
             OwnHost::Site(site) => self.sites[site].host_name(),
             OwnHost::Localhost => "localhost".to_owned(),
@@ -174,7 +174,7 @@ impl SiteLayout<'_> {
             return None;
         }
         let is_only = self.sites.len() == 1;
-        let scheme = if self.has_tls { Scheme::Https } else { Scheme::Http };
+        let scheme = self.page_scheme;
         let origin = |host: &str| format!("{scheme}://{}", url_authority(scheme, host, Some(ask.port)));
         let localhost = is_only.then(|| origin("localhost"));
         match (self.presentation, ask.host) {
@@ -285,8 +285,8 @@ mod tests {
         method: Method,
         is_navigation: bool,
         user_agent: &'static str,
-        /// Whether sites are served by https too, and by what this came.
-        tls: (bool, Scheme),
+        /// How pages are served, and by what this came.
+        schemes: (Scheme, Scheme),
     }
 
     /// A browser going to a page at a loopback address, with the default presentation.
@@ -299,7 +299,7 @@ mod tests {
             method: Method::GET,
             is_navigation: true,
             user_agent: CHROMIUM,
-            tls: (false, Scheme::Http),
+            schemes: (Scheme::Http, Scheme::Http),
         }
     }
 
@@ -313,7 +313,7 @@ mod tests {
         }
 
         fn beside_tls(self, scheme: Scheme) -> Self {
-            Self { tls: (true, scheme), ..self }
+            Self { schemes: (Scheme::Https, scheme), ..self }
         }
 
         fn presented(self, presentation: Origin) -> Self {
@@ -322,8 +322,8 @@ mod tests {
 
         fn describe(&self, target: &str) -> String {
             let sites = sites(self.sites);
-            let (presentation, (has_tls, scheme)) = (self.presentation, self.tls);
-            let layout = SiteLayout { sites: &sites, presentation, has_port: true, has_tls };
+            let (presentation, (page_scheme, scheme)) = (self.presentation, self.schemes);
+            let layout = SiteLayout { sites: &sites, presentation, has_port: true, page_scheme };
             let ask = RouteQuery {
                 host: self.host,
                 port: self.port,
@@ -380,8 +380,8 @@ mod tests {
     fn addresses_are_where_the_browser_finds_the_sites() {
         let check = |case: Case, expect: [&str; 2]| {
             let sites = sites(2);
-            let (presentation, (has_tls, scheme)) = (case.presentation, case.tls);
-            let layout = SiteLayout { sites: &sites, presentation, has_port: true, has_tls };
+            let (presentation, (page_scheme, scheme)) = (case.presentation, case.schemes);
+            let layout = SiteLayout { sites: &sites, presentation, has_port: true, page_scheme };
             let ask = RouteQuery {
                 host: case.host,
                 port: case.port,
