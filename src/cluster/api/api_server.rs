@@ -205,10 +205,8 @@ impl ApiServer {
     /// as two or three of them.
     pub fn keep_ready(&self) {
         self.pool.keep_spare();
-        if self.credentials.come_from_elsewhere() {
-            // It is made while the plugin or the provider is asked.
-            self.pool.dial_ahead();
-        }
+        // It is made while the history is read, or a plugin is asked for credentials.
+        self.pool.dial_ahead();
     }
 
     fn addressed(&self, mut request: Request<Body>) -> Request<Body> {

@@ -134,11 +134,6 @@ impl Credentials {
         self.login.is_renewable()
     }
 
-    /// Whether it may take long to have them at first.
-    pub(crate) fn come_from_elsewhere(&self) -> bool {
-        self.login.asks_elsewhere()
-    }
-
     /// Something else to try after the API server has refused `refused`.
     pub(crate) async fn after_refusal(self: &Arc<Self>, refused: &ActiveCredential) -> Option<Arc<ActiveCredential>> {
         let current = self.current.load_full()?;

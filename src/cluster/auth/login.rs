@@ -174,11 +174,6 @@ impl UserLogin {
         if let HeaderSource::Plugin(plugin) = &self.header { Some(plugin.decision()) } else { None }
     }
 
-    /// Whether a program or a server is asked.
-    pub(crate) fn asks_elsewhere(&self) -> bool {
-        matches!(self.header, HeaderSource::Plugin(_) | HeaderSource::Oidc(_))
-    }
-
     /// Whether asking again may give something else.
     pub(crate) fn is_renewable(&self) -> bool {
         let fixed = matches!(self.header, HeaderSource::Nothing | HeaderSource::Fixed(_));
