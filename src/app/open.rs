@@ -24,6 +24,7 @@ use super::trouble_line;
 use crate::cluster::{Cluster, EndpointsAhead};
 use crate::error::{Error, Exit};
 use crate::find::FoundTarget;
+use crate::find::history::History;
 use crate::find::missing_namespace::closed_namespace;
 use crate::proxy::local::guard::token::{RequiredToken, TokenAsked};
 use crate::proxy::local::{
@@ -296,18 +297,19 @@ impl ServingSession<'_> {
         }
     }
 
-    /// Looks for a way into the Services that the user may not read: their addresses are what was typed. `known` are
-    /// namespaces where the user has been.
+    /// Looks for a way into the Services that the user may not read: their addresses are what was typed. `history`
+    /// tells in which namespaces the user has been.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn check_rights(&self, services: &[OpenService], known: &[String]) -> Result<(), Error> {
+    pub async fn check_rights(&self, services: &[OpenService], history: &History) -> Result<(), Error> {
         let unread = services.iter().filter(|service| service.read.is_none());
         let checks = unread.map(async |OpenService { target, transport, .. }| {
             let Err(error) = transport.check_rights().await else { return Ok(()) };
             let is_place_typed =
                 self.plan.query.search.namespace.is_some() || target.namespace != self.cluster.namespace();
-            Err(closed_namespace(self.cluster, &target.namespace, is_place_typed, known, error).await)
+            let known = history.namespaces().await;
+            Err(closed_namespace(self.cluster, &target.namespace, is_place_typed, &known, error).await)
         });
         try_join_all(checks).await.map(drop)
     }
@@ -361,7 +363,6 @@ impl ServingSession<'_> {
         before: Option<ServedBefore>,
         mut signals: StopSignals,
     ) -> Result<Exit, Error> {
-        self.output.never_wait();
         let activity = local.activity.clone();
         let cookie = local.token.as_ref().map(|token| token.cookie(&listener.authority(), listener.port()));
         let status = self.plan.for_person.then(|| StatusLine::show(self.output, self.sources(&activity, services)));
@@ -381,6 +382,7 @@ impl ServingSession<'_> {
             let mut variables = command_urls(&named.collect::<Vec<_>>());
             variables.extend(cookie.map(|cookie| ("SVCPROXY_COOKIE".to_owned(), cookie)));
             variables.extend(self.https.map(LocalHttps::environment).unwrap_or_default());
+            self.output.catch_up();
             command::run(&self.plan.command, &variables, self.plan.prompting.is_possible(), &mut signals).await
         };
         drop(status);

@@ -49,7 +49,7 @@ pub async fn run(
             open_services(&cluster, &open, history, https.as_ref(), output).await
         }
         Plan::List(plan) => {
-            let recalled = history.recall();
+            let recalled = history.recall().await;
             if let Some(warning) = &recalled.warning {
                 output.print_warning(warning);
             }
@@ -103,7 +103,7 @@ async fn open_services(
         output,
     };
     let session = ServingSession { cluster, plan, endpoints: &endpoints, output, https };
-    let before = session.serve_guess(resolver.guess()).await;
+    let before = session.serve_guess(resolver.guess().await).await;
     let found = resolver.targets(&mut signals).await?;
     let (listener, before) = session.listener_for(&found, before).await?;
     let (mut local, services) = session.open(found, &listener)?;
@@ -111,10 +111,11 @@ async fn open_services(
         session.explain(&services, &listener).await;
         return Ok(Exit::Ok);
     }
-    session.check_rights(&services, &history.namespaces()).await?;
+    session.check_rights(&services, &history).await?;
     session.wait_until_ready(&services, &mut signals).await?;
     before.iter().for_each(|before| before.settle(&mut local, &services[0].transport));
     let remembered = remember(history, &services, output);
+    output.never_wait();
     let desk = session.announce(&local, &services, &listener).await;
     session.open_browser(&local, &services, &listener);
     let watching = session.watch(&services);
@@ -128,7 +129,7 @@ async fn open_services(
 fn remember(history: History, services: &[OpenService], output: &Output) -> JoinHandle<()> {
     let targets: Vec<Target> = services.iter().map(|service| service.target.clone()).collect();
     let output = output.clone();
-    tokio::task::spawn_blocking(move || history.remember(&targets).iter().for_each(|text| output.print_warning(text)))
+    tokio::spawn(async move { history.remember(&targets).await.iter().for_each(|text| output.print_warning(text)) })
 }
 
 /// Seconds since the Unix epoch.

@@ -86,6 +86,8 @@ impl ServingDesk {
 /// Opens `url` beside everything else, and says so where that fails.
 pub fn open_browser(opening: BrowserOpening, url: String, output: Output) {
     tokio::task::spawn_blocking(move || {
+        // It may be one that takes the terminal.
+        output.catch_up();
         if let Err(cause) = browser::open(&opening, &url) {
             output.print_hint(&format!("could not open a browser ({cause}); open the URL yourself"));
         }

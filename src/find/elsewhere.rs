@@ -52,7 +52,7 @@ impl ServicesElsewhere {
         name: &str,
     ) -> Result<Self, Error> {
         let selector = search.selector.as_deref();
-        let visited = history.namespaces();
+        let visited = history.namespaces().await;
         let scan = match scan_services(cluster, Scope::All, selector, &visited).await {
             Ok(scan) => scan,
             Err(ApiError::Forbidden { .. }) => {

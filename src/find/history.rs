@@ -10,10 +10,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::cluster::Cluster;
 use crate::error::system_words;
@@ -97,15 +98,15 @@ impl History {
     }
 
     /// What was opened, for those who can say nothing: whatever is wrong stays as it is.
-    pub fn glance(&self) -> Vec<HistoryEntry> {
+    pub async fn glance(&self) -> Vec<HistoryEntry> {
         let all = self.in_time(|file| if is_own(file) { read(file).unwrap_or_default() } else { Vec::new() });
-        self.entries_of(all.unwrap_or_default())
+        self.entries_of(all.await.unwrap_or_default())
     }
 
     /// Where something was opened, the latest first, at a glance.
-    pub fn namespaces(&self) -> Vec<String> {
+    pub async fn namespaces(&self) -> Vec<String> {
         let mut namespaces: Vec<String> = Vec::new();
-        for entry in self.glance() {
+        for entry in self.glance().await {
             if !namespaces.contains(&entry.namespace) {
                 namespaces.push(entry.namespace);
             }
@@ -114,16 +115,16 @@ impl History {
     }
 
     /// What was opened. A file that is not understood is set aside.
-    pub fn recall(&self) -> RecalledHistory {
+    pub async fn recall(&self) -> RecalledHistory {
         let read = self.in_time(|file| if is_own(file) { read_or_set_aside(file) } else { Default::default() });
-        let (all, warning) = read.unwrap_or_else(|| (Vec::new(), self.stuck_file()));
+        let (all, warning) = read.await.unwrap_or_else(|| (Vec::new(), self.stuck_file()));
         RecalledHistory { entries: self.entries_of(all), warning }
     }
 
     /// Puts `targets` before all others, the first of them first. Returns one sentence if something was wrong.
-    pub fn remember(&self, targets: &[Target]) -> Option<String> {
+    pub async fn remember(&self, targets: &[Target]) -> Option<String> {
         let (history, targets) = (self.clone(), targets.to_vec());
-        self.in_time(move |file| history.remember_in(file, &targets)).unwrap_or_else(|| self.stuck_file())
+        self.in_time(move |file| history.remember_in(file, &targets)).await.unwrap_or_else(|| self.stuck_file())
     }
 
     fn remember_in(&self, file: &Path, targets: &[Target]) -> Option<String> {
@@ -140,15 +141,13 @@ impl History {
 
     /// What `work` makes of the file; `None` where that takes too long, now or before. Nothing breaks it off: whatever hangs
     /// stays behind until the end of the process.
-    fn in_time<T: Default + Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> Option<T> {
+    async fn in_time<T: Default + Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> Option<T> {
         let Some(file) = self.file.clone() else { return Some(T::default()) };
         if self.stuck.is_stuck.load(Ordering::Relaxed) {
             return None;
         }
-        let (sender, result) = mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new().name("history".to_owned());
-        let done =
-            thread.spawn(move || sender.send(work(&file))).ok().and_then(|_| result.recv_timeout(FILE_TIMEOUT).ok());
+        let done = timeout(FILE_TIMEOUT, spawn_blocking(move || work(&file))).await;
+        let done = done.ok().and_then(Result::ok);
         self.stuck.is_stuck.store(done.is_none(), Ordering::Relaxed);
         done
     }
@@ -316,41 +315,41 @@ pub(super) mod tests {
         history.entry(&Target::unread(namespace, id.parse().unwrap(), Some(path.to_owned())))
     }
 
-    fn names(history: &History) -> Vec<String> {
-        let recalled = history.recall();
+    async fn names(history: &History) -> Vec<String> {
+        let recalled = history.recall().await;
         recalled.entries.iter().map(|entry| format!("{}/{}", entry.namespace, entry.id)).collect()
     }
 
-    #[test]
-    fn the_latest_is_first_and_stands_once() {
+    #[tokio::test]
+    async fn the_latest_is_first_and_stands_once() {
         let (folder, history) = scratch();
-        assert_eq!(history.recall(), RecalledHistory::default());
+        assert_eq!(history.recall().await, RecalledHistory::default());
         for id in ["one", "https:two:web", "one"] {
-            assert_eq!(history.remember(&[target("ns", id)]), None);
+            assert_eq!(history.remember(&[target("ns", id)]).await, None);
         }
         let other = of_context(&folder, "b", "https://10.0.0.1:6443");
-        other.remember(&[target("x", "other"), target("y", "more")]);
-        assert_eq!(names(&history), ["ns/one", "ns/https:two:web"]);
-        assert_eq!(names(&other), ["x/other", "y/more"]);
+        other.remember(&[target("x", "other"), target("y", "more")]).await;
+        assert_eq!(names(&history).await, ["ns/one", "ns/https:two:web"]);
+        assert_eq!(names(&other).await, ["x/other", "y/more"]);
     }
 
-    #[test]
-    fn one_context_name_for_two_clusters_is_two_histories() {
+    #[tokio::test]
+    async fn one_context_name_for_two_clusters_is_two_histories() {
         let (folder, history) = scratch();
-        history.remember(&[target("ns", "one")]);
-        assert_eq!(of_context(&folder, "a", "https://b").recall().entries, []);
+        history.remember(&[target("ns", "one")]).await;
+        assert_eq!(of_context(&folder, "a", "https://b").recall().await.entries, []);
     }
 
-    #[test]
-    fn it_does_not_grow_for_ever() {
+    #[tokio::test]
+    async fn it_does_not_grow_for_ever() {
         let (folder, history) = scratch();
         let many: Vec<Target> = (0..100).map(|number| target("ns", &format!("s{number}"))).collect();
         let other = of_context(&folder, "b", "https://10.0.0.1:6443");
-        other.remember(&[target("ns", "kept")]);
-        history.remember(&many);
+        other.remember(&[target("ns", "kept")]).await;
+        history.remember(&many).await;
         let expect: Vec<HistoryEntry> = many[..LIMIT_PER_CLUSTER].iter().map(|target| history.entry(target)).collect();
-        assert_eq!(history.recall().entries, expect);
-        assert_eq!(other.recall().entries.len(), 1);
+        assert_eq!(history.recall().await.entries, expect);
+        assert_eq!(other.recall().await.entries.len(), 1);
     }
 
     #[test]
@@ -362,19 +361,19 @@ pub(super) mod tests {
     }
 
     #[cfg(unix)]
-    #[test]
-    fn for_this_user_only() {
+    #[tokio::test]
+    async fn for_this_user_only() {
         use std::os::unix::fs::PermissionsExt;
         let (_folder, history) = scratch();
-        history.remember(&[target("ns", "one")]);
+        history.remember(&[target("ns", "one")]).await;
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(file(&history).parent().unwrap()), mode(file(&history))), (0o700, 0o600));
     }
 
-    #[test]
-    fn what_the_file_looks_like() {
+    #[tokio::test]
+    async fn what_the_file_looks_like() {
         let (_folder, history) = scratch();
-        history.remember(&[target("ns", "https:two:web")]);
+        history.remember(&[target("ns", "https:two:web")]).await;
         let expect = "{\n  \"version\": 1,\n  \"targets\": [\n    {\n      \"context\": \"a\",\n      \
                       \"server\": \"https://10.0.0.1:6443\",\n      \"namespace\": \"ns\",\n      \
                       \"id\": \"https:two:web\",\n      \"path\": \"/\"\n    }\n  ]\n}\n";
@@ -382,81 +381,83 @@ pub(super) mod tests {
     }
 
     /// What `text` leads to: a warning and a file set aside, or neither.
-    fn check_foreign(text: &str, reason: &str) {
+    async fn check_foreign(text: &str, reason: &str) {
         let (_folder, history) = scratch();
         make_folder(&history);
         fs::write(file(&history), text).unwrap();
-        assert_eq!(history.glance(), []);
-        let warning = history.recall().warning.unwrap();
+        assert_eq!(history.glance().await, []);
+        let warning = history.recall().await.warning.unwrap();
         assert!(warning.contains(reason) && warning.contains("unusable-1"), "{warning}");
         assert_eq!(fs::read_to_string(file(&history).with_extension("json.unusable-1")).unwrap(), text);
-        assert_eq!(history.recall(), RecalledHistory::default(), "said once");
+        assert_eq!(history.recall().await, RecalledHistory::default(), "said once");
         fs::write(file(&history), text).unwrap();
-        assert!(history.remember(&[target("ns", "one")]).unwrap().contains("unusable-2"));
-        assert_eq!(names(&history), ["ns/one"]);
+        assert!(history.remember(&[target("ns", "one")]).await.unwrap().contains("unusable-2"));
+        assert_eq!(names(&history).await, ["ns/one"]);
     }
 
-    #[test]
-    fn a_foreign_file_is_set_aside() {
-        check_foreign("", "line 1");
-        check_foreign("{\"version\":1,\"targets\":[", "line 1");
-        check_foreign("[1,2]", "not understood");
-        check_foreign("{\"version\":2,\"targets\":[]}", "version 2");
+    #[tokio::test]
+    async fn a_foreign_file_is_set_aside() {
+        check_foreign("", "line 1").await;
+        check_foreign("{\"version\":1,\"targets\":[", "line 1").await;
+        check_foreign("[1,2]", "not understood").await;
+        check_foreign("{\"version\":2,\"targets\":[]}", "version 2").await;
         let hostile = "{\"version\":1,\"targets\":[{\"context\":null,\"server\":\"s\",\"namespace\":\"n\",\
                        \"id\":\"../../x\",\"path\":\"/\"}]}";
-        check_foreign(hostile, "not understood");
+        check_foreign(hostile, "not understood").await;
     }
 
-    #[test]
-    fn a_folder_in_its_place_is_one_sentence_and_stays() {
+    #[tokio::test]
+    async fn a_folder_in_its_place_is_one_sentence_and_stays() {
         let (_folder, history) = scratch();
         fs::create_dir_all(file(&history)).unwrap();
-        assert!(history.recall().warning.unwrap().starts_with("cannot read the history"));
-        assert!(history.remember(&[target("ns", "one")]).unwrap().starts_with("cannot write the history"));
+        assert!(history.recall().await.warning.unwrap().starts_with("cannot read the history"));
+        assert!(history.remember(&[target("ns", "one")]).await.unwrap().starts_with("cannot write the history"));
         assert_eq!(fs::read_dir(file(&history).parent().unwrap()).unwrap().count(), 1);
     }
 
-    #[test]
-    fn no_place_to_write_is_one_sentence() {
+    #[tokio::test]
+    async fn no_place_to_write_is_one_sentence() {
         let (folder, mut history) = scratch();
         let blocked = folder.path().join("file");
         fs::write(&blocked, "").unwrap();
         history.file = Some(blocked.join("state/history.json"));
-        let warning = history.remember(&[target("ns", "one")]).unwrap();
+        let warning = history.remember(&[target("ns", "one")]).await.unwrap();
         assert!(warning.starts_with("cannot write the history"), "{warning}");
     }
 
     /// As in a home folder whose server is gone.
     #[cfg(unix)]
-    #[test]
-    fn a_file_that_hangs_holds_nobody_up_and_is_told_once() {
+    #[tokio::test]
+    async fn a_file_that_hangs_holds_nobody_up_and_is_told_once() {
         let (_folder, history) = scratch();
         make_folder(&history);
         let made = std::process::Command::new("mkfifo").arg(file(&history)).status().unwrap();
         assert!(made.success());
-        assert_eq!(history.glance(), []);
-        let warning = history.recall().warning.unwrap();
+        assert_eq!(history.glance().await, []);
+        let warning = history.recall().await.warning.unwrap();
         assert!(warning.ends_with("does not answer within 1 s: this run does without it"), "{warning}");
-        assert_eq!(history.remember(&[target("ns", "one")]), None);
+        assert_eq!(history.remember(&[target("ns", "one")]).await, None);
+        // Whoever hangs goes on, or the test would wait for it.
+        fs::OpenOptions::new().read(true).write(true).open(file(&history)).unwrap();
     }
 
-    #[test]
-    fn without_a_folder_there_is_no_history() {
+    #[tokio::test]
+    async fn without_a_folder_there_is_no_history() {
         let (_folder, mut history) = scratch();
         history.file = None;
-        assert_eq!(history.remember(&[target("ns", "one")]), None);
-        assert_eq!((history.recall(), history.glance()), (RecalledHistory::default(), Vec::new()));
+        assert_eq!(history.remember(&[target("ns", "one")]).await, None);
+        assert_eq!((history.recall().await, history.glance().await), (RecalledHistory::default(), Vec::new()));
     }
 
     #[cfg(unix)]
-    #[test]
-    fn a_link_stays_a_link() {
+    #[tokio::test]
+    async fn a_link_stays_a_link() {
         let (folder, history) = scratch();
         let real = folder.path().join("dotfiles.json");
         make_folder(&history);
         fs::write(&real, "{\"version\":1,\"targets\":[]}").unwrap();
         std::os::unix::fs::symlink(&real, file(&history)).unwrap();
-        assert_eq!(history.remember(&[target("ns", "one")]), None);
+        assert_eq!(history.remember(&[target("ns", "one")]).await, None);
         assert!(fs::symlink_metadata(file(&history)).unwrap().is_symlink());
         assert!(fs::read_to_string(&real).unwrap().contains("one"));
     }

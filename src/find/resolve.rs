@@ -46,13 +46,13 @@ impl TargetResolver<'_> {
         match &self.query.wanted {
             WantedServices::Named(names) => self.named(names, signals).await,
             WantedServices::Pick { typed, wish } => self.pick(typed, self.picking_scope(), wish, signals).await,
-            WantedServices::Last(wish) => self.named(&[self.last(wish)?], signals).await,
+            WantedServices::Last(wish) => self.named(&[self.last(wish).await?], signals).await,
         }
     }
 
     /// What will most likely be found, where one name was given or the last one is meant. Asks nobody.
-    pub fn guess(&self) -> Option<Target> {
-        let history = self.history.glance();
+    pub async fn guess(&self) -> Option<Target> {
+        let history = self.history.glance().await;
         let named = match &self.query.wanted {
             WantedServices::Named(names) if names.len() == 1 => names[0].clone(),
             WantedServices::Last(wish) => query_from_history(history.first()?.clone(), wish),
@@ -135,7 +135,7 @@ impl TargetResolver<'_> {
         wish: &TargetWish,
         signals: &mut StopSignals,
     ) -> Result<Vec<FoundTarget>, Error> {
-        let recent = self.recalled();
+        let recent = self.recalled().await;
         let visited: Vec<String> = recent.iter().map(|entry| entry.namespace.clone()).collect();
         let place = PickerPlace {
             context: self.cluster.context().map(str::to_owned),
@@ -197,16 +197,16 @@ impl TargetResolver<'_> {
         }
     }
 
-    fn recalled(&self) -> Vec<HistoryEntry> {
-        let recalled = self.history.recall();
+    async fn recalled(&self) -> Vec<HistoryEntry> {
+        let recalled = self.history.recall().await;
         if let Some(warning) = recalled.warning {
             self.output.print_warning(&warning);
         }
         recalled.entries
     }
 
-    fn last(&self, wish: &TargetWish) -> Result<NamedService, Error> {
-        let Some(entry) = self.recalled().into_iter().next() else {
+    async fn last(&self, wish: &TargetWish) -> Result<NamedService, Error> {
+        let Some(entry) = self.recalled().await.into_iter().next() else {
             let context = self.cluster.context().map(|context| format!(" in context {context}")).unwrap_or_default();
             return Err(Error::failed(format!("nothing has been opened{context} yet"))
                 .hint("choose a Service with kubectl svcproxy, or name one"));

@@ -69,7 +69,7 @@ struct LogFields<'a> {
 
 /// Columns of a terminal that does not say.
 const USUAL_WIDTH: u16 = 80;
-/// How long the end of a run waits for what is still to be printed.
+/// How long the end of a run waits for what is still to be printed, and others who write to the same terminal.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(400);
 
 impl Output {
@@ -98,9 +98,14 @@ impl Output {
         self.printer.set_aside()
     }
 
-    /// From now on, since something is served, nothing that is printed holds up whoever prints it.
+    /// From now on, since something is served and nothing is asked any more, nothing that is printed holds up whoever prints it.
     pub fn never_wait(&self) {
         self.printer.never_wait();
+    }
+
+    /// Waits a moment for what is not printed yet, since somebody else is about to write to the same terminal.
+    pub fn catch_up(&self) {
+        self.printer.finish(LAST_LINES_TIMEOUT);
     }
 
     /// Waits a moment for what is not printed yet, at the end of a run that came to `exit`. Gives what it came to in the end: a
@@ -212,7 +217,7 @@ impl Output {
     /// Takes the status line away, for as long as the shell has the terminal, which gets it once that is done.
     pub fn hide_status(&self) {
         self.printer.print(PrintJob::HideStatus);
-        self.printer.finish(LAST_LINES_TIMEOUT);
+        self.catch_up();
     }
 
     /// Takes the status line away until there is another one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap_complete::engine::CompletionCandidate;
 use futures_util::{Stream, StreamExt, pin_mut};
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::time::{Instant, timeout_at};
 
 use super::candidates::{TypedService, names, port_candidates};
@@ -22,7 +22,6 @@ const ELSEWHERE_WAIT: Duration = Duration::from_millis(500);
 
 /// Where candidates come from, with what was typed before the word in question.
 pub(super) struct CandidateLookup {
-    runtime: Runtime,
     deadline: Instant,
     typed: CommandLine,
     environment: ProcessEnvironment,
@@ -31,9 +30,8 @@ pub(super) struct CandidateLookup {
 }
 
 impl CandidateLookup {
-    pub(super) fn new(typed: CommandLine, environment: ProcessEnvironment, history: Option<PathBuf>) -> Option<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-        Some(Self { runtime, deadline: Instant::now() + COMPLETION_TIMEOUT, typed, environment, history })
+    pub(super) fn new(typed: CommandLine, environment: ProcessEnvironment, history: Option<PathBuf>) -> Self {
+        Self { deadline: Instant::now() + COMPLETION_TIMEOUT, typed, environment, history }
     }
 
     /// SERVICE: names, or ports after a colon.
@@ -77,7 +75,7 @@ impl CandidateLookup {
             if let Ok(all) = cluster.namespaces().await {
                 return Some(names(&all, typed));
             }
-            let mut known = History::new(self.history.clone(), cluster).namespaces();
+            let mut known = History::new(self.history.clone(), cluster).namespaces().await;
             known.push(cluster.namespace().to_owned());
             Some(names(known, typed))
         })
@@ -101,7 +99,7 @@ impl CandidateLookup {
     /// Of all namespaces, or where they may not be listed of those where something was opened.
     async fn list_elsewhere(&self, cluster: &Cluster) -> Vec<Service> {
         let deadline = self.deadline.min(Instant::now() + ELSEWHERE_WAIT);
-        let visited = History::new(self.history.clone(), cluster).namespaces();
+        let visited = History::new(self.history.clone(), cluster).namespaces().await;
         let scan = scan_services(cluster, Scope::All, self.typed.choosing.selector.as_deref(), &visited);
         match timeout_at(deadline, scan).await {
             Ok(Ok(scan)) => in_time(scan.portions, deadline).await,
@@ -111,8 +109,12 @@ impl CandidateLookup {
 
     /// What the cluster answers to `question` in time.
     fn ask<T: Default>(&self, question: impl AsyncFnOnce(&Cluster) -> Option<T>) -> T {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return T::default() };
         let answer = async { question(&Cluster::load(&self.typed.kubectl, &self.environment).await.ok()?).await };
-        self.runtime.block_on(async { timeout_at(self.deadline, answer).await.ok().flatten() }).unwrap_or_default()
+        let answer = runtime.block_on(async { timeout_at(self.deadline, answer).await.ok().flatten() });
+        // Whatever still waits (a name server, a home folder) must not hold the end.
+        runtime.shutdown_background();
+        answer.unwrap_or_default()
     }
 }
 

@@ -45,8 +45,7 @@ pub fn answer(words: &[OsString], environment: ProcessEnvironment, history_folde
     if before.iter().any(|word| word == "--") {
         return lines(&[], true); // COMMAND and its arguments
     }
-    let lookup = CandidateLookup::new(parsed(before), environment, history_folder);
-    let Some(lookup) = lookup.map(Arc::new) else { return lines(&[], false) };
+    let lookup = Arc::new(CandidateLookup::new(parsed(before), environment, history_folder));
     let mut command = with_completers(CommandLine::command(), &lookup, &wants_files);
     let mut found = candidates_for(&mut command, before, typed);
     // The engine offers a flag once only, and at a single dash that is the short one.
