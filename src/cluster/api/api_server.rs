@@ -205,8 +205,8 @@ impl ApiServer {
     /// as two or three of them.
     pub fn keep_ready(&self) {
         self.pool.keep_spare();
-        // It is made while the history is read, or a plugin is asked for credentials.
-        self.pool.dial_ahead();
+        // They are made while the history is read, or a plugin is asked for credentials.
+        self.pool.dial_two_ahead();
     }
 
     fn addressed(&self, mut request: Request<Body>) -> Request<Body> {

@@ -14,7 +14,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::dial_ahead::DialAhead;
+use super::dial_ahead::{DialAhead, DialUnderWay};
 use crate::lock::lock;
 use crate::message::body::Body;
 use crate::message::byte_stream::ByteStream;
@@ -288,11 +288,26 @@ impl<C: PoolConnector> ConnectionPool<C> {
     pub(crate) fn dial_ahead(self: &Arc<Self>) {
         let Some(under_way) = self.ahead.begin(self.generation.load(Ordering::Acquire)) else { return };
         let pool = self.clone();
+        tokio::spawn(async move { pool.dial(under_way).await });
+    }
+
+    /// The same before the first request, and where that came only afterwards, another one for who comes beside it.
+    pub(crate) fn dial_two_ahead(self: &Arc<Self>) {
+        let Some(under_way) = self.ahead.begin(self.generation.load(Ordering::Acquire)) else { return };
+        let pool = self.clone();
         tokio::spawn(async move {
-            if let Some(unclaimed) = under_way.end(pool.open().await) {
-                pool.keep(unclaimed);
+            if pool.dial(under_way).await {
+                pool.dial_ahead();
             }
         });
+    }
+
+    /// Whether a connection was made that waits now.
+    async fn dial(self: &Arc<Self>, under_way: DialUnderWay<PooledConnection<C::Peer>, C::Error>) -> bool {
+        let unclaimed = under_way.end(self.open().await);
+        let is_kept = unclaimed.is_some();
+        unclaimed.into_iter().for_each(|connection| self.keep(connection));
+        is_kept
     }
 
     fn replace_spare(self: &Arc<Self>) {
