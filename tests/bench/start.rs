@@ -1,8 +1,10 @@
 //! `cargo bench --bench start`: beside `kubectl proxy`, in one run on one real API server, rounds interleaved: from the start
-//! of the process to the first byte of the Service, and the memory it holds when it is idle. Prints medians and ratios.
+//! of the process to the first byte of the Service, and the memory it holds when it is idle. Prints medians and ratios. What the
+//! machine can do at best shows a pump: it looks for no Service, and copies bytes into TLS.
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use support::cluster::{Cluster, Nginx, isolation};
 use support::figures::{RESIDENT, median, memory};
+use support::tls_client::TlsClient;
 
 /// Rounds; each starts every program once.
 const ROUNDS: usize = 15;
@@ -21,6 +24,8 @@ const IDLE_ROUNDS: usize = 5;
 const IDLE: Duration = Duration::from_secs(4);
 /// Longer than any start; a program that needs more has failed.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Given to this program, makes it the pump: on this port, trusting this file.
+const PUMP: &str = "--pump";
 /// Local ports, one per start, so that none waits for another's sockets.
 const FIRST_PORT: u16 = 20_000;
 
@@ -28,6 +33,8 @@ const FIRST_PORT: u16 = 20_000;
 struct Column {
     name: &'static str,
     command: fn(&Setup, u16) -> Command,
+    /// What its client says beside the usual.
+    headers: fn(&Setup) -> &str,
     starts: Vec<Duration>,
     memory: Vec<u64>,
 }
@@ -38,12 +45,22 @@ struct Setup {
     kubeconfig: std::path::PathBuf,
     plugin_folder: std::path::PathBuf,
     path: String,
+    authority: std::path::PathBuf,
+    /// Lets in the requests of whoever adds no credentials.
+    authorization: String,
 }
 
 /// The program itself, as kubectl executes it.
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, pump, port, authority] = &arguments[..]
+        && pump == PUMP
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(self::pump(port.parse().unwrap(), &fs::read_to_string(authority).unwrap()));
+    }
     let directory = match isolation::enter(&["nginx"]) {
         Ok(directory) => directory,
         Err(reason) => {
@@ -65,16 +82,22 @@ async fn set_up(directory: &Path) -> Setup {
     namespace.until_endpoints("nginx", 1).await;
     let plugin_folder = cluster.scratch();
     std::os::unix::fs::symlink(PLUGIN, plugin_folder.join("kubectl-svcproxy")).unwrap();
+    let authority = plugin_folder.join("ca.crt");
+    fs::write(&authority, cluster.authority().pem()).unwrap();
+    let kubeconfig = cluster.admin().kubeconfig(namespace.name());
+    let text = fs::read_to_string(&kubeconfig).unwrap();
     Setup {
         kubectl: cluster.programs().path("kubectl").unwrap(),
-        kubeconfig: cluster.admin().kubeconfig(namespace.name()),
+        authorization: format!("Authorization: Bearer {}\r\n", text.split("token: ").nth(1).unwrap().trim()),
+        authority,
+        kubeconfig,
         plugin_folder,
         path: format!("{}/", namespace.proxy_path("nginx:http")),
     }
 }
 
-fn columns() -> [Column; 3] {
-    let column = |name, command| Column { name, command, starts: Vec::new(), memory: Vec::new() };
+fn columns() -> [Column; 4] {
+    let column = |name, command| Column { name, command, headers: |_| "", starts: Vec::new(), memory: Vec::new() };
     [
         column("kubectl proxy", |setup, port| {
             let mut command = Command::new(&setup.kubectl);
@@ -92,21 +115,38 @@ fn columns() -> [Column; 3] {
             command.env("PATH", &setup.plugin_folder);
             command
         }),
+        Column {
+            headers: |setup| &setup.authorization,
+            ..column("pump", |setup, port| {
+                let mut command = Command::new(std::env::current_exe().unwrap());
+                command.args([PUMP, &port.to_string()]).arg(&setup.authority);
+                command
+            })
+        },
     ]
 }
 
-fn measure(setup: &Setup) -> [Column; 3] {
+/// Copies bytes between one client and TLS to the API server, which it reaches out to at once.
+async fn pump(port: u16, authority: &str) -> ! {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let mut far = TlsClient::trusting(authority).connect(&Cluster::url(), "").await.unwrap();
+    let (mut near, _) = listener.accept().await.unwrap();
+    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await; // the client has seen enough
+    std::future::pending().await
+}
+
+fn measure(setup: &Setup) -> [Column; 4] {
     let mut columns = columns();
     let mut ports = FIRST_PORT..;
     for _ in 0..ROUNDS {
         for column in &mut columns {
-            let (program, took) = Program::start(setup, column.command, ports.next().unwrap());
+            let (program, took) = Program::start(setup, column, ports.next().unwrap());
             program.end();
             column.starts.push(took);
         }
     }
     for _ in 0..IDLE_ROUNDS {
-        let start = |column: &Column| Program::start(setup, column.command, ports.next().unwrap()).0;
+        let start = |column: &Column| Program::start(setup, column, ports.next().unwrap()).0;
         let programs: Vec<Program> = columns.iter().map(start).collect();
         std::thread::sleep(IDLE);
         for (column, program) in columns.iter_mut().zip(programs) {
@@ -122,13 +162,13 @@ struct Program(Child);
 
 impl Program {
     /// And how long it took to the first byte.
-    fn start(setup: &Setup, command: fn(&Setup, u16) -> Command, port: u16) -> (Self, Duration) {
-        let mut command = command(setup, port);
+    fn start(setup: &Setup, column: &Column, port: u16) -> (Self, Duration) {
+        let mut command = (column.command)(setup, port);
         command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", &setup.plugin_folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = Instant::now();
         let mut child = command.spawn().unwrap();
-        until_served(&mut child, started, port, &setup.path);
+        until_served(&mut child, started, port, (&setup.path, (column.headers)(setup)));
         (Self(child), started.elapsed())
     }
 
@@ -138,25 +178,25 @@ impl Program {
     }
 }
 
-fn until_served(child: &mut Child, started: Instant, port: u16, path: &str) {
-    while !is_served(port, path) {
+fn until_served(child: &mut Child, started: Instant, port: u16, ask: (&str, &str)) {
+    while !is_served(port, ask) {
         assert!(started.elapsed() < LIMIT, "it serves nothing");
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         std::thread::sleep(Duration::from_micros(200));
     }
 }
 
-fn is_served(port: u16, path: &str) -> bool {
+fn is_served(port: u16, (path, headers): (&str, &str)) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(mut stream) = TcpStream::connect(address) else { return false };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}Connection: close\r\n\r\n");
     let mut answer = Vec::new();
     stream.write_all(request.as_bytes()).is_ok()
         && stream.read_to_end(&mut answer).is_ok()
         && answer.starts_with(b"HTTP/1.1 200")
 }
 
-fn report(columns: &[Column; 3]) {
+fn report(columns: &[Column; 4]) {
     let micros = |column: &Column| median(column.starts.iter().map(|start| start.as_secs_f64() * 1e3).collect());
     let mebibytes = |column: &Column| median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
     println!("medians of {ROUNDS} interleaved starts, and of {IDLE_ROUNDS} times idling; ratios to kubectl proxy");
