@@ -206,7 +206,7 @@ impl ApiServer {
     pub fn keep_ready(&self) {
         self.pool.keep_spare();
         // They are made while the history is read, or a plugin is asked for credentials.
-        self.pool.dial_two_ahead();
+        self.pool.dial_ahead(1);
     }
 
     fn addressed(&self, mut request: Request<Body>) -> Request<Body> {

@@ -284,20 +284,14 @@ impl<C: PoolConnector> ConnectionPool<C> {
         Ok(())
     }
 
-    /// Makes a connection that the next request takes.
-    pub(crate) fn dial_ahead(self: &Arc<Self>) {
-        let Some(under_way) = self.ahead.begin(self.generation.load(Ordering::Acquire)) else { return };
-        let pool = self.clone();
-        tokio::spawn(async move { pool.dial(under_way).await });
-    }
-
-    /// The same before the first request, and where that came only afterwards, another one for who comes beside it.
-    pub(crate) fn dial_two_ahead(self: &Arc<Self>) {
+    /// Makes a connection that the next request takes. Where no request waited for it, as many `further` ones are made for who
+    /// comes beside that request, one after the other.
+    pub(crate) fn dial_ahead(self: &Arc<Self>, further: usize) {
         let Some(under_way) = self.ahead.begin(self.generation.load(Ordering::Acquire)) else { return };
         let pool = self.clone();
         tokio::spawn(async move {
-            if pool.dial(under_way).await {
-                pool.dial_ahead();
+            if pool.dial(under_way).await && further > 0 {
+                pool.dial_ahead(further - 1);
             }
         });
     }
@@ -312,7 +306,7 @@ impl<C: PoolConnector> ConnectionPool<C> {
 
     fn replace_spare(self: &Arc<Self>) {
         if self.keeps_spare.load(Ordering::Relaxed) && lock(&self.kept).idle.is_empty() {
-            self.dial_ahead();
+            self.dial_ahead(0);
         }
     }
 
