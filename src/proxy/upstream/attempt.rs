@@ -258,21 +258,8 @@ impl Observation {
     pub(super) fn reached_app(&self) -> bool {
         let stopped_before = match &self.cause {
             None => self.status == StatusCode::MISDIRECTED_REQUEST,
-            Some(
-                FailureCause::NoEndpoints
-                | FailureCause::NoService
-                | FailureCause::NoSuchPort
-                | FailureCause::WrongScheme { .. }
-                | FailureCause::PodUnreachable
-                | FailureCause::PodRefuses
-                | FailureCause::PodTls
-                | FailureCause::Forbidden(_)
-                | FailureCause::Unseen(_)
-                | FailureCause::Denied
-                | FailureCause::Unauthorized,
-            ) => true,
             Some(FailureCause::PodBreaksOff) => self.is_tls_trial,
-            Some(_) => false,
+            Some(cause) => cause.is_before_app(),
         };
         self.facts.sends > 0 && !stopped_before
     }

@@ -108,6 +108,27 @@ impl From<&SendError> for ApiServerFailure {
 }
 
 impl FailureCause {
+    /// Whether it shows that the app has not seen the request: the API server answered it by itself, or never got through
+    /// to an app that speaks what was sent.
+    pub(crate) fn is_before_app(&self) -> bool {
+        let by_api_server_alone = matches!(
+            self,
+            Self::NoEndpoints
+                | Self::NoService
+                | Self::NoSuchPort
+                | Self::InvalidId
+                | Self::Unauthorized
+                | Self::Forbidden(_)
+                | Self::Unseen(_)
+                | Self::Denied
+                | Self::MethodNotAllowed
+                | Self::DryRun
+        );
+        let on_the_way =
+            matches!(self, Self::WrongScheme { .. } | Self::PodUnreachable | Self::PodRefuses | Self::PodTls);
+        by_api_server_alone || on_the_way
+    }
+
     /// What `status` means; `None` for a message that is not one of the service proxy's.
     pub fn of(status: &ApiServerStatus) -> Option<Self> {
         let message = status.message.as_str();
