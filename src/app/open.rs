@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{OptionFuture, pending, try_join_all};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OnceCell, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use unicode_width::UnicodeWidthStr;
@@ -304,12 +304,13 @@ impl ServingSession<'_> {
     /// When there is none.
     pub async fn check_rights(&self, services: &[OpenService], history: &History) -> Result<(), Error> {
         let unread = services.iter().filter(|service| service.read.is_none());
+        let visited = OnceCell::new();
         let checks = unread.map(async |OpenService { target, transport, .. }| {
             let Err(error) = transport.check_rights().await else { return Ok(()) };
             let is_place_typed =
                 self.plan.query.search.namespace.is_some() || target.namespace != self.cluster.namespace();
-            let known = history.namespaces().await;
-            Err(closed_namespace(self.cluster, &target.namespace, is_place_typed, &known, error).await)
+            let visited = visited.get_or_init(|| history.namespaces()).await;
+            Err(closed_namespace(self.cluster, &target.namespace, is_place_typed, visited, error).await)
         });
         try_join_all(checks).await.map(drop)
     }

@@ -134,8 +134,10 @@ impl ServiceFinder<'_> {
     /// there is one.
     async fn unread(&self, namespace: &str, named: &NamedService) -> Result<FindOutcome, Error> {
         let id = typed_id(named)?;
-        let has_been_elsewhere = async || self.history.namespaces().await.iter().any(|visited| visited != namespace);
-        if !self.is_place_typed(named) && has_been_elsewhere().await && !self.may_open(namespace, &id).await {
+        if !self.is_place_typed(named)
+            && self.history.namespaces().await.iter().any(|visited| visited != namespace)
+            && !self.may_open(namespace, &id).await
+        {
             let found = self.elsewhere(namespace, true, named.spelling.id.name()).await;
             if let Some(found) = found.ok().filter(|found| !found.exact.is_empty()) {
                 return Ok(FindOutcome::Elsewhere(Box::new(found)));

@@ -52,10 +52,13 @@ impl TargetResolver<'_> {
 
     /// What will most likely be found, where one name was given or the last one is meant. Asks nobody.
     pub async fn guess(&self) -> Option<Target> {
-        let history = self.history.glance().await;
-        let named = match &self.query.wanted {
-            WantedServices::Named(names) if names.len() == 1 => names[0].clone(),
-            WantedServices::Last(wish) => query_from_history(history.first()?.clone(), wish),
+        let (history, named) = match &self.query.wanted {
+            WantedServices::Named(names) if names.len() == 1 => (self.history.glance().await, names[0].clone()),
+            WantedServices::Last(wish) => {
+                let history = self.history.glance().await;
+                let latest = history.first()?.clone();
+                (history, query_from_history(latest, wish))
+            }
             _ => return None,
         };
         match self.finder().scope_of(&named) {
