@@ -7,6 +7,8 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use support::tls_client::TlsClient;
+
 use super::stand_in::{self, PROXY_PATH, StandIn};
 
 const GIBIBYTE: u64 = 1 << 30;
@@ -151,9 +153,8 @@ impl Client {
 
     /// Straight to the stand-in.
     pub(crate) async fn tls(stand_in: &StandIn) -> Option<Self> {
-        let stream = TcpStream::connect(stand_in::ADDRESS).await.ok()?;
-        stream.set_nodelay(true).ok()?;
-        let stream = stand_in::tls_client(stand_in.folder()).connect(stand_in::name(), stream).await.ok()?;
+        let authority = std::fs::read_to_string(stand_in.authority()).ok()?;
+        let stream = TlsClient::trusting(&authority).connect(&stand_in::url(), "").await.ok()?;
         Some(Self { stream: Box::new(stream), host: stand_in::ADDRESS, buffer: vec![0; PIECE] })
     }
 

@@ -3,16 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
-use tokio_rustls::TlsConnector;
 
 use support::{Authority, Backend, nginx};
 
@@ -54,9 +49,14 @@ impl StandIn {
         Self { folder: folder.to_owned(), _nginx: nginx, _echo: echo }
     }
 
-    /// With the authority's certificate and more.
+    /// A folder that goes with it.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The certificate of its authority.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("ca.crt")
     }
 
     /// How to reach it as an API server.
@@ -65,18 +65,9 @@ impl StandIn {
     }
 }
 
-/// Trusts the stand-in whose folder this is.
-pub(crate) fn tls_client(folder: &Path) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(folder.join("ca.crt")).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// What its certificate is for.
-pub(crate) fn name() -> ServerName<'static> {
-    ServerName::from(ADDRESS.ip())
+/// Its URL.
+pub(crate) fn url() -> String {
+    format!("https://{ADDRESS}")
 }
 
 fn service() -> String {
@@ -96,7 +87,7 @@ fn kubeconfig(folder: &Path) -> String {
         "current-context": "bench",
         "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
         "clusters": [{"name": "bench", "cluster": {
-            "server": format!("https://{ADDRESS}"),
+            "server": url(),
             "certificate-authority": folder.join("ca.crt"),
         }}],
         "users": [{"name": "bench", "user": {"token": "a-token"}}],

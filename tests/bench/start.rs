@@ -4,17 +4,18 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
+mod pump;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::cluster::{Cluster, Nginx, isolation};
 use support::figures::{RESIDENT, median, memory};
-use support::tls_client::TlsClient;
 
 /// Rounds; each starts every program once.
 const ROUNDS: usize = 15;
@@ -24,8 +25,6 @@ const IDLE_ROUNDS: usize = 5;
 const IDLE: Duration = Duration::from_secs(4);
 /// Longer than any start; a program that needs more has failed.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Given to this program, makes it the pump: on this port, trusting this file.
-const PUMP: &str = "--pump";
 /// Local ports, one per start, so that none waits for another's sockets.
 const FIRST_PORT: u16 = 20_000;
 
@@ -41,11 +40,11 @@ struct Column {
 
 /// What all programs share.
 struct Setup {
-    kubectl: std::path::PathBuf,
-    kubeconfig: std::path::PathBuf,
-    plugin_folder: std::path::PathBuf,
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    plugin_folder: PathBuf,
     path: String,
-    authority: std::path::PathBuf,
+    authority: PathBuf,
     /// Lets in the requests of whoever adds no credentials.
     authorization: String,
 }
@@ -54,13 +53,7 @@ struct Setup {
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, pump, port, authority] = &arguments[..]
-        && pump == PUMP
-    {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(self::pump(port.parse().unwrap(), &fs::read_to_string(authority).unwrap()));
-    }
+    pump::be_pump_if_told();
     let directory = match isolation::enter(&["nginx"]) {
         Ok(directory) => directory,
         Err(reason) => {
@@ -84,13 +77,11 @@ async fn set_up(directory: &Path) -> Setup {
     std::os::unix::fs::symlink(PLUGIN, plugin_folder.join("kubectl-svcproxy")).unwrap();
     let authority = plugin_folder.join("ca.crt");
     fs::write(&authority, cluster.authority().pem()).unwrap();
-    let kubeconfig = cluster.admin().kubeconfig(namespace.name());
-    let text = fs::read_to_string(&kubeconfig).unwrap();
     Setup {
         kubectl: cluster.programs().path("kubectl").unwrap(),
-        authorization: format!("Authorization: Bearer {}\r\n", text.split("token: ").nth(1).unwrap().trim()),
+        authorization: format!("Authorization: Bearer {}\r\n", cluster.admin().token()),
         authority,
-        kubeconfig,
+        kubeconfig: cluster.admin().kubeconfig(namespace.name()),
         plugin_folder,
         path: format!("{}/", namespace.proxy_path("nginx:http")),
     }
@@ -117,22 +108,9 @@ fn columns() -> [Column; 4] {
         }),
         Column {
             headers: |setup| &setup.authorization,
-            ..column("pump", |setup, port| {
-                let mut command = Command::new(std::env::current_exe().unwrap());
-                command.args([PUMP, &port.to_string()]).arg(&setup.authority);
-                command
-            })
+            ..column("pump", |setup, port| pump::command(port, &Cluster::url(), &setup.authority))
         },
     ]
-}
-
-/// Copies bytes between one client and TLS to the API server, which it reaches out to at once.
-async fn pump(port: u16, authority: &str) -> ! {
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-    let mut far = TlsClient::trusting(authority).connect(&Cluster::url(), "").await.unwrap();
-    let (mut near, _) = listener.accept().await.unwrap();
-    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await; // the client has seen enough
-    std::future::pending().await
 }
 
 fn measure(setup: &Setup) -> [Column; 4] {

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
 mod load;
+mod pump;
 mod stand_in;
 
 use std::net::SocketAddr;
@@ -18,16 +19,10 @@ use stand_in::StandIn;
 use support::cluster::isolation;
 use support::cluster::programs::Programs;
 use support::figures::{PEAK, RESIDENT, median, processor_time};
-use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::{TcpListener, TcpStream};
 
 const ROUNDS: usize = 3;
 /// The program itself, as kubectl executes it.
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-svcproxy");
-/// Given to this program, makes it the pump: to this address, from this port.
-const PUMP: &str = "--pump";
-/// As much as the program itself buffers.
-const PUMP_BUFFER: usize = 64 * 1024;
 /// Where kubectl proxy, the program and the pump listen.
 const PORTS: [u16; 3] = [20_001, 20_002, 20_003];
 
@@ -63,13 +58,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    if let [_, pump, folder] = &arguments[..]
-        && pump == PUMP
-    {
-        runtime.block_on(self::pump(Path::new(folder)));
-    }
+    pump::be_pump_if_told();
     let directory = match isolation::enter(&["nginx"]) {
         Ok(directory) => directory,
         Err(reason) => {
@@ -77,6 +66,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(measure(&directory));
     isolation::leave(&directory, 0)
 }
@@ -114,8 +104,7 @@ async fn columns(stand_in: &StandIn) -> [Column; 4] {
     proxy.args(["proxy", &format!("--port={kubectl_port}")]);
     let mut plugin = Command::new(PLUGIN);
     plugin.args(["web", "--no-browser", &format!("--port={plugin_port}")]);
-    let mut pump = Command::new(std::env::current_exe().unwrap());
-    pump.arg(PUMP).arg(stand_in.folder());
+    let pump = pump::command(pump_port, &stand_in::url(), &stand_in.authority());
     let column = |name, command: Option<Command>, port| {
         let program = command.map(|mut command| {
             command.env("KUBECONFIG", stand_in.kubeconfig()).env("HOME", stand_in.folder());
@@ -167,23 +156,6 @@ impl Column {
             program.kill().unwrap();
             program.wait().unwrap();
         }
-    }
-}
-
-/// Copies bytes between whoever connects and TLS to the stand-in, and looks at none of them.
-async fn pump(folder: &Path) -> ! {
-    let listener = TcpListener::bind(("127.0.0.1", PORTS[2])).await.unwrap();
-    let tls = stand_in::tls_client(folder);
-    loop {
-        let (mut near, _) = listener.accept().await.unwrap();
-        let tls = tls.clone();
-        tokio::spawn(async move {
-            near.set_nodelay(true)?;
-            let far = TcpStream::connect(stand_in::ADDRESS).await?;
-            far.set_nodelay(true)?;
-            let mut far = tls.connect(stand_in::name(), far).await?;
-            copy_bidirectional_with_sizes(&mut near, &mut far, PUMP_BUFFER, PUMP_BUFFER).await
-        });
     }
 }
 

@@ -140,7 +140,7 @@ async fn credentials_are_refused_and_accepted_again(cluster: &'static Cluster) {
     let user = cluster.user_with(Login::Exec);
     namespace.bind(&user, "edit").await;
     let kubeconfig = user.kubeconfig(namespace.name());
-    user.set_credential(&user.token(), Some(&Timestamp::now().to_string()));
+    user.set_credential(user.token(), Some(&Timestamp::now().to_string()));
     let plugin = Plugin::new(cluster, &kubeconfig).plain().args(["--no-browser", "--port=0", "app"]);
     let mut terminal = plugin.in_terminal(WIDE);
     terminal.until_text("no request · 0 B").await;
@@ -153,7 +153,7 @@ async fn credentials_are_refused_and_accepted_again(cluster: &'static Cluster) {
     assert!(!text.contains("no-such-token"), "{text}");
     terminal.until("how long", |text| last_line(text).contains("credentials refused for ")).await;
 
-    user.set_credential(&user.token(), LATER);
+    user.set_credential(user.token(), LATER);
     eventually("an answer", async || (http::get(&url).await.status == 200).then_some(())).await;
     let text = terminal.until_text("the credentials are accepted again, after ").await;
     assert_eq!(text.matches("until you have logged in again").count(), 1, "{text}");

@@ -97,7 +97,7 @@ async fn a_clock_that_jumps(cluster: &'static Cluster) {
     let home = trusting_home(cluster, &kubeconfig).await;
     let clock = OwnClock::new(&home);
     let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-    user.set_credential(&user.token(), Some(&in_an_hour.to_string()));
+    user.set_credential(user.token(), Some(&in_an_hour.to_string()));
     let mut plugin = Plugin::new(cluster, &kubeconfig).env("HOME", &home).args(["app"]);
     for (name, value) in clock.variables() {
         plugin = plugin.env(name, value);
@@ -109,7 +109,7 @@ async fn a_clock_that_jumps(cluster: &'static Cluster) {
     for (jump, runs) in [("+0", 1), ("+20d", 2), ("+3d", 2), ("+60d", 3), ("+0", 3)] {
         clock.jump(jump);
         let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30);
-        user.set_credential(&user.token(), Some(&end.to_string()));
+        user.set_credential(user.token(), Some(&end.to_string()));
         assert_eq!(http::get(&serving.proxy_url()).await.status, 200, "{jump}: {}", serving.stderr());
         let mut curl = Command::new("curl");
         curl.args(["-q", "--silent", "--show-error", "--fail", "--cacert"]).arg(&authority).arg(serving.site_url());

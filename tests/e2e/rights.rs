@@ -203,7 +203,7 @@ async fn withdrawn(cluster: &'static Cluster, via: &str) {
         String::from_utf8_lossy(&output.stdout).contains("Unauthorized").then_some(())
     })
     .await;
-    user.set_credential(&user.token(), None);
+    user.set_credential(user.token(), None);
     // A connection into the Pod that was open stays open, and serves one request at a time.
     let url = serving.proxy_url();
     eventually("the token is replaced", async || {

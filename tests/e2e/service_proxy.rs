@@ -19,8 +19,8 @@ async fn the_fake_agrees_with_the_real_one(cluster: &'static Cluster) {
     let door = Door {
         address: Cluster::authority_of_url().parse().unwrap(),
         authority: cluster.authority().der(),
-        admin_token: cluster.admin().token(),
-        narrow_token: narrow.token(),
+        admin_token: cluster.admin().token().to_owned(),
+        narrow_token: narrow.token().to_owned(),
         narrow_user: narrow.name().to_owned(),
         namespace: namespace.name().to_owned(),
     };

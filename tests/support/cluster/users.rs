@@ -73,6 +73,7 @@ pub enum Login {
 /// Somebody who may log in.
 pub struct User {
     name: String,
+    token: String,
     directory: PathBuf,
     authority: String,
     credential: String,
@@ -82,6 +83,7 @@ impl User {
     pub(super) fn admin(directory: &Path, authority: &Authority) -> Self {
         Self {
             name: "admin".to_owned(),
+            token: ADMIN_TOKEN.to_owned(),
             directory: fresh_directory(directory),
             authority: authority.pem(),
             credential: format!("    token: {ADMIN_TOKEN}\n"),
@@ -90,13 +92,14 @@ impl User {
 
     pub(super) fn new(directory: &Path, authority: &Authority, name: String, login: Login) -> Self {
         let directory = fresh_directory(directory);
+        let token = token_of(&name);
         let credential = match login {
-            Login::Token => format!("    token: {}\n", token_of(&name)),
-            Login::TokenFile => token_file(&directory, &name),
+            Login::Token => format!("    token: {token}\n"),
+            Login::TokenFile => token_file(&directory, &token),
             Login::Certificate => certificate(authority, &name),
-            Login::Exec => credential_plugin(&directory, &name),
+            Login::Exec => credential_plugin(&directory, &token),
         };
-        Self { name, directory, authority: authority.pem(), credential }
+        Self { name, token, directory, authority: authority.pem(), credential }
     }
 
     /// The name that RBAC sees.
@@ -105,8 +108,8 @@ impl User {
     }
 
     /// A bearer token for this user, whatever the kubeconfig says.
-    pub fn token(&self) -> String {
-        token_of(&self.name)
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// A kubeconfig with one context, called `test`, in `namespace`.
@@ -137,9 +140,9 @@ impl User {
     }
 }
 
-fn token_file(directory: &Path, name: &str) -> String {
+fn token_file(directory: &Path, token: &str) -> String {
     let file = directory.join("token");
-    fs::write(&file, token_of(name)).unwrap();
+    fs::write(&file, token).unwrap();
     format!("    tokenFile: {}\n", file.display())
 }
 
@@ -153,8 +156,8 @@ fn certificate(authority: &Authority, name: &str) -> String {
 }
 
 /// A script that notes each run beside itself and prints a file.
-fn credential_plugin(directory: &Path, name: &str) -> String {
-    write_credential(directory, &token_of(name), None);
+fn credential_plugin(directory: &Path, token: &str) -> String {
+    write_credential(directory, token, None);
     let script = directory.join("login");
     let text = "#!/bin/sh\ncd \"$(dirname \"$0\")\" && echo run >> runs && cat credential.json\n";
     fs::write(&script, text).unwrap();
