@@ -15,7 +15,6 @@
 #[path = "../e2e/browser.rs"]
 #[allow(dead_code, reason = "the tests do more with it than to load a page")]
 mod browser;
-mod relay;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use support::cluster::{Cluster, Namespace, backend_in, isolation};
 use support::figures::median;
-use support::{Backend, Canned};
+use support::{Backend, Canned, FarRelay};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -192,7 +191,7 @@ async fn set_up(
 ) -> Setup {
     let far: SocketAddr = Cluster::authority_of_url().parse().unwrap();
     let near = SocketAddr::new(far.ip(), FIRST_RELAY + u16::try_from(number).unwrap());
-    relay::start(near, far, round_trip);
+    FarRelay::start(near, far, round_trip);
     let text = fs::read_to_string(cluster.admin().kubeconfig(namespace.name())).unwrap();
     let kubeconfig = cluster.scratch().join("kubeconfig");
     fs::write(&kubeconfig, text.replace(&Cluster::url(), &format!("https://{near}"))).unwrap();

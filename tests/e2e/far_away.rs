@@ -1,5 +1,7 @@
 //! An API server that is far away: connections take long to come to be, so nothing makes more of them than it must.
 
+use std::fs;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -7,35 +9,57 @@ use http::Request;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Plugin, origin_of};
-use support::cluster::{Cluster, backend_in};
-use support::{ConnectProxy, Peer, http as client};
+use support::cluster::{Cluster, Namespace, backend_in};
+use support::{ConnectProxy, FarRelay, Peer, http as client};
 
 pub(crate) fn tests() -> Vec<crate::Test> {
-    crate::tests![a_burst_shares_one_connection]
+    crate::tests![
+        a_burst_shares_one_connection_behind_a_proxy_that_is_far_away,
+        a_burst_shares_one_connection_through_a_tunnel_that_begins_here,
+    ]
 }
 
 /// As long as the handshakes of a cluster on another continent.
 const CONNECT_DELAY: Duration = Duration::from_millis(60);
 
-/// Of HTTP/2; what upgrades, and what is large, has one of HTTP/1.1.
-async fn a_burst_shares_one_connection(cluster: &'static Cluster) {
-    const REQUESTS: usize = 100;
+async fn a_burst_shares_one_connection_behind_a_proxy_that_is_far_away(cluster: &'static Cluster) {
     let namespace = cluster.namespace().await;
-    let backend = backend_in(cluster, &namespace).await;
     let way = ConnectProxy::start_far(Cluster::authority_of_url().parse().unwrap(), CONNECT_DELAY).await;
     let kubeconfig = cluster.admin().kubeconfig(namespace.name());
-    let plugin = Plugin::new(cluster, &kubeconfig).args(["app"]).env("HTTPS_PROXY", way.url());
-    let serving = plugin.serve().await;
+    let plugin = Plugin::new(cluster, &kubeconfig).env("HTTPS_PROXY", way.url());
+    a_burst_shares_one_connection(cluster, &namespace, plugin, || way.asked().len()).await;
+}
+
+async fn a_burst_shares_one_connection_through_a_tunnel_that_begins_here(cluster: &'static Cluster) {
+    let namespace = cluster.namespace().await;
+    let server: SocketAddr = Cluster::authority_of_url().parse().unwrap();
+    let way = FarRelay::start((server.ip(), 0).into(), server, CONNECT_DELAY / 2);
+    let text = fs::read_to_string(cluster.admin().kubeconfig(namespace.name())).unwrap();
+    let kubeconfig = cluster.scratch().join("kubeconfig");
+    fs::write(&kubeconfig, text.replace(&Cluster::url(), &format!("https://{}", way.address()))).unwrap();
+    a_burst_shares_one_connection(cluster, &namespace, Plugin::new(cluster, &kubeconfig), || way.connections()).await;
+}
+
+/// Of HTTP/2; what upgrades, and what is large, has one of HTTP/1.1.
+async fn a_burst_shares_one_connection(
+    cluster: &'static Cluster,
+    namespace: &Namespace,
+    plugin: Plugin,
+    connections: impl Fn() -> usize,
+) {
+    const REQUESTS: usize = 100;
+    let backend = backend_in(cluster, namespace).await;
+    let serving = plugin.args(["app"]).serve().await;
     let url = serving.proxy_url();
     assert_eq!(client::get(&url).await.status, 200);
 
-    let before = way.asked().len();
+    let before = connections();
     let urls: Vec<String> = (0..REQUESTS).map(|number| format!("{url}script/{number}?v=1")).collect();
     let answers = join_all(urls.iter().map(|url| client::get(url))).await;
     for (number, answer) in answers.iter().enumerate() {
         assert_eq!((answer.status.as_u16(), &answer.json()["target"]), (200, &format!("/script/{number}?v=1").into()));
     }
-    let made = way.asked().len() - before;
+    let made = connections() - before;
     assert!(made < 10, "{made} connections for {REQUESTS} requests");
     assert_eq!(backend.requests().len(), 1 + REQUESTS, "each reached the app once");
 

@@ -36,8 +36,8 @@ const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
 /// [`WayWatch`].
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A peer that takes longer to be reached is far away.
-const NEAR_PEER_LIMIT: Duration = Duration::from_millis(10);
+/// An API server to which a connection takes longer is far away: two round trips of 15 ms, for TCP and for TLS.
+const NEAR_CONNECT_LIMIT: Duration = Duration::from_millis(30);
 
 /// Makes connections to one API server.
 pub(crate) struct ClusterConnector {
@@ -48,9 +48,9 @@ pub(crate) struct ClusterConnector {
     proxy_tls: Option<TlsClient>,
     /// Looks after what is connected.
     pub(crate) way: Arc<WayWatch>,
-    /// The shortest time that it took to reach the API server, before TLS: on a busy machine one may be late for another
-    /// reason.
-    reached: Mutex<Option<Duration>>,
+    /// The shortest time in which a connection came to be: on a busy machine one may be late for another reason. With TLS,
+    /// since TCP may end on this machine, at a tunnel or a VPN that leads far away.
+    shortest_connect: Mutex<Option<Duration>>,
 }
 
 /// When a connection must have come to be.
@@ -85,7 +85,7 @@ impl ClusterConnector {
         let tls = server.https.then(|| TlsClient::new(trust, server_name)).transpose()?;
         let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
-        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), reached: Mutex::default() })
+        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), shortest_connect: Mutex::default() })
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
@@ -96,31 +96,33 @@ impl ClusterConnector {
 
     /// Whether the API server is so far away that a connection is worth being spared.
     pub(crate) fn is_far(&self) -> bool {
-        lock(&self.reached).is_some_and(|shortest| shortest > NEAR_PEER_LIMIT)
+        lock(&self.shortest_connect).is_some_and(|shortest| shortest > NEAR_CONNECT_LIMIT)
     }
 
     /// A connection on which HTTP/2 was agreed; `None` where the other side does not speak it.
     pub(crate) async fn connect_http2(&self) -> Result<Option<ByteStream>, SendError> {
-        let deadline = ConnectDeadline::after(self.way.patience());
+        let (began, deadline) = (Instant::now(), ConnectDeadline::after(self.way.patience()));
         let Some(tls) = &self.tls else { return Ok(None) };
         let (stream, line) = self.reach(deadline).await?;
         let failed = |problem| SendError::Tls { server: self.server.to_string(), problem };
         let stream = shake_hands(tls.connect_http2(stream), deadline, failed).await?;
-        self.way.reached(&line);
+        self.came_to_be(&line, began);
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
         Ok(is_http2.then(|| -> ByteStream { Box::new(stream) }))
     }
 
     async fn reach(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
-        let began = Instant::now();
-        let reached = match &self.proxy {
+        match &self.proxy {
             None => self.dial(self.server.host(), self.server.port(), deadline).await,
             Some(proxy) => self.through(proxy, deadline).await,
-        }?;
-        let mut shortest = lock(&self.reached);
+        }
+    }
+
+    /// A connection that was `began` then is there.
+    fn came_to_be(&self, line: &TcpLine, began: Instant) {
+        self.way.reached(line);
+        let mut shortest = lock(&self.shortest_connect);
         *shortest = shortest.into_iter().chain([began.elapsed()]).min();
-        drop(shortest);
-        Ok(reached)
     }
 
     async fn connect_by(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
@@ -170,8 +172,9 @@ impl PoolConnector for ClusterConnector {
     type Error = SendError;
 
     async fn connect(&self) -> Result<(ByteStream, ()), SendError> {
-        let (stream, line) = self.connect_by(ConnectDeadline::after(self.way.patience())).await?;
-        self.way.reached(&line);
+        let (began, deadline) = (Instant::now(), ConnectDeadline::after(self.way.patience()));
+        let (stream, line) = self.connect_by(deadline).await?;
+        self.came_to_be(&line, began);
         Ok((stream, ()))
     }
 
