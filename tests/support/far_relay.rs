@@ -4,12 +4,14 @@
 //! is a goal missed.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::figures::median;
 
 const PIECE: usize = 64 * 1024;
 
@@ -36,6 +38,27 @@ impl FarRelay {
             }
         });
         Self { address, connections }
+    }
+
+    /// What a round trip of `round_trip` through one takes on this machine: threads wake up late.
+    pub fn measure(round_trip: Duration) -> Duration {
+        const EXCHANGES: usize = 9;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let relay = Self::start((Ipv4Addr::LOCALHOST, 0).into(), listener.local_addr().unwrap(), round_trip);
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            std::io::copy(&mut &stream, &mut &stream)
+        });
+        let mut stream = TcpStream::connect(relay.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut exchange = || {
+            let started = Instant::now();
+            stream.write_all(b"x").and_then(|()| stream.read_exact(&mut [0])).unwrap();
+            started.elapsed()
+        };
+        exchange(); // with the handshake
+        median((0..EXCHANGES).map(|_| exchange()).collect())
     }
 
     /// Where it listens.
