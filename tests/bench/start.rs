@@ -1,6 +1,6 @@
 //! `cargo bench --bench start`: beside `kubectl proxy`, in one run on one real API server, rounds interleaved: from the start
-//! of the process to the first byte of the Service, and the memory it holds when it is idle. Prints medians and ratios. What the
-//! machine can do at best shows a pump: it looks for no Service, and copies bytes into TLS.
+//! of the process to the first byte of the Service, and the memory it holds when it is idle, without https and where that is set
+//! up. Prints medians and ratios. What the machine can do at best shows a pump: it looks for no Service, and copies bytes into TLS.
 #![allow(clippy::unwrap_used, reason = "a benchmark fails with a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
@@ -28,12 +28,17 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Local ports, one per start, so that none waits for another's sockets.
 const FIRST_PORT: u16 = 20_000;
 
+/// Programs that are started.
+const COLUMNS: usize = 5;
+
 /// How a program is started, and what it then served.
 struct Column {
     name: &'static str,
     command: fn(&Setup, u16) -> Command,
     /// What its client says beside the usual.
     headers: fn(&Setup) -> &str,
+    /// The home of its user.
+    home: fn(&Setup) -> &Path,
     starts: Vec<Duration>,
     memory: Vec<u64>,
 }
@@ -43,6 +48,8 @@ struct Setup {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     plugin_folder: PathBuf,
+    /// A home in which https was set up.
+    trusting: PathBuf,
     path: String,
     authority: PathBuf,
     /// Lets in the requests of whoever adds no credentials.
@@ -83,23 +90,40 @@ async fn set_up(directory: &Path) -> Setup {
         authority,
         kubeconfig: cluster.admin().kubeconfig(namespace.name()),
         plugin_folder,
+        trusting: with_https(cluster.scratch()),
         path: format!("{}/", namespace.proxy_path("nginx:http")),
     }
 }
 
-fn columns() -> [Column; 4] {
-    let column = |name, command| Column { name, command, headers: |_| "", starts: Vec::new(), memory: Vec::new() };
+/// Sets https up for the user whose `home` this is.
+fn with_https(home: PathBuf) -> PathBuf {
+    let trusted = Command::new(PLUGIN).arg("--install-ca=browsers").env("HOME", &home).output().unwrap();
+    assert!(trusted.status.success(), "{}", String::from_utf8_lossy(&trusted.stderr));
+    home
+}
+
+fn columns() -> [Column; COLUMNS] {
+    let column = |name, command| Column {
+        name,
+        command,
+        headers: |_| "",
+        home: |setup| &setup.plugin_folder,
+        starts: Vec::new(),
+        memory: Vec::new(),
+    };
+    let plugin = |_: &Setup, port| {
+        let mut command = Command::new(PLUGIN);
+        command.args(["nginx", &format!("--port={port}"), "--no-browser"]);
+        command
+    };
     [
         column("kubectl proxy", |setup, port| {
             let mut command = Command::new(&setup.kubectl);
             command.args(["proxy", &format!("--port={port}")]);
             command
         }),
-        column("kubectl-svcproxy", |_, port| {
-            let mut command = Command::new(PLUGIN);
-            command.args(["nginx", &format!("--port={port}"), "--no-browser"]);
-            command
-        }),
+        column("kubectl-svcproxy", plugin),
+        Column { home: |setup| &setup.trusting, ..column("the same, --tls", plugin) },
         column("kubectl svcproxy", |setup, port| {
             let mut command = Command::new(&setup.kubectl);
             command.args(["svcproxy", "nginx", &format!("--port={port}"), "--no-browser"]);
@@ -113,7 +137,7 @@ fn columns() -> [Column; 4] {
     ]
 }
 
-fn measure(setup: &Setup) -> [Column; 4] {
+fn measure(setup: &Setup) -> [Column; COLUMNS] {
     let mut columns = columns();
     let mut ports = FIRST_PORT..;
     for _ in 0..ROUNDS {
@@ -142,7 +166,7 @@ impl Program {
     /// And how long it took to the first byte.
     fn start(setup: &Setup, column: &Column, port: u16) -> (Self, Duration) {
         let mut command = (column.command)(setup, port);
-        command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", &setup.plugin_folder);
+        command.env("KUBECONFIG", &setup.kubeconfig).env("HOME", (column.home)(setup));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let started = Instant::now();
         let mut child = command.spawn().unwrap();
@@ -174,7 +198,7 @@ fn is_served(port: u16, (path, headers): (&str, &str)) -> bool {
         && answer.starts_with(b"HTTP/1.1 200")
 }
 
-fn report(columns: &[Column; 4]) {
+fn report(columns: &[Column; COLUMNS]) {
     let micros = |column: &Column| median(column.starts.iter().map(|start| start.as_secs_f64() * 1e3).collect());
     let mebibytes = |column: &Column| median(column.memory.iter().map(|&kib| kib as f64 / 1024.0).collect());
     println!("medians of {ROUNDS} interleaved starts, and of {IDLE_ROUNDS} times idling; ratios to kubectl proxy");
