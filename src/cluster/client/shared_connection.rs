@@ -1,6 +1,7 @@
 //! One connection of HTTP/2 for requests that come in a burst: each of them would otherwise wait until a connection of its own
 //! is made, which is two round trips before the request's own. Only where the API server is far away; beside it, connections
-//! cost nothing, and HTTP/1.1 costs less for each request (`cargo bench --bench traffic`).
+//! cost nothing, and over HTTP/1.1 a request takes less: one at a time 1.3 times what a program takes that copies bytes, over
+//! HTTP/2 1.5 times, of 128 at a time 1.3 and 1.7, 1 GiB 1.0 and 1.4 (`cargo bench --bench traffic`, all of it sent so).
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
