@@ -48,9 +48,25 @@ pub(crate) struct ClusterConnector {
     proxy_tls: Option<TlsClient>,
     /// Looks after what is connected.
     pub(crate) way: Arc<WayWatch>,
-    /// The shortest time in which a connection came to be: on a busy machine one may be late for another reason. With TLS,
-    /// since TCP may end on this machine, at a tunnel or a VPN that leads far away.
-    shortest_connect: Mutex<Option<Duration>>,
+    /// Tells whether the API server is near.
+    quickest: Mutex<Option<QuickestConnect>>,
+}
+
+/// The quickest of the connections that came to be, since on a busy machine one may be late for another reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct QuickestConnect {
+    /// How often the way was lost before: after another network, or a VPN that came or went, it may be another way.
+    losses: u64,
+    /// With TLS, since TCP may end on this machine, at a tunnel or a VPN that leads far away.
+    took: Duration,
+}
+
+impl QuickestConnect {
+    /// Of `before` and one that took so long, after the way was lost so often.
+    fn with(before: Option<Self>, losses: u64, took: Duration) -> Self {
+        let on_this_way = before.filter(|before| before.losses == losses);
+        Self { losses, took: on_this_way.map_or(took, |before| before.took.min(took)) }
+    }
 }
 
 /// When a connection must have come to be.
@@ -85,7 +101,7 @@ impl ClusterConnector {
         let tls = server.https.then(|| TlsClient::new(trust, server_name)).transpose()?;
         let over_tls = proxy.as_ref().filter(|proxy| proxy.protocol == ProxyProtocol::Https);
         let proxy_tls = over_tls.map(|proxy| TlsClient::new(&trust.for_proxies(), &proxy.host)).transpose()?;
-        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), shortest_connect: Mutex::default() })
+        Ok(Self { server, tls, proxy, proxy_tls, way: WayWatch::new(), quickest: Mutex::default() })
     }
 
     /// The proxy that expects requests in absolute form, since nothing is tunnelled to a `http` server (RFC 9112 3.2.2).
@@ -96,7 +112,7 @@ impl ClusterConnector {
 
     /// Whether the API server is so far away that a connection is worth being spared.
     pub(crate) fn is_far(&self) -> bool {
-        lock(&self.shortest_connect).is_some_and(|shortest| shortest > NEAR_CONNECT_LIMIT)
+        lock(&self.quickest).is_some_and(|quickest| quickest.took > NEAR_CONNECT_LIMIT)
     }
 
     /// A connection on which HTTP/2 was agreed; `None` where the other side does not speak it.
@@ -121,8 +137,8 @@ impl ClusterConnector {
     /// A connection that was `began` then is there.
     fn came_to_be(&self, line: &TcpLine, began: Instant) {
         self.way.reached(line);
-        let mut shortest = lock(&self.shortest_connect);
-        *shortest = shortest.into_iter().chain([began.elapsed()]).min();
+        let mut quickest = lock(&self.quickest);
+        *quickest = Some(QuickestConnect::with(*quickest, self.way.losses(), began.elapsed()));
     }
 
     async fn connect_by(&self, deadline: ConnectDeadline) -> Result<(ByteStream, Arc<TcpLine>), SendError> {
@@ -294,6 +310,18 @@ mod tests {
             alternating(parse("10.0.0.1:1 [fd00::1]:1 [fd00::2]:1")),
             parse("10.0.0.1:1 [fd00::1]:1 [fd00::2]:1")
         );
+    }
+
+    #[test]
+    fn the_quickest_connection_counts_until_the_way_is_lost() {
+        let after = |connections: &[(u64, u64)]| {
+            let with =
+                |before, &(losses, took)| Some(QuickestConnect::with(before, losses, Duration::from_millis(took)));
+            connections.iter().fold(None, with).map(|quickest| quickest.took.as_millis())
+        };
+        assert_eq!(after(&[(0, 90)]), Some(90));
+        assert_eq!(after(&[(0, 90), (0, 4), (0, 50)]), Some(4));
+        assert_eq!(after(&[(0, 4), (1, 90), (1, 80)]), Some(80), "from the office to home");
     }
 
     #[tokio::test]
