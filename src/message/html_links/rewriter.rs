@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use encoding_rs::WINDOWS_1252;
+use lol_html::html_content::Attribute;
 use lol_html::send::{Element, ElementContentHandlers, HtmlRewriter, Settings};
 use lol_html::{AsciiCompatibleEncoding, HandlerResult, MemorySettings, Selector};
 
@@ -120,11 +121,26 @@ fn relink(element: &mut Element<'_, '_>, link: &mut impl FnMut(&str) -> Option<S
     let name = element.tag_name();
     let attributes = LINKS.iter().find(|(element, _)| *element == name).map_or(&[][..], |(_, attributes)| *attributes);
     for attribute in attributes {
-        if let Some(changed) = element.get_attribute(attribute).and_then(|value| link(&value)) {
+        let Some(value) = element.get_attribute(attribute) else { continue };
+        if let Some(changed) = link(&value)
+            && is_byte_by_byte(element, attribute, &value)
+        {
             element.set_attribute(attribute, &changed)?;
         }
     }
     Ok(())
+}
+
+/// Whether `value` has a character for each byte of the attribute. Of what begins with a byte order mark lol_html drops the
+/// mark and reads the rest as UTF-8 or UTF-16, which could not be put back. Such a link begins with neither slash nor scheme,
+/// so nobody has put a path in front of it.
+fn is_byte_by_byte(element: &Element<'_, '_>, name: &str, value: &str) -> bool {
+    let is_named = |attribute: &&Attribute<'_>| {
+        attribute.name() == name
+            && attribute.name_source_location().map(|place| place.bytes().len()) == Some(name.len())
+    };
+    let place = element.attributes().iter().find(is_named).and_then(Attribute::value_source_location);
+    place.map_or(0, |place| place.bytes().len()) == value.chars().count()
 }
 
 #[cfg(test)]
@@ -198,6 +214,23 @@ mod tests {
         let page = |path: &str| [b"<a href=\"", path.as_bytes(), &all, b"\">", &all[..b'<' as usize]].concat();
         assert_eq!(rewrite(&[&page("/p/")]), page("/"));
         assert_eq!(rewrite(&[&page("/q/")]), page("/q/"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_part_of_a_link() {
+        for same in [
+            &b"<a href=\"\xef\xbb\xbf/p/\xe9\">"[..],
+            b"<a href=\"\xff\xfe/\0p\0/\0\">",
+            b"<a href=\"\xfe\xff\0/\0p\0/\">",
+            b"<a \xef\xbb\xbfhref=\"/p/x\">",
+        ] {
+            assert_eq!(rewrite(&[same]), same, "{}", String::from_utf8_lossy(same));
+        }
+        check(
+            "<img \u{feff}src=\"/p/x\" longdesc=\"\u{feff}/p/é\" src=\"/p/é\">",
+            "<img \u{feff}src=\"/p/x\" longdesc=\"\u{feff}/p/é\" src=\"/é\">",
+        );
+        check("<a \u{feff}href=\"x\" href=/p/x>", "<a \u{feff}href=\"x\" href=\"/x\">");
     }
 
     #[test]
