@@ -130,9 +130,9 @@ fn undone(link: &[u8], sent: &str) -> Vec<u8> {
     found.into_inner()
 }
 
-/// Without what is not ASCII.
-fn undone_to_the_end(mut link: String, sent: &str) -> String {
-    link.retain(|letter| letter.is_ascii());
+/// With `~`, which means as little in a URL, for what is not ASCII.
+fn undone_to_the_end(link: String, sent: &str) -> String {
+    let link = link.replace(|letter: char| !letter.is_ascii(), "~");
     let page = format!("<a href=\"{link}\">");
     let next = links_for_browsers(&unprefixed(page.as_bytes(), sent)).pop().unwrap_or_default();
     if next == link { link } else { undone_to_the_end(next, sent) }
